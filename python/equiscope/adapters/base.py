@@ -1,0 +1,73 @@
+"""What the audit asks of a model and its data, whatever they are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..so3.representation import Representation
+
+
+@dataclass(frozen=True)
+class System:
+    """One input of the model, not rotated. `payload` belongs to the adapter that made it."""
+
+    name: str
+    payload: Any
+    rows: int
+    """Size of one copy in rows (atoms, points, constituents): what batches are filled by."""
+    nbytes: int
+    """Size of the tensors of one copy, in bytes."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rotated copies of one system: a part of a batch."""
+
+    system: System
+    rotations: torch.Tensor
+    """``(copies, 3, 3)`` float64, elements of O(3)."""
+
+
+class Adapter(ABC):
+    """A model together with its data: makes rotated copies, calls the model, hands back canonical values."""
+
+    outputs: Mapping[str, Representation]
+    """How each declared output transforms."""
+    features: Sequence[str] = ()
+    """Names of model outputs that are audited as layers: no representation, spectrum only."""
+    module: torch.nn.Module | None = None
+    """Where hidden modules can be hooked; None for a plain callable."""
+    description: Mapping[str, str]
+    """For the report: keys `model` and `data`."""
+    calls_per_copy: bool = False
+    """True where the model is called once per copy instead of once per batch."""
+    model_seconds: float = 0.0
+    """Wall time spent inside the model so far."""
+
+    @abstractmethod
+    def systems(self) -> Iterator[System]:
+        """The systems in order, checked one by one; may be a stream."""
+
+    @abstractmethod
+    def compatible(self, first: System, other: System) -> bool:
+        """Whether copies of the two systems may share one batch."""
+
+    @abstractmethod
+    def forward(self, pieces: Sequence[Piece]) -> Mapping[str, list[torch.Tensor]]:
+        """Evaluate all copies of `pieces` in one call of the model.
+
+        For every name in `outputs` and `features` one tensor per piece, ``(copies, samples, channels, components)``
+        (components = 1 for features), detached, in the model's dtype and on its device.
+        """
+
+    @abstractmethod
+    def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
+        """`mean` ``(samples, channels, components)`` of one system, brought to the model's own layout."""
+
+    def forget(self, system: System) -> None:
+        """A system is finished: drop what was kept for it."""

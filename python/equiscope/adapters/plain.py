@@ -1,0 +1,292 @@
+"""Any `torch.nn.Module` or callable on tensors and nested containers of tensors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils import _pytree
+
+from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail
+from .rows import RowCounts
+from ..so3.representation import Representation
+from .base import Adapter, Piece, System
+
+BATCHINGS = ("stack", "concat", "loop")
+SINGLE = "output"
+"""Name of the output of a model that returns one bare tensor, unless the declaration names it."""
+
+
+class PlainAdapter(Adapter):
+    """Rotated copies for a module whose inputs and outputs are tensors.
+
+    `data` yields systems: a dict of tensors (keyword arguments), a tensor or a tuple (positional arguments), each
+    without a batch axis, or a pair ``(name, system)``. `inputs` and `outputs` declare representations by key; keys of
+    nested containers are joined by dots. Everything undeclared is invariant, except that a floating-point tensor whose
+    last axis is 3 must be declared.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        data: Iterable[Any],
+        *,
+        inputs: Mapping[str, Any] | str | None,
+        outputs: Mapping[str, Any] | str | None,
+        batching: str | Callable[[list[Any]], Any] | None = None,
+        basis: str = "standard",
+        layout: str = "mul_ir",
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        if not callable(model):
+            fail(ArgumentError, "model", "a torch.nn.Module or a callable", type(model).__name__)
+        if batching is not None and batching not in BATCHINGS and not callable(batching):
+            fail(ArgumentError, "batching", f"one of {', '.join(BATCHINGS)} or a callable", repr(batching))
+        self.module = model if isinstance(model, torch.nn.Module) else None
+        self._model = model
+        self._data = data
+        self._batching = batching or "stack"
+        self.inputs = _declared(inputs, "inputs", "input", basis, layout)
+        self.outputs = _declared(outputs, "outputs", SINGLE, basis, layout)
+        self._dtype = dtype
+        self._device = torch.device(device) if device is not None else None
+        self._rows = RowCounts()
+        self._tails: dict[str, tuple[int, ...]] = {}
+        name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
+        self.description = {"model": name, "data": type(data).__name__}
+        self.stack_leading_copies = self._batching in ("stack", "loop")
+        self.calls_per_copy = self._batching == "loop"
+        self.model_seconds = 0.0
+
+    # -- data ----------------------------------------------------------------------------------------------------
+
+    def systems(self) -> Iterator[System]:
+        seen: set[str] = set()
+        for index, item in enumerate(self._data):
+            named = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+            name, item = item if named else (str(index), item)
+            if name in seen:
+                fail(DataError, "data", "names that differ", f"{name!r} twice")
+            seen.add(name)
+            yield self._system(name, item)
+        if not seen:
+            fail(DataError, "data", "at least one system", "an empty data set")
+
+    def _system(self, name: str, item: Any) -> System:
+        leaves, spec = _pytree.tree_flatten_with_path(item)
+        if not any(isinstance(leaf, torch.Tensor) for _, leaf in leaves):
+            fail(DataError, f"data[{name}]", "a tensor, or a dict or tuple of tensors", type(item).__name__)
+        keys = [_key(path) or "input" for path, _ in leaves]
+        missing = [key for key in self.inputs if key not in keys]
+        if missing:
+            fail(ArgumentError, "inputs", f"names among {', '.join(keys)}", ", ".join(map(repr, missing)))
+        values: list[Any] = []
+        kinds: list[Representation | None] = []
+        for key, (_, leaf) in zip(keys, leaves, strict=True):
+            kind = self.inputs.get(key)
+            values.append(self._leaf(f"data[{name}].{key}", leaf, kind))
+            kinds.append(kind)
+        tensors = [v for v in values if isinstance(v, torch.Tensor)]
+        self._check_uniform(name, keys, values)
+        for key, value in zip(keys, values, strict=True):
+            if isinstance(value, torch.Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                fail(DataError, f"data[{name}].{key}", "finite values", "NaN or infinity")
+        rows = next((v.shape[0] for v, k in zip(values, kinds, strict=True) if k is not None and v.ndim > 1), 1)
+        nbytes = sum(t.numel() * t.element_size() for t in tensors)
+        return System(name, (values, kinds, spec), max(1, rows), nbytes)
+
+    def _leaf(self, where: str, leaf: Any, kind: Representation | None) -> Any:
+        if not isinstance(leaf, torch.Tensor):
+            if kind is not None:
+                fail(DTypeError, where, f"a tensor, because it is declared {kind.name!r}", type(leaf).__name__)
+            return leaf
+        if kind is not None:
+            kind.check(tuple(leaf.shape), where)
+            if kind.component_axes and not leaf.is_floating_point():
+                fail(DTypeError, where, "a floating-point tensor, because it is rotated", str(leaf.dtype))
+        elif leaf.is_floating_point() and leaf.ndim and leaf.shape[-1] == 3:
+            raise ArgumentError(
+                f"{where}: expected a declared representation, got a floating-point tensor of shape "
+                f"{tuple(leaf.shape)} that may hold vectors; declare it in `inputs` ('vector', or 'invariant' "
+                "to leave it as it is)"
+            )
+        if leaf.is_floating_point():
+            leaf = leaf.to(self._dtype or leaf.dtype)
+        return leaf.detach().to(self._device) if self._device is not None else leaf.detach()
+
+    def _check_uniform(self, name: str, keys: Sequence[str], values: Sequence[Any]) -> None:
+        tensors = [(k, v) for k, v in zip(keys, values, strict=True) if isinstance(v, torch.Tensor)]
+        parameters = [] if self.module is None else list(self.module.parameters())
+        devices = {f"data[{name}].{k}": v.device for k, v in tensors}
+        devices.update({"model": p.device for p in parameters[:1]})
+        if len(set(devices.values())) > 1:
+            fail(DeviceError, f"data[{name}]", "tensors on the device of the model", _listing(devices))
+        dtypes = {f"data[{name}].{k}": v.dtype for k, v in tensors if v.is_floating_point()}
+        own = {p.dtype for p in parameters if p.is_floating_point()}
+        if len(own) == 1:
+            dtypes["model"] = own.pop()
+        if len(set(dtypes.values())) > 1:
+            fail(DTypeError, f"data[{name}]", "one floating-point dtype for model and inputs", _listing(dtypes))
+
+    def compatible(self, first: System, other: System) -> bool:
+        if not self.stack_leading_copies:
+            return True
+        (a, _, spec_a), (b, _, spec_b) = first.payload, other.payload
+        return spec_a == spec_b and all(_same_form(x, y) for x, y in zip(a, b, strict=True))
+
+    # -- copies --------------------------------------------------------------------------------------------------
+
+    def _copies(self, piece: Piece) -> list[Any]:
+        """The leaves of one piece with a leading axis of copies; constants as they are."""
+        values, kinds, _ = piece.system.payload
+        n = piece.rotations.shape[0]
+        out = []
+        for value, kind in zip(values, kinds, strict=True):
+            if not isinstance(value, torch.Tensor):
+                out.append(value)
+            elif kind is None or kind.name == "invariant":
+                out.append(value.expand(n, *value.shape))
+            else:
+                # float64 rotations of float32 data would leave float32 round-off of the rotation in the copies
+                g = piece.rotations.to(value.device)
+                g = g.reshape(n, *(1,) * (value.ndim - kind.component_axes), 3, 3)
+                out.append(kind.rotate(value.to(torch.float64).expand(n, *value.shape), g).to(value.dtype))
+        return out
+
+    def _call(self, pieces: Sequence[Piece]) -> Any:
+        spec = pieces[0].system.payload[2]
+        columns = list(zip(*(self._copies(piece) for piece in pieces), strict=True))
+        counts = [piece.rotations.shape[0] for piece in pieces]
+        if self._batching == "stack":
+            leaves = [_join(column) if isinstance(column[0], torch.Tensor) else column[0] for column in columns]
+            return self._evaluate(_pytree.tree_unflatten(leaves, spec))
+        if self._batching == "concat":
+            leaves = [_join_rows(column) if isinstance(column[0], torch.Tensor) else column[0] for column in columns]
+            argument = _pytree.tree_unflatten(leaves, spec)
+            rows = [piece.system.rows for piece in pieces for _ in range(piece.rotations.shape[0])]
+            batch = torch.repeat_interleave(torch.arange(sum(counts)), torch.tensor(rows)).to(self._where(leaves))
+            return self._evaluate(argument, batch=batch)
+        singles = [
+            _pytree.tree_unflatten([c[i] if isinstance(c, torch.Tensor) else c for c in leaves], spec)
+            for leaves, n in zip(zip(*columns, strict=True), counts, strict=True)
+            for i in range(n)
+        ]
+        if self._batching == "loop":
+            results = [self._evaluate(single) for single in singles]
+            return _pytree.tree_map(lambda *parts: torch.stack(parts), *results)
+        return self._evaluate(self._batching(singles))
+
+    @staticmethod
+    def _where(leaves: Sequence[Any]) -> torch.device:
+        return next(leaf.device for leaf in leaves if isinstance(leaf, torch.Tensor))
+
+    def _evaluate(self, argument: Any, **extra: torch.Tensor) -> Any:
+        start = time.perf_counter()
+        try:
+            if isinstance(argument, Mapping):
+                return self._model(**argument, **extra)
+            if isinstance(argument, tuple):
+                return self._model(*argument, **extra)
+            return self._model(argument, **extra)
+        finally:
+            self.model_seconds += time.perf_counter() - start
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    def forward(self, pieces: Sequence[Piece]) -> dict[str, list[torch.Tensor]]:
+        returned = self._named(self._call(pieces))
+        return {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
+
+    def _named(self, result: Any) -> dict[str, torch.Tensor]:
+        leaves = {
+            _key(path): leaf
+            for path, leaf in _pytree.tree_flatten_with_path(result)[0]
+            if isinstance(leaf, torch.Tensor)
+        }
+        if set(leaves) == {""}:
+            leaves = {next(iter(self.outputs)) if len(self.outputs) == 1 else SINGLE: leaves[""]}
+        missing = [name for name in self.outputs if name not in leaves]
+        if missing:
+            has = ", ".join(leaves) or "no tensor"
+            fail(ArgumentError, "outputs", f"names that the model returns ({has})", ", ".join(map(repr, missing)))
+        return leaves
+
+    def _canonical(
+        self, name: str, kind: Representation, value: torch.Tensor, pieces: Sequence[Piece]
+    ) -> list[torch.Tensor]:
+        if not value.is_floating_point():
+            raise ModelError(f"{name}: expected a floating-point output, got {value.dtype}")
+        systems = [piece.system.name for piece in pieces]
+        copies = [piece.rotations.shape[0] for piece in pieces]
+        known = all(self._rows.knows(name, system) for system in systems)
+        value = value.detach()
+        parts = (
+            self._rows.split(name, systems, copies, value)
+            if known
+            else [self._rows.learn(name, systems[0], value, copies[0])]
+        )
+        return [self._samples_first(name, kind, part) for part in parts]
+
+    def _samples_first(self, name: str, kind: Representation, part: torch.Tensor) -> torch.Tensor:
+        if self.stack_leading_copies and part.shape[1] == 1:
+            part = part.squeeze(1)
+        shape = tuple(part.shape)
+        try:
+            kind.check(shape[1:], f"outputs[{name!r}]")
+        except ShapeError as error:
+            raise ShapeError(f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy)") from None
+        rest = shape[1 : len(shape) - kind.component_axes]
+        self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
+        samples = rest[0] if rest else 1
+        return part.reshape(shape[0], samples, -1, kind.components)
+
+    def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
+        return mean.reshape(mean.shape[0], *self._tails[name])
+
+    def forget(self, system: System) -> None:
+        self._rows.forget(system.name)
+
+
+def _declared(
+    declared: Mapping[str, Any] | str | None, argument: str, single: str, basis: str, layout: str
+) -> dict[str, Representation]:
+    if declared is None:
+        return {}
+    if isinstance(declared, str):
+        declared = {single: declared}
+    if not isinstance(declared, Mapping):
+        fail(DTypeError, argument, "a dict from name to representation, or one representation", type(declared).__name__)
+    return {name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in declared.items()}
+
+
+def _key(path: Sequence[Any]) -> str:
+    parts = []
+    for entry in path:
+        for attribute in ("key", "idx", "name"):
+            if hasattr(entry, attribute):
+                parts.append(str(getattr(entry, attribute)))
+                break
+    return ".".join(parts)
+
+
+def _listing(found: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _same_form(x: Any, y: Any) -> bool:
+    if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
+        return x.shape == y.shape and x.dtype == y.dtype
+    return type(x) is type(y) and x == y
+
+
+def _join(column: Sequence[torch.Tensor]) -> torch.Tensor:
+    # contiguous, because models may .view() what they are given
+    return column[0].contiguous() if len(column) == 1 else torch.cat(list(column))
+
+
+def _join_rows(column: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Rows of all copies one after the other; 0-dimensional values become one entry per copy."""
+    return torch.cat([c.reshape(-1) if c.ndim == 1 else c.reshape(-1, *c.shape[2:]) for c in column])

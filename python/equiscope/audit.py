@@ -1,0 +1,417 @@
+"""The audit: drives a model over the orbits of its inputs and reduces what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .adapters.base import Adapter, System
+from .adapters.e3nn import declared_by_module
+from .adapters.select import select_adapter
+from .collect import Collector
+from .errors import ArgumentError, ModelError, fail
+from .info import info
+from .probe.drive import Drive
+from .probe.hooks import Capture, matching_modules
+from .report.result import Audit, Output, Spectrum
+from .so3.quadrature import Quadrature, next_degree, quadrature
+from .so3.representation import Representation
+
+MINIMUM_DEGREE = 6
+"""First degree that is tried: an error made of l <= 3, the least that a learned model shows, is exact from here."""
+
+MAXIMUM_AUTO_DEGREE = 41
+"""Where ``degree="auto"`` gives up: 39 thousand copies of every system."""
+
+PILOT_SYSTEMS = 3
+"""Systems on which ``degree="auto"`` is decided; further ones change it rarely and cost all of their copies."""
+
+ROUND_OFF_EPS = 16.0
+"""Changes below this many eps of a quantity's size are round-off of the model and say nothing of the grid."""
+
+
+def audit(
+    model: Any,
+    data: Any,
+    *,
+    inputs: Mapping[str, Any] | str | None = None,
+    outputs: Mapping[str, Any] | Sequence[str] | str | None = None,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    lmax: int = 8,
+    degree: int | str | None = None,
+    tolerance: float = 1e-2,
+    keep: str | None = None,
+    batching: Any = None,
+    batch_rows: int = 1024,
+    batch_bytes: int | None = None,
+    basis: str = "standard",
+    layout: str = "mul_ir",
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    progress: bool | None = None,
+    out: str | Path | None = None,
+) -> Audit:
+    """Symmetry audit of `model` on `data`: equivariance errors of outputs, irrep spectra of outputs and layers.
+
+    Every system is rotated (and inverted) to every element g of a quadrature grid of O(3) and the model is evaluated
+    on all copies. For an output with representation rho, ``z(g) = rho(g)^-1 f(g x)`` has mean Pi (the symmetrised
+    output) and variance A, 0 exactly for an equivariant model. Outputs and hidden layers are projected onto the irreps
+    (l, sigma) of O(3): B_(l, sigma), which sum with `unresolved` to ``int |f(g x)|^2 dg``. Definitions:
+    arXiv 2603.24638.
+
+    Args:
+        model: a `torch.nn.Module` or callable on tensors; a metatomic `AtomisticModel` or the path of one.
+        data: for a plain module an iterable of systems without batch axis: dicts of tensors (keyword arguments),
+            tensors or tuples (positional), or pairs ``(name, system)``. For a metatomic model: a file that ASE reads,
+            an npz file, ASE atoms, metatomic systems, or a list of them.
+        inputs: representation per input name: "vector", "pseudovector", "tensor", "voigt", "scalar",
+            "pseudoscalar", "invariant", or an Irreps string such as "8x0e+4x1o". Names inside nested containers are
+            joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
+            refused.
+        outputs: likewise per output; for a metatomic model a list of names is enough.
+        layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels); for
+            metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
+            representation (or None) declares how layers transform; e3nn modules say it themselves. A layer whose
+            representation is known gets an equivariance error as well.
+        lmax: highest l resolved, >= 0.
+        degree: degree of the grid, 0..131; results are exact where the product of two matrix elements stays within
+            it. "auto" (also None) raises it from 2 lmax until everything asked for changes by less than `tolerance`.
+        tolerance: relative, for "auto".
+        keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
+        batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
+            call per copy), or a callable from the list of rotated systems to the model's argument.
+        batch_rows, batch_bytes: a batch is filled across systems and rotations up to these.
+        basis, layout: of Irreps strings, "standard" or "e3nn", "mul_ir" or "ir_mul".
+        dtype, device: data are brought there; the default leaves them.
+        progress: show a progress bar; by default only on a terminal.
+        out: directory that `Audit.save` will write; refused at once when it cannot be written.
+
+    Returns:
+        `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it.
+
+    Raises:
+        ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
+            decides, naming the argument, what was expected and what came.
+        ModelError: copies came back with different numbers of rows, or every system failed.
+
+    Statistics are accumulated in float64, centred; the result does not depend on the batch size beyond the round-off
+    of the model. Memory does not grow with the number of rotations or systems. NaN or infinity from the model stops
+    that system alone and is recorded in ``failures`` with its rotation. Train mode, random state and hooks are restored.
+    """
+    started = time.perf_counter()
+    _check_settings(lmax, degree, tolerance, keep, batch_rows, batch_bytes)
+    if out is not None:
+        from .report.files import check_writable
+
+        check_writable(Path(out))
+    patterns = [layers] if isinstance(layers, str) else list(layers or ())
+    adapter, patterns = select_adapter(
+        model,
+        data,
+        inputs=inputs,
+        outputs=outputs,
+        layers=patterns,
+        batching=batching,
+        basis=basis,
+        layout=layout,
+        dtype=dtype,
+        device=device,
+    )
+    if not adapter.outputs and not adapter.features and not patterns:
+        fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
+    declared = {name: kind for name, kind in layers.items() if kind} if isinstance(layers, Mapping) else {}
+    kinds = {name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in declared.items()}
+    hooked = _hooked(adapter, patterns, kinds)
+    run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, _bar(progress, data))
+    with run, torch.no_grad():
+        convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
+    audit_outputs, audit_layers = run.collector.results()
+    if not run.collector.systems:
+        reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in run.collector.failures[:5])
+        raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")
+    grid = run.grid
+    total = time.perf_counter() - started
+    return Audit(
+        outputs=audit_outputs,
+        layers=audit_layers,
+        systems=run.collector.systems,
+        failures=run.collector.failures,
+        warnings=[*run.warnings(), *_stochastic(audit_outputs)],
+        convergence=convergence,
+        settings={
+            **adapter.description,
+            "lmax": int(lmax),
+            "degree": grid.degree,
+            "degree_asked": int(degree) if isinstance(degree, Integral) else "auto",
+            "tolerance": tolerance,
+            "rotations": len(grid),
+            "group": grid.group,
+            "lebedev_degree": grid.lebedev_degree,
+            "gammas": grid.gammas,
+            "keep": keep,
+            "batch_rows": batch_rows,
+            "outputs": {name: kind.name for name, kind in adapter.outputs.items()},
+            "layers": list(audit_layers),
+        },
+        environment={**info(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")},
+        timings={
+            "total": total,
+            "model": adapter.model_seconds,
+            "rest": total - adapter.model_seconds,
+            "evaluations": run.evaluations,
+        },
+    )
+
+
+def _check_settings(
+    lmax: Any, degree: Any, tolerance: float, keep: Any, batch_rows: Any, batch_bytes: Any
+) -> None:
+    if isinstance(lmax, bool) or not isinstance(lmax, Integral) or lmax < 0:
+        fail(ArgumentError, "lmax", "a non-negative integer", repr(lmax))
+    if degree not in (None, "auto"):
+        if isinstance(degree, bool) or not isinstance(degree, Integral):
+            fail(ArgumentError, "degree", 'an integer from 0 to 131 or "auto"', repr(degree))
+        quadrature(int(degree))
+    if not 0 < tolerance < 1:
+        fail(ArgumentError, "tolerance", "a number between 0 and 1", repr(tolerance))
+    if keep not in (None, "samples"):
+        fail(ArgumentError, "keep", 'None or "samples"', repr(keep))
+    for name, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
+        if value is None and name == "batch_bytes":
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            fail(ArgumentError, name, "a positive integer", repr(value))
+
+
+@dataclass(frozen=True)
+class _Hooked:
+    """The modules to listen to, and how their outputs transform where that is known."""
+
+    module: torch.nn.Module
+    names: list[str]
+    representations: dict[str, Representation]
+
+
+def _hooked(
+    adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Representation]
+) -> _Hooked | None:
+    if not patterns:
+        return None
+    module = adapter.module
+    if module is None or isinstance(module, torch.jit.ScriptModule):
+        why = getattr(adapter, "unhookable_reason", None) or (
+            "the submodules of a TorchScript module cannot be hooked; audit the Python module it was made from"
+            if module is not None
+            else "a plain callable has no modules"
+        )
+        has = f"; outputs that can be audited as layers: {', '.join(names)}" if (names := _features(adapter)) else ""
+        fail(ArgumentError, "layers", f"no module patterns for this model ({why}{has})", ", ".join(map(repr, patterns)))
+    names = matching_modules(module, patterns)
+    modules = dict(module.named_modules())
+    found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
+    for pattern, kind in declared.items():
+        if pattern in patterns:
+            found.update(dict.fromkeys(matching_modules(module, [pattern]), kind))
+    return _Hooked(module, names, found)
+
+
+def _features(adapter: Adapter) -> list[str]:
+    return list(getattr(adapter, "available_features", ()))
+
+
+class _Run:
+    """One audit in progress: the state of the module is saved on entry and restored on exit."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        hooked: _Hooked | None,
+        lmax: int,
+        keep: str | None,
+        batch_rows: int,
+        batch_bytes: int | None,
+        bar: Callable[[int], Any],
+    ) -> None:
+        self._adapter = adapter
+        self._hooked = hooked
+        self._lmax = lmax
+        self._keep = keep
+        self._batch_rows = batch_rows
+        self._batch_bytes = batch_bytes
+        self._bar = bar
+        self._stack = contextlib.ExitStack()
+        self._capture: Capture | None = None
+        self._kinds = hooked.representations if hooked is not None else {}
+        self._skipped: dict[str, str] = {}
+        self._notes: list[str] = []
+        self.evaluations = 0
+
+    def __enter__(self) -> _Run:
+        self._stack.enter_context(torch.random.fork_rng())
+        module = self._adapter.module
+        if module is not None and not isinstance(module, torch.jit.ScriptModule):
+            if module.training:
+                self._notes.append("the model was in train mode; it was audited in eval mode and put back")
+            for part in module.modules():
+                self._stack.callback(setattr, part, "training", part.training)
+            module.eval()
+        if self._hooked is not None:
+            self._capture = self._stack.enter_context(Capture(self._hooked.module, self._hooked.names))
+        if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
+            self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def fixed(self, degree: int) -> list[dict[str, Any]]:
+        """The whole data set on one grid."""
+        self._evaluate(int(degree), self._adapter.systems())
+        return [self._entry(None)]
+
+    def automatic(self, tolerance: float) -> list[dict[str, Any]]:
+        """Raise the degree on the first systems until nothing asked for changes; then the whole data set."""
+        stream = self._adapter.systems()
+        pilot = list(itertools.islice(stream, PILOT_SYSTEMS))
+        further = next(stream, None)
+        degree = max(2 * self._lmax, MINIMUM_DEGREE)
+        entries: list[dict[str, Any]] = []
+        previous = None
+        while True:
+            self._evaluate(degree, iter(pilot))
+            found = self.collector.results()
+            change = None if previous is None else _change(previous, found)
+            entries.append(self._entry(change))
+            settled = change is not None and change <= tolerance
+            if settled or _negligible(found, tolerance):
+                break
+            following = next_degree(degree)
+            if following > max(MAXIMUM_AUTO_DEGREE, 2 * self._lmax):
+                shown = "unknown" if change is None else f"{change:.2g}"
+                self._notes.append(
+                    f"degree {degree} is the highest that was tried and results still change by {shown} "
+                    f"(tolerance {tolerance:g}): ask for a higher degree"
+                )
+                break
+            previous, degree = found, following
+        if further is not None:
+            self._evaluate(degree, itertools.chain(pilot, [further], stream))
+        return entries
+
+    def _evaluate(self, degree: int, systems: Iterator[System]) -> None:
+        self.grid: Quadrature = quadrature(degree)
+        self.collector = Collector(
+            self._adapter, self.grid, self._lmax, keep=self._keep, layer_representations=self._kinds
+        )
+        drive = Drive(
+            self._adapter,
+            self.grid,
+            systems=systems,
+            capture=self._capture,
+            layer_representations=self._kinds,
+            batch_rows=self._batch_rows,
+            batch_bytes=self._batch_bytes,
+        )
+        with self._bar(len(self.grid)) as advance:
+            self.collector.consume(drive, advance)
+        self.evaluations += drive.evaluations
+        self._skipped = drive.layers.skipped
+
+    def _entry(self, change: float | None) -> dict[str, Any]:
+        outputs, layers = self.collector.results()
+        return {
+            "degree": self.grid.degree,
+            "rotations": len(self.grid),
+            "change": change,
+            "variance": {name: output.rmse**2 for name, output in outputs.items()},
+            "power": {name: r.pooled_power.tolist() for name, r in {**layers, **outputs}.items()},
+        }
+
+    def warnings(self) -> list[str]:
+        skipped = [f"layer {name} was left out: {reason}" for name, reason in self._skipped.items()]
+        return [*self._notes, *skipped]
+
+
+Found = tuple[dict[str, Output], dict[str, Spectrum]]
+
+
+def _noise_power(result: Spectrum) -> float:
+    """Power that is round-off or randomness of the model, whatever the grid."""
+    round_off = ROUND_OFF_EPS * torch.finfo(getattr(torch, result.dtype)).eps
+    components = result.components if isinstance(result, Output) else 1
+    return components * result.noise**2 + round_off**2 * result.pooled_total
+
+
+def _change(old: Found, new: Found) -> float:
+    """Largest relative change between two degrees, of A and of every B that matters."""
+    before_all, after_all = {**old[1], **old[0]}, {**new[1], **new[0]}
+    worst = 0.0
+    for name, result in after_all.items():
+        if name not in before_all:
+            return float("inf")
+        old_result, noise = before_all[name], _noise_power(result)
+        if isinstance(result, Output) and isinstance(old_result, Output):
+            before, after = old_result.rmse**2, result.rmse**2
+            scale = max(before, after, 1e2 * noise / result.components)
+            worst = max(worst, abs(after - before) / scale if scale > 0 else 0.0)
+        # sectors far below everything that varies are judged on the scale of what varies
+        power, old_power = result.pooled_power, old_result.pooled_power
+        floor = max(1e-3 * _varying(result), 1e2 * noise, 1e-300)
+        scale = torch.maximum(power, old_power).clamp_min(floor)
+        worst = max(worst, float(((power - old_power).abs() / scale).max()))
+    return worst
+
+
+def _varying(result: Spectrum) -> float:
+    """Power outside the strongest sector."""
+    return max(result.pooled_total - float(result.pooled_power.max()), 0.0)
+
+
+def _negligible(found: Found, tolerance: float) -> bool:
+    """Whether the power above lmax is too small to matter at this degree, so that no higher one need be tried."""
+    for result in (*found[0].values(), *found[1].values()):
+        if result.pooled_unresolved > max(1e-2 * tolerance * _varying(result), _noise_power(result)):
+            return False
+    return True
+
+
+def _stochastic(outputs: Mapping[str, Output]) -> list[str]:
+    return [
+        f"the model is stochastic: {name} changes by {output.noise:.3g} (root mean square) when the same input is "
+        "evaluated again; this noise is part of every error shown"
+        for name, output in outputs.items()
+        if output.stochastic
+    ]
+
+
+def _bar(progress: bool | None, data: Any) -> Callable[[int], Any]:
+    """Factory of context managers that yield ``advance(copies)``: a progress bar, or nothing."""
+    shown = sys.stderr.isatty() if progress is None else progress
+    systems = len(data) if hasattr(data, "__len__") and not isinstance(data, (str, Path)) else None
+
+    @contextlib.contextmanager
+    def quiet(size: int) -> Iterator[Callable[[int], None]]:
+        yield lambda copies: None
+
+    @contextlib.contextmanager
+    def bar(size: int) -> Iterator[Callable[[int], None]]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as shown_bar:
+            total = None if systems is None else systems * size
+            task = shown_bar.add_task(f"{size} rotations per system", total=total)
+            yield lambda copies: shown_bar.advance(task, copies)
+
+    return bar if shown else quiet

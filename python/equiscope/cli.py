@@ -1,0 +1,167 @@
+"""Command line: ``equiscope audit``, ``equiscope demo``, ``equiscope info``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="equiscope",
+    help="Symmetry audit of 3-D machine-learning models: equivariance errors and irrep spectra.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+)
+
+OutOption = Annotated[Path | None, typer.Option("--out", help="Directory for numbers, pictures and index.html.")]
+DegreeOption = Annotated[str, typer.Option(help='Degree of the grid, 0..131, or "auto".')]
+LmaxOption = Annotated[int, typer.Option(help="Highest l resolved.")]
+
+
+@app.command()
+def audit(
+    model: Annotated[str, typer.Argument(help="A metatomic .pt file, or package.module:factory (a callable).")],
+    data: Annotated[Path, typer.Argument(help="Structures: any file that ASE reads, or .npz.")],
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(help="Output to audit, as NAME or NAME=REPRESENTATION; may be given several times."),
+    ] = None,
+    layers: Annotated[
+        list[str] | None, typer.Option(help="Module name pattern or feature output; may be given several times.")
+    ] = None,
+    lmax: LmaxOption = 8,
+    degree: DegreeOption = "auto",
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64; default: as the model.")] = None,
+    device: Annotated[str | None, typer.Option(help="For example cpu or cuda:0.")] = None,
+    batch_rows: Annotated[int, typer.Option(help="Rows (atoms) per batch.")] = 1024,
+    out: OutOption = None,
+) -> None:
+    """Audit MODEL on the structures in DATA."""
+    import torch
+
+    import equiscope as eq
+    from equiscope.errors import ArgumentError, DTypeError, fail
+
+    dtypes = {"float32": torch.float32, "float64": torch.float64}
+    if dtype is not None and dtype not in dtypes:
+        fail(DTypeError, "--dtype", "float32 or float64", repr(dtype))
+    if degree != "auto" and not degree.isdigit():
+        fail(ArgumentError, "--degree", 'an integer from 0 to 131 or "auto"', repr(degree))
+    declared = _declared(outputs)
+    settings: dict[str, Any] = {
+        "outputs": declared,
+        "layers": layers,
+        "lmax": lmax,
+        "degree": degree if degree == "auto" else int(degree),
+        "dtype": dtypes.get(dtype or ""),
+        "device": device,
+        "batch_rows": batch_rows,
+        "out": out,
+    }
+    if ":" in model and not Path(model).exists():
+        loaded = _factory(model)
+        if not eq.adapters.is_metatomic(loaded):
+            if not isinstance(declared, dict):
+                fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", repr(outputs))
+            from equiscope.adapters.structures import tensors
+
+            if isinstance(loaded, torch.nn.Module) and settings["dtype"] is not None:
+                loaded.to(settings["dtype"])
+            report = eq.audit(loaded, tensors(data, loaded), inputs={"positions": "vector"}, **settings)
+            return _show(report, out)
+    else:
+        loaded = Path(model)
+    _show(eq.audit(loaded, data, **settings), out)
+
+
+@app.command()
+def demo(
+    out: OutOption = Path("equiscope-demo"),
+    lmax: LmaxOption = 6,
+    degree: DegreeOption = "auto",
+) -> None:
+    """Audit a small transformer on eight molecules; both ship with the package."""
+    import equiscope as eq
+    from equiscope import demo as shipped
+    from equiscope.errors import ArgumentError, fail
+
+    if degree != "auto" and not degree.isdigit():
+        fail(ArgumentError, "--degree", 'an integer from 0 to 131 or "auto"', repr(degree))
+    report = eq.audit(
+        shipped.load_model(),
+        list(zip(shipped.names(), shipped.load_molecules(), strict=True)),
+        inputs=shipped.INPUTS,
+        outputs=shipped.REPRESENTATIONS,
+        layers=shipped.LAYERS,
+        lmax=lmax,
+        degree=degree if degree == "auto" else int(degree),
+        out=out,
+    )
+    _show(report, out)
+
+
+@app.command()
+def info() -> None:
+    """Version, devices, instruction set, CUDA, threads."""
+    import equiscope as eq
+
+    found = eq.info()
+    versions = found.pop("versions")
+    for name, value in {**versions, **found}.items():
+        typer.echo(f"{name:16} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+def _show(report: Any, out: Path | None) -> None:
+    from rich.console import Console
+
+    from equiscope.report.table import to_rich
+
+    Console().print(to_rich(report))
+    if out is not None:
+        directory = report.save(out)
+        typer.echo(f"report: {directory / 'index.html'}")
+
+
+def _declared(outputs: list[str] | None) -> Any:
+    """Names alone as a list, NAME=REPRESENTATION as a dict."""
+    if not outputs:
+        return None
+    pairs = [text.partition("=") for text in outputs]
+    if any(sign for _, sign, _ in pairs):
+        return {name: kind or "scalar" for name, _, kind in pairs}
+    return [name for name, _, _ in pairs]
+
+
+def _factory(text: str) -> Any:
+    """What ``package.module:factory`` returns."""
+    from equiscope.errors import ArgumentError, fail
+
+    module_name, _, attribute = text.partition(":")
+    sys.path.insert(0, "")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        fail(ArgumentError, "MODEL", "a file, or package.module:factory that can be imported", f"{text!r} ({error})")
+    if not callable(factory):
+        fail(ArgumentError, "MODEL", "a callable factory", f"{text!r}, a {type(factory).__name__}")
+    return factory()
+
+
+def main() -> None:
+    """Entry point: errors of the library end with their message and exit code 2, without a traceback."""
+    from equiscope.errors import EquiscopeError
+
+    try:
+        app()
+    except EquiscopeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

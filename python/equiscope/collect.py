@@ -1,0 +1,248 @@
+"""From the events of a drive to the numbers of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from .adapters.base import Adapter, System
+from .metrics import CharacterSpectrum, EquivarianceError, OrbitMoments, OrbitSummary
+from .metrics.orbit import NonFiniteValues
+from .probe.drive import Begin, Drive, End
+from .report.result import Failure, Output, Part, Spectrum, SystemRow, Worst
+from .so3.quadrature import Quadrature
+from .so3.representation import Representation
+
+STOCHASTIC_EPS = 100.0
+"""Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
+
+
+@dataclass
+class _Pool:
+    """Everything kept of one output or layer while systems come and go."""
+
+    name: str
+    representation: Representation | None
+    spectrum: CharacterSpectrum
+    parts: list[CharacterSpectrum]
+    error: EquivarianceError | None
+    dtype: torch.dtype
+    channels: int
+    noise_sum: float = 0.0
+    samples: int = 0
+    worst: Worst | None = None
+    kept: list[tuple[int, OrbitSummary, torch.Tensor | None]] = field(default_factory=list)
+
+
+class Collector:
+    """Consumes the events of a drive; `results` gives outputs and layers, in order of execution."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        grid: Quadrature,
+        lmax: int,
+        *,
+        keep: str | None,
+        layer_representations: Mapping[str, Representation],
+    ) -> None:
+        self._adapter = adapter
+        self._representations = {**layer_representations, **adapter.outputs}
+        self._grid = grid
+        self._lmax = lmax
+        self._keep = keep == "samples"
+        self._pools: dict[str, _Pool] = {}
+        self._running: dict[str, tuple[Begin, dict[str, OrbitMoments]]] = {}
+        self.systems: list[SystemRow] = []
+        self.failures: list[Failure] = []
+
+    def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
+        """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
+        for event in drive:
+            if isinstance(event, Begin):
+                self._begin(event, drive)
+            elif isinstance(event, End):
+                self._end(event.system)
+            else:
+                self._update(event.system, event.values, drive)
+                advance(event.stop - event.start)
+
+    def _begin(self, event: Begin, drive: Drive) -> None:
+        bad = [name for name, value in event.values.items() if not bool(torch.isfinite(value).all())]
+        if bad:
+            self.failures.append(Failure(event.system.name, bad[0], "NaN or infinity on the unrotated input"))
+            drive.drop(event.system)
+            return
+        moments = {}
+        for name, value in event.values.items():
+            kind = self._representations.get(name)
+            self._pool(name, kind, value)
+            moments[name] = OrbitMoments(self._grid, self._lmax, value, kind)
+        self._running[event.system.name] = (event, moments)
+
+    def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
+        if name in self._pools:
+            return
+        device = value.device
+        spectrum = CharacterSpectrum(self._lmax, self._grid).to(device)
+        several = kind is not None and len(kind.blocks) > 1
+        parts = [CharacterSpectrum(self._lmax, self._grid).to(device) for _ in kind.blocks] if several else []
+        error = EquivarianceError(kind, self._grid).to(device) if kind is not None else None
+        self._pools[name] = _Pool(name, kind, spectrum, parts, error, value.dtype, value.shape[1])
+
+    def _update(self, system: System, values: Mapping[str, torch.Tensor], drive: Drive) -> None:
+        if system.name not in self._running:
+            return
+        _, moments = self._running[system.name]
+        for name, value in values.items():
+            try:
+                moments[name].update(value)
+            except NonFiniteValues as error:
+                rotation = self._grid.select(error.index, error.index + 1)[0]
+                reason = f"NaN or infinity at rotation {error.index}"
+                self.failures.append(Failure(system.name, name, reason, error.index, rotation))
+                del self._running[system.name]
+                drive.drop(system)
+                return
+
+    def _end(self, system: System) -> None:
+        if system.name not in self._running:
+            return
+        begin, moments = self._running.pop(system.name)
+        row = SystemRow(system.name, system.rows, {}, {})
+        index = len(self.systems)
+        for name, moment in moments.items():
+            self._add(self._pools[name], begin, moment.finish(), index, row)
+        self.systems.append(row)
+
+    def _add(self, pool: _Pool, begin: Begin, orbit: OrbitSummary, index: int, row: SystemRow) -> None:
+        pool.spectrum.add(orbit)
+        pool.samples += orbit.samples
+        noise = begin.noise[pool.name]
+        pool.noise_sum += orbit.samples * noise**2
+        mean = orbit.mean
+        if pool.error is not None and mean is not None:
+            pool.error.add(orbit)
+            for part, irrep in zip(pool.parts, orbit.power, strict=False):
+                part.add(orbit.restricted(irrep))
+            worst = self._worst(begin.system.name, orbit)
+            if worst is not None and (pool.worst is None or worst.deviation > pool.worst.deviation):
+                pool.worst = worst
+        if pool.name in self._adapter.outputs:
+            row.outputs[pool.name] = _error_row(orbit, noise)
+        else:
+            row.layers[pool.name] = {**_share_row(orbit), **(_error_row(orbit, noise) if mean is not None else {})}
+        if self._keep:
+            pool.kept.append((index, orbit, None if mean is None else self._native(pool.name, mean)))
+
+    def _native(self, name: str, mean: torch.Tensor) -> torch.Tensor:
+        return self._adapter.native_mean(name, mean) if name in self._adapter.outputs else mean.squeeze(1)
+
+    def _worst(self, system: str, orbit: OrbitSummary) -> Worst | None:
+        if orbit.worst_index is None:
+            return None
+        rotation = self._grid.select(orbit.worst_index, orbit.worst_index + 1)[0]
+        return Worst(system, orbit.worst_index, rotation, orbit.worst_deviation)
+
+    def results(self) -> tuple[dict[str, Output], dict[str, Spectrum]]:
+        """Outputs and layers of all systems that ended; a layer with a representation is an `Output` too."""
+        outputs: dict[str, Output] = {}
+        layers: dict[str, Spectrum] = {}
+        for name, pool in self._pools.items():
+            if not pool.samples:
+                continue
+            result = Spectrum(**self._spectrum(pool)) if pool.representation is None else self._output(pool)
+            (outputs if name in self._adapter.outputs else layers)[name] = result
+        return {name: outputs[name] for name in self._adapter.outputs if name in outputs}, layers
+
+    def _spectrum(self, pool: _Pool) -> dict:
+        pooled = {name: value.cpu() for name, value in pool.spectrum.compute().items()}
+        fields = {
+            "name": pool.name,
+            "power": pooled["power"],
+            "total": pooled["total"],
+            "unresolved": pooled["unresolved"],
+            "degree": self._grid.degree,
+            "aliasing": aliasing(pooled["power"], float(pooled["unresolved"]), self._grid.degree),
+            "samples": pool.samples,
+            "channels": pool.channels,
+            "noise": (pool.noise_sum / pool.samples) ** 0.5,
+            "dtype": str(pool.dtype).removeprefix("torch."),
+        }
+        if self._keep:
+            orbits = [orbit for _, orbit, _ in pool.kept]
+            fields["power"] = torch.cat([orbit.total_power for orbit in orbits], dim=2).cpu()
+            fields["total"] = torch.cat([orbit.total for orbit in orbits]).cpu()
+            fields["unresolved"] = torch.cat([orbit.unresolved for orbit in orbits]).cpu()
+            counts = torch.tensor([orbit.samples for orbit in orbits])
+            fields["sample_system"] = torch.repeat_interleave(torch.tensor([i for i, _, _ in pool.kept]), counts)
+        return fields
+
+    def _output(self, pool: _Pool) -> Output:
+        assert pool.error is not None and pool.representation is not None
+        error = {name: value.cpu() for name, value in pool.error.compute().items()}
+        fields = self._spectrum(pool)
+        size = float(error["size"])
+        round_off = torch.finfo(pool.dtype).eps * size
+        output = Output(
+            **fields,
+            representation=pool.representation.name,
+            components=pool.representation.components,
+            variance=error["variance"],
+            rmse=float(error["rmse"]),
+            relative=float(error["relative"]),
+            noise_floor=max(fields["noise"], round_off),
+            stochastic=fields["noise"] > STOCHASTIC_EPS * round_off,
+            worst=pool.worst,
+        )
+        powers = [part.compute()["power"].cpu() for part in pool.parts] or [fields["power"]]
+        for i, irrep in enumerate(pool.error.irreps):
+            variance, power = error["variance_by_irrep"].reshape(-1)[i], powers[i]
+            rmse = float(variance.sqrt())
+            if self._keep:
+                variance = torch.cat([orbit.variance[irrep] for _, orbit, _ in pool.kept]).cpu()
+                power = torch.cat([orbit.power[irrep] for _, orbit, _ in pool.kept], dim=2).cpu()
+            output.parts[irrep] = Part(variance, rmse, power)
+        if self._keep:
+            output.variance = torch.cat([orbit.total_variance for _, orbit, _ in pool.kept]).cpu()
+            output.mean = torch.cat([native for _, _, native in pool.kept if native is not None]).cpu()
+        return output
+
+
+def aliasing(power: torch.Tensor, unresolved: float, degree: int) -> torch.Tensor:
+    """``(lmax + 1,)`` estimate of the power above lmax that a grid of this degree folds into each l.
+
+    Content l' reaches sector l when l + l' > degree. The unresolved power is taken to decay geometrically in l', at
+    the rate that its ratio to the power at lmax shows; with no decay in sight all of it is counted.
+    """
+    lmax = power.shape[0] - 1
+    tail = max(unresolved, 0.0)
+    last = float(power[lmax].sum())
+    rate = tail / (tail + last) if tail > 0.0 else 0.0
+    beyond = torch.tensor([max(0, degree - l - lmax) for l in range(lmax + 1)], dtype=torch.float64)
+    return tail * rate**beyond if rate > 0.0 else torch.zeros_like(beyond)
+
+
+def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
+    variance = float(orbit.total_variance.mean())
+    total = float(orbit.total.mean())
+    assert orbit.representation is not None
+    size = (total / orbit.representation.components) ** 0.5
+    return {
+        "samples": orbit.samples,
+        "rmse": variance**0.5,
+        "relative": variance**0.5 / size if size > 0 else 0.0,
+        "noise": noise,
+        "total": total,
+        "unresolved": float(orbit.unresolved.mean()),
+        "worst_deviation": orbit.worst_deviation,
+    }
+
+
+def _share_row(orbit: OrbitSummary) -> dict[str, float]:
+    total = float(orbit.total.mean())
+    by_l = orbit.total_power.mean((2, 3)).sum(1)
+    shares = {f"share_l{l}": float(value) / total if total > 0 else 0.0 for l, value in enumerate(by_l)}
+    return {"samples": orbit.samples, "total": total, "unresolved": float(orbit.unresolved.mean()), **shares}

@@ -1,0 +1,42 @@
+"""The errors of the library. Every message names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+
+class EquiscopeError(Exception):
+    """Base of every error that equiscope raises on purpose."""
+
+
+class ArgumentError(EquiscopeError, ValueError):
+    """An argument has a value outside its admissible range."""
+
+
+class ShapeError(ArgumentError):
+    """An argument has the wrong rank or the wrong size along an axis."""
+
+
+class DTypeError(EquiscopeError, TypeError):
+    """An argument has a type or dtype that is not supported, or dtypes are mixed."""
+
+
+class DeviceError(ArgumentError):
+    """Tensors that must share a device do not."""
+
+
+class DataError(ArgumentError):
+    """A data set or file is empty, unreadable or truncated, or an output path cannot be written."""
+
+
+class ModelError(EquiscopeError, RuntimeError):
+    """A model returned something that cannot be audited."""
+
+
+class MissingExtraError(EquiscopeError, ImportError):
+    """An optional dependency is needed for what was asked and is not installed."""
+
+
+def fail(kind: type[EquiscopeError], argument: str, expected: str, got: Any) -> NoReturn:
+    """Raise `kind` with the one message format of the library."""
+    raise kind(f"{argument}: expected {expected}, got {got}")

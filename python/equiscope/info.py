@@ -1,0 +1,46 @@
+"""What this installation can do: versions, devices, instruction set, threads."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from .ops import backend
+
+_PACKAGES = ("equiscope", "torch", "numpy", "scipy", "torchmetrics", "metatomic-torch", "vesin", "ase", "e3nn")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def info() -> dict[str, Any]:
+    """Versions, devices and compiled paths as JSON values.
+
+    ``isa`` is the instruction set in use (environment variable EQUISCOPE_ISA forces one), ``cuda`` says whether CUDA
+    kernels are active and, if not, why.
+    """
+    native = backend()
+    if not torch.cuda.is_available():
+        cuda = "no: torch sees no CUDA device"
+    elif not native["cuda"]:
+        cuda = "no: this build has no CUDA kernels; CUDA tensors take the reference path in plain torch"
+    else:
+        cuda = f"yes: {torch.cuda.get_device_name()}"
+    return {
+        "versions": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "isa": native["isa"],
+        "isas": list(native["isas"]),
+        "compiler": native["compiler"],
+        "cuda": cuda,
+        "threads": torch.get_num_threads(),
+        "devices": ["cpu"] + [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }

@@ -1,0 +1,64 @@
+"""Character spectrum as a torchmetrics metric."""
+
+from __future__ import annotations
+
+import torch
+
+from ..so3.quadrature import Quadrature
+from ..so3.representation import Representation
+from .orbit import OrbitMoments, OrbitSummary
+from .sums import ExactSums
+from .values import canonical
+
+
+class CharacterSpectrum(ExactSums):
+    """Power in every irrep (l, sigma) of O(3), pooled over systems with their sample counts as weights.
+
+    ``B_(l, sigma) = (2l+1)/4 sum_mn |c^l_mn(+) + sigma (-1)^l c^l_mn(-)|^2``, ``c^l_mn(s) = int D^l_mn(R) u(s R) dR``
+    (arXiv 2603.24638). The B of all sectors sum to ``int |u|^2 dg``; what lies above `lmax` is `unresolved`.
+
+    Args:
+        lmax: highest l resolved; the grid should have at least degree 2 lmax.
+        quadrature: grid of both cosets on which the values are given.
+        representation: of the values, to know their component axes; power is summed over components.
+
+    `update` takes ``(G, samples, *channels, *components)`` in grid order. `compute` gives a dict of float64: ``power``
+    ``(lmax + 1, 2)`` (second axis sigma = +1, -1), ``total``, ``unresolved``, ``samples``.
+    """
+
+    def __init__(
+        self, lmax: int, quadrature: Quadrature, *, representation: str | Representation = "invariant"
+    ) -> None:
+        super().__init__()
+        self.lmax = lmax
+        self.quadrature = quadrature
+        self.representation = Representation.parse(representation)
+        self._add_sum("power_sum", (lmax + 1, 2))
+        self._add_sum("total_sum", ())
+        self._add_sum("unresolved_sum", ())
+        self._add_sum("samples_sum", ())
+
+    def update(self, values: torch.Tensor) -> None:
+        """Add one system, from its values on the whole grid."""
+        values = canonical(values, self.quadrature, self.representation)
+        moments = OrbitMoments(self.quadrature, self.lmax, values[0], None)
+        moments.update(values)
+        self.add(moments.finish())
+
+    def add(self, orbit: OrbitSummary) -> None:
+        """Add one system whose orbit was accumulated elsewhere."""
+        self._update_count += 1
+        self._computed = None
+        self._accumulate("power_sum", orbit.total_power.mean(-1).sum(-1))
+        self._accumulate("total_sum", orbit.total.mean(1).sum())
+        self._accumulate("unresolved_sum", orbit.unresolved.mean(1).sum())
+        self._accumulate("samples_sum", torch.tensor(float(orbit.samples)))
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        samples = self._sum("samples_sum")
+        return {
+            "power": self._sum("power_sum") / samples,
+            "total": self._sum("total_sum") / samples,
+            "unresolved": self._sum("unresolved_sum") / samples,
+            "samples": samples,
+        }

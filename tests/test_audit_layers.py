@@ -1,0 +1,260 @@
+"""Hidden layers: captured, located, and left as they were."""
+
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope.report.result import Output
+
+torch.set_default_dtype(torch.float32)
+POINTS = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+INPUTS = {"positions": "vector"}
+
+
+class Tower(torch.nn.Module):
+    """Unconstrained: a layer that returns a tuple, one that returns a dict, one that works in place, one reused."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = Pair()
+        self.second = Named()
+        self.third = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(inplace=True))
+        self.reused = torch.nn.Linear(8, 8)
+        self.drop = torch.nn.Dropout(0.5)
+
+    def forward(self, positions):
+        left, right = self.first(positions)
+        x = self.second(left + right)["value"]
+        x = self.third(x)
+        x = self.drop(self.reused(self.reused(x)))
+        return {"energy": x.sum((-1, -2)), "features": x}
+
+
+class Pair(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 8)
+
+    def forward(self, x):
+        return torch.tanh(self.linear(x)), x.square().sum(-1, keepdim=True).expand(*x.shape[:-1], 8)
+
+
+class Named(torch.nn.Module):
+    def forward(self, x):
+        return {"value": torch.tanh(x), "count": 3}
+
+
+@pytest.fixture
+def tower():
+    torch.manual_seed(0)
+    return Tower()
+
+
+def run(model, **settings):
+    settings = {"inputs": INPUTS, "outputs": {"energy": "scalar"}, "lmax": 3, "degree": 8, **settings}
+    return eq.audit(model, [{"positions": POINTS}], **settings)
+
+
+def test_nested_outputs_and_repeated_calls_are_layers_of_their_own(tower):
+    report = run(tower, layers="**")
+    assert list(report.layers) == [
+        "first.linear",
+        "first[0]",
+        "first[1]",
+        "second['value']",
+        "third.0",
+        "third.1",
+        "third",
+        "reused",
+        "reused#2",
+        "drop",
+    ]
+    # |r|^2 is invariant, tanh of a linear map is not
+    assert float(report.layers["first[1]"].fractions[0, 0]) == pytest.approx(1.0, abs=1e-10)
+    assert float(report.layers["first[0]"].fractions[1:].sum()) > 0.1
+    # a linear map of coordinates holds l = 0 (its bias) and l = 1 only
+    assert float(report.layers["first.linear"].fractions[2:].abs().max()) < 1e-12
+
+
+def test_values_overwritten_in_place_are_seen_as_they_were(tower):
+    report = run(tower, layers="third.*")
+    plain = Tower()
+    plain.load_state_dict(tower.state_dict())
+    plain.third[1].inplace = False
+    expected = run(plain, layers="third.*")
+    torch.testing.assert_close(report.layers["third.0"].power, expected.layers["third.0"].power)
+
+
+def test_star_stays_within_a_level_and_two_stars_cross(tower):
+    assert list(run(tower, layers="first.*").layers) == ["first.linear"]
+    assert list(run(tower, layers=["th*", "third.?"]).layers) == ["third.0", "third.1", "third"]
+
+
+def test_pattern_that_fits_nothing_is_refused_with_names(tower):
+    with pytest.raises(eq.errors.ArgumentError, match=r"layers: expected patterns .* 'encoder\.\*'.*nearest"):
+        run(tower, layers="encoder.*")
+
+
+def test_model_is_left_as_it_was(tower):
+    tower.train()
+    tower.third.eval()
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    report = run(tower, layers="**")
+    assert tower.training and tower.drop.training and not tower.third[0].training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not any(module._forward_hooks for module in tower.modules())
+    assert any("train mode" in warning for warning in report.warnings)
+    assert not report.outputs["energy"].stochastic
+
+
+def test_hooks_are_removed_when_the_model_raises(tower):
+    tower.reused.register_forward_pre_hook(lambda module, args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(tower, layers="**")
+    assert not any(module._forward_hooks for module in tower.modules())
+
+
+def test_scripted_module_is_said_to_have_no_hooks(tower):
+    scripted = torch.jit.script(torch.nn.Linear(3, 2))
+    with pytest.raises(eq.errors.ArgumentError, match="TorchScript"):
+        eq.audit(scripted, [POINTS], inputs="vector", outputs={"y": "invariant"}, layers="*")
+
+
+@pytest.mark.parametrize("rows", [7, 64, 4096])
+def test_batch_size_does_not_change_the_numbers(tower, rows):
+    tower.double()
+    data = [{"positions": torch.randn(n, 3, dtype=torch.float64)} for n in (3, 3, 4, 1)]
+    settings = dict(inputs=INPUTS, outputs={"energy": "scalar"}, layers="**", lmax=3, degree=8)
+    expected = eq.audit(tower, data, batch_rows=101, **settings)
+    found = eq.audit(tower, data, batch_rows=rows, **settings)
+    for name in expected.layers:
+        torch.testing.assert_close(found.layers[name].power, expected.layers[name].power, rtol=1e-10, atol=1e-13)
+    assert found.outputs["energy"].rmse == pytest.approx(expected.outputs["energy"].rmse, rel=1e-10)
+    assert [row.name for row in found.systems] == ["0", "1", "2", "3"]
+
+
+class Summed(torch.nn.Module):
+    """Works on rows of many copies and sums them by `batch`."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = torch.nn.Linear(3, 4, dtype=torch.float64)
+
+    def forward(self, positions, charge, batch=None):
+        if batch is None:
+            batch = torch.zeros(len(positions), dtype=torch.long)
+        x = torch.tanh(self.rows(positions))
+        total = x.new_zeros(int(batch.max()) + 1, 4).index_add(0, batch, x)
+        return {"total": total.sum(-1) + charge.reshape(-1), "row": x[:, :1] * positions}
+
+
+def test_concat_stack_of_one_and_loop_agree():
+    torch.manual_seed(0)
+    model = Summed()
+    data = [
+        {"positions": torch.randn(n, 3, dtype=torch.float64), "charge": torch.tensor(float(n), dtype=torch.float64)}
+        for n in (4, 2, 1)
+    ]
+    settings = dict(
+        inputs=INPUTS, outputs={"total": "scalar", "row": "vector"}, layers="rows", lmax=3, degree=8, keep="samples"
+    )
+    joined = eq.audit(model, data, batching="concat", **settings)
+    single = eq.audit(model, data, batching="loop", **settings)
+    assert joined.outputs["row"].variance.shape == (7, 1)
+    for name in ("total", "row"):
+        torch.testing.assert_close(joined.outputs[name].mean.squeeze(), single.outputs[name].mean.squeeze())
+        torch.testing.assert_close(joined.outputs[name].power.sum((2, 3)), single.outputs[name].power.sum((2, 3)))
+    torch.testing.assert_close(joined.layers["rows"].power, single.layers["rows"].power)
+
+
+def test_rows_that_change_with_the_orientation_are_refused():
+    def model(positions, batch=None):
+        return {"kept": positions[positions[:, 2] > 0]}
+
+    with pytest.raises(eq.errors.ModelError, match="kept"):
+        eq.audit(model, [{"positions": POINTS}], inputs=INPUTS, outputs={"kept": "vector"}, batching="concat", lmax=1)
+
+
+def test_sequence_first_layers_are_understood():
+    class SequenceFirst(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 6)
+
+        def forward(self, positions):
+            return self.layer(positions.transpose(0, 1)).tanh().sum((0, 2))
+
+    torch.manual_seed(0)
+    model = SequenceFirst()
+    found = eq.audit(model, [POINTS[:4]], inputs="vector", outputs="scalar", layers="layer", lmax=2, degree=6)
+    layer = found.layers["layer"]
+    assert (layer.samples, layer.channels) == (4, 6)
+    assert float(layer.fractions.sum()) == pytest.approx(1.0, rel=1e-6)
+
+
+def equivariant_network(planted=0.0):
+    from e3nn import o3
+    from e3nn.nn import Gate
+
+    class Layer(torch.nn.Module):
+        def __init__(self, irreps_in):
+            super().__init__()
+            gate = Gate("8x0e", [torch.tanh], "8x0e", [torch.sigmoid], "8x1o")
+            self.product = o3.FullyConnectedTensorProduct(irreps_in, "0e+1o", gate.irreps_in)
+            self.gate = gate
+            self.irreps_out = gate.irreps_out
+            self.planted = 0.0
+
+        def forward(self, x, attributes):
+            y = self.gate(self.product(x, attributes))
+            if self.planted:
+                y = y.clone()
+                vectors = y[..., 8:]
+                size = vectors.square().mean(dim=(-1, -2), keepdim=True).sqrt()
+                y[..., 8:] = vectors + self.planted * size * torch.tensor([3**0.5, 0.0, 0.0], dtype=y.dtype).repeat(8)
+            return y
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.ModuleList([Layer("0e+1o"), Layer("8x0e+8x1o"), Layer("8x0e+8x1o")])
+
+        def forward(self, positions):
+            centred = positions - positions.mean(-2, keepdim=True)
+            attributes = o3.spherical_harmonics("0e+1o", centred, normalize=False)
+            x = attributes
+            for layer in self.layers:
+                x = layer(x, attributes)
+            return {"vectors": x[..., 8:], "scalars": x[..., :8]}
+
+    torch.manual_seed(3)
+    network = Network().double()
+    network.layers[2].planted = planted
+    return network
+
+
+E3NN_SETTINGS = dict(
+    inputs=INPUTS, outputs={"vectors": "8x1o", "scalars": "invariant"}, layers="layers.*", basis="e3nn", lmax=2, degree=8
+)
+
+
+def test_equivariant_network_is_at_round_off():
+    data = [{"positions": torch.randn(6, 3, dtype=torch.float64)} for _ in range(3)]
+    report = eq.audit(equivariant_network(), data, **E3NN_SETTINGS)
+    assert report.outputs["vectors"].relative < 1e-13
+    assert report.outputs["scalars"].relative < 1e-13
+    assert all(isinstance(layer, Output) and layer.relative < 1e-13 for layer in report.layers.values())
+
+
+def test_planted_break_is_measured_and_its_layer_named():
+    data = [{"positions": torch.randn(6, 3, dtype=torch.float64)} for _ in range(3)]
+    report = eq.audit(equivariant_network(planted=1e-3), data, **E3NN_SETTINGS)
+    assert report.outputs["vectors"].relative == pytest.approx(1e-3, rel=0.05)
+    assert report.outputs["scalars"].relative < 1e-13
+    assert [layer.relative > 1e-12 for layer in report.layers.values()] == [False, False, True]
+    assert any("layers.2" in finding for finding in report.findings())
+    with pytest.raises(AssertionError, match=r"first layer that leaks: layers\.2"):
+        eq.testing.assert_equivariant(
+            equivariant_network(planted=1e-3), data, **{**E3NN_SETTINGS, "degree": 6}
+        )
