@@ -3,10 +3,11 @@
     pip install tblite
     python scripts/repair_quadrupole.py g2_gfn2.npz g2_gfn2_repaired.npz
 
-tblite 0.8 scales the off-diagonal elements of the charge and dipole terms of the molecular quadrupole by 3 instead of 3/2,
-so its tensor does not turn with the molecule: that of benzene is not axial. The diagonal is right. Each off-diagonal
-element therefore comes from the diagonal of the molecule turned by 45 degrees, Q'_xx = (Q_xx + Q_yy) / 2 + Q_xy with
-x' = (x + y) / sqrt(2), and the result is checked against the diagonal in one more orientation.
+tblite 0.8 scales the off-diagonal elements of the charge and dipole terms of the molecular quadrupole by 3
+instead of 3/2, so its tensor does not turn with the molecule: that of benzene is not axial. The diagonal is
+right. Each off-diagonal element therefore comes from the diagonal of the molecule turned by 45 degrees,
+Q'_xx = (Q_xx + Q_yy) / 2 + Q_xy with x' = (x + y) / sqrt(2), and the result is checked against the diagonal
+in one more orientation.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def main(
         turned = axes @ moment[[0, 1, 3, 1, 2, 4, 3, 4, 5]].reshape(3, 3) @ axes.T
         worst = max(worst, np.abs(turned.diagonal() - diagonal(numbers, positions, axes)).max())
     if worst > 1e-3:
-        raise ValueError(f"quadrupole: expected a tensor that turns with the molecule, got a deviation of {worst:.2g}")
+        raise ValueError(f"quadrupole: expected a tensor that turns with the molecule, got {worst:.2g} off")
     np.savez_compressed(target, **data)
     print(f"{len(bounds) - 1} structures, largest deviation in another orientation {worst:.1e} e bohr^2")
 

@@ -87,6 +87,7 @@ def rows(count: int, outputs: dict[str, Output], layers: dict[str, Spectrum], se
                 name: {
                     "total": s.pooled_total, "unresolved": s.pooled_unresolved,
                     **{f"share_l{lam}": float(v) for lam, v in enumerate(s.fractions.sum(dim=1))},
+                    **({"rmse": s.rmse, "relative": s.relative} if isinstance(s, Output) else {}),
                 } for name, s in layers.items()
             },
         ))
@@ -163,7 +164,9 @@ def with_samples() -> Audit:
         parts={(1, 1): Part(variance.clone(), 0.03, random(lmax + 1, 2, samples, channels)),
                (2, -1): Part(variance.clone().float(), 0.04, random(lmax + 1, 2, samples, channels))},
     )
-    layers = {name: Spectrum(**fields(name)) for name in ("first", "second/with slash", "first/power")}
+    layers: dict[str, Spectrum] = {name: Spectrum(**fields(name)) for name in ("first", "second/with slash")}
+    layers["first/power"] = Output(**fields("first/power"), representation="1x1o", components=3, rmse=0.01, relative=0.02,
+                                   parts={(1, 1): Part(variance.clone(), 0.01, random(lmax + 1, 2, samples, channels))})
     outputs = {"dipole": dipole}
     return Audit(
         outputs=outputs, layers=layers, systems=rows(2, outputs, layers),

@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import numpy as np
-import pet_reference as pet
 import pytest
 import torch
 
+import pet_reference as pet
 from equiscope.adapters.base import Piece
 from equiscope.adapters.metatomic import MetatomicAdapter
 from equiscope.adapters.structures import read_structures
@@ -252,11 +252,10 @@ def test_mean_and_variance_over_the_grid_are_those_of_the_reference(trained: Met
         kind = trained.outputs.get(output, Representation.parse("scalar"))
         deviation = (back - mean) @ kind.matrix.T
         for block in kind.blocks:
-            variance = torch.einsum("g,gscx->sc", weights, deviation[..., list(block.rows)] ** 2) / len(
-                block.rows
-            )
+            squares = (deviation[..., list(block.rows)] ** 2).mean(-1)
+            variance = torch.einsum("g,gsc->sc", weights, squares)
             expected = pet.reference(name, "variance", output)[block.lam, block.sigma]
-            assert pet.relative_difference(variance, expected) < 1e-10
+            assert pet.relative_difference(variance, expected, pet.scale(name, "variance", output)) < 1e-10
 
 
 def test_power_over_the_grid_without_Wigner_matrices_is_that_of_the_reference(
@@ -278,7 +277,7 @@ def test_power_over_the_grid_without_Wigner_matrices_is_that_of_the_reference(
                 for k, sigma in enumerate((1, -1)):
                     v = ((u[:count] + sigma * (-1) ** l * u[count:]) / 2)[..., list(block.rows)]
                     found[l, k] = torch.einsum("gscx,gscx->sc", torch.tensordot(chi, v, dims=1), v)
-            assert pet.relative_difference(found, expected) < 1e-10
+            assert pet.relative_difference(found, expected, pet.scale(name, "power", output)) < 1e-10
 
 
 def test_direct_calls_give_what_the_wrapper_gives(trained: MetatomicAdapter) -> None:

@@ -14,7 +14,7 @@ MASSES = (1.008, 12.011, 14.007, 15.999, 18.998, 32.06)
 """Standard atomic weights of `ELEMENTS`: the quadrupole moment refers to the centre of mass."""
 
 LENGTH = 1.5
-"""Coordinates are divided by this length in angstrom, about one bond, so that they enter the network near 1."""
+"""In angstrom, about one bond: coordinates are divided by it, so that they enter the network near 1."""
 
 
 class Embedding(nn.Module):
@@ -87,7 +87,14 @@ class Pool(nn.Module):
 
 
 class PointCloudTransformer(nn.Module):
-    """Energy, dipole and quadrupole of molecules from raw coordinates."""
+    """Energy, dipole and quadrupole of molecules from raw coordinates.
+
+    ``positions`` (B, n, 3) in angstrom and ``species`` (B, n), atomic numbers among `ELEMENTS`, give
+    ``energy`` (B,) in eV, ``dipole`` (B, 3) in e bohr and ``quadrupole`` (B, 3, 3) in e bohr^2, symmetric,
+    traceless, about the centre of mass. Invariant under translations and under the order of atoms by
+    construction; rotations and inversion are learned. ``atom_energy=False`` leaves out the constant energy
+    per element. Wrong shapes raise `ShapeError`, other elements `ArgumentError`.
+    """
 
     def __init__(self, width: int = 56, edge_width: int = 32, heads: int = 4, depth: int = 4) -> None:
         super().__init__()
@@ -101,20 +108,11 @@ class PointCloudTransformer(nn.Module):
         self.edges = Edges(edge_width)
         self.encoder = nn.ModuleList(Block(width, edge_width, heads) for _ in range(depth))
         self.pool = Pool(width)
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(2 * width, size) for name, size in (("energy", 1), ("dipole", 3), ("quadrupole", 9))}
-        )
+        sizes = {"energy": 1, "dipole": 3, "quadrupole": 9}
+        self.heads = nn.ModuleDict({name: nn.Linear(2 * width, size) for name, size in sizes.items()})
 
     def forward(self, positions: Tensor, species: Tensor, *, atom_energy: bool = True) -> dict[str, Tensor]:
-        if positions.ndim != 3 or positions.shape[-1] != 3:
-            fail(ShapeError, "positions", "shape (B, n, 3)", tuple(positions.shape))
-        if species.shape != positions.shape[:2]:
-            fail(ShapeError, "species", f"shape {tuple(positions.shape[:2])}", tuple(species.shape))
-        element = self.slot[species.clamp(0, len(self.slot) - 1)]
-        if ((element < 0) | (species != species.clamp(0, len(self.slot) - 1))).any():
-            fail(ArgumentError, "species", f"atomic numbers among {ELEMENTS}", sorted(set(species.flatten().tolist())))
-        mass = self.masses[element][..., None]
-        centred = (positions - (mass * positions).sum(1, keepdim=True) / mass.sum(1, keepdim=True)) / LENGTH
+        centred, element = self._centred(positions, species)
         x = self.embedding(centred, element)
         edges = self.edges(centred, element)
         for block in self.encoder:
@@ -131,3 +129,18 @@ class PointCloudTransformer(nn.Module):
             "dipole": self.heads["dipole"](x) * self.scale[1],
             "quadrupole": (square - trace * torch.eye(3, dtype=x.dtype, device=x.device)) * self.scale[2],
         }
+
+    def _centred(self, positions: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates from the centre of mass in units of `LENGTH`, and the index of each atom's element."""
+        if positions.ndim != 3 or positions.shape[-1] != 3:
+            fail(ShapeError, "positions", "shape (B, n, 3)", tuple(positions.shape))
+        if species.shape != positions.shape[:2]:
+            fail(ShapeError, "species", f"shape {tuple(positions.shape[:2])}", tuple(species.shape))
+        element = self.slot[species.where((species >= 0) & (species < len(self.slot)), 0)]
+        unknown = element < 0
+        if unknown.any():
+            got = species[unknown].unique().tolist()
+            fail(ArgumentError, "species", f"atomic numbers among {ELEMENTS}", got)
+        mass = self.masses[element][..., None]
+        centre = (mass * positions).sum(1, keepdim=True) / mass.sum(1, keepdim=True)
+        return (positions - centre) / LENGTH, element

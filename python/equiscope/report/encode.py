@@ -46,7 +46,7 @@ def decode_audit(body: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Audi
         place[key] = _NONFINITE[value]
     return Audit(
         outputs={name: _output(value, tensors) for name, value in _pairs(body["outputs"])},
-        layers={name: Spectrum(**_fields(Spectrum, value, tensors)) for name, value in _pairs(body["layers"])},
+        layers={name: _layer(value, tensors) for name, value in _pairs(body["layers"])},
         systems=[SystemRow(**_fields(SystemRow, value, tensors)) for value in body["systems"]],
         failures=[Failure(**_fields(Failure, value, tensors)) for value in body["failures"]],
         **{key: _typed(body, key) for key in _JSON},
@@ -123,6 +123,11 @@ def _tensor(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, dict) and set(value) == {"tensor"}:
         return tensors[value["tensor"]]
     return value
+
+
+def _layer(value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Spectrum:
+    """A layer with a representation of its own is an `Output`."""
+    return _output(value, tensors) if "representation" in value else Spectrum(**_fields(Spectrum, value, tensors))
 
 
 def _output(value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Output:

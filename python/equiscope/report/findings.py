@@ -9,7 +9,16 @@ import re
 from .floor import content, noise_power, results, sector_floor, unresolved_floor, unresolved_share
 from .format import e3nn_name, number, percent, sector_name, sector_names
 from .result import Audit, Output, Sector, Spectrum
-from .verdict import AT_NOISE, Verdict, actual_irrep, error_sectors, targets, verdict, worst_row
+from .verdict import (
+    Verdict,
+    actual_irrep,
+    error_sectors,
+    insignificant,
+    system_error,
+    targets,
+    verdict,
+    worst_row,
+)
 
 HIGH_L = 4
 """Degree above which content is remarkable: equivariant architectures in common use keep l <= 3 or 4 inside, and no
@@ -47,7 +56,9 @@ def findings(audit: Audit) -> list[str]:
     found = [*_failures(audit)]
     for output in audit.outputs.values():
         found += _output(audit, output)
-    found += _first_sectors(audit)
+    located = _first_broken(audit)
+    found += located
+    found += _first_sectors(audit, bool(located))
     found += _first_pseudo(audit)
     found += _first_high(audit)
     found += _dead(audit)
@@ -85,13 +96,13 @@ def _failures(audit: Audit) -> list[str]:
     total = len({row.name for row in audit.systems} | {failure.system for failure in audit.failures})
     return [
         f"{stopped} of {total} systems failed and {'is' if stopped == 1 else 'are'} in no number below. "
-        f"The first: `{first.system}` at `{first.where}`: {first.reason}"
+        f"The first: {_quote(first.system)} at {_quote(first.where)}: {first.reason}"
     ]
 
 
 def _output(audit: Audit, output: Output) -> list[str]:
-    name, state = f"`{output.name}`", verdict(output)
-    size = f"RMSE {number(output.rmse)}, noise floor {number(output.noise_floor)}"
+    name, state = _quote(output.name), verdict(output)
+    size = _size(output)
     found = []
     if output.stochastic:
         found.append(
@@ -101,15 +112,15 @@ def _output(audit: Audit, output: Output) -> list[str]:
     if state is Verdict.UNMEASURED:
         return [*found, f"{name} could not be measured: its error is {number(output.rmse)}."]
     if state is Verdict.STOCHASTIC and output.rmse > 0:
-        lost = output.rmse <= AT_NOISE * output.noise_floor
+        lost = output.rmse <= insignificant(output)
         found.append(
             f"Beyond that noise, {name} shows no symmetry breaking ({size})." if lost
             else f"{name} breaks its symmetry by {percent(output.relative)} of its size, noise included ({size})."
         )
     elif state is Verdict.EXACT:
         found.append(
-            f"{name} is {_law(output)} as far as {output.dtype.removeprefix('torch.')} can tell: its error is at the "
-            f"noise floor ({size})."
+            f"{name} is {_law(output)} as far as {output.dtype.removeprefix('torch.')} can tell: its error is noise or "
+            f"round-off (RMSE {number(output.rmse)}; up to {number(insignificant(output))} is)."
         )
     elif state is Verdict.BROKEN:
         found.append(f"{name} is {_law(output)} to {percent(output.relative)} of its size ({size})."
@@ -117,6 +128,10 @@ def _output(audit: Audit, output: Output) -> list[str]:
     elif state is Verdict.WRONG:
         found.append(_wrong(output, size))
     return found
+
+
+def _size(output: Output) -> str:
+    return f"RMSE {number(output.rmse)}, noise floor {number(output.noise_floor)}"
 
 
 def _law(output: Output) -> str:
@@ -150,15 +165,15 @@ def _worst(audit: Audit, output: Output) -> str:
     row = worst_row(audit, output.name)
     if row is None or len(audit.systems) < 2:
         return ""
-    rmse = row.outputs[output.name]["rmse"]
+    rmse = system_error(row, output.name)
     ratio = rmse / output.rmse
-    return f" Worst system: `{row.name}`, RMSE {number(rmse)}" + (
+    return f" Worst system: {_quote(row.name)}, RMSE {number(rmse)}" + (
         f", {number(ratio, 2)} times the pooled error: an outlier." if ratio >= OUTLIER else "."
     )
 
 
 def _wrong(output: Output, size: str) -> str:
-    text = f"`{output.name}` does not transform as declared ({output.representation}): its error is "
+    text = f"{_quote(output.name)} does not transform as declared ({output.representation}): its error is "
     text += f"{percent(output.relative)} of its size ({size}). "
     declared, actual = targets(output), actual_irrep(output)
     if actual is None:
@@ -188,7 +203,30 @@ def _closed(spectrum: Spectrum) -> bool:
     return all(lam < spectrum.lmax for lam, _ in content(spectrum))
 
 
-def _first_sectors(audit: Audit) -> list[str]:
+def _first_broken(audit: Audit) -> list[str]:
+    """Which of the layers that declare a representation breaks it first: the end of the search where there is one."""
+    broken, declared = _broken(audit), [layer for layer in audit.layers.values() if isinstance(layer, Output)]
+    exact: list[str] = []
+    for layer in declared:
+        state = verdict(layer)
+        if state in (Verdict.BROKEN, Verdict.WRONG):
+            before = f"{_list(exact[-1:])} before it is exact" if exact else "no layer before it declares one"
+            return [
+                f"{_quote(layer.name)} is the first layer that breaks its own representation ({layer.representation}), by "
+                f"{percent(layer.relative)} of its size ({_size(layer)}); {before}."
+                + (f" The error of {_list(broken)} starts here or in what feeds it." if broken else "")
+            ]
+        if state is Verdict.EXACT:
+            exact.append(layer.name)
+    if broken and exact:
+        return [
+            f"All {len(exact)} layers that declare a representation keep it to round-off: the error of {_list(broken)} "
+            f"arises after {_quote(exact[-1])} or in a layer that declares none."
+        ]
+    return []
+
+
+def _first_sectors(audit: Audit, located: bool) -> list[str]:
     """Where irreps enter that no earlier layer has: the only trace of a leak in layers without a declaration."""
     broken = _broken(audit)
     if not audit.layers:
@@ -201,21 +239,22 @@ def _first_sectors(audit: Audit) -> list[str]:
     found: list[str] = []
     for position, (name, layer) in enumerate(audit.layers.items()):
         present, opens = content(layer), not _closed(layer)
-        fresh = present - seen - {(0, 1)} if position or known_input else set()
+        allowed = {(0, 1)} | (targets(layer) if isinstance(layer, Output) else set())
+        fresh = present - seen - allowed if position or known_input else set()
         if position == 0 and opens:
             every = len({lam for lam, _ in present}) == layer.lmax + 1
             found.append(
-                f"`{name}`, the first layer audited, already has power in every irrep up to l={layer.lmax}, as layers "
+                f"{_quote(name)}, the first layer audited, already has power in every irrep up to l={layer.lmax}, as layers "
                 "of unconstrained models do." if every
-                else f"`{name}`, the first layer audited, already has power up to l={layer.lmax} and above."
+                else f"{_quote(name)}, the first layer audited, already has power up to l={layer.lmax} and above."
             )
         elif not open_before and (fresh or opens):
             share = sum(float(layer.fractions[lam, (1 - sigma) // 2]) for lam, sigma in fresh)
             share = share or unresolved_share(layer)
             where = f"in {sector_names(fresh)}" if fresh else f"above l={layer.lmax}"
             before = "the layers before it" if position else "the inputs"
-            text = f"`{name}` is the first layer with power {where} ({percent(share)} of its power); {before} had none."
-            if broken and share < WEAK_SHARE and not suspected:
+            text = f"{_quote(name)} is the first layer with power {where} ({percent(share)} of its power); {before} had none."
+            if broken and share < WEAK_SHARE and not (suspected or located):
                 suspected = True
                 text += f" If the model is meant to be equivariant, the leak seen in {_list(broken)} starts here."
             found.append(text)
@@ -231,7 +270,7 @@ def _first_sectors(audit: Audit) -> list[str]:
         last = next(reversed(audit.layers))
         found.append(
             f"{_list(broken)} {'has' if len(broken) == 1 else 'have'} power in {sector_names(late)}, which no audited layer has: the leak is after "
-            f"`{last}`, or in a module that was not captured."
+            f"{_quote(last)}, or in a module that was not captured."
         )
     return _first_few(found, "further layers bring new irreps, see the table")
 
@@ -244,7 +283,7 @@ def _first_pseudo(audit: Audit) -> list[str]:
         share = float(layer.fractions[:, 1].sum())
         if share > PSEUDO_SHARE and bool((pseudo > floor).any()):
             return [
-                f"`{name}` is the first layer with pseudo content (sigma = -1, as in pseudoscalars and cross products): "
+                f"{_quote(name)} is the first layer with pseudo content (sigma = -1, as in pseudoscalars and cross products): "
                 f"{percent(share)} of its power."
             ]
     return []
@@ -256,7 +295,7 @@ def _first_high(audit: Audit) -> list[str]:
         above = float(layer.fractions[cut + 1 :].sum()) + max(unresolved_share(layer), 0.0)
         if above > HIGH_SHARE and layer.pooled_total > 0:
             return [
-                f"`{name}` is the first layer with more than {100 * HIGH_SHARE:g}% of its power above l={cut}: "
+                f"{_quote(name)} is the first layer with more than {100 * HIGH_SHARE:g}% of its power above l={cut}: "
                 f"{percent(above)}."
             ]
     return []
@@ -275,7 +314,7 @@ def _unresolved(audit: Audit) -> list[str]:
     name = max(large, key=large.__getitem__)
     lmax = audit.result(name).lmax
     return [
-        f"{percent(large[name])} of the power of `{name}` lies above lmax={lmax}, unresolved{_and_others(large)}: "
+        f"{percent(large[name])} of the power of {_quote(name)} lies above lmax={lmax}, unresolved{_and_others(large)}: "
         "raise lmax to see it."
     ]
 
@@ -297,7 +336,7 @@ def _aliasing(audit: Audit) -> list[str]:
     name = max(folded, key=folded.__getitem__)
     share, lam = folded[name]
     return [
-        f"The grid of degree {audit.result(name).degree} is coarse for `{name}`{_and_others(folded)}: up to "
+        f"The grid of degree {audit.result(name).degree} is coarse for {_quote(name)}{_and_others(folded)}: up to "
         f"{percent(share)} of what is shown at l={lam} may be folded down from above lmax. Raise the degree."
     ]
 
@@ -316,8 +355,13 @@ def _convergence(audit: Audit) -> list[str]:
     ]
 
 
+def _quote(name: str) -> str:
+    """A name between backquotes, which the page shows as code; it cannot hold any itself."""
+    return "`" + name.replace("`", "'") + "`"
+
+
 def _list(names: list[str]) -> str:
-    quoted = [f"`{name}`" for name in names[:LISTED]]
+    quoted = [_quote(name) for name in names[:LISTED]]
     if len(names) > LISTED:
         return ", ".join(quoted) + f" and {len(names) - LISTED} more"
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)

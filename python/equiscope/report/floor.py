@@ -32,10 +32,9 @@ def components(spectrum: Spectrum) -> int:
 
 def entry_noise(spectrum: Spectrum) -> float:
     """Root mean square of the noise of one entry: measured, or round-off, whichever is larger."""
-    if isinstance(spectrum, Output) and spectrum.noise_floor > 0:
-        return spectrum.noise_floor
     size = math.sqrt(max(spectrum.pooled_total, 0.0) / components(spectrum))
-    return max(spectrum.noise, ROUND_OFF * epsilon(spectrum.dtype) * size)
+    measured = max(spectrum.noise, spectrum.noise_floor) if isinstance(spectrum, Output) else spectrum.noise
+    return max(ROUND_OFF * epsilon(spectrum.dtype) * size, measured if math.isfinite(measured) else 0.0)
 
 
 def noise_power(spectrum: Spectrum) -> float:

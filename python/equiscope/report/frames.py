@@ -33,7 +33,7 @@ def to_pandas(audit: Audit) -> pandas.DataFrame:
     rows = []
     for name, spectrum in results(audit):
         power, share, floor = spectrum.pooled_power, spectrum.fractions, sector_floor(spectrum)
-        kind = "output" if isinstance(spectrum, Output) else "layer"
+        kind = "output" if audit.outputs.get(name) is spectrum else "layer"
         for lam in range(spectrum.lmax + 1):
             for i, sigma in enumerate(SIGMAS):
                 rows.append((name, kind, lam, sigma, e3nn_name(lam, sigma), float(power[lam, i]), float(share[lam, i]),
@@ -91,7 +91,7 @@ def to_xarray(audit: Audit) -> xarray.Dataset:
         },
         coords={
             "layer": [name for name, _ in found],
-            "kind": ("layer", ["output" if isinstance(spectrum, Output) else "layer" for _, spectrum in found]),
+            "kind": ("layer", ["output" if audit.outputs.get(name) is spectrum else "layer" for name, spectrum in found]),
             "l": np.arange(lmax + 1),
             "sigma": list(SIGMAS),
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -12,13 +13,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from .findings import findings
+from .floor import ROUND_OFF
 from .format import count, e3nn_name, number, percent, sector_name, seconds
 from .orientation import describe
 from .plots import available, plot
-from .result import Audit, SystemRow
+from .result import Audit, Output, SystemRow
 from .style import FAINT, INK, PAPER, RULE, render
-from .table import headline, shares_of, unresolved_cell
-from .verdict import Verdict, verdict, worst_row
+from .table import CONTAINERS, declared_layers, headline, shares_of, unresolved_cell
+from .verdict import AT_NOISE, Verdict, system_error, verdict, worst_row
 
 WORST_SHOWN = 10
 """Systems in the open table; the others fold away."""
@@ -35,7 +37,7 @@ CAPTIONS = {
     "spectra": "Spectra of the outputs and of selected layers. Content of an output outside its declared irreps is "
     "symmetry breaking.",
     "systems": "Equivariance error of each system.",
-    "convergence": "What a finer grid of rotations changes.",
+    "convergence": "What a finer grid of rotations changes, on the systems that the degree was chosen with.",
 }
 
 
@@ -48,9 +50,10 @@ def to_html(audit: Audit) -> str:
     environment.filters.update(code=_code, path=_path)
     template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
     degrees = range(max((layer.lmax for layer in audit.layers.values()), default=-1) + 1)
+    data = audit.settings.get("data")
     return template.render(
         model=str(audit.settings.get("model") or "a model"),
-        facts=[*([f"Data: {audit.settings['data']}"] if audit.settings.get("data") else []), *headline(audit)[1:]],
+        facts=[*([f"Data: {data}"] if data and data not in CONTAINERS else []), *headline(audit)[1:]],
         findings=findings(audit),
         failures=[
             {"system": f.system, "where": f.where, "reason": f.reason, "orientation": describe(f.rotation)}
@@ -58,7 +61,10 @@ def to_html(audit: Audit) -> str:
         ],
         warnings=audit.warnings,
         messages=MESSAGES,
-        outputs=_outputs(audit),
+        at_noise=int(AT_NOISE),
+        round_off=int(ROUND_OFF),
+        outputs=_outputs(audit, audit.outputs),
+        declared=_outputs(audit, declared_layers(audit)),
         deviations=_deviations(audit),
         parts=_parts(audit),
         degrees=list(degrees),
@@ -108,15 +114,15 @@ def _path(name: str) -> Markup:
     return Markup("<wbr>").join(re.findall(r"[^._/]*[._/]?", name))
 
 
-def _outputs(audit: Audit) -> list[dict[str, Any]]:
+def _outputs(audit: Audit, outputs: Mapping[str, Output]) -> list[dict[str, Any]]:
     rows = []
-    for name, output in audit.outputs.items():
+    for name, output in outputs.items():
         row = worst_row(audit, name)
         rows.append({
             "name": name, "representation": output.representation, "verdict": verdict(output),
             "samples": count(output.samples), "rmse": number(output.rmse), "relative": percent(output.relative),
             "noise": number(output.noise_floor), "unresolved": unresolved_cell(output, 3),
-            "worst": row.name if row else "-", "worst_rmse": number(row.outputs[name]["rmse"]) if row else "-",
+            "worst": row.name if row else "-", "worst_rmse": number(system_error(row, name)) if row else "-",
         })
     return rows
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullFormatt
 
 from .floor import results, sector_floor, unresolved_floor, unresolved_share
 from .format import elide_paths
-from .result import Audit, Spectrum
+from .result import Audit, Output, Spectrum
 from .style import INK, MAP, PAPER, RULE, SIZE, SMALL, finish, legend, new_figure, plain
 from .verdict import targets
 
@@ -74,8 +74,10 @@ def layers(audit: Audit) -> Figure:
         else:
             axes.set_xticks([0], [f"$>{lmax}$"])
     _rows(panels[0], labels, places, len(audit.layers), row)
-    _targets(audit, panels[:2], dict(zip((name for name, _ in found[len(audit.layers) :]), places[len(audit.layers) :],
-                                         strict=True)))
+    declared = [(place, spectrum) for place, (_, spectrum) in zip(places, found, strict=True)
+                if isinstance(spectrum, Output)]
+    for place, output in declared:
+        _targets(output, panels[:2], place)
     bar = figure.colorbar(mesh, ax=list(panels), extend="min", fraction=0.04, pad=0.015, aspect=min(25, 6 + 2 * count),
                           shrink=min(1.0, max(0.35, 3.5 / (row * count))), anchor=(0.0, 1.0))
     bar.set_label("share of power" if count > FEW else "share of\npower", fontsize=SIZE if count > FEW else SMALL, color=INK)
@@ -88,9 +90,9 @@ def layers(audit: Audit) -> Figure:
     bar.ax.tick_params(which="both", labelsize=SMALL, colors=INK, width=0.6, length=2.5)
     bar.outline.set_visible(False)
     keys: list[object] = [Patch(facecolor=RULE, label="not above noise or aliasing")]
-    if audit.outputs:
+    if declared:
         keys.append(Line2D([], [], marker="o", color="none", markerfacecolor=PAPER, markeredgecolor=INK, markersize=4,
-                           markeredgewidth=0.7, label="declared irrep of an output"))
+                           markeredgewidth=0.7, label="declared irrep"))
     legend(figure, keys, loc="outside lower center", ncols=2)
     return figure
 
@@ -126,10 +128,9 @@ def _rows(axes: Axes, labels: list[str], places: list[int], first_output: int, r
         tick.set_fontweight("bold" if i >= first_output else "normal")
 
 
-def _targets(audit: Audit, panels: list[Axes], place: dict[str, int]) -> None:
-    """A ring in every cell that an output is declared to fill."""
-    for name, output in audit.outputs.items():
-        for lam, sigma in targets(output):
-            if lam <= output.lmax:
-                panels[(1 - sigma) // 2].plot(lam, place[name], "o", color=PAPER, markeredgecolor=INK, markersize=3.6,
-                                              markeredgewidth=0.7, clip_on=False)
+def _targets(output: Output, panels: list[Axes], place: int) -> None:
+    """A ring in every cell of row `place` that `output` is declared to fill."""
+    for lam, sigma in targets(output):
+        if lam <= output.lmax:
+            panels[(1 - sigma) // 2].plot(lam, place, "o", color=PAPER, markeredgecolor=INK, markersize=3.6,
+                                          markeredgewidth=0.7, clip_on=False)

@@ -50,7 +50,7 @@ def spectra(audit: Audit, names: Sequence[str] | None = None) -> Figure:
         if i >= len(found):
             axes.set_axis_off()
             continue
-        finish(axes, grid="y", title=plain(titles[i]), bold=isinstance(found[i], Output),
+        finish(axes, grid="y", title=plain(titles[i]), bold=audit.outputs.get(found[i].name) is found[i],
                xlabel="degree $l$" if i + columns >= len(found) else "",
                ylabel="share of power" if i % columns == 0 else "")
         decades(axes, "y")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 from rich.box import Box
@@ -15,7 +16,7 @@ from rich.text import Text
 from .findings import findings
 from .floor import sector_floor, unresolved_floor, unresolved_share
 from .format import count, elide_paths, number, seconds, short_share
-from .result import Audit, Spectrum
+from .result import Audit, Output, Spectrum
 from .verdict import Verdict, verdict, worst_row
 
 NARROW, WIDE = 80, 120
@@ -31,6 +32,9 @@ LEGEND = (
     "Layers: share of power per degree l; pseudo: with sigma = -1; last column: above lmax, unresolved; "
     "-: at or below noise or aliasing"
 )
+
+CONTAINERS = ("list", "tuple", "generator", "dict")
+"""Names of data that tell a reader nothing."""
 
 RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the header and nothing else, in ASCII so that every console can print it."""
@@ -52,8 +56,11 @@ def to_rich(audit: Audit, width: int | None = None) -> Any:
     width = width or min(max(shutil.get_terminal_size((100, 24)).columns, NARROW), 140)
     parts: list[Any] = [Text(line) for line in headline(audit)]
     if audit.outputs:
-        parts += [Text(), _outputs(audit, width)]
+        parts += [Text(), _errors(audit, "output", audit.outputs, width)]
     if audit.layers:
+        declared = declared_layers(audit)
+        if declared:
+            parts += [Text(), _errors(audit, "layer", declared, width)]
         parts += [Text(), _layers(audit, width), Text(LEGEND, style="dim")]
     said = findings(audit)
     if said:
@@ -70,7 +77,8 @@ def to_rich(audit: Audit, width: int | None = None) -> Any:
 def headline(audit: Audit) -> list[str]:
     """What was audited and how, in two or three lines."""
     get = audit.settings.get
-    lines = [f"equiscope audit of {get('model') or 'a model'}" + (f" on {get('data')}" if get("data") else "")]
+    data = get("data") if get("data") not in CONTAINERS else None
+    lines = [f"equiscope audit of {get('model') or 'a model'}" + (f" on {data}" if data else "")]
     facts = [f"{count(len(audit.systems))} system{'s' if len(audit.systems) != 1 else ''}"]
     facts += [f"lmax {get('lmax')}"] if get("lmax") is not None else []
     if get("degree") is not None:
@@ -100,22 +108,28 @@ def _column(table: Table, name: str, *cells: str, right: bool = True) -> None:
     table.add_column(Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop")
 
 
-def _outputs(audit: Audit, width: int) -> Table:
+def declared_layers(audit: Audit) -> dict[str, Output]:
+    """The layers that declare a representation, so that they have an error."""
+    return {name: layer for name, layer in audit.layers.items() if isinstance(layer, Output)}
+
+
+def _errors(audit: Audit, noun: str, outputs: Mapping[str, Output], width: int) -> Table:
+    """One row per output, or per layer with a representation."""
     rows = []
-    for name, output in audit.outputs.items():
+    for name, output in outputs.items():
         row = worst_row(audit, name)
         rows.append([
             name, output.representation, count(output.samples), number(output.rmse), number(output.relative),
             number(output.noise_floor), unresolved_cell(output, 3),
             row.name if row else "-",
         ])
-    heads = ["output", "as", "samples", "RMSE", "relative", "noise"]
+    heads = [noun, "as", "samples", "RMSE", "relative", "noise"]
     heads += ["unresolved", "worst system"] if width >= 100 else ["unres.", "worst"]
     _fit(rows, heads, width, elastic=(0, 7, 1))
     table = _table(width)
     for i, head in enumerate(heads):
         _column(table, head, *(row[i] for row in rows), right=i not in (0, 1, 7))
-    for row, output in zip(rows, audit.outputs.values(), strict=True):
+    for row, output in zip(rows, outputs.values(), strict=True):
         table.add_row(*(Text(cell) for cell in row), style=STYLES.get(verdict(output), ""))
     return table
 

@@ -7,7 +7,7 @@ from enum import Enum
 
 import torch
 
-from .floor import components, unresolved_share
+from .floor import components, entry_noise, unresolved_share
 from .format import NAMED_SECTORS
 from .result import Audit, Output, Sector, SystemRow
 
@@ -33,11 +33,17 @@ class Verdict(Enum):
     UNMEASURED = "not measured"
 
 
+def insignificant(output: Output) -> float:
+    """Errors up to this are noise or round-off, and no evidence of broken symmetry."""
+    measured = AT_NOISE * output.noise_floor
+    return max(entry_noise(output), measured if math.isfinite(measured) else 0.0)
+
+
 def verdict(output: Output) -> Verdict:
     """The one word that the numbers of `output` amount to."""
     if not math.isfinite(output.rmse) or output.samples == 0:
         return Verdict.UNMEASURED
-    if output.rmse <= AT_NOISE * output.noise_floor or output.rmse == 0:
+    if output.rmse <= insignificant(output):
         return Verdict.STOCHASTIC if output.stochastic else Verdict.EXACT
     if output.relative >= WRONG:
         return Verdict.WRONG
@@ -79,9 +85,14 @@ def error_sectors(output: Output) -> dict[Sector, float]:
 
 
 def worst_row(audit: Audit, name: str) -> SystemRow | None:
-    """The system with the largest error of the output called `name`; None where no system has a number."""
-    rows = [row for row in audit.systems if math.isfinite(row.outputs.get(name, {}).get("rmse", math.nan))]
-    return max(rows, key=lambda row: row.outputs[name]["rmse"], default=None)
+    """The system with the largest error of the output or layer `name`; None where no system has a number."""
+    rows = [row for row in audit.systems if math.isfinite(system_error(row, name))]
+    return max(rows, key=lambda row: system_error(row, name), default=None)
+
+
+def system_error(row: SystemRow, name: str) -> float:
+    """RMSE of the output or layer `name` on one system; NaN where it has none."""
+    return {**row.layers, **row.outputs}.get(name, {}).get("rmse", math.nan)
 
 
 def actual_irrep(output: Output) -> Sector | None:

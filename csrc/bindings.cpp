@@ -1,0 +1,285 @@
+// Python module equiscope._C: checks that every buffer holds what the sizes say, releases the GIL, forwards. Buffers
+// come as addresses with their number of elements; equiscope.ops is the only caller.
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <tuple>
+
+#include "cpu/kernels.hpp"
+#include "cpu/tables.hpp"
+
+namespace py = pybind11;
+
+namespace equiscope {
+namespace {
+
+using Address = std::uintptr_t;
+
+constexpr int lmax_limit = 1024;                       // far above any stated error bound; keeps E(lmax) exact
+constexpr Index size_limit = Index(1) << 48;           // no address space holds more elements
+
+void require(bool condition, const std::string& argument, const std::string& expected, const std::string& got) {
+    if (!condition) throw std::invalid_argument(argument + ": expected " + expected + ", got " + got);
+}
+
+void require_count(const char* argument, Index value) {
+    require(value >= 0 && value < size_limit, argument, "a size from 0 to 2^48", std::to_string(value));
+}
+
+int checked_lmax(Index lmax) {
+    require(lmax >= 0 && lmax <= lmax_limit, "lmax", "0 to " + std::to_string(lmax_limit), std::to_string(lmax));
+    return static_cast<int>(lmax);
+}
+
+Index product(const char* argument, std::initializer_list<Index> factors) {
+    Index size = 1;
+    for (Index factor : factors) {
+        require_count(argument, factor);
+        require(factor == 0 || size <= size_limit / factor, argument, "fewer than 2^48 elements", "more");
+        size *= factor;
+    }
+    return size;
+}
+
+void require_size(const char* argument, Address address, Index size, Index needed) {
+    require(size == needed, argument, std::to_string(needed) + " elements", std::to_string(size));
+    require(address != 0 || needed == 0, argument, "an address", "null");
+}
+
+int checked_threads(int threads) {
+    require(threads >= 1, "threads", "a positive integer", std::to_string(threads));
+    return threads;
+}
+
+template <class T>
+const T* input(Address address) {
+    return reinterpret_cast<const T*>(address);
+}
+
+template <class T>
+T* output(Address address) {
+    return reinterpret_cast<T*>(address);
+}
+
+// Calls body with a null pointer of the element type that `dtype` names.
+template <class Body>
+void with_dtype(const std::string& dtype, const Body& body) {
+    if (dtype == "float64") return body(static_cast<double*>(nullptr));
+    require(dtype == "float32", "dtype", "float32 or float64", dtype);
+    body(static_cast<float*>(nullptr));
+}
+
+const KernelsOf<float>& table(const Kernels& kernels, float*) { return kernels.single; }
+const KernelsOf<double>& table(const Kernels& kernels, double*) { return kernels.twice; }
+
+void wigner_D(Address rotations, Index n, Index lmax, Address out, Index out_size, const std::string& dtype,
+              int threads) {
+    require_size("rotations", rotations, product("rotations", {n, 9}), 9 * n);
+    require_size("out", out, out_size, product("out", {n, matrix_count(checked_lmax(lmax))}));
+    const Kernels& kernels = active_kernels();
+    with_dtype(dtype, [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        py::gil_scoped_release release;
+        table(kernels, type).wigner_D(input<T>(rotations), n, checked_lmax(lmax), output<T>(out), checked_threads(threads));
+    });
+}
+
+void wigner_D_torque(Address rotations, Index n, Index lmax, Address grad, Index grad_size, Address out,
+                     const std::string& dtype, int threads) {
+    require_size("rotations", rotations, product("rotations", {n, 9}), 9 * n);
+    require_size("grad", grad, grad_size, product("grad", {n, matrix_count(checked_lmax(lmax))}));
+    const Kernels& kernels = active_kernels();
+    with_dtype(dtype, [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        py::gil_scoped_release release;
+        table(kernels, type).wigner_D_torque(input<T>(rotations), n, checked_lmax(lmax), input<T>(grad), output<T>(out),
+                                             checked_threads(threads));
+    });
+}
+
+void spherical_harmonics(Address xyz, Index n, Index lmax, Address out, Index out_size, const std::string& dtype,
+                         int threads) {
+    require_size("xyz", xyz, product("xyz", {n, 3}), 3 * n);
+    require_size("out", out, out_size, product("out", {n, harmonic_count(checked_lmax(lmax))}));
+    const Kernels& kernels = active_kernels();
+    with_dtype(dtype, [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        py::gil_scoped_release release;
+        table(kernels, type).spherical_harmonics(input<T>(xyz), n, checked_lmax(lmax), output<T>(out),
+                                                 checked_threads(threads));
+    });
+}
+
+void spherical_harmonics_torque(Address xyz, Index n, Index lmax, Address grad, Index grad_size, Address out,
+                                const std::string& dtype, int threads) {
+    require_size("xyz", xyz, product("xyz", {n, 3}), 3 * n);
+    require_size("grad", grad, grad_size, product("grad", {n, harmonic_count(checked_lmax(lmax))}));
+    const Kernels& kernels = active_kernels();
+    with_dtype(dtype, [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        py::gil_scoped_release release;
+        table(kernels, type).spherical_harmonics_torque(input<T>(xyz), n, checked_lmax(lmax), input<T>(grad),
+                                                        output<T>(out), checked_threads(threads));
+    });
+}
+
+using BlockTuple = std::tuple<Index, Index, Index, Index, Index, bool>;
+
+std::vector<IrrepBlock> checked_blocks(const std::vector<BlockTuple>& blocks, Index dim) {
+    std::vector<IrrepBlock> checked;
+    for (const auto& [l, mul, offset, stride_mul, stride_m, odd] : blocks) {
+        checked_lmax(l);
+        require(mul >= 1 && offset >= 0 && stride_mul >= 1 && stride_m >= 1, "blocks",
+                "positive multiplicity and strides", "mul " + std::to_string(mul));
+        const Index last = offset + product("blocks", {mul - 1, stride_mul}) + product("blocks", {2 * l, stride_m});
+        require(last < dim, "blocks", "indices below " + std::to_string(dim), std::to_string(last));
+        checked.push_back({l, mul, offset, stride_mul, stride_m, odd});
+    }
+    return checked;
+}
+
+void rotate(Address x, Index x_size, Address rotations, Index batch, Index rows, Index dim, bool x_shared,
+            const std::vector<BlockTuple>& blocks, bool inverse, Address out, Index out_size, const std::string& dtype,
+            int threads) {
+    require_size("rotations", rotations, product("rotations", {batch, 9}), 9 * batch);
+    require_size("x", x, x_size, product("x", {x_shared ? 1 : batch, rows, dim}));
+    require_size("out", out, out_size, product("out", {batch, rows, dim}));
+    const std::vector<IrrepBlock> checked = checked_blocks(blocks, dim);
+    const Kernels& kernels = active_kernels();
+    with_dtype(dtype, [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        py::gil_scoped_release release;
+        table(kernels, type).rotate(input<T>(x), x_shared, input<T>(rotations), batch, rows, dim, checked, inverse,
+                                    output<T>(out), checked_threads(threads));
+    });
+}
+
+Rings checked_rings(Address rings, Address weights, Index points, Index gammas) {
+    require_size("rings", rings, product("rings", {points, 9}), 9 * points);
+    require_size("weights", weights, product("weights", {points}), points);
+    require(gammas >= 1 && gammas < (Index(1) << 20), "gammas", "1 to 2^20", std::to_string(gammas));
+    return {input<double>(rings), input<double>(weights), points, gammas};
+}
+
+void project(Address values, Index values_size, Address rings, Address weights, Index points, Index gammas, Index lmax,
+             Index channels, Address center, Address out, Index out_size, const std::string& value_dtype,
+             const std::string& out_dtype, int threads) {
+    require_size("values", values, values_size, product("values", {points, gammas, channels}));
+    require_size("out", out, out_size, product("out", {matrix_count(checked_lmax(lmax)), channels}));
+    const Rings grid = checked_rings(rings, weights, points, gammas);
+    const Kernels& kernels = active_kernels();
+    checked_threads(threads);
+    const bool in_float = value_dtype == "float32", out_float = out_dtype == "float32";
+    require((in_float || value_dtype == "float64") && (out_float || out_dtype == "float64") && (in_float || !out_float),
+            "dtype", "(float32, float32), (float32, float64) or (float64, float64)", value_dtype + ", " + out_dtype);
+    py::gil_scoped_release release;
+    if (!in_float)
+        kernels.project_dd(input<double>(values), grid, checked_lmax(lmax), channels, input<double>(center),
+                           output<double>(out), threads);
+    else if (out_float)
+        kernels.project_ff(input<float>(values), grid, checked_lmax(lmax), channels, input<float>(center),
+                           output<float>(out), threads);
+    else
+        kernels.project_fd(input<float>(values), grid, checked_lmax(lmax), channels, input<float>(center),
+                           output<double>(out), threads);
+}
+
+void synthesize(Address coefficients, Index coefficients_size, Address rings, Address weights, Index points,
+                Index gammas, Index lmax, Index channels, Address out, Index out_size, const std::string& dtype,
+                int threads) {
+    require_size("coefficients", coefficients, coefficients_size,
+                 product("coefficients", {matrix_count(checked_lmax(lmax)), channels}));
+    require_size("out", out, out_size, product("out", {points, gammas, channels}));
+    const Rings grid = checked_rings(rings, weights, points, gammas);
+    const Kernels& kernels = active_kernels();
+    with_dtype(dtype, [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        py::gil_scoped_release release;
+        table(kernels, type).synthesize(input<T>(coefficients), grid, checked_lmax(lmax), channels, output<T>(out),
+                                        checked_threads(threads));
+    });
+}
+
+// First rotation that is not finite or not orthogonal to `tolerance`: (row, max |R R^T - 1|, det); row -1 if none.
+template <class T>
+std::tuple<Index, double, double> first_bad_rotation(const T* rotations, Index n, double tolerance) {
+    for (Index row = 0; row < n; ++row) {
+        const T* r = rotations + 9 * row;
+        double worst = 0.0;
+        bool finite = true;
+        for (int i = 0; i < 9; ++i) finite = finite && std::isfinite(r[i]);
+        for (int i = 0; i < 3; ++i)
+            for (int j = i; j < 3; ++j) {
+                double dot = i == j ? -1.0 : 0.0;
+                for (int k = 0; k < 3; ++k) dot += static_cast<double>(r[3 * i + k]) * static_cast<double>(r[3 * j + k]);
+                worst = std::fmax(worst, std::fabs(dot));
+            }
+        if (finite && worst <= tolerance) continue;
+        const double det = static_cast<double>(r[0]) * (static_cast<double>(r[4]) * r[8] - static_cast<double>(r[5]) * r[7]) -
+                           static_cast<double>(r[1]) * (static_cast<double>(r[3]) * r[8] - static_cast<double>(r[5]) * r[6]) +
+                           static_cast<double>(r[2]) * (static_cast<double>(r[3]) * r[7] - static_cast<double>(r[4]) * r[6]);
+        return {row, finite ? worst : std::nan(""), det};
+    }
+    return {-1, 0.0, 1.0};
+}
+
+std::tuple<Index, double, double> check_rotations(Address rotations, Index n, const std::string& dtype,
+                                                  double tolerance, int) {
+    require_size("rotations", rotations, product("rotations", {n, 9}), 9 * n);
+    std::tuple<Index, double, double> found;
+    with_dtype(dtype, [&](auto* type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        py::gil_scoped_release release;
+        found = first_bad_rotation(input<T>(rotations), n, tolerance);
+    });
+    return found;
+}
+
+py::dict info() {
+    py::dict found;
+    found["version"] = EQUISCOPE_VERSION;
+    found["isa"] = active_kernels().isa;
+    found["isas"] = compiled_isas();
+    found["cuda"] = false;
+    found["compiler"] = EQUISCOPE_COMPILER;
+    found["threads_max"] = static_cast<int>(std::thread::hardware_concurrency());
+    return found;
+}
+
+}  // namespace
+}  // namespace equiscope
+
+#if defined(PYBIND11_VERSION_HEX) && PYBIND11_VERSION_HEX >= 0x020D0000
+PYBIND11_MODULE(_C, module, py::mod_gil_not_used()) {
+#else
+PYBIND11_MODULE(_C, module) {
+#endif
+    using namespace equiscope;
+    using py::arg;
+    module.def("wigner_D", &wigner_D, arg("rotations"), arg("n"), arg("lmax"), arg("out"), arg("out_size"),
+               arg("dtype"), arg("threads"));
+    module.def("wigner_D_torque", &wigner_D_torque, arg("rotations"), arg("n"), arg("lmax"), arg("grad"),
+               arg("grad_size"), arg("out"), arg("dtype"), arg("threads"));
+    module.def("spherical_harmonics", &spherical_harmonics, arg("xyz"), arg("n"), arg("lmax"), arg("out"),
+               arg("out_size"), arg("dtype"), arg("threads"));
+    module.def("spherical_harmonics_torque", &spherical_harmonics_torque, arg("xyz"), arg("n"), arg("lmax"),
+               arg("grad"), arg("grad_size"), arg("out"), arg("dtype"), arg("threads"));
+    module.def("rotate", &rotate, arg("x"), arg("x_size"), arg("rotations"), arg("batch"), arg("rows"), arg("dim"),
+               arg("x_shared"), arg("blocks"), arg("inverse"), arg("out"), arg("out_size"), arg("dtype"),
+               arg("threads"));
+    module.def("project", &project, arg("values"), arg("values_size"), arg("rings"), arg("weights"), arg("points"),
+               arg("gammas"), arg("lmax"), arg("channels"), arg("center"), arg("out"), arg("out_size"),
+               arg("value_dtype"), arg("out_dtype"), arg("threads"));
+    module.def("synthesize", &synthesize, arg("coefficients"), arg("coefficients_size"), arg("rings"), arg("weights"),
+               arg("points"), arg("gammas"), arg("lmax"), arg("channels"), arg("out"), arg("out_size"), arg("dtype"),
+               arg("threads"));
+    module.def("check_rotations", &check_rotations, arg("rotations"), arg("n"), arg("dtype"), arg("tolerance"),
+               arg("threads"));
+    module.def("info", &info);
+}

@@ -1,0 +1,142 @@
+// Real Wigner-D matrices of all degrees l <= lmax, straight from the entries of a rotation matrix.
+//
+// With R = Rz(a) Ry(b) Rz(c), half-angle cosine and sine C, S:
+//   U = C^2 e^{i(a+c)},  V = S^2 e^{i(a-c)},  W = C S e^{i a},  T = C S e^{i c}
+// are linear in R, and for mp >= m >= 0
+//   e^{i(mp a + m c)} d^l_{mp,m}(b) = K U^p V^q W^o P_l(cos b),  p = (mp+m)/2, q = (mp-m)/2, o = (mp+m) odd,
+// where P_l obeys a real three-term recursion in l at fixed (mp, m), started at 1 for l = mp (Jacobi polynomials;
+// Kostelec & Rockmore, J. Fourier Anal. Appl. 14, 145 (2008), eq. 4.2 there has the recursion). No angle, square root
+// or trigonometric function of R is taken, so that no rotation is special. (mp, -m) swaps the powers of U and V, and the
+// transposed elements (m, mp) conjugate V and replace W by T.
+#pragma once
+
+#include "config.hpp"
+#include "index.hpp"
+
+namespace equiscope {
+
+template <class S>
+struct Complex {
+    S re, im;
+};
+
+template <class S>
+EQUISCOPE_HOST_DEVICE inline Complex<S> operator*(const Complex<S>& a, const Complex<S>& b) {
+    return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+
+template <class S>
+EQUISCOPE_HOST_DEVICE inline Complex<S> conj(const Complex<S>& a) {
+    return {a.re, -a.im};
+}
+
+// Coefficients of the recursions, one block per pair mp >= m >= 0, in the order of wigner_pair.
+//   next = (a x -+ b) current - c previous,  l = mp .. lmax - 1
+struct WignerStep {
+    double a, b, c;
+};
+
+struct WignerTables {
+    const WignerStep* steps;  // for mp: for m <= mp: for l in mp .. lmax - 1
+    const double* seeds;      // for mp: for m <= mp: K
+};
+
+EQUISCOPE_HOST_DEVICE constexpr Index wigner_pair_count(Index lmax) { return (lmax + 1) * (lmax + 2) / 2; }
+
+// Start of the steps of pair (mp, m): sum over earlier rows k < mp of (k + 1)(lmax - k), then m rows of lmax - mp.
+EQUISCOPE_HOST_DEVICE constexpr Index wigner_step_offset(Index lmax, Index mp, Index m) {
+    const Index k = mp;
+    return lmax * k * (k + 1) / 2 - (k - 1) * k * (k + 1) / 3 + m * (lmax - mp);
+}
+
+EQUISCOPE_HOST_DEVICE constexpr Index wigner_step_count(Index lmax) { return wigner_step_offset(lmax, lmax + 1, 0); }
+
+// Nearest rotation: two Newton steps R <- R (3 - R^T R) / 2; quadratic convergence takes a deviation e to e^4.
+template <class S>
+EQUISCOPE_HOST_DEVICE inline void orthonormalize(S r[9]) {
+    for (int step = 0; step < 2; ++step) {
+        S gram[9];
+        for (int i = 0; i < 3; ++i)
+            for (int j = 0; j < 3; ++j)
+                gram[3 * i + j] = r[i] * r[j] + r[3 + i] * r[3 + j] + r[6 + i] * r[6 + j];
+        S next[9];
+        for (int i = 0; i < 3; ++i)
+            for (int j = 0; j < 3; ++j)
+                next[3 * i + j] = r[3 * i + j] * 1.5 - (r[3 * i] * gram[j] + r[3 * i + 1] * gram[3 + j] +
+                                                        r[3 * i + 2] * gram[6 + j]) * 0.5;
+        for (int i = 0; i < 9; ++i) r[i] = next[i];
+    }
+}
+
+// Calls out(l, row, column, value) once for every element, row and column in -l..l, for the rotation r (orthonormal).
+// `powers` is scratch for 2 (lmax + 1) complex numbers.
+template <class S, class Out>
+EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTables& tables, Complex<S>* powers,
+                                         Out&& out) {
+    const Complex<S> u{(r[0] + r[4]) * 0.5, (r[3] - r[1]) * 0.5};
+    const Complex<S> v{(r[4] - r[0]) * 0.5, (r[3] + r[1]) * -0.5};
+    const Complex<S> w{r[2] * 0.5, r[5] * 0.5};
+    const Complex<S> t{r[6] * -0.5, r[7] * 0.5};
+    const S x = r[8], zero = x * 0.0, one = zero + 1.0;
+    Complex<S>* up = powers;
+    Complex<S>* vp = powers + (lmax + 1);
+    up[0] = vp[0] = Complex<S>{one, zero};
+    for (int k = 1; k <= lmax; ++k) {
+        up[k] = up[k - 1] * u;
+        vp[k] = vp[k - 1] * v;
+    }
+    for (int mp = 0; mp <= lmax; ++mp) {
+        for (int m = 0; m <= mp; ++m) {
+            const WignerStep* step = tables.steps + wigner_step_offset(lmax, mp, m);
+            const double k = tables.seeds[mp * (mp + 1) / 2 + m];
+            const int p = (mp + m) / 2, q = (mp - m) / 2;
+            const bool odd = (mp + m) % 2 != 0;
+            // signs of the basis without Condon-Shortley phase
+            const double even_m = m % 2 ? -k : k, even_mp = mp % 2 ? -k : k, even_both = odd ? -k : k;
+            Complex<S> rp = up[p] * vp[q], rm = up[q] * vp[p];
+            Complex<S> cp = up[p] * conj(vp[q]), cm = conj(up[q]) * vp[p];
+            if (odd) {
+                rp = rp * w, rm = rm * w;
+                cp = cp * t, cm = cm * conj(t);
+            }
+            rp = {rp.re * k, rp.im * k}, rm = {rm.re * even_m, rm.im * even_m};
+            cp = {cp.re * even_both, cp.im * even_both}, cm = {cm.re * even_mp, cm.im * even_mp};
+            S plus = one, plus_before = zero, minus = one, minus_before = zero;
+            for (int l = mp;; ++l) {
+                if (m == 0) {
+                    if (mp == 0) {
+                        out(l, 0, 0, plus);
+                    } else {
+                        const double root2 = 1.4142135623730951;
+                        const S scaled = plus * root2;
+                        out(l, mp, 0, rp.re * scaled);
+                        out(l, -mp, 0, rp.im * scaled);
+                        out(l, 0, mp, cp.re * scaled);
+                        out(l, 0, -mp, cp.im * scaled * -1.0);
+                    }
+                } else {
+                    const S a = rp.re * plus, b = rm.re * minus, c = rp.im * plus, d = rm.im * minus;
+                    out(l, mp, m, a + b);
+                    out(l, -mp, -m, a - b);
+                    out(l, -mp, m, c + d);
+                    out(l, mp, -m, d - c);
+                    if (mp != m) {
+                        const S e = cp.re * plus, f = cm.re * minus, g = cp.im * plus, h = cm.im * minus;
+                        out(l, m, mp, e + f);
+                        out(l, -m, -mp, e - f);
+                        out(l, -m, mp, g + h);
+                        out(l, m, -mp, h - g);
+                    }
+                }
+                if (l == lmax) break;
+                const S plus_next = (x * step->a - step->b) * plus - plus_before * step->c;
+                const S minus_next = (x * step->a + step->b) * minus - minus_before * step->c;
+                plus_before = plus, plus = plus_next;
+                minus_before = minus, minus = minus_next;
+                ++step;
+            }
+        }
+    }
+}
+
+}  // namespace equiscope

@@ -1,0 +1,20 @@
+"""The kernels as differentiable operators on tensors. Nothing else imports the compiled module."""
+
+from __future__ import annotations
+
+from ..so3.quadrature import quadrature
+from ._dispatch import backend
+from .harmonics import spherical_harmonics
+from .projection import CharacterProjection, character_power
+from .rotation import rotate
+from .wigner import wigner_D
+
+__all__ = [
+    "CharacterProjection",
+    "backend",
+    "character_power",
+    "quadrature",
+    "rotate",
+    "spherical_harmonics",
+    "wigner_D",
+]

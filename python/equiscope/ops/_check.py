@@ -1,0 +1,86 @@
+"""Refusals, before any memory is read: types, shapes, dtypes and devices outside the operators, values inside."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
+from ..so3.tolerance import MAXIMUM_LMAX, ORTHOGONALITY
+from ._dispatch import kernels
+
+KERNEL_DTYPES = (torch.float32, torch.float64)
+FEATURE_DTYPES = (torch.float16, torch.bfloat16, *KERNEL_DTYPES)
+
+
+def check_lmax(lmax: Any) -> int:
+    """lmax as int."""
+    if isinstance(lmax, bool) or not isinstance(lmax, Integral) or not 0 <= lmax <= MAXIMUM_LMAX:
+        fail(ArgumentError, "lmax", f"an integer from 0 to {MAXIMUM_LMAX}", repr(lmax))
+    return int(lmax)
+
+
+def check_choice(argument: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """One of a few words."""
+    if value not in allowed:
+        fail(ArgumentError, argument, " or ".join(map(repr, allowed)), repr(value))
+
+
+def check_tensor(argument: str, x: Any, dtypes: tuple[torch.dtype, ...]) -> None:
+    """A dense tensor of one of `dtypes`."""
+    names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+    if not isinstance(x, torch.Tensor):
+        fail(DTypeError, argument, f"a torch.Tensor of {names}", type(x).__name__)
+    if x.dtype not in dtypes:
+        fail(DTypeError, argument, f"a tensor of {names}", str(x.dtype).removeprefix("torch."))
+    if x.layout != torch.strided:
+        fail(ArgumentError, argument, "a dense (strided) tensor", x.layout)
+
+
+def check_rotation_matrices(rotations: Any) -> None:
+    """``(*batch, 3, 3)``."""
+    if not isinstance(rotations, torch.Tensor):
+        fail(
+            DTypeError,
+            "rotations",
+            "a torch.Tensor of matrices (*batch, 3, 3) (of a scipy Rotation: torch.from_numpy(r.as_matrix()))",
+            type(rotations).__name__,
+        )
+    check_tensor("rotations", rotations, KERNEL_DTYPES)
+    if rotations.ndim < 2 or rotations.shape[-1] != 3 or rotations.shape[-2] != 3:
+        fail(ShapeError, "rotations", "(*batch, 3, 3)", tuple(rotations.shape))
+
+
+def check_same_device(argument: str, x: torch.Tensor, other: str, y: torch.Tensor) -> None:
+    """x on the device of y."""
+    if x.device != y.device:
+        fail(DeviceError, argument, f"the device of {other} ({y.device})", x.device)
+
+
+def handedness(rotations: torch.Tensor) -> torch.Tensor:
+    """Signs of the determinants, ``(n,)``."""
+    first, second, third = rotations.unbind(-2)
+    return torch.sign((torch.linalg.cross(first, second) * third).sum(-1))
+
+
+def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "rotations") -> torch.Tensor:
+    """Values of ``(n, 3, 3)``: finite, orthogonal, and det +1 where `proper`. Returns the signs of the determinants."""
+    limit = ORTHOGONALITY[rotations.dtype]
+    row, deviation, _ = kernels(rotations.device).check_rotations(rotations, limit)
+    if row >= 0:
+        finite = bool(torch.isfinite(rotations[row]).all())
+        got = f"row {row} with |R R^T - 1| = {deviation:.3g}" if finite else f"row {row} with non-finite values"
+        fail(ArgumentError, argument, f"orthogonal 3x3 matrices (|R R^T - 1| <= {limit:g})", got)
+    signs = handedness(rotations)
+    if proper and bool((signs < 0).any()):
+        row = int((signs < 0).to(torch.int8).argmax())
+        fail(
+            ArgumentError,
+            argument,
+            "proper rotations, because D^l says nothing of parity: pass -R, and multiply by -1 what is odd under "
+            "inversion (rotate does both)",
+            f"row {row} with determinant -1",
+        )
+    return signs

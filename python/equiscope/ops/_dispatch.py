@@ -1,0 +1,36 @@
+"""Which implementation serves a device."""
+
+from __future__ import annotations
+
+import warnings
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from . import _fallback, _native
+
+TABLE: dict[str, ModuleType] = {"cpu": _native}
+"""Compiled kernels by type of device; what is not here takes the reference path."""
+
+_warned: set[str] = set()
+
+
+def kernels(device: torch.device) -> ModuleType:
+    """The module of kernels for tensors on `device`; warns once where it is the slow one."""
+    found = TABLE.get(device.type)
+    if found is not None:
+        return found
+    if device.type not in _warned:
+        _warned.add(device.type)
+        warnings.warn(
+            f"equiscope has no compiled kernels for {device.type!r}: tensors there take the slow reference in plain torch",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return _fallback
+
+
+def backend() -> dict[str, Any]:
+    """What the compiled module says about itself, and the devices it serves."""
+    return {**_native.info(), "devices": sorted(TABLE)}

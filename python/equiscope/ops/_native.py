@@ -1,0 +1,193 @@
+"""The compiled kernels on CPU tensors: the only caller of the compiled module and of ``data_ptr()``.
+
+Arguments are taken as checked for shape and dtype. Every buffer that is handed over is dense, and is passed with its
+number of elements; the compiled side compares that with the sizes before it reads.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from ..so3.representation import Representation
+
+try:
+    from .. import _C
+except ImportError as error:
+    raise ImportError(
+        "equiscope: expected the compiled module equiscope._C, got none that can be imported "
+        f"({error}). Install the package with `pip install .` in the source tree (a C++17 compiler is needed); if it is "
+        "installed, start Python outside of the source tree"
+    ) from error
+
+_NAMES = {torch.float32: "float32", torch.float64: "float64"}
+
+
+def info() -> dict[str, Any]:
+    """Version, instruction sets and compiler of the compiled module."""
+    return dict(_C.info())
+
+
+def packed_size(lmax: int) -> int:
+    """E(lmax) = sum of (2l+1)^2 for l = 0..lmax; 0 for lmax = -1."""
+    return (lmax + 1) * (2 * lmax + 1) * (2 * lmax + 3) // 3
+
+
+def dense(x: torch.Tensor) -> torch.Tensor:
+    """Contiguous, and without a pending negation, so that memory holds the values."""
+    return x.resolve_neg().contiguous()
+
+
+def check_rotations(rotations: torch.Tensor, tolerance: float) -> tuple[int, float, float]:
+    """Row (-1: none), |R R^T - 1| and determinant of the first matrix that is not finite and orthogonal."""
+    rotations = dense(rotations)
+    n = rotations.numel() // 9
+    return _C.check_rotations(rotations.data_ptr(), n, _NAMES[rotations.dtype], tolerance, torch.get_num_threads())
+
+
+def wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(n, 3, 3)`` to packed ``(n * E(lmax),)``."""
+    rotations = dense(rotations)
+    n = rotations.shape[0]
+    out = rotations.new_empty(n * packed_size(lmax))
+    _C.wigner_D(
+        rotations.data_ptr(), n, lmax, out.data_ptr(), out.numel(), _NAMES[out.dtype], torch.get_num_threads()
+    )
+    return out
+
+
+def wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(n, 3)``: sum_l <grad^l, D^l X_k>."""
+    rotations, grad = dense(rotations), dense(grad)
+    n = rotations.shape[0]
+    out = rotations.new_empty(n, 3)
+    _C.wigner_D_torque(
+        rotations.data_ptr(),
+        n,
+        lmax,
+        grad.data_ptr(),
+        grad.numel(),
+        out.data_ptr(),
+        _NAMES[out.dtype],
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(n, 3)`` to ``(n, (lmax+1)**2)``."""
+    xyz = dense(xyz)
+    n = xyz.shape[0]
+    out = xyz.new_empty(n, (lmax + 1) ** 2)
+    _C.spherical_harmonics(
+        xyz.data_ptr(), n, lmax, out.data_ptr(), out.numel(), _NAMES[out.dtype], torch.get_num_threads()
+    )
+    return out
+
+
+def spherical_harmonics_torque(xyz: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(n, 3)``: sum_l grad^l . X_k Y^l."""
+    xyz, grad = dense(xyz), dense(grad)
+    n = xyz.shape[0]
+    out = xyz.new_empty(n, 3)
+    _C.spherical_harmonics_torque(
+        xyz.data_ptr(),
+        n,
+        lmax,
+        grad.data_ptr(),
+        grad.numel(),
+        out.data_ptr(),
+        _NAMES[out.dtype],
+        torch.get_num_threads(),
+    )
+    return out
+
+
+@functools.lru_cache(maxsize=1024)
+def _blocks(rep: Representation) -> list[tuple[int, int, int, int, int, bool]]:
+    """(l, mul, offset, stride of copies, stride of m, odd) of every term."""
+    assert rep.irreps is not None
+    blocks = []
+    for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
+        strides = (2 * term.l + 1, 1) if rep.layout == "mul_ir" else (1, term.mul)
+        blocks.append((term.l, term.mul, where.start, *strides, term.p < 0))
+    return blocks
+
+
+def rotate(x: torch.Tensor, rotations: torch.Tensor, rep: Representation, inverse: bool) -> torch.Tensor:
+    """x ``(batch or 1, rows, dim)``, rotations ``(batch, 3, 3)``, to ``(batch, rows, dim)``."""
+    x, rotations = dense(x), dense(rotations)
+    batch, (own, rows, dim) = rotations.shape[0], x.shape
+    out = x.new_empty(batch, rows, dim)
+    _C.rotate(
+        x.data_ptr(),
+        x.numel(),
+        rotations.data_ptr(),
+        batch,
+        rows,
+        dim,
+        own == 1 and batch != 1,
+        _blocks(rep),
+        inverse,
+        out.data_ptr(),
+        out.numel(),
+        _NAMES[out.dtype],
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def project(
+    values: torch.Tensor,
+    rings: torch.Tensor,
+    weights: torch.Tensor,
+    lmax: int,
+    center: torch.Tensor | None,
+    out: torch.Tensor,
+) -> None:
+    """Add to out ``(E(lmax), channels)``, contiguous, what values ``(points, gammas, channels)`` contribute."""
+    values, rings, weights = dense(values), dense(rings), dense(weights)
+    center = None if center is None else dense(center.to(torch.float64))
+    points, gammas, channels = values.shape
+    _C.project(
+        values.data_ptr(),
+        values.numel(),
+        rings.data_ptr(),
+        weights.data_ptr(),
+        points,
+        gammas,
+        lmax,
+        channels,
+        0 if center is None else center.data_ptr(),
+        out.data_ptr(),
+        out.numel(),
+        _NAMES[values.dtype],
+        _NAMES[out.dtype],
+        torch.get_num_threads(),
+    )
+
+
+def synthesize(
+    coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int
+) -> torch.Tensor:
+    """Coefficients ``(E(lmax), channels)`` to ``(points, gammas, channels)``: the adjoint of `project`."""
+    coefficients, rings, weights = dense(coefficients), dense(rings), dense(weights)
+    points, channels = rings.shape[0], coefficients.shape[1]
+    out = coefficients.new_empty(points, gammas, channels)
+    _C.synthesize(
+        coefficients.data_ptr(),
+        coefficients.numel(),
+        rings.data_ptr(),
+        weights.data_ptr(),
+        points,
+        gammas,
+        lmax,
+        channels,
+        out.data_ptr(),
+        out.numel(),
+        _NAMES[out.dtype],
+        torch.get_num_threads(),
+    )
+    return out

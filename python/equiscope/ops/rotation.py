@@ -1,0 +1,218 @@
+"""Rotation of irreps and Cartesian tensors under O(3) as a differentiable operator."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import torch
+
+from ..errors import DTypeError, ShapeError, fail
+from ..so3.generators import each_generator, table
+from ..so3.irreps import Irreps
+from ..so3.representation import Representation
+from ._basis import relabel_matrices
+from ._check import FEATURE_DTYPES, check_orthogonal, check_rotation_matrices, check_same_device, check_tensor, handedness
+from ._dispatch import kernels
+from .wigner import on_group, tangent_gradient
+
+_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
+
+
+def rotate(
+    x: torch.Tensor,
+    rotations: torch.Tensor,
+    rep: str | Irreps | Representation,
+    *,
+    inverse: bool = False,
+    basis: str = "standard",
+    layout: str = "mul_ir",
+) -> torch.Tensor:
+    """rho(g) x, or rho(g)^-1 x, for elements g of O(3).
+
+    For g = s R (s = +-1, R a rotation) an irrep (l, parity p) is multiplied by ``s^[p odd] D^l(R)``; "vector" by g,
+    "pseudovector" by R, "pseudoscalar" by s, "tensor" t by g t g^T; "voigt" is the symmetric tensor (xx, yy, zz, yz, xz, xy).
+
+    Args:
+        x: ``(*batch, *components)``, float32 or float64, or float16 or bfloat16 which are rotated in float32. Components are
+            no axis for "scalar", "invariant" and "pseudoscalar", (3,) for "vector" and "pseudovector", (3, 3) for
+            "tensor", (6,) for "voigt", (dim,) for irreps.
+        rotations: ``(*rbatch, 3, 3)`` with determinant +1 or -1, in the dtype in which x is rotated; rbatch broadcasts
+            against batch. One rotation for many rows and many rotations for one x both run without copies of x.
+        rep: one of these words, an Irreps string such as "8x0e+4x1o", or a `Representation`.
+        inverse: apply rho(g)^-1.
+        basis, layout: of an Irreps string: "standard" or "e3nn"; "mul_ir" (copies outermost) or "ir_mul".
+
+    Returns:
+        ``(*broadcast of batch and rbatch, *components)`` in the dtype of x.
+
+    Error: of the size of x times that of `wigner_D` (`test_rotate_agrees_with_dense_matrices`). Cost: D of each rotation
+    is made once, in scratch, and never stored; then 2 (2l+1) flops per component. Differentiable by x and by rotations, to
+    any order in eager mode, once under ``torch.compile``. Deterministic for irreps, thread safe.
+
+    Raises:
+        ShapeError: components that do not fit, batches that do not broadcast, rotations not ``(*rbatch, 3, 3)``.
+        ArgumentError: a matrix not finite or not orthogonal (row named), unknown representation, basis or layout.
+        DTypeError, DeviceError: unsupported or mixed dtypes, mixed devices.
+
+    >>> rotate(torch.tensor([1.0, 2.0, 3.0]), -torch.eye(3), "vector")
+    tensor([-1., -2., -3.])
+    """
+    check_tensor("x", x, FEATURE_DTYPES)
+    check_rotation_matrices(rotations)
+    check_same_device("rotations", rotations, "x", x)
+    name, shape, is_irreps, basis, layout = _description(rep, basis, layout)
+    axes = len(shape)
+    if x.shape[x.ndim - axes :] != shape:
+        Representation.parse(rep, basis=basis, layout=layout).check(x.shape, "x")
+    components = math.prod(shape)
+    working = x.dtype if x.dtype == torch.float64 else torch.float32
+    if rotations.dtype != working:
+        fail(DTypeError, "rotations", f"{working} for x of {x.dtype}", rotations.dtype)
+    lead_x = x.shape[: x.ndim - axes]
+    lead, turned, still = _plan(lead_x, rotations.shape[:-2])
+    flat = x.reshape((1,) * (len(lead) - len(lead_x)) + tuple(lead_x) + (components,)).to(working)
+    if any(flat.shape[axis] != 1 for axis in turned):
+        # x is copied only along those axes where both it and the rotations vary
+        flat = flat.expand(*(lead[a] if a in turned else flat.shape[a] for a in range(len(lead))), components)
+    order = [*turned, *still]
+    n, rows = math.prod(lead[a] for a in turned), math.prod(lead[a] for a in still)
+    own = math.prod(flat.shape[a] for a in turned)
+    flat = flat.permute(*order, len(lead)).reshape(own, rows, components)
+    matrices = on_group(rotations.reshape(n, 3, 3))
+    if is_irreps:
+        out = _rotate(flat, relabel_matrices(matrices, basis), name, layout, inverse)
+    else:
+        out = _act(name, flat, _checked(matrices), inverse)
+    out = out.to(x.dtype).reshape(*(lead[a] for a in order), components)
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return out.permute(*back, len(lead)).reshape(*lead, *shape)
+
+
+@torch.compiler.assume_constant_result
+@functools.lru_cache(maxsize=1024)
+def _description(rep: Any, basis: str, layout: str) -> tuple[str, tuple[int, ...], bool, str, str]:
+    """Name, component shape, whether irreps, basis and layout, as plain values that a compiler can treat as constants."""
+    kind = Representation.parse(rep, basis=basis, layout=layout)
+    return kind.name, kind.component_shape, kind.irreps is not None, kind.basis, kind.layout
+
+
+def _plan(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
+    """Broadcast leading axes, and which of them the rotations vary along (turned) or not (still)."""
+    axes = max(len(lead_x), len(batch))
+    own = (1,) * (axes - len(lead_x)) + tuple(lead_x)
+    theirs = (1,) * (axes - len(batch)) + tuple(batch)
+    for a, b in zip(own, theirs, strict=True):
+        if a != b and a != 1 and b != 1:
+            fail(
+                ShapeError,
+                "rotations",
+                f"batch axes that broadcast against those of x, {tuple(lead_x)}",
+                tuple(batch),
+            )
+    lead = [b if a == 1 else a for a, b in zip(own, theirs, strict=True)]
+    return lead, [i for i in range(axes) if theirs[i] != 1], [i for i in range(axes) if theirs[i] == 1]
+
+
+def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> torch.Tensor:
+    """Cartesian kinds: x ``(n or 1, rows, components)``, rotations ``(n, 3, 3)``."""
+    n = rotations.shape[0]
+    if name in ("scalar", "invariant"):
+        return x.expand(n, *x.shape[1:]).clone()
+    if name in ("pseudoscalar", "pseudovector"):
+        sign = handedness(rotations.detach())[:, None, None]
+        if name == "pseudoscalar":
+            return x * sign
+        rotations = rotations * sign
+    matrix = rotations.mT if inverse else rotations
+    if name in ("tensor", "voigt"):
+        matrix = torch.einsum("nab,ncd->nacbd", matrix, matrix)
+        if name == "voigt":
+            i, j = _VOIGT
+            matrix = matrix[:, i, j]
+            # the entry (i, j) of a symmetric tensor stands for (j, i) too
+            twice = 0.5 * (torch.arange(6, device=x.device) > 2) + 0.5
+            matrix = (matrix[:, :, i, j] + matrix[:, :, j, i]) * twice.to(x.dtype)
+        else:
+            matrix = matrix.reshape(n, 9, 9)
+    return x @ matrix.mT
+
+
+@torch.library.custom_op("equiscope::checked_rotations", mutates_args=())
+def _checked(rotations: torch.Tensor) -> torch.Tensor:
+    """A copy of ``(n, 3, 3)``, refused unless orthogonal: in the path of the data, so that no compiler drops the check."""
+    check_orthogonal(rotations, proper=False)
+    return rotations.clone()
+
+
+@torch.library.custom_op("equiscope::rotate", mutates_args=())
+def _rotate(x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, inverse: bool) -> torch.Tensor:
+    check_orthogonal(rotations, proper=False)
+    return kernels(x.device).rotate(x, rotations, _kind(irreps, layout), inverse)
+
+
+@functools.lru_cache(maxsize=1024)
+def _kind(irreps: str, layout: str) -> Representation:
+    return Representation.parse(irreps, layout=layout)
+
+
+@_checked.register_fake
+def _(rotations: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(rotations)
+
+
+@_rotate.register_fake
+def _(x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, inverse: bool) -> torch.Tensor:
+    return x.new_empty(rotations.shape[0], x.shape[1], x.shape[2])
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    x, rotations, *ctx.settings = inputs
+    ctx.save_for_backward(x, rotations)
+
+
+def _rotate_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    # y = D x moves by D X_k x, y = D^T x by -X_k y: both torques are <u, X_k v> with u and v in the frame of the body
+    x, rotations = ctx.saved_tensors
+    irreps, layout, inverse = ctx.settings
+    by_x = by_rotations = None
+    back = _rotate(grad, rotations, irreps, layout, not inverse)
+    if ctx.needs_input_grad[0]:
+        by_x = back.sum(0, keepdim=True) if x.shape[0] == 1 else back
+    if ctx.needs_input_grad[1]:
+        u, v = (_rotate(x, rotations, irreps, layout, True), grad) if inverse else (back, x)
+        moved = each_generator(v, *table(_kind(irreps, layout), v))
+        torque = (u[:, :, None, :] * moved).sum((1, 3))
+        by_rotations = tangent_gradient(rotations, torque)
+    return by_x, by_rotations, None, None, None
+
+
+_checked.register_autograd(lambda ctx, grad: grad)
+_rotate.register_autograd(_rotate_backward, setup_context=_save)
+
+
+@_checked.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], rotations: torch.Tensor) -> tuple[torch.Tensor, int]:
+    moved = rotations.movedim(in_dims[0], 0)
+    return _checked(moved.flatten(0, 1)).unflatten(0, moved.shape[:2]), 0
+
+
+@_rotate.register_vmap
+def _(
+    info: Any, in_dims: tuple[Any, ...], x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, inverse: bool
+) -> tuple[torch.Tensor, int]:
+    size = info.batch_size
+    if in_dims[1] is None:
+        # more rows under the same rotations
+        rows = x.movedim(in_dims[0], 1)
+        out = _rotate(rows.flatten(1, 2), rotations, irreps, layout, inverse)
+        return out.unflatten(1, (size, rows.shape[2])), 1
+    rotations = rotations.movedim(in_dims[1], 0)
+    n = rotations.shape[1]
+    if in_dims[0] is None and x.shape[0] == 1:
+        out = _rotate(x, rotations.flatten(0, 1), irreps, layout, inverse)
+    else:
+        x = x.expand(size, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
+        out = _rotate(x.expand(size, n, *x.shape[2:]).flatten(0, 1), rotations.flatten(0, 1), irreps, layout, inverse)
+    return out.unflatten(0, (size, n)), 0

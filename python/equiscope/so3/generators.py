@@ -1,0 +1,89 @@
+"""Generators of the real representations: dD^l(exp(t L_k))/dt at t = 0, as the few entries that are not zero.
+
+In every row m, X_z has one entry and X_x, X_y at most two. A table holds five terms, for each of which
+
+    (X_k v)[i] = sum over the terms s of axis k: coefficient[s, i] * v[index[s, i]]
+
+so that products with generators are gathers, differentiable to any order, and need no memory beyond their result.
+"""
+
+from __future__ import annotations
+
+import functools
+from math import sqrt
+
+import torch
+
+from .representation import Representation
+
+AXES = (2, 0, 0, 1, 1)
+"""The axis k of each of the five terms."""
+
+
+@functools.cache
+def degree_table(l: int) -> tuple[list[list[int]], list[list[float]]]:
+    """index and coefficient, ``(5, 2l+1)``, of the standard basis m = -l..l.
+
+    From the ladder operators, with the sign of m carried by sin and cos of the azimuth; a row without a second entry
+    has coefficient 0.
+    """
+    index = [[m + l for m in range(-l, l + 1)] for _ in AXES]
+    coefficient = [[0.0] * (2 * l + 1) for _ in AXES]
+    for m in range(-l, l + 1):
+        row, k = m + l, abs(m)
+        index[0][row], coefficient[0][row] = -m + l, float(-m)
+        # up and down are half the ladder coefficients k -> k +- 1; sqrt 2 joins the m = 0 row to m = +-1
+        up, down = sqrt((l - k) * (l + k + 1)) / 2, sqrt((l + k) * (l - k + 1)) / 2
+        sign = 1 if m >= 0 else -1
+        if k == 0:
+            if l > 0:
+                index[1][row], coefficient[1][row] = -1 + l, up * sqrt(2)
+                index[3][row], coefficient[3][row] = 1 + l, -up * sqrt(2)
+            continue
+        if k < l:
+            index[1][row], coefficient[1][row] = -sign * (k + 1) + l, sign * up
+            index[3][row], coefficient[3][row] = sign * (k + 1) + l, -up
+        # the neighbour k - 1 = 0 is a cosine only: half of the pair is missing, the other half carries sqrt 2
+        lower = sqrt(2) if k == 1 else 1.0
+        if k > 1 or sign < 0:
+            index[2][row], coefficient[2][row] = -sign * (k - 1) + l, sign * down * lower
+        if k > 1 or sign > 0:
+            index[4][row], coefficient[4][row] = sign * (k - 1) + l, down * lower
+    return index, coefficient
+
+
+@functools.cache
+def _table(rep: Representation) -> tuple[torch.Tensor, torch.Tensor]:
+    """index ``(5, dim)`` and coefficient ``(5, dim)`` along the component axis of an irreps representation."""
+    assert rep.irreps is not None
+    index = torch.arange(rep.irreps.dim).repeat(len(AXES), 1)
+    coefficient = torch.zeros(index.shape, dtype=torch.float64)
+    for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
+        columns, values = (torch.tensor(table) for table in degree_table(term.l))
+        position = torch.arange(where.start, where.stop)
+        if rep.layout == "mul_ir":
+            position = position.reshape(term.mul, -1)
+        else:
+            position = position.reshape(-1, term.mul).T
+        index[:, position] = position[:, columns].transpose(0, 1)
+        coefficient[:, position] = values.to(torch.float64)[:, None, :].expand(-1, term.mul, -1)
+    return index, coefficient
+
+
+def table(rep: Representation, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`_table` on the device and in the dtype of `like`."""
+    index, coefficient = _table(rep)
+    return index.to(like.device), coefficient.to(like)
+
+
+def each_generator(x: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor) -> torch.Tensor:
+    """``X_k x`` for k = x, y, z: ``(..., dim)`` to ``(..., 3, dim)``."""
+    terms = x[..., index] * coefficient
+    return torch.stack([terms[..., 1, :] + terms[..., 2, :], terms[..., 3, :] + terms[..., 4, :], terms[..., 0, :]], -2)
+
+
+def generator_along(
+    x: torch.Tensor, omega: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor
+) -> torch.Tensor:
+    """``sum_k omega_k X_k x``: ``(..., dim)`` and ``(..., 3)``."""
+    return torch.einsum("...k,...ki->...i", omega, each_generator(x, index, coefficient))

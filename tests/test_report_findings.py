@@ -1,0 +1,289 @@
+"""Every statement is made where it holds, with the name and the number that it is about, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from equiscope.report import Audit, Failure, Output, Part, SystemRow
+from equiscope.report.findings import declared_input_sectors, findings
+from equiscope.report.verdict import Verdict, actual_irrep, error_sectors, verdict
+from report_builder import closed, convergence, output, realistic, rows, shares, spectrum
+
+
+def audit_of(outputs: list[Output] | None = None, layers: list = (), **settings: object) -> Audit:
+    named = {o.name: o for o in outputs or []}
+    found = {layer.name: layer for layer in layers}
+    return Audit(outputs=named, layers=found, systems=rows(1, named, found),
+                 settings={"inputs": {"positions": "vector"}, **settings})
+
+
+def said(audit: Audit, *parts: str) -> str:
+    """The one finding that holds all `parts`."""
+    found = [line for line in findings(audit) if all(part in line for part in parts)]
+    assert len(found) == 1, findings(audit)
+    return found[0]
+
+
+def silent(audit: Audit, *parts: str) -> None:
+    assert not [line for line in findings(audit) if all(part in line for part in parts)], findings(audit)
+
+
+def invariant(name: str, dtype: str = "float32") -> object:
+    return spectrum(name, closed(8, (0, 1, 1.0)), dtype=dtype)
+
+
+def test_broken_invariance_states_relative_error_rmse_and_noise_floor() -> None:
+    line = said(audit_of([output("energy", "scalar", (0, 1), relative=3e-4, size=41.0)]), "`energy` is invariant to")
+    assert "3.00e-04 of its size" in line and "RMSE 0.0123" in line and "noise floor 1.97e-05" in line
+
+
+def test_broken_equivariance_names_the_representation() -> None:
+    line = said(audit_of([output("mu", "vector", (1, 1), relative=0.021)]), "`mu` is equivariant as a vector to 2.10%")
+    assert "turns like l=2, proper" in line
+
+
+def test_error_at_the_noise_floor_is_exact_within_the_dtype() -> None:
+    for relative in (0.0, 1e-7, 1.8e-6):
+        audit = audit_of([output("energy", "scalar", (0, 1), relative=relative)])
+        said(audit, "invariant as far as float32 can tell", "round-off (RMSE")
+        assert verdict(audit.outputs["energy"]) is Verdict.EXACT
+
+
+def test_error_just_above_the_noise_floor_is_not_exact() -> None:
+    assert verdict(output("energy", "scalar", (0, 1), relative=2.1e-6)) is Verdict.BROKEN
+    assert verdict(output("energy", "scalar", (0, 1), relative=2e-6, dtype="float64")) is Verdict.BROKEN
+
+
+def test_exactly_zero_error_is_exact_even_without_a_noise_floor() -> None:
+    found = output("energy", "scalar", (0, 1), relative=0.0)
+    found.noise_floor = 0.0
+    assert verdict(found) is Verdict.EXACT
+
+
+def test_stochastic_models_are_named_and_their_noise_is_no_symmetry_breaking() -> None:
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=0.05, stochastic=True)])
+    said(audit, "`energy` is stochastic", "0.0500", "dropout")
+    said(audit, "Beyond that noise, `energy` shows no symmetry breaking")
+    silent(audit, "is invariant")
+
+
+def test_stochastic_and_broken_are_both_said() -> None:
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=0.4, stochastic=True)])
+    said(audit, "is stochastic")
+    said(audit, "breaks its symmetry", "noise included")
+
+
+@pytest.mark.parametrize("rmse", [math.nan, math.inf])
+def test_an_output_without_a_number_is_not_called_exact(rmse: float) -> None:
+    found = output("energy", "scalar", (0, 1), relative=0.1)
+    found.rmse = rmse
+    said(audit_of([found]), "`energy` could not be measured", str(rmse))
+
+
+def wrongly_declared(power: torch.Tensor, relative: float) -> Output:
+    found = output("spin", "vector", (1, 1), relative=relative)
+    found.power = power * found.pooled_total
+    found.parts = {(1, 1): Part(found.variance, found.rmse, found.power)}
+    return found
+
+
+def test_a_pseudovector_declared_vector_is_recognised() -> None:
+    found = wrongly_declared(closed(8, (1, -1, 1.0)), 1.0)
+    assert actual_irrep(found) == (1, -1)
+    said(audit_of([found]), "does not transform as declared (vector)", "turns like a pseudovector (1e")
+
+
+def test_components_in_the_wrong_order_are_recognised() -> None:
+    said(audit_of([wrongly_declared(closed(8, (1, 1, 1.0)), 0.9)]), "carries the declared irrep", "their order")
+
+
+def test_an_output_with_no_symmetry_at_all_is_recognised() -> None:
+    said(audit_of([wrongly_declared(shares(8, 0.7, 1.0), 0.9)]), "does not transform", "was not declared")
+
+
+def test_error_sectors_of_one_irrep_sum_to_the_squared_error() -> None:
+    found = error_sectors(output("mu", "vector", (1, 1), relative=0.1))
+    assert sum(found.values()) == pytest.approx(1.0, rel=1e-9)
+    assert (1, 1) not in found
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+def test_error_sectors_work_with_samples_kept_and_without_parts() -> None:
+    found = output("energy", "scalar", (0, 1), relative=0.1)
+    expected = error_sectors(found)
+    found.parts = {}
+    found.power = found.power[:, :, None, None].expand(-1, -1, 4, 2)
+    assert error_sectors(found) == pytest.approx(expected)
+
+
+def test_error_above_lmax_is_said() -> None:
+    said(audit_of([output("energy", "scalar", (0, 1), relative=0.1, unresolved=0.8)]), "80.0% of the squared error",
+         "above l=8")
+
+
+def test_error_in_the_wrong_components_is_said() -> None:
+    found = wrongly_declared(closed(8, (1, 1, 1.0), (2, 1, 1e-9)), 0.1)
+    said(audit_of([found]), "right irrep in the wrong components")
+
+
+def test_the_worst_system_is_named_and_outliers_are_called_so() -> None:
+    audit = realistic()
+    assert "`system_7`" in said(audit, "`dipole`", "an outlier")
+    assert "Worst system" in said(audit, "`energy` is invariant") and "outlier" not in said(audit, "`energy` is inv")
+    silent(audit_of([output("energy", "scalar", (0, 1), relative=0.1)]), "Worst system")
+
+
+def test_the_layer_that_leaks_in_an_equivariant_model_is_named() -> None:
+    leak = closed(8, (0, 1, 0.7), (1, 1, 0.2), (2, 1, 0.1)) + 1e-8 * shares(8, 0.5, 0.1)
+    layers = [
+        spectrum("embed", closed(8, (0, 1, 1.0))),
+        spectrum("conv.0", closed(8, (0, 1, 0.6), (1, 1, 0.4))),
+        spectrum("conv.1", closed(8, (0, 1, 0.7), (1, 1, 0.2), (2, 1, 0.1))),
+        spectrum("conv.2", leak / leak.sum()),
+        spectrum("conv.3", shares(8, 0.4, 0.2)),
+    ]
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=1e-3)], layers)
+    line = said(audit, "the leak seen in `energy` starts here")
+    assert line.startswith("`conv.2` is the first layer with power in") and "l=3..8" in line
+    silent(audit, "`conv.3` is the first layer with power in")
+    legitimate = said(audit, "`conv.1` is the first layer with power in l=2 ")
+    assert "leak" not in legitimate
+
+
+def test_no_leak_is_claimed_when_every_output_is_exact() -> None:
+    layers = [invariant("a"), spectrum("b", closed(8, (0, 1, 1.0), (2, 1, 1e-4)))]
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=0.0)], layers)
+    said(audit, "`b` is the first layer with power in l=2")
+    silent(audit, "leak")
+
+
+@pytest.mark.parametrize("dtype, hidden, seen", [("float32", 1e-13, 1e-11), ("float64", 1e-30, 1e-28)])
+def test_power_below_round_off_is_no_leak(dtype: str, hidden: float, seen: float) -> None:
+    for share, expected in ((hidden, False), (seen, True)):
+        layers = [invariant("a", dtype), spectrum("b", closed(8, (0, 1, 1.0), (2, 1, share)), dtype=dtype)]
+        audit = audit_of([output("energy", "scalar", (0, 1), relative=0.1)], layers)
+        assert any("`b` is the first layer" in line for line in findings(audit)) is expected
+
+
+def test_measured_noise_hides_power_below_it() -> None:
+    noisy = spectrum("b", closed(8, (0, 1, 1.0), (2, 1, 1e-6)))
+    noisy.noise = 2e-3
+    silent(audit_of([], [invariant("a"), noisy]), "first layer")
+
+
+def test_a_leak_after_the_last_layer_is_said() -> None:
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=1e-3)], [invariant("a"), invariant("b")])
+    said(audit, "no audited layer has", "after `b`")
+
+
+def test_content_above_lmax_alone_opens_a_layer() -> None:
+    layers = [invariant("a"), spectrum("b", closed(8, (0, 1, 1.0)), unresolved=1e-4)]
+    said(audit_of([], layers), "`b` is the first layer with power above l=8")
+
+
+def test_an_unconstrained_first_layer_is_called_so_once() -> None:
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=0.01)],
+                     [spectrum(name, shares(8, 0.4, 0.1)) for name in ("a", "b")])
+    said(audit, "`a`, the first layer audited, already has power in every irrep")
+    silent(audit, "starts here")
+    silent(audit, "`b`")
+
+
+def declared(name: str, relative: float) -> Output:
+    return output(name, "4x1o", (1, 1), relative=relative)
+
+
+def test_the_first_layer_that_breaks_its_own_representation_is_named() -> None:
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=1e-3)],
+                     [declared("conv.0", 1e-7), declared("conv.1", 0.02), declared("conv.2", 0.3)])
+    line = said(audit, "is the first layer that breaks its own representation (4x1o), by 2.00% of its size")
+    assert line.startswith("`conv.1`") and "`conv.0` before it is exact" in line and "error of `energy` starts" in line
+    silent(audit, "the leak seen in")
+
+
+def test_exact_declared_layers_narrow_the_search() -> None:
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=1e-3)], [declared("conv.0", 0.0), declared("conv.1", 1e-7)])
+    said(audit, "All 2 layers that declare a representation keep it", "arises after `conv.1`")
+
+
+def test_sectors_that_a_layer_declares_are_not_news() -> None:
+    audit = audit_of([], [invariant("a"), output("b", "tensor", (2, 1), relative=0.0)])
+    silent(audit, "first layer with power")
+
+
+def test_without_layers_the_reader_is_told_how_to_localise() -> None:
+    said(audit_of([output("energy", "scalar", (0, 1), relative=0.01)]), 'layers="*"', "`energy`")
+    silent(audit_of([output("energy", "scalar", (0, 1), relative=0.0)]), 'layers="*"')
+
+
+def test_first_pseudo_and_first_high_layer_are_named() -> None:
+    layers = [invariant("a"), spectrum("b", closed(8, (0, 1, 0.9), (4, 1, 0.1))),
+              spectrum("c", closed(8, (0, 1, 0.9), (0, -1, 1e-3), (5, 1, 0.01)))]
+    audit = audit_of([], layers)
+    assert said(audit, "pseudo content").startswith("`c` is the first layer")
+    assert said(audit, "above l=4").startswith("`c` is the first layer with more than 0.1% of its power above l=4")
+
+
+def test_pseudo_inputs_make_pseudo_layers_unremarkable() -> None:
+    audit = audit_of([], [spectrum("a", closed(8, (0, -1, 1.0)))], inputs={"spin": "pseudovector"})
+    silent(audit, "pseudo content")
+
+
+def test_low_lmax_counts_unresolved_power_as_high() -> None:
+    said(audit_of([], [spectrum("a", closed(2, (0, 1, 1.0)), unresolved=0.01)]), "`a`", "above l=2: 1.00%")
+
+
+def test_unresolved_power_names_the_worst_layer_and_counts_the_others() -> None:
+    layers = [spectrum("a", shares(8, 0.5, 0.1), unresolved=0.12), spectrum("b", shares(8, 0.5, 0.1), unresolved=0.02),
+              spectrum("c", shares(8, 0.5, 0.1), unresolved=0.005)]
+    said(audit_of([], layers), "12.0% of the power of `a` lies above lmax=8", "1 more is affected")
+
+
+def test_aliasing_is_warned_of_where_it_matters() -> None:
+    said(audit_of([], [spectrum("a", shares(8, 0.5, 0.1), aliasing=0.1)]), "grid of degree 20 is coarse for `a`")
+    silent(audit_of([], [spectrum("a", shares(8, 0.5, 0.1), aliasing=1e-8)]), "coarse")
+
+
+def test_aliasing_of_a_small_error_on_a_large_output_is_warned_of() -> None:
+    found = output("energy", "scalar", (0, 1), relative=1e-3)
+    found.aliasing = torch.full((9,), 3e-7, dtype=torch.float64)
+    said(audit_of([found]), "coarse for `energy`")
+
+
+def test_unsettled_numbers_are_said_with_the_change_and_the_tolerance() -> None:
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=0.1)], tolerance=0.01)
+    audit.convergence = convergence(audit.outputs, {})
+    said(audit, "from degree 14 to 20", "1.80%", "1% was asked for")
+    audit.settings["tolerance"] = 0.02
+    silent(audit, "settled")
+
+
+def test_failures_come_first_with_place_and_reason() -> None:
+    audit = realistic()
+    audit.failures = [Failure("bad", "encoder.1", "NaN in 3 of 64 values"), Failure("bad", "energy", "NaN")]
+    assert findings(audit)[0].startswith("1 of 41 systems failed and is in no number below. The first: `bad` at `enc")
+
+
+def test_nothing_measured_is_said() -> None:
+    assert findings(Audit({}, {}, [])) == ["Nothing was measured: no output and no layer."]
+
+
+def test_a_dead_layer_is_said() -> None:
+    said(audit_of([], [invariant("a"), spectrum("b", closed(8, (0, 1, 1.0)), size=0.0)]), "`b` is zero for every input")
+
+
+def test_findings_survive_rows_without_numbers() -> None:
+    audit = realistic()
+    audit.systems.append(SystemRow("partial", 3, {}, {}))
+    audit.systems[0].outputs["energy"]["rmse"] = math.nan
+    assert "nan" not in said(audit, "`energy` is invariant")
+
+
+@pytest.mark.parametrize("rep, sectors", [
+    ("vector", {(1, 1)}), ("tensor", {(0, 1), (1, -1), (2, 1)}), ("8x0e+4x1o", {(0, 1), (1, 1)}),
+    ("1e", {(1, -1)}), ("2x0o + 10x2e", {(0, -1), (2, 1)}), ("nonsense", set()),
+])
+def test_declared_inputs_give_their_sectors(rep: str, sectors: set) -> None:
+    assert declared_input_sectors(audit_of([], [], inputs={"x": rep})) == sectors

@@ -1,0 +1,387 @@
+"""The table, the pictures, the page and the frames show what the audit holds, for any size and any name."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import warnings
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from equiscope.errors import ArgumentError, MissingExtraError
+from equiscope.report import KINDS, Audit, Failure, systems_to_pandas, to_rich, to_text
+from equiscope.report.format import elide, elide_paths, number, percent, runs, sector_names, short_share
+from equiscope.report.orientation import describe
+from equiscope.report.plots import available
+from report_builder import hostile, output, realistic, rows, shares, spectrum, with_samples
+from rich.console import Console
+
+VOID = {"meta", "wbr", "br", "link", "img", "input", "hr"}
+
+
+def many_layers() -> Audit:
+    return realistic(1, 60)
+
+
+def many_systems() -> Audit:
+    return realistic(2000, 3)
+
+
+def outputs_only() -> Audit:
+    audit = realistic(3, 2)
+    audit.layers, audit.convergence = {}, []
+    return audit
+
+
+def one_layer() -> Audit:
+    layers = {"only": spectrum("only", shares(0, 0.5, 0.1))}
+    return Audit({}, layers, rows(1, {}, layers))
+
+
+def empty() -> Audit:
+    return Audit({}, {}, [])
+
+
+EXTREMES = [realistic, with_samples, hostile, many_layers, many_systems, outputs_only, one_layer, empty]
+
+
+# ---- numbers and names
+
+
+@pytest.mark.parametrize("value, text", [
+    (0, "0"), (0.0123456, "0.0123"), (0.001, "0.00100"), (0.00099999, "0.00100"), (0.000999, "9.99e-04"), (1, "1.00"),
+    (12.345, "12.3"), (123.4, "123"), (999.6, "1.00e+03"), (1e-7, "1.00e-07"), (-41.0, "-41.0"), (1.5e300, "1.50e+300"),
+    (float("nan"), "nan"), (float("inf"), "inf"), (None, "-"),
+])
+def test_numbers_have_three_significant_digits(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_numbers_are_right_to_three_digits() -> None:
+    for value in np.exp(np.random.default_rng(0).uniform(-40, 40, 500)):
+        assert float(number(value)) == pytest.approx(value, rel=0.00501)
+
+
+def test_shares_are_per_cent_or_bare() -> None:
+    assert [percent(v) for v in (0.0, 1.0, 0.0123, 1e-3, 3e-4)] == ["0%", "100%", "1.23%", "0.100%", "3.00e-04"]
+    assert [short_share(v, 1e-9) for v in (1.0, 0.914, 0.02, 1e-9, 0.0)] == ["1", "0.91", "2e-2", "-", "-"]
+
+
+def test_elided_names_fit_and_keep_both_ends() -> None:
+    assert elide("encoder.layers.11.attention", 15) == "encode..tention"
+    assert all(len(elide("x" * 50, width)) == width for width in range(51))
+    assert elide("short", 10) == "short"
+
+
+def test_elided_paths_keep_their_numbers_apart() -> None:
+    names = [f"encoder.layers.{i}.self_attention" for i in range(12)] + ["head"]
+    short = elide_paths(names, 22)
+    assert max(map(len, short)) <= 22 and len(set(short)) == len(names)
+    assert short[11] == "e.l.11.self_attention" and short[-1] == "head"
+
+
+def test_runs_and_sector_names() -> None:
+    assert runs([3, 0, 1, 2, 7, 8]) == "0..3, 7, 8"
+    assert sector_names([(2, 1), (3, 1)]) == "l=2, 3"
+    assert sector_names([(2, 1), (1, -1)]) == "l=2 and the pseudo l=1"
+    assert sector_names([(2, 1), (2, -1)]) == "l=2, proper and pseudo"
+
+
+def test_orientations_are_described() -> None:
+    turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
+    assert describe(turn) == "rotation by 90 deg about (0.00, 0.00, 1.00)"
+    assert describe(-turn).endswith("(0.00, 0.00, 1.00), then inversion")
+    assert [describe(m) for m in (torch.eye(3), -torch.eye(3), None)] == ["the identity", "inversion", "-"]
+
+
+# ---- table
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("build", EXTREMES, ids=lambda build: build.__name__)
+def test_the_table_fits_its_width(build: object, width: int) -> None:
+    lines = to_text(build(), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any(line != line.rstrip() for line in lines)
+
+
+def test_the_table_shows_outputs_layers_findings_and_warnings() -> None:
+    audit = realistic()
+    audit.failures = [Failure("water_9", "dipole", "NaN in 2 values", 5, torch.eye(3))]
+    text = to_text(audit, 120)
+    assert re.search(r"^energy +scalar +40 +0\.0123 +3\.00e-04 +1\.97e-05 +- +system_11$", text, re.MULTILINE)
+    assert re.search(r"^embedding +0\.970 +2\.9e-2 .* -$", text, re.MULTILINE)
+    for name in [*audit.outputs, *audit.layers]:
+        assert name in text
+    assert "Failures (1)\n- water_9: dipole: NaN in 2 values" in text
+    assert "Warnings (1)\n- TF32 is allowed in matrix products." in text
+    assert "134 400 evaluations" in text and "grid degree 20 (3 360 rotations)" in text
+    assert str(audit).splitlines()[0].startswith("equiscope audit of MessagePassingTransformer")
+
+
+def test_the_table_is_plain_ascii_where_names_are() -> None:
+    assert to_text(realistic(), 80).isascii()
+
+
+def test_the_table_takes_names_literally() -> None:
+    text = to_text(hostile(), 200)
+    assert "<script>alert('x')</script> & \"q\" [bold]/../`{{ 7*7 }}" in text
+
+
+def test_layers_with_a_representation_have_a_table_of_their_errors() -> None:
+    audit = with_samples()
+    assert re.search(r"^first/power +1x1o +5 +0\.0100 +0\.0200 ", to_text(audit, 100), re.MULTILINE)
+    assert "Layers whose representation is known" in audit.to_html()
+    assert "Layers whose representation is known" not in realistic(3, 1).to_html()
+
+
+def test_many_failures_and_warnings_are_counted() -> None:
+    audit = realistic()
+    audit.failures = [Failure(f"s{i}", "energy", "NaN") for i in range(300)]
+    text = to_text(audit, 80)
+    assert "Failures (300)" in text and "... and 280 more" in text and "s299" not in text
+
+
+def test_high_degrees_share_a_column_in_a_narrow_table() -> None:
+    layers = {"encoder.layers.0": spectrum("encoder.layers.0", shares(20, 0.5, 0.1))}
+    text = to_text(Audit({}, layers, []), 80)
+    assert re.search(r"l=8 +9-20 +pseudo +>20", text)
+
+
+def test_the_rich_table_is_coloured_and_says_the_same() -> None:
+    buffer = io.StringIO()
+    Console(file=buffer, width=120, force_terminal=True, color_system="standard").print(to_rich(realistic(), 120))
+    coloured = buffer.getvalue()
+    assert "\x1b[32m" in coloured
+    bare = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()]
+    assert "\n".join(bare).strip("\n") == to_text(realistic(), 120)
+
+
+# ---- pictures
+
+
+@pytest.mark.parametrize("build", EXTREMES, ids=lambda build: build.__name__)
+def test_every_available_picture_draws(build: object) -> None:
+    audit = build()
+    for kind in available(audit):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure = audit.plot(kind)
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=60)
+        assert buffer.getvalue().startswith(b"\x89PNG") and len(buffer.getvalue()) > 1500
+        assert max(figure.get_size_inches()) < 18
+
+
+def test_the_heat_map_shows_every_share_in_its_place() -> None:
+    audit = realistic()
+    figure = audit.plot("layers")
+    for sigma in range(2):
+        shown = figure.axes[sigma].collections[1].get_array()
+        for i, layer in enumerate(audit.layers.values()):
+            row = shown[i]
+            expected = layer.fractions[:, sigma].numpy()
+            drawn = ~np.ma.getmaskarray(row)
+            np.testing.assert_allclose(row[drawn], np.maximum(expected[drawn], 1e-12), rtol=1e-6)
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels == [*audit.layers, *audit.outputs]
+    assert not np.ma.getmaskarray(figure.axes[0].collections[1].get_array()[0])[0]
+
+
+def test_cells_below_noise_and_aliasing_are_grey() -> None:
+    layers = {"a": spectrum("a", shares(4, 1e-4, 1e-9)), "b": spectrum("b", shares(4, 0.3, 0.1), aliasing=1.0)}
+    axes = Audit({}, layers, []).plot("layers").axes
+    grey = ~np.ma.getmaskarray(axes[0].collections[0].get_array())
+    colour = ~np.ma.getmaskarray(axes[0].collections[1].get_array())
+    assert grey[0].tolist() == [False, False, False, True, True] and (grey ^ colour).all()
+    assert grey[1].tolist() == [False, False, True, True, True]
+
+
+def test_spectra_of_chosen_names() -> None:
+    audit = realistic()
+    from equiscope.report import plot
+
+    figure = plot(audit, "spectra", names=["dipole", "embedding"])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["dipole", "embedding"]
+    shown = figure.axes[0].get_lines()[0].get_ydata()
+    np.testing.assert_allclose(shown[1:], audit.outputs["dipole"].fractions[1:, 0].numpy())
+
+
+@pytest.mark.parametrize("kind, names, message", [
+    ("pie", None, "layers, spectra, systems, convergence"), ("spectra", ["nobody"], "nobody"),
+    ("layers", ["energy"], "names"),
+])
+def test_unknown_kinds_and_names_are_refused(kind: str, names: list[str] | None, message: str) -> None:
+    from equiscope.report import plot
+
+    with pytest.raises(ArgumentError, match=message):
+        plot(realistic(), kind, names)
+
+
+def test_pictures_without_numbers_say_why() -> None:
+    audit = realistic()
+    audit.convergence = audit.convergence[:1]
+    with pytest.raises(ArgumentError, match="at least two degrees.*1 in audit.convergence"):
+        audit.plot("convergence")
+    with pytest.raises(ArgumentError, match="systems.*an output"):
+        one_layer().plot("systems")
+    for kind in KINDS:
+        with pytest.raises(ArgumentError):
+            empty().plot(kind)
+
+
+def test_dollar_signs_in_names_are_no_formulae() -> None:
+    outputs = {name: output(name, "scalar", (0, 1), relative=0.1) for name in ("$a_b$", "$\\broken")}
+    audit = Audit(outputs, {}, rows(60, outputs, {}))
+    for kind in available(audit):
+        audit.plot(kind).savefig(io.BytesIO(), format="png", dpi=40)
+    assert "$a_b$" in audit.to_html()
+
+
+def test_no_pyplot_no_global_setting_and_no_matplotlib_before_the_first_picture() -> None:
+    code = (
+        "import sys; sys.path[:0] = ['tests']\n"
+        "from report_builder import realistic\n"
+        "audit = realistic(3, 2)\n"
+        "assert 'matplotlib' not in sys.modules or 'torchmetrics' in sys.modules\n"
+        "import matplotlib; before, known = matplotlib.rcParams.copy(), 'matplotlib.pyplot' in sys.modules\n"
+        "[audit.plot(kind) for kind in ('layers', 'spectra', 'systems', 'convergence')]; audit.to_html()\n"
+        "assert known or 'matplotlib.pyplot' not in sys.modules; assert matplotlib.rcParams.copy() == before\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+# ---- page
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and gathers what matters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.events: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        for key, value in attrs:
+            if key in ("href", "src", "xlink:href", "srcset", "data", "action"):
+                self.links.append(value or "")
+            if key == "id":
+                self.ids.append(value or "")
+            if key.startswith("on"):
+                self.events.append(key)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.mark.parametrize("build", EXTREMES, ids=lambda build: build.__name__)
+def test_the_page_is_well_formed_self_contained_and_without_scripts(build: object) -> None:
+    text = build().to_html()
+    page = Page(text)
+    assert not page.open
+    assert "script" not in page.seen and not page.events
+    assert {link for link in page.links if not link.startswith(("#", "data:image/"))} == {
+        "https://arxiv.org/abs/2603.24638"}
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    for rule in re.findall(r"url\(([^)]*)\)", text):
+        assert rule.startswith(("#", '"#', "data:")), rule
+    assert "@import" not in text and "default-src 'none'" in text
+
+
+def test_names_on_the_page_are_escaped_and_not_evaluated() -> None:
+    text = hostile().to_html()
+    assert "<script>" not in text and "49" not in re.findall(r"\[bold\]/../'?`?([^<]{0,8})", text)
+    assert "&lt;script&gt;alert" in text
+    words = "".join(Page(text).words)
+    assert "<script>alert('x')</script> & \"q\" [bold]/../`{{ 7*7 }}" in words
+
+
+def test_the_page_holds_findings_before_tables_and_every_number_of_the_table() -> None:
+    audit = realistic()
+    text = audit.to_html()
+    assert text.index("<h2>Findings") < text.index("<h2>Outputs") < text.index("<svg")
+    words = " ".join("".join(Page(text).words).split())
+    for part in ("3.00e-04", "system_11", "approximate", "exact", "TF32 is allowed", "avx512", "MessagePassingTransformer",
+                 "Aliasing", "Noise floor", "arXiv:2603.24638", "30 more systems", "134 400"):
+        assert part in words, part
+    assert text.count("<figure>") == 4 and "var(--ink)" in text
+    assert "#1f2329" not in text.split("</style>", 1)[1]
+
+
+def test_the_page_shows_the_worst_systems_first_and_bounds_their_number() -> None:
+    audit = realistic(2100, 1)
+    audit.outputs = {"dipole": audit.outputs["dipole"]}
+    text = audit.to_html()
+    assert "1990 more systems" in text and "100 more are in audit.json" in text
+    first, later = text[text.index("<h2>Systems") :].split("<details>", 1)
+    worst = max(audit.systems, key=lambda row: row.outputs["dipole"]["rmse"]).name.replace("_", "_<wbr>")
+    assert first.count('<td class="name">') == 10 and later.count('<td class="name">') == 1990
+    assert f'<td class="name">{worst}<wbr></td>' in first
+
+
+def test_the_page_is_the_same_each_time() -> None:
+    assert hostile().to_html() == hostile().to_html()
+
+
+# ---- frames
+
+
+def test_pandas_holds_every_sector() -> None:
+    audit = realistic()
+    frame = audit.to_pandas()
+    assert len(frame) == 11 * 9 * 2
+    row = frame[(frame.name == "dipole") & (frame.l == 1) & (frame.sigma == 1)].iloc[0]
+    assert row.kind == "output" and row.irrep == "1o"
+    assert row.power == float(audit.outputs["dipole"].power[1, 0])
+    assert list(frame.name.unique()) == [*audit.layers, *audit.outputs]
+    for _, group in frame.groupby("name"):
+        assert group.share.sum() == pytest.approx(1, abs=0.02)
+
+
+def test_systems_become_a_frame() -> None:
+    frame = systems_to_pandas(realistic(5, 2))
+    assert len(frame) == 5 * (3 + 2)
+    assert frame[frame.kind == "output"].rmse.notna().all() and frame[frame.kind == "layer"].share_l0.notna().all()
+
+
+def test_xarray_holds_spectra_of_different_lmax() -> None:
+    audit = with_samples()
+    audit.layers["wide"] = spectrum("wide", shares(5, 0.5, 0.1))
+    data = audit.to_xarray()
+    assert dict(data.sizes) == {"layer": 5, "l": 6, "sigma": 2}
+    expected = audit.outputs["dipole"].power.mean(dim=(2, 3))
+    np.testing.assert_array_equal(data.power.sel(layer="dipole").values[:4], expected.numpy())
+    assert np.isnan(data.power.sel(layer="dipole").values[4:]).all()
+    assert np.isnan(data.rmse.sel(layer="first")) and float(data.rmse.sel(layer="dipole")) == audit.outputs["dipole"].rmse
+
+
+@pytest.mark.parametrize("name", ["pandas", "xarray"])
+def test_a_missing_extra_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError, match=r"equiscope\[frames\]"):
+        getattr(realistic(), f"to_{name}")()
