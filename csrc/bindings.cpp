@@ -183,10 +183,10 @@ void project(Address values, Index values_size, Address rings, Address weights, 
         kernels.project_dd(input<double>(values), grid, checked_lmax(lmax), channels, input<double>(center),
                            output<double>(out), threads);
     else if (out_float)
-        kernels.project_ff(input<float>(values), grid, checked_lmax(lmax), channels, input<float>(center),
+        kernels.project_ff(input<float>(values), grid, checked_lmax(lmax), channels, input<double>(center),
                            output<float>(out), threads);
     else
-        kernels.project_fd(input<float>(values), grid, checked_lmax(lmax), channels, input<float>(center),
+        kernels.project_fd(input<float>(values), grid, checked_lmax(lmax), channels, input<double>(center),
                            output<double>(out), threads);
 }
 

@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 import torch
-
 from equiscope.report import Audit, Failure, Output, Part, Spectrum, SystemRow, Worst
 
 EPS = {"float32": 1.2e-7, "float64": 2.2e-16}
 
 
 def shares(lmax: int, decay: float, pseudo: float, start: int = 0) -> torch.Tensor:
-    """``(lmax + 1, 2)`` geometric spectrum from l = `start`, the pseudo column `pseudo` times the proper one."""
+    """``(lmax + 1, 2)`` geometric spectrum from l = `start`, the pseudo column `pseudo` times the proper
+    one."""
     power = torch.zeros(lmax + 1, 2, dtype=torch.float64)
     for lam in range(start, lmax + 1):
         power[lam, 0] = decay ** (lam - start)
@@ -29,22 +29,50 @@ def closed(lmax: int, *filled: tuple[int, int, float]) -> torch.Tensor:
     return power / power.sum()
 
 
-def spectrum(name: str, power: torch.Tensor, *, size: float = 1.0, unresolved: float = 0.0, dtype: str = "float32",
-             aliasing: float = 0.0, degree: int = 20, samples: int = 240, channels: int = 64) -> Spectrum:
+def spectrum(
+    name: str,
+    power: torch.Tensor,
+    *,
+    size: float = 1.0,
+    unresolved: float = 0.0,
+    dtype: str = "float32",
+    aliasing: float = 0.0,
+    degree: int = 20,
+    samples: int = 240,
+    channels: int = 64,
+) -> Spectrum:
     """A layer with root mean square `size`; `unresolved` and `aliasing` are shares of its power."""
     total = size**2
     return Spectrum(
-        name=name, power=power * total * (1 - unresolved), total=torch.tensor(total, dtype=torch.float64),
-        unresolved=torch.tensor(total * unresolved, dtype=torch.float64), degree=degree,
+        name=name,
+        power=power * total * (1 - unresolved),
+        total=torch.tensor(total, dtype=torch.float64),
+        unresolved=torch.tensor(total * unresolved, dtype=torch.float64),
+        degree=degree,
         aliasing=aliasing * total * torch.linspace(0.1, 1, power.shape[0], dtype=torch.float64) ** 2,
-        samples=samples, channels=channels, noise=0.0, dtype=dtype,
+        samples=samples,
+        channels=channels,
+        noise=0.0,
+        dtype=dtype,
     )
 
 
-def output(name: str, representation: str, target: tuple[int, int], *, relative: float, size: float = 1.0,
-           lmax: int = 8, dtype: str = "float32", decay: float = 0.3, samples: int = 40,
-           stochastic: bool = False, unresolved: float = 0.0, worst: str | None = "system_7",
-           degree: int = 20) -> Output:
+def output(
+    name: str,
+    representation: str,
+    target: tuple[int, int],
+    *,
+    relative: float,
+    size: float = 1.0,
+    lmax: int = 8,
+    dtype: str = "float32",
+    decay: float = 0.3,
+    samples: int = 40,
+    stochastic: bool = False,
+    unresolved: float = 0.0,
+    worst: str | None = "system_7",
+    degree: int = 20,
+) -> Output:
     """An output of one irrep whose relative error is `relative`, all of it in wrong irreps."""
     components = 2 * target[0] + 1 if target[0] else 1
     total = size**2 * components
@@ -57,40 +85,66 @@ def output(name: str, representation: str, target: tuple[int, int], *, relative:
     rmse = math.sqrt(float(variance))
     rotation = torch.diag(torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64))
     return Output(
-        name=name, power=power, total=torch.tensor(total, dtype=torch.float64),
-        unresolved=torch.tensor(error * unresolved, dtype=torch.float64), degree=degree,
-        aliasing=torch.zeros(lmax + 1, dtype=torch.float64), samples=samples, channels=1,
-        noise=0.05 * size if stochastic else 0.0, dtype=dtype, representation=representation, components=components,
-        variance=variance, rmse=rmse, relative=relative,
-        noise_floor=0.05 * size if stochastic else 4 * EPS[dtype] * size, stochastic=stochastic,
+        name=name,
+        power=power,
+        total=torch.tensor(total, dtype=torch.float64),
+        unresolved=torch.tensor(error * unresolved, dtype=torch.float64),
+        degree=degree,
+        aliasing=torch.zeros(lmax + 1, dtype=torch.float64),
+        samples=samples,
+        channels=1,
+        noise=0.05 * size if stochastic else 0.0,
+        dtype=dtype,
+        representation=representation,
+        components=components,
+        variance=variance,
+        rmse=rmse,
+        relative=relative,
+        noise_floor=0.05 * size if stochastic else 4 * EPS[dtype] * size,
+        stochastic=stochastic,
         worst=Worst(worst, 17, rotation, 3 * rmse) if worst else None,
         parts={target: Part(variance=variance.clone(), rmse=rmse, power=power.clone())},
     )
 
 
-def rows(count: int, outputs: dict[str, Output], layers: dict[str, Spectrum], seed: int = 0) -> list[SystemRow]:
+def rows(
+    count: int, outputs: dict[str, Output], layers: dict[str, Spectrum], seed: int = 0
+) -> list[SystemRow]:
     """Per-system scalars scattered about the pooled ones."""
     generator = torch.Generator().manual_seed(seed)
     found = []
-    spread = {name: torch.exp(0.6 * torch.randn(count, generator=generator, dtype=torch.float64)) for name in outputs}
+    spread = {
+        name: torch.exp(0.6 * torch.randn(count, generator=generator, dtype=torch.float64))
+        for name in outputs
+    }
     for i in range(count):
         scatter = {name: float(s[i] / s.square().mean().sqrt()) for name, s in spread.items()}
-        found.append(SystemRow(
-            name=f"system_{i}", rows=3 + i % 18,
-            outputs={
-                name: {
-                    "rmse": o.rmse * scatter[name], "relative": o.relative * scatter[name], "noise": o.noise,
-                    "total": o.pooled_total, "unresolved": o.pooled_unresolved, "worst_deviation": 3 * o.rmse,
-                } for name, o in outputs.items()
-            },
-            layers={
-                name: {
-                    "total": s.pooled_total, "unresolved": s.pooled_unresolved,
-                    **{f"share_l{lam}": float(v) for lam, v in enumerate(s.fractions.sum(dim=1))},
-                    **({"rmse": s.rmse, "relative": s.relative} if isinstance(s, Output) else {}),
-                } for name, s in layers.items()
-            },
-        ))
+        found.append(
+            SystemRow(
+                name=f"system_{i}",
+                rows=3 + i % 18,
+                outputs={
+                    name: {
+                        "rmse": o.rmse * scatter[name],
+                        "relative": o.relative * scatter[name],
+                        "noise": o.noise,
+                        "total": o.pooled_total,
+                        "unresolved": o.pooled_unresolved,
+                        "worst_deviation": 3 * o.rmse,
+                    }
+                    for name, o in outputs.items()
+                },
+                layers={
+                    name: {
+                        "total": s.pooled_total,
+                        "unresolved": s.pooled_unresolved,
+                        **{f"share_l{lam}": float(v) for lam, v in enumerate(s.fractions.sum(dim=1))},
+                        **({"rmse": s.rmse, "relative": s.relative} if isinstance(s, Output) else {}),
+                    }
+                    for name, s in layers.items()
+                },
+            )
+        )
     return found
 
 
@@ -98,7 +152,9 @@ def convergence(outputs: dict[str, Output], layers: dict[str, Spectrum]) -> list
     """Three degrees whose change falls tenfold each."""
     return [
         {
-            "degree": degree, "rotations": 2 * 20 * (degree + 1), "change": change,
+            "degree": degree,
+            "rotations": 2 * 20 * (degree + 1),
+            "change": change,
             "variance": {n: float(o.variance.mean()) * (1 + off) for n, o in outputs.items()},
             "power": {n: (s.pooled_power * (1 + off)).tolist() for n, s in {**layers, **outputs}.items()},
         }
@@ -108,14 +164,20 @@ def convergence(outputs: dict[str, Output], layers: dict[str, Spectrum]) -> list
 
 def realistic(systems: int = 40, depth: int = 8) -> Audit:
     """An unconstrained model: spectra that grow from the embedding on, three outputs, one outlier."""
-    names = ["embedding", *(f"encoder.layers.{i // 2}.{('attention', 'feed_forward')[i % 2]}" for i in range(depth - 2)),
-             "heads.energy.hidden"][:depth]
+    names = [
+        "embedding",
+        *(f"encoder.layers.{i // 2}.{('attention', 'feed_forward')[i % 2]}" for i in range(depth - 2)),
+        "heads.energy.hidden",
+    ][:depth]
     layers = {}
     for i, name in enumerate(names):
         grown = i / max(depth - 1, 1)
         layers[name] = spectrum(
-            name, shares(8, 0.03 + 0.3 * math.sin(math.pi * grown), 1e-7 * 10 ** (6 * grown)), size=1 + i,
-            unresolved=10 ** (-7 + 5.2 * grown), aliasing=1e-10 * 10 ** (5 * grown),
+            name,
+            shares(8, 0.03 + 0.3 * math.sin(math.pi * grown), 1e-7 * 10 ** (6 * grown)),
+            size=1 + i,
+            unresolved=10 ** (-7 + 5.2 * grown),
+            aliasing=1e-10 * 10 ** (5 * grown),
         )
     outputs = {
         "energy": output("energy", "scalar", (0, 1), relative=3e-4, size=41.0),
@@ -127,16 +189,30 @@ def realistic(systems: int = 40, depth: int = 8) -> Audit:
         table[7].outputs["dipole"]["rmse"] *= 8
         table[7].outputs["dipole"]["relative"] *= 8
     return Audit(
-        outputs=outputs, layers=layers, systems=table, warnings=["TF32 is allowed in matrix products."],
+        outputs=outputs,
+        layers=layers,
+        systems=table,
+        warnings=["TF32 is allowed in matrix products."],
         convergence=convergence(outputs, layers),
         settings={
-            "model": "MessagePassingTransformer (116 954 parameters)", "data": "molecules.xyz", "lmax": 8, "degree": 20,
-            "rotations": 3360, "group": "O3", "dtype": "float32", "device": "cpu", "keep": "scalars", "tolerance": 0.02,
-            "batch": 512, "inputs": {"positions": "vector", "species": "invariant"},
+            "model": "MessagePassingTransformer (116 954 parameters)",
+            "data": "molecules.xyz",
+            "lmax": 8,
+            "degree": 20,
+            "rotations": 3360,
+            "group": "O3",
+            "dtype": "float32",
+            "device": "cpu",
+            "keep": "scalars",
+            "tolerance": 0.02,
+            "batch": 512,
+            "inputs": {"positions": "vector", "species": "invariant"},
             "outputs": {name: o.representation for name, o in outputs.items()},
         },
         environment={
-            "versions": {"equiscope": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"}, "isa": "avx512", "threads": 2,
+            "versions": {"equiscope": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"},
+            "isa": "avx512",
+            "threads": 2,
             "date": "2026-11-23T10:12:00+00:00",
         },
         timings={"total": 83.2, "model": 61.5, "projection": 9.1, "evaluations": 134400},
@@ -147,31 +223,59 @@ def with_samples() -> Audit:
     """A small audit with ``keep="samples"``: every tensor of the data classes is filled."""
     generator = torch.Generator().manual_seed(3)
     lmax, samples, channels, comps = 3, 5, 2, 3
+
     def random(*shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
     def fields(name: str) -> dict[str, Any]:
         power, unresolved = random(lmax + 1, 2, samples, channels), 0.01 * random(samples, channels)
         return {
-            "name": name, "power": power, "total": power.sum(dim=(0, 1)) + unresolved, "unresolved": unresolved,
-            "degree": 8, "aliasing": 1e-3 * random(lmax + 1), "samples": samples, "channels": channels, "noise": 1e-17,
+            "name": name,
+            "power": power,
+            "total": power.sum(dim=(0, 1)) + unresolved,
+            "unresolved": unresolved,
+            "degree": 8,
+            "aliasing": 1e-3 * random(lmax + 1),
+            "samples": samples,
+            "channels": channels,
+            "noise": 1e-17,
             "sample_system": torch.tensor([0, 0, 1, 1, 1]),
         }
+
     variance = 1e-3 * random(samples, channels)
     dipole = Output(
-        **fields("dipole"), representation="vector", components=comps, mean=random(samples, comps, channels),
-        variance=variance, rmse=math.sqrt(float(variance.mean())), relative=0.02, noise_floor=1e-15,
+        **fields("dipole"),
+        representation="vector",
+        components=comps,
+        mean=random(samples, comps, channels),
+        variance=variance,
+        rmse=math.sqrt(float(variance.mean())),
+        relative=0.02,
+        noise_floor=1e-15,
         worst=Worst("water", 3, torch.eye(3, dtype=torch.float64), 0.07),
-        parts={(1, 1): Part(variance.clone(), 0.03, random(lmax + 1, 2, samples, channels)),
-               (2, -1): Part(variance.clone().float(), 0.04, random(lmax + 1, 2, samples, channels))},
+        parts={
+            (1, 1): Part(variance.clone(), 0.03, random(lmax + 1, 2, samples, channels)),
+            (2, -1): Part(variance.clone().float(), 0.04, random(lmax + 1, 2, samples, channels)),
+        },
     )
     layers: dict[str, Spectrum] = {name: Spectrum(**fields(name)) for name in ("first", "second/with slash")}
-    layers["first/power"] = Output(**fields("first/power"), representation="1x1o", components=3, rmse=0.01, relative=0.02,
-                                   parts={(1, 1): Part(variance.clone(), 0.01, random(lmax + 1, 2, samples, channels))})
+    layers["first/power"] = Output(
+        **fields("first/power"),
+        representation="1x1o",
+        components=3,
+        rmse=0.01,
+        relative=0.02,
+        parts={(1, 1): Part(variance.clone(), 0.01, random(lmax + 1, 2, samples, channels))},
+    )
     outputs = {"dipole": dipole}
     return Audit(
-        outputs=outputs, layers=layers, systems=rows(2, outputs, layers),
-        failures=[Failure("bad", "dipole", "non-finite value", 5, -torch.eye(3, dtype=torch.float64)),
-                  Failure("worse", "model", "raised")],
+        outputs=outputs,
+        layers=layers,
+        systems=rows(2, outputs, layers),
+        failures=[
+            Failure("bad", "dipole", "non-finite value", 5, -torch.eye(3, dtype=torch.float64)),
+            Failure("worse", "model", "raised"),
+        ],
         settings={"lmax": lmax, "keep": "samples"},
     )
 
@@ -187,6 +291,11 @@ def hostile() -> Audit:
     table[1].outputs[evil]["rmse"] = math.nan
     table[2].outputs[evil]["relative"] = math.inf
     return Audit(
-        outputs=outputs, layers=layers, systems=table, failures=[Failure(evil, evil, evil)], warnings=[evil],
-        settings={"model": evil, "data": evil, "nothing": None, "bad": -math.inf}, environment={"host": evil},
+        outputs=outputs,
+        layers=layers,
+        systems=table,
+        failures=[Failure(evil, evil, evil)],
+        warnings=[evil],
+        settings={"model": evil, "data": evil, "nothing": None, "bad": -math.inf},
+        environment={"host": evil},
     )

@@ -12,16 +12,23 @@ import pytest
 import torch
 from equiscope.errors import DataError, EquiscopeError
 from equiscope.report import Audit, check_writable, load, save
+from markupsafe import Markup
 from report_builder import hostile, realistic, with_samples
 
 
 def same(a: Any, b: Any) -> bool:
     """Equal in every bit, dtype, shape and key order; NaN equals NaN."""
     if isinstance(a, torch.Tensor):
-        return (isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.shape == b.shape
-                and torch.equal(torch.nan_to_num(a.double(), nan=7e77), torch.nan_to_num(b.double(), nan=7e77)))
+        return (
+            isinstance(b, torch.Tensor)
+            and a.dtype == b.dtype
+            and a.shape == b.shape
+            and torch.equal(torch.nan_to_num(a.double(), nan=7e77), torch.nan_to_num(b.double(), nan=7e77))
+        )
     if dataclasses.is_dataclass(a):
-        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+        return type(a) is type(b) and all(
+            same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a)
+        )
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
@@ -38,13 +45,20 @@ def small() -> Audit:
     return audit
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blank pictures, for tests of everything else about the files."""
+    monkeypatch.setattr("equiscope.report.files.render", lambda figure, kind: b"\x89PNG")
+    monkeypatch.setattr("equiscope.report.html.svg", lambda audit, kind: Markup("<svg></svg>"))
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(with_samples(), tmp_path_factory.mktemp("audit"))
 
 
 @pytest.mark.parametrize("build", [small, with_samples, hostile], ids=lambda build: build.__name__)
-def test_load_gives_back_every_number(build: Any, tmp_path: Path) -> None:
+def test_load_gives_back_every_number(build: Any, no_pictures: None, tmp_path: Path) -> None:
     audit = build()
     directory = audit.save(tmp_path / "new" / "audit")
     assert directory == tmp_path / "new" / "audit"
@@ -54,18 +68,31 @@ def test_load_gives_back_every_number(build: Any, tmp_path: Path) -> None:
 def test_an_empty_audit_round_trips(tmp_path: Path) -> None:
     audit = Audit({}, {}, [])
     assert same(load(save(audit, tmp_path)), audit)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.safetensors", "audit.json", "index.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "arrays.safetensors",
+        "audit.json",
+        "index.html",
+    ]
 
 
 def test_all_files_are_there_and_no_temporary_one(tmp_path: Path) -> None:
-    save(realistic(), tmp_path)
+    save(small(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "arrays.safetensors", "audit.json", "convergence.png", "index.html", "layers.png", "spectra.png", "systems.png"]
+        "arrays.safetensors",
+        "audit.json",
+        "convergence.png",
+        "index.html",
+        "layers.png",
+        "spectra.png",
+        "systems.png",
+    ]
     for picture in tmp_path.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 5000
 
 
-def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(tmp_path: Path) -> None:
+def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(
+    no_pictures: None, tmp_path: Path
+) -> None:
     audit = small()
     save(audit, tmp_path)
     first = (tmp_path / "audit.json").read_bytes()
@@ -78,7 +105,7 @@ def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(tmp_path: 
     assert (tmp_path / "mine.txt").read_text() == "kept"
 
 
-def test_the_json_is_strict(tmp_path: Path) -> None:
+def test_the_json_is_strict(no_pictures: None, tmp_path: Path) -> None:
     text = (save(hostile(), tmp_path) / "audit.json").read_text(encoding="utf-8")
     body = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in audit.json"))
     assert body["schema"] == 1
@@ -87,7 +114,13 @@ def test_the_json_is_strict(tmp_path: Path) -> None:
 
 def test_what_is_no_json_in_the_settings_does_not_lose_the_audit(tmp_path: Path) -> None:
     audit = Audit({}, {}, [])
-    audit.settings |= {"dtype": torch.float32, "path": tmp_path, "shape": (1, 2), "tensor": torch.tensor([1.5]), 3: 4}
+    audit.settings |= {
+        "dtype": torch.float32,
+        "path": tmp_path,
+        "shape": (1, 2),
+        "tensor": torch.tensor([1.5]),
+        3: 4,
+    }
     settings = load(save(audit, tmp_path)).settings
     assert settings["dtype"] == "torch.float32" and settings["shape"] == [1, 2]
     assert settings["tensor"] == [1.5] and settings["3"] == 4
@@ -125,21 +158,24 @@ def test_one_flipped_bit_in_the_arrays_is_refused(saved: Path, tmp_path: Path) -
         load(tmp_path)
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda body: body.update(schema=99), "schema 99"),
-    (lambda body: body.pop("schema"), "schema"),
-    (lambda body: body.pop("layers"), "layers"),
-    (lambda body: body.pop("arrays"), "arrays"),
-    (lambda body: body.update(layers=[]), "audit.json"),
-    (lambda body: body.update(settings=3), "settings"),
-    (lambda body: body["outputs"]["dipole"].pop("rmse"), "rmse"),
-    (lambda body: body["outputs"]["dipole"].update(extra=1), "extra"),
-    (lambda body: body["outputs"]["dipole"].update(power={"tensor": "nowhere"}), "nowhere"),
-    (lambda body: body["outputs"]["dipole"]["parts"][0].pop("sigma"), "sigma"),
-    (lambda body: body["failures"].append(5), "audit.json"),
-    (lambda body: body["nonfinite"].append(["settings", "lmax", "nan"]), "finite"),
-    (lambda body: body["nonfinite"].append([]), "audit.json"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda body: body.update(schema=99), "schema 99"),
+        (lambda body: body.pop("schema"), "schema"),
+        (lambda body: body.pop("layers"), "layers"),
+        (lambda body: body.pop("arrays"), "arrays"),
+        (lambda body: body.update(layers=[]), "audit.json"),
+        (lambda body: body.update(settings=3), "settings"),
+        (lambda body: body["outputs"]["dipole"].pop("rmse"), "rmse"),
+        (lambda body: body["outputs"]["dipole"].update(extra=1), "extra"),
+        (lambda body: body["outputs"]["dipole"].update(power={"tensor": "nowhere"}), "nowhere"),
+        (lambda body: body["outputs"]["dipole"]["parts"][0].pop("sigma"), "sigma"),
+        (lambda body: body["failures"].append(5), "audit.json"),
+        (lambda body: body["nonfinite"].append(["settings", "lmax", "nan"]), "finite"),
+        (lambda body: body["nonfinite"].append([]), "audit.json"),
+    ],
+)
 def test_garbled_numbers_are_refused(saved: Path, tmp_path: Path, change: Any, message: str) -> None:
     path = copy(saved, tmp_path) / "audit.json"
     body = json.loads(path.read_text(encoding="utf-8"))
@@ -152,7 +188,7 @@ def test_garbled_numbers_are_refused(saved: Path, tmp_path: Path, change: Any, m
 @pytest.mark.parametrize("content", [b"[]", b"null", b'"x"', b"[" * 100000, b"\xff\xfe", b'{"schema": NaN}'])
 def test_other_json_is_refused(saved: Path, tmp_path: Path, content: bytes) -> None:
     (copy(saved, tmp_path) / "audit.json").write_bytes(content)
-    with pytest.raises(DataError, match="audit.json"):
+    with pytest.raises(DataError, match=r"audit\.json"):
         load(tmp_path)
 
 
@@ -177,10 +213,14 @@ def test_check_writable_makes_the_directory_and_leaves_nothing_in_it(tmp_path: P
     assert made.is_dir() and not list(made.iterdir())
 
 
-def test_a_failing_disk_leaves_the_earlier_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_leaves_the_earlier_audit(
+    no_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save(Audit({}, {}, []), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        "os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(DataError, match="No space left"):
         save(small(), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

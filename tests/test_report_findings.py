@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 from equiscope.report import Audit, Failure, Output, Part, SystemRow
-from equiscope.report.findings import declared_input_sectors, findings
+from equiscope.report.findings import findings
+from equiscope.report.origin import declared_input_sectors
 from equiscope.report.verdict import Verdict, actual_irrep, error_sectors, verdict
 from report_builder import closed, convergence, output, realistic, rows, shares, spectrum
 
@@ -15,8 +16,12 @@ from report_builder import closed, convergence, output, realistic, rows, shares,
 def audit_of(outputs: list[Output] | None = None, layers: list = (), **settings: object) -> Audit:
     named = {o.name: o for o in outputs or []}
     found = {layer.name: layer for layer in layers}
-    return Audit(outputs=named, layers=found, systems=rows(1, named, found),
-                 settings={"inputs": {"positions": "vector"}, **settings})
+    return Audit(
+        outputs=named,
+        layers=found,
+        systems=rows(1, named, found),
+        settings={"inputs": {"positions": "vector"}, **settings},
+    )
 
 
 def said(audit: Audit, *parts: str) -> str:
@@ -35,12 +40,16 @@ def invariant(name: str, dtype: str = "float32") -> object:
 
 
 def test_broken_invariance_states_relative_error_rmse_and_noise_floor() -> None:
-    line = said(audit_of([output("energy", "scalar", (0, 1), relative=3e-4, size=41.0)]), "`energy` is invariant to")
+    line = said(
+        audit_of([output("energy", "scalar", (0, 1), relative=3e-4, size=41.0)]), "`energy` is invariant to"
+    )
     assert "3.00e-04 of its size" in line and "RMSE 0.0123" in line and "noise floor 1.97e-05" in line
 
 
 def test_broken_equivariance_names_the_representation() -> None:
-    line = said(audit_of([output("mu", "vector", (1, 1), relative=0.021)]), "`mu` is equivariant as a vector to 2.10%")
+    line = said(
+        audit_of([output("mu", "vector", (1, 1), relative=0.021)]), "`mu` is equivariant as a vector to 2.10%"
+    )
     assert "turns like l=2, proper" in line
 
 
@@ -96,7 +105,9 @@ def test_a_pseudovector_declared_vector_is_recognised() -> None:
 
 
 def test_components_in_the_wrong_order_are_recognised() -> None:
-    said(audit_of([wrongly_declared(closed(8, (1, 1, 1.0)), 0.9)]), "carries the declared irrep", "their order")
+    said(
+        audit_of([wrongly_declared(closed(8, (1, 1, 1.0)), 0.9)]), "carries the declared irrep", "their order"
+    )
 
 
 def test_an_output_with_no_symmetry_at_all_is_recognised() -> None:
@@ -119,8 +130,11 @@ def test_error_sectors_work_with_samples_kept_and_without_parts() -> None:
 
 
 def test_error_above_lmax_is_said() -> None:
-    said(audit_of([output("energy", "scalar", (0, 1), relative=0.1, unresolved=0.8)]), "80.0% of the squared error",
-         "above l=8")
+    said(
+        audit_of([output("energy", "scalar", (0, 1), relative=0.1, unresolved=0.8)]),
+        "80.0% of the squared error",
+        "above l=8",
+    )
 
 
 def test_error_in_the_wrong_components_is_said() -> None:
@@ -131,7 +145,9 @@ def test_error_in_the_wrong_components_is_said() -> None:
 def test_the_worst_system_is_named_and_outliers_are_called_so() -> None:
     audit = realistic()
     assert "`system_7`" in said(audit, "`dipole`", "an outlier")
-    assert "Worst system" in said(audit, "`energy` is invariant") and "outlier" not in said(audit, "`energy` is inv")
+    assert "Worst system" in said(audit, "`energy` is invariant") and "outlier" not in said(
+        audit, "`energy` is inv"
+    )
     silent(audit_of([output("energy", "scalar", (0, 1), relative=0.1)]), "Worst system")
 
 
@@ -145,7 +161,7 @@ def test_the_layer_that_leaks_in_an_equivariant_model_is_named() -> None:
         spectrum("conv.3", shares(8, 0.4, 0.2)),
     ]
     audit = audit_of([output("energy", "scalar", (0, 1), relative=1e-3)], layers)
-    line = said(audit, "the leak seen in `energy` starts here")
+    line = said(audit, "the leak of `energy` starts here")
     assert line.startswith("`conv.2` is the first layer with power in") and "l=3..8" in line
     silent(audit, "`conv.3` is the first layer with power in")
     legitimate = said(audit, "`conv.1` is the first layer with power in l=2 ")
@@ -184,9 +200,11 @@ def test_content_above_lmax_alone_opens_a_layer() -> None:
 
 
 def test_an_unconstrained_first_layer_is_called_so_once() -> None:
-    audit = audit_of([output("energy", "scalar", (0, 1), relative=0.01)],
-                     [spectrum(name, shares(8, 0.4, 0.1)) for name in ("a", "b")])
-    said(audit, "`a`, the first layer audited, already has power in every irrep")
+    audit = audit_of(
+        [output("energy", "scalar", (0, 1), relative=0.01)],
+        [spectrum(name, shares(8, 0.4, 0.1)) for name in ("a", "b")],
+    )
+    said(audit, "`a`, the first layer audited, already has power at every l")
     silent(audit, "starts here")
     silent(audit, "`b`")
 
@@ -196,15 +214,24 @@ def declared(name: str, relative: float) -> Output:
 
 
 def test_the_first_layer_that_breaks_its_own_representation_is_named() -> None:
-    audit = audit_of([output("energy", "scalar", (0, 1), relative=1e-3)],
-                     [declared("conv.0", 1e-7), declared("conv.1", 0.02), declared("conv.2", 0.3)])
+    audit = audit_of(
+        [output("energy", "scalar", (0, 1), relative=1e-3)],
+        [declared("conv.0", 1e-7), declared("conv.1", 0.02), declared("conv.2", 0.3)],
+    )
     line = said(audit, "is the first layer that breaks its own representation (4x1o), by 2.00% of its size")
-    assert line.startswith("`conv.1`") and "`conv.0` before it is exact" in line and "error of `energy` starts" in line
-    silent(audit, "the leak seen in")
+    assert (
+        line.startswith("`conv.1`")
+        and "`conv.0` before it is exact" in line
+        and "error of `energy` starts" in line
+    )
+    silent(audit, "the leak of")
 
 
 def test_exact_declared_layers_narrow_the_search() -> None:
-    audit = audit_of([output("energy", "scalar", (0, 1), relative=1e-3)], [declared("conv.0", 0.0), declared("conv.1", 1e-7)])
+    audit = audit_of(
+        [output("energy", "scalar", (0, 1), relative=1e-3)],
+        [declared("conv.0", 0.0), declared("conv.1", 1e-7)],
+    )
     said(audit, "All 2 layers that declare a representation keep it", "arises after `conv.1`")
 
 
@@ -219,11 +246,16 @@ def test_without_layers_the_reader_is_told_how_to_localise() -> None:
 
 
 def test_first_pseudo_and_first_high_layer_are_named() -> None:
-    layers = [invariant("a"), spectrum("b", closed(8, (0, 1, 0.9), (4, 1, 0.1))),
-              spectrum("c", closed(8, (0, 1, 0.9), (0, -1, 1e-3), (5, 1, 0.01)))]
+    layers = [
+        invariant("a"),
+        spectrum("b", closed(8, (0, 1, 0.9), (4, 1, 0.1))),
+        spectrum("c", closed(8, (0, 1, 0.9), (0, -1, 1e-3), (5, 1, 0.01))),
+    ]
     audit = audit_of([], layers)
     assert said(audit, "pseudo content").startswith("`c` is the first layer")
-    assert said(audit, "above l=4").startswith("`c` is the first layer with more than 0.1% of its power above l=4")
+    assert said(audit, "above l=4").startswith(
+        "`c` is the first layer with more than 0.1% of its power above l=4"
+    )
 
 
 def test_pseudo_inputs_make_pseudo_layers_unremarkable() -> None:
@@ -236,13 +268,19 @@ def test_low_lmax_counts_unresolved_power_as_high() -> None:
 
 
 def test_unresolved_power_names_the_worst_layer_and_counts_the_others() -> None:
-    layers = [spectrum("a", shares(8, 0.5, 0.1), unresolved=0.12), spectrum("b", shares(8, 0.5, 0.1), unresolved=0.02),
-              spectrum("c", shares(8, 0.5, 0.1), unresolved=0.005)]
+    layers = [
+        spectrum("a", shares(8, 0.5, 0.1), unresolved=0.12),
+        spectrum("b", shares(8, 0.5, 0.1), unresolved=0.02),
+        spectrum("c", shares(8, 0.5, 0.1), unresolved=0.005),
+    ]
     said(audit_of([], layers), "12.0% of the power of `a` lies above lmax=8", "1 more is affected")
 
 
 def test_aliasing_is_warned_of_where_it_matters() -> None:
-    said(audit_of([], [spectrum("a", shares(8, 0.5, 0.1), aliasing=0.1)]), "grid of degree 20 is coarse for `a`")
+    said(
+        audit_of([], [spectrum("a", shares(8, 0.5, 0.1), aliasing=0.1)]),
+        "grid of degree 20 is coarse for `a`",
+    )
     silent(audit_of([], [spectrum("a", shares(8, 0.5, 0.1), aliasing=1e-8)]), "coarse")
 
 
@@ -263,7 +301,9 @@ def test_unsettled_numbers_are_said_with_the_change_and_the_tolerance() -> None:
 def test_failures_come_first_with_place_and_reason() -> None:
     audit = realistic()
     audit.failures = [Failure("bad", "encoder.1", "NaN in 3 of 64 values"), Failure("bad", "energy", "NaN")]
-    assert findings(audit)[0].startswith("1 of 41 systems failed and is in no number below. The first: `bad` at `enc")
+    assert findings(audit)[0].startswith(
+        "1 of 41 systems failed and is in no number below. The first: `bad` at `enc"
+    )
 
 
 def test_nothing_measured_is_said() -> None:
@@ -271,7 +311,10 @@ def test_nothing_measured_is_said() -> None:
 
 
 def test_a_dead_layer_is_said() -> None:
-    said(audit_of([], [invariant("a"), spectrum("b", closed(8, (0, 1, 1.0)), size=0.0)]), "`b` is zero for every input")
+    said(
+        audit_of([], [invariant("a"), spectrum("b", closed(8, (0, 1, 1.0)), size=0.0)]),
+        "`b` is zero for every input",
+    )
 
 
 def test_findings_survive_rows_without_numbers() -> None:
@@ -281,9 +324,16 @@ def test_findings_survive_rows_without_numbers() -> None:
     assert "nan" not in said(audit, "`energy` is invariant")
 
 
-@pytest.mark.parametrize("rep, sectors", [
-    ("vector", {(1, 1)}), ("tensor", {(0, 1), (1, -1), (2, 1)}), ("8x0e+4x1o", {(0, 1), (1, 1)}),
-    ("1e", {(1, -1)}), ("2x0o + 10x2e", {(0, -1), (2, 1)}), ("nonsense", set()),
-])
+@pytest.mark.parametrize(
+    "rep, sectors",
+    [
+        ("vector", {(1, 1)}),
+        ("tensor", {(0, 1), (1, -1), (2, 1)}),
+        ("8x0e+4x1o", {(0, 1), (1, 1)}),
+        ("1e", {(1, -1)}),
+        ("2x0o + 10x2e", {(0, -1), (2, 1)}),
+        ("nonsense", set()),
+    ],
+)
 def test_declared_inputs_give_their_sectors(rep: str, sectors: set) -> None:
     assert declared_input_sectors(audit_of([], [], inputs={"x": rep})) == sectors

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -47,17 +49,40 @@ def empty() -> Audit:
     return Audit({}, {}, [])
 
 
+@cache
+def page(build: Callable[[], Audit]) -> str:
+    """The page of one of the audits above, made once, with every warning an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return build().to_html()
+
+
 EXTREMES = [realistic, with_samples, hostile, many_layers, many_systems, outputs_only, one_layer, empty]
 
 
 # ---- numbers and names
 
 
-@pytest.mark.parametrize("value, text", [
-    (0, "0"), (0.0123456, "0.0123"), (0.001, "0.00100"), (0.00099999, "0.00100"), (0.000999, "9.99e-04"), (1, "1.00"),
-    (12.345, "12.3"), (123.4, "123"), (999.6, "1.00e+03"), (1e-7, "1.00e-07"), (-41.0, "-41.0"), (1.5e300, "1.50e+300"),
-    (float("nan"), "nan"), (float("inf"), "inf"), (None, "-"),
-])
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0, "0"),
+        (0.0123456, "0.0123"),
+        (0.001, "0.00100"),
+        (0.00099999, "0.00100"),
+        (0.000999, "9.99e-04"),
+        (1, "1.00"),
+        (12.345, "12.3"),
+        (123.4, "123"),
+        (999.6, "1.00e+03"),
+        (1e-7, "1.00e-07"),
+        (-41.0, "-41.0"),
+        (1.5e300, "1.50e+300"),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+        (None, "-"),
+    ],
+)
 def test_numbers_have_three_significant_digits(value: float | None, text: str) -> None:
     assert number(value) == text
 
@@ -68,7 +93,13 @@ def test_numbers_are_right_to_three_digits() -> None:
 
 
 def test_shares_are_per_cent_or_bare() -> None:
-    assert [percent(v) for v in (0.0, 1.0, 0.0123, 1e-3, 3e-4)] == ["0%", "100%", "1.23%", "0.100%", "3.00e-04"]
+    assert [percent(v) for v in (0.0, 1.0, 0.0123, 1e-3, 3e-4)] == [
+        "0%",
+        "100%",
+        "1.23%",
+        "0.100%",
+        "3.00e-04",
+    ]
     assert [short_share(v, 1e-9) for v in (1.0, 0.914, 0.02, 1e-9, 0.0)] == ["1", "0.91", "2e-2", "-", "-"]
 
 
@@ -104,7 +135,7 @@ def test_orientations_are_described() -> None:
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 @pytest.mark.parametrize("build", EXTREMES, ids=lambda build: build.__name__)
-def test_the_table_fits_its_width(build: object, width: int) -> None:
+def test_the_table_fits_its_width(build: Callable[[], Audit], width: int) -> None:
     lines = to_text(build(), width).splitlines()
     assert max(map(len, lines)) <= width
     assert not any(line != line.rstrip() for line in lines)
@@ -136,8 +167,8 @@ def test_the_table_takes_names_literally() -> None:
 def test_layers_with_a_representation_have_a_table_of_their_errors() -> None:
     audit = with_samples()
     assert re.search(r"^first/power +1x1o +5 +0\.0100 +0\.0200 ", to_text(audit, 100), re.MULTILINE)
-    assert "Layers whose representation is known" in audit.to_html()
-    assert "Layers whose representation is known" not in realistic(3, 1).to_html()
+    assert "Layers whose representation is known" in page(with_samples)
+    assert "Layers whose representation is known" not in page(realistic)
 
 
 def test_many_failures_and_warnings_are_counted() -> None:
@@ -155,7 +186,9 @@ def test_high_degrees_share_a_column_in_a_narrow_table() -> None:
 
 def test_the_rich_table_is_coloured_and_says_the_same() -> None:
     buffer = io.StringIO()
-    Console(file=buffer, width=120, force_terminal=True, color_system="standard").print(to_rich(realistic(), 120))
+    Console(file=buffer, width=120, force_terminal=True, color_system="standard").print(
+        to_rich(realistic(), 120)
+    )
     coloured = buffer.getvalue()
     assert "\x1b[32m" in coloured
     bare = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()]
@@ -166,16 +199,18 @@ def test_the_rich_table_is_coloured_and_says_the_same() -> None:
 
 
 @pytest.mark.parametrize("build", EXTREMES, ids=lambda build: build.__name__)
-def test_every_available_picture_draws(build: object) -> None:
-    audit = build()
-    for kind in available(audit):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            figure = audit.plot(kind)
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=60)
-        assert buffer.getvalue().startswith(b"\x89PNG") and len(buffer.getvalue()) > 1500
-        assert max(figure.get_size_inches()) < 18
+def test_every_available_picture_fits_a_page(build: Callable[[], Audit]) -> None:
+    for kind in available(build()):
+        assert max(build().plot(kind).get_size_inches()) < 18
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_picture_draws_without_a_warning(kind: str) -> None:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        realistic().plot(kind).savefig(buffer, format="png", dpi=60)
+    assert buffer.getvalue().startswith(b"\x89PNG") and len(buffer.getvalue()) > 5000
 
 
 def test_the_heat_map_shows_every_share_in_its_place() -> None:
@@ -194,7 +229,10 @@ def test_the_heat_map_shows_every_share_in_its_place() -> None:
 
 
 def test_cells_below_noise_and_aliasing_are_grey() -> None:
-    layers = {"a": spectrum("a", shares(4, 1e-4, 1e-9)), "b": spectrum("b", shares(4, 0.3, 0.1), aliasing=1.0)}
+    layers = {
+        "a": spectrum("a", shares(4, 1e-4, 1e-9)),
+        "b": spectrum("b", shares(4, 0.3, 0.1), aliasing=1.0),
+    }
     axes = Audit({}, layers, []).plot("layers").axes
     grey = ~np.ma.getmaskarray(axes[0].collections[0].get_array())
     colour = ~np.ma.getmaskarray(axes[0].collections[1].get_array())
@@ -212,10 +250,14 @@ def test_spectra_of_chosen_names() -> None:
     np.testing.assert_allclose(shown[1:], audit.outputs["dipole"].fractions[1:, 0].numpy())
 
 
-@pytest.mark.parametrize("kind, names, message", [
-    ("pie", None, "layers, spectra, systems, convergence"), ("spectra", ["nobody"], "nobody"),
-    ("layers", ["energy"], "names"),
-])
+@pytest.mark.parametrize(
+    "kind, names, message",
+    [
+        ("pie", None, "layers, spectra, systems, convergence"),
+        ("spectra", ["nobody"], "nobody"),
+        ("layers", ["energy"], "names"),
+    ],
+)
 def test_unknown_kinds_and_names_are_refused(kind: str, names: list[str] | None, message: str) -> None:
     from equiscope.report import plot
 
@@ -226,9 +268,9 @@ def test_unknown_kinds_and_names_are_refused(kind: str, names: list[str] | None,
 def test_pictures_without_numbers_say_why() -> None:
     audit = realistic()
     audit.convergence = audit.convergence[:1]
-    with pytest.raises(ArgumentError, match="at least two degrees.*1 in audit.convergence"):
+    with pytest.raises(ArgumentError, match=r"at least two degrees.*1 in audit\.convergence"):
         audit.plot("convergence")
-    with pytest.raises(ArgumentError, match="systems.*an output"):
+    with pytest.raises(ArgumentError, match=r"systems.*an output"):
         one_layer().plot("systems")
     for kind in KINDS:
         with pytest.raises(ArgumentError):
@@ -237,10 +279,7 @@ def test_pictures_without_numbers_say_why() -> None:
 
 def test_dollar_signs_in_names_are_no_formulae() -> None:
     outputs = {name: output(name, "scalar", (0, 1), relative=0.1) for name in ("$a_b$", "$\\broken")}
-    audit = Audit(outputs, {}, rows(60, outputs, {}))
-    for kind in available(audit):
-        audit.plot(kind).savefig(io.BytesIO(), format="png", dpi=40)
-    assert "$a_b$" in audit.to_html()
+    assert "$a_b$" in Audit(outputs, {}, rows(60, outputs, {})).to_html()
 
 
 def test_no_pyplot_no_global_setting_and_no_matplotlib_before_the_first_picture() -> None:
@@ -250,8 +289,10 @@ def test_no_pyplot_no_global_setting_and_no_matplotlib_before_the_first_picture(
         "audit = realistic(3, 2)\n"
         "assert 'matplotlib' not in sys.modules or 'torchmetrics' in sys.modules\n"
         "import matplotlib; before, known = matplotlib.rcParams.copy(), 'matplotlib.pyplot' in sys.modules\n"
-        "[audit.plot(kind) for kind in ('layers', 'spectra', 'systems', 'convergence')]; audit.to_html()\n"
-        "assert known or 'matplotlib.pyplot' not in sys.modules; assert matplotlib.rcParams.copy() == before\n"
+        "[audit.plot(kind) for kind in ('layers', 'spectra', 'systems', 'convergence')]\n"
+        "audit.outputs = {}; audit.to_html()\n"
+        "assert known or 'matplotlib.pyplot' not in sys.modules\n"
+        "assert matplotlib.rcParams.copy() == before\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
@@ -299,22 +340,23 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("build", EXTREMES, ids=lambda build: build.__name__)
-def test_the_page_is_well_formed_self_contained_and_without_scripts(build: object) -> None:
-    text = build().to_html()
-    page = Page(text)
-    assert not page.open
-    assert "script" not in page.seen and not page.events
-    assert {link for link in page.links if not link.startswith(("#", "data:image/"))} == {
-        "https://arxiv.org/abs/2603.24638"}
-    assert len(page.ids) == len(set(page.ids))
-    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+def test_the_page_is_well_formed_self_contained_and_without_scripts(build: Callable[[], Audit]) -> None:
+    text = page(build)
+    found = Page(text)
+    assert not found.open
+    assert "script" not in found.seen and not found.events
+    assert {link for link in found.links if not link.startswith(("#", "data:image/"))} == {
+        "https://arxiv.org/abs/2603.24638"
+    }
+    assert len(found.ids) == len(set(found.ids))
+    assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
     for rule in re.findall(r"url\(([^)]*)\)", text):
         assert rule.startswith(("#", '"#', "data:")), rule
     assert "@import" not in text and "default-src 'none'" in text
 
 
 def test_names_on_the_page_are_escaped_and_not_evaluated() -> None:
-    text = hostile().to_html()
+    text = page(hostile)
     assert "<script>" not in text and "49" not in re.findall(r"\[bold\]/../'?`?([^<]{0,8})", text)
     assert "&lt;script&gt;alert" in text
     words = "".join(Page(text).words)
@@ -322,12 +364,23 @@ def test_names_on_the_page_are_escaped_and_not_evaluated() -> None:
 
 
 def test_the_page_holds_findings_before_tables_and_every_number_of_the_table() -> None:
-    audit = realistic()
-    text = audit.to_html()
+    text = page(realistic)
     assert text.index("<h2>Findings") < text.index("<h2>Outputs") < text.index("<svg")
     words = " ".join("".join(Page(text).words).split())
-    for part in ("3.00e-04", "system_11", "approximate", "exact", "TF32 is allowed", "avx512", "MessagePassingTransformer",
-                 "Aliasing", "Noise floor", "arXiv:2603.24638", "30 more systems", "134 400"):
+    for part in (
+        "3.00e-04",
+        "system_11",
+        "approximate",
+        "exact",
+        "TF32 is allowed",
+        "avx512",
+        "MessagePassingTransformer",
+        "Aliasing",
+        "Noise floor",
+        "arXiv:2603.24638",
+        "30 more systems",
+        "134 400",
+    ):
         assert part in words, part
     assert text.count("<figure>") == 4 and "var(--ink)" in text
     assert "#1f2329" not in text.split("</style>", 1)[1]
@@ -345,7 +398,7 @@ def test_the_page_shows_the_worst_systems_first_and_bounds_their_number() -> Non
 
 
 def test_the_page_is_the_same_each_time() -> None:
-    assert hostile().to_html() == hostile().to_html()
+    assert page(hostile) == hostile().to_html()
 
 
 # ---- frames
@@ -366,7 +419,10 @@ def test_pandas_holds_every_sector() -> None:
 def test_systems_become_a_frame() -> None:
     frame = systems_to_pandas(realistic(5, 2))
     assert len(frame) == 5 * (3 + 2)
-    assert frame[frame.kind == "output"].rmse.notna().all() and frame[frame.kind == "layer"].share_l0.notna().all()
+    assert (
+        frame[frame.kind == "output"].rmse.notna().all()
+        and frame[frame.kind == "layer"].share_l0.notna().all()
+    )
 
 
 def test_xarray_holds_spectra_of_different_lmax() -> None:
@@ -377,7 +433,10 @@ def test_xarray_holds_spectra_of_different_lmax() -> None:
     expected = audit.outputs["dipole"].power.mean(dim=(2, 3))
     np.testing.assert_array_equal(data.power.sel(layer="dipole").values[:4], expected.numpy())
     assert np.isnan(data.power.sel(layer="dipole").values[4:]).all()
-    assert np.isnan(data.rmse.sel(layer="first")) and float(data.rmse.sel(layer="dipole")) == audit.outputs["dipole"].rmse
+    assert (
+        np.isnan(data.rmse.sel(layer="first"))
+        and float(data.rmse.sel(layer="dipole")) == audit.outputs["dipole"].rmse
+    )
 
 
 @pytest.mark.parametrize("name", ["pandas", "xarray"])

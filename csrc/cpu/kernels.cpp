@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 
@@ -40,6 +41,12 @@ class Scratch {
     }
     std::unique_ptr<Lanes, Free> data_;
 };
+
+Lanes pack(const double values[lanes]) {
+    Lanes packed;
+    std::memcpy(&packed, values, sizeof packed);
+    return packed;
+}
 
 // Rotations in lanes, brought to the nearest proper rotation; det receives +-1. Lanes past `count` hold the identity.
 template <class T>
@@ -168,7 +175,7 @@ void wigner_D_torque(const T* rotations, Index n, int lmax, const T* grad, T* ou
 
 // Unit vectors in lanes; present[lane] is 0 for a zero vector, whose direction is undefined.
 template <class T>
-void load_directions(const T* source, Index count, Lanes v[3], double present[lanes]) {
+void load_directions(const T* source, Index count, double v[3][lanes], double present[lanes]) {
     for (Index lane = 0; lane < lanes; ++lane) {
         double x = 0, y = 0, z = 0;
         if (lane < count) {
@@ -195,16 +202,12 @@ class HarmonicTile {
     explicit HarmonicTile(int lmax) : lmax_(lmax), tables_(tables_for(lmax)), tile_(harmonic_count(lmax)) {}
 
     const Lanes* fill(const T* xyz, Index count) {
-        Lanes v[3] = {}, mask = {};
-        double present[lanes];
-        load_directions(xyz, count, v, present);
-        bool all = true;
-        for (Index lane = 0; lane < lanes; ++lane) {
-            mask[lane] = present[lane];
-            all = all && (present[lane] != 0.0 || lane >= count);
-        }
+        double direction[3][lanes], present[lanes];
+        load_directions(xyz, count, direction, present);
+        const Lanes x = pack(direction[0]), y = pack(direction[1]), z = pack(direction[2]), mask = pack(present);
+        const bool all = std::find(present, present + count, 0.0) == present + count;
         Lanes* tile = tile_.get();
-        harmonics(v[0], v[1], v[2], lmax_, tables_->harmonic(),
+        harmonics(x, y, z, lmax_, tables_->harmonic(),
                   [tile](Index l, Index m, const Lanes& value) { tile[harmonic_index(l, m)] = value; });
         if (!all)
             for (Index i = 1; i < harmonic_count(lmax_); ++i) tile[i] *= mask;
@@ -378,23 +381,24 @@ constexpr Index channel_block = width * lanes;  // channels of one task
 
 // Reads `count` channels of one sample into two vectors, centred; absent channels are zero.
 template <class In>
-inline void load_channels(const In* sample, const In* center, Index count, Lanes v[width]) {
+inline void load_channels(const In* sample, const double* center, Index count, Lanes v[width]) {
     if (count == channel_block) {
         for (Index j = 0; j < width; ++j)
             for (Index i = 0; i < lanes; ++i) v[j][i] = static_cast<double>(sample[j * lanes + i]);
         if (center)
             for (Index j = 0; j < width; ++j)
-                for (Index i = 0; i < lanes; ++i) v[j][i] -= static_cast<double>(center[j * lanes + i]);
+                for (Index i = 0; i < lanes; ++i) v[j][i] -= center[j * lanes + i];
         return;
     }
     for (Index i = 0; i < channel_block; ++i) {
-        const double value = i < count ? static_cast<double>(sample[i]) - (center ? static_cast<double>(center[i]) : 0.0) : 0.0;
+        const double value = i < count ? static_cast<double>(sample[i]) - (center ? center[i] : 0.0) : 0.0;
         v[i / lanes][i % lanes] = value;
     }
 }
 
 template <class In, class Out>
-void project(const In* values, const Rings& rings, int lmax, Index channels, const In* center, Out* out, int threads) {
+void project(const In* values, const Rings& rings, int lmax, Index channels, const double* center, Out* out,
+             int threads) {
     const Index size = matrix_count(lmax), gammas = rings.gammas, blocks = packs(rings.points);
     const RingAngles angles(gammas, lmax);
     RingTable table(rings, lmax);
@@ -418,7 +422,7 @@ void project(const In* values, const Rings& rings, int lmax, Index channels, con
                     }
                     const Index point = block * lanes + p;
                     const In* ring = values + point * gammas * channels + first;
-                    const In* shift = center ? center + first : nullptr;
+                    const double* shift = center ? center + first : nullptr;
                     const double weight = rings.weights[point] / static_cast<double>(gammas);
                     Lanes v0[width], middle[width] = {};
                     load_channels(ring, shift, count, v0);
@@ -503,7 +507,7 @@ void synthesize(const T* coefficients, const Rings& rings, int lmax, Index chann
             Scratch copy(size * width), fourier((lmax + 1) * 2 * width);
             Lanes* c = copy.get();
             for (Index row = 0; row < size; ++row)
-                load_channels(coefficients + row * channels + first, static_cast<const T*>(nullptr), count, c + row * width);
+                load_channels(coefficients + row * channels + first, nullptr, count, c + row * width);
             for (Index point = chunk * lanes; point < std::min(rings.points, chunk_end * lanes); ++point) {
                 const double* d = reinterpret_cast<const double*>(table.block(point / lanes - chunk)) + point % lanes;
                 const double weight = rings.weights[point] / static_cast<double>(gammas);

@@ -34,8 +34,8 @@ struct KernelsOf {
 };
 
 template <class In, class Out>
-using ProjectKernel = void (*)(const In* values, const Rings& rings, int lmax, Index channels, const In* center,
-                               Out* out, int threads);
+using ProjectKernel = void (*)(const In* values, const Rings& rings, int lmax, Index channels,
+                               const double* center, Out* out, int threads);
 
 struct Kernels {
     const char* isa;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,7 +66,7 @@ def rotate(
     axes = len(shape)
     if x.shape[x.ndim - axes :] != shape:
         Representation.parse(rep, basis=basis, layout=layout).check(x.shape, "x")
-    components = math.prod(shape)
+    components = _product(shape)
     working = x.dtype if x.dtype == torch.float64 else torch.float32
     if rotations.dtype != working:
         fail(DTypeError, "rotations", f"{working} for x of {x.dtype}", rotations.dtype)
@@ -77,8 +77,8 @@ def rotate(
         # x is copied only along those axes where both it and the rotations vary
         flat = flat.expand(*(lead[a] if a in turned else flat.shape[a] for a in range(len(lead))), components)
     order = [*turned, *still]
-    n, rows = math.prod(lead[a] for a in turned), math.prod(lead[a] for a in still)
-    own = math.prod(flat.shape[a] for a in turned)
+    n, rows = _product([lead[a] for a in turned]), _product([lead[a] for a in still])
+    own = _product([flat.shape[a] for a in turned])
     flat = flat.permute(*order, len(lead)).reshape(own, rows, components)
     matrices = on_group(rotations.reshape(n, 3, 3))
     if is_irreps:
@@ -86,16 +86,33 @@ def rotate(
     else:
         out = _act(name, flat, _checked(matrices), inverse)
     out = out.to(x.dtype).reshape(*(lead[a] for a in order), components)
-    back = sorted(range(len(order)), key=order.__getitem__)
+    back = [order.index(axis) for axis in range(len(order))]
     return out.permute(*back, len(lead)).reshape(*lead, *shape)
 
 
 @torch.compiler.assume_constant_result
-@functools.lru_cache(maxsize=1024)
 def _description(rep: Any, basis: str, layout: str) -> tuple[str, tuple[int, ...], bool, str, str]:
     """Name, component shape, whether irreps, basis and layout, as plain values that a compiler can treat as constants."""
-    kind = Representation.parse(rep, basis=basis, layout=layout)
+    kind = rep if isinstance(rep, Representation) else _parse(rep, basis, layout)
     return kind.name, kind.component_shape, kind.irreps is not None, kind.basis, kind.layout
+
+
+def _parse(rep: Any, basis: str, layout: str) -> Representation:
+    if not (isinstance(rep, str | Irreps) and isinstance(basis, str) and isinstance(layout, str)):
+        return Representation.parse(rep, basis=basis, layout=layout)
+    return _parse_cached(rep, basis, layout)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse_cached(rep: str | Irreps, basis: str, layout: str) -> Representation:
+    return Representation.parse(rep, basis=basis, layout=layout)
+
+
+def _product(sizes: Sequence[int]) -> int:
+    product = 1
+    for size in sizes:
+        product *= size
+    return product
 
 
 def _plan(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
@@ -149,12 +166,7 @@ def _checked(rotations: torch.Tensor) -> torch.Tensor:
 @torch.library.custom_op("equiscope::rotate", mutates_args=())
 def _rotate(x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, inverse: bool) -> torch.Tensor:
     check_orthogonal(rotations, proper=False)
-    return kernels(x.device).rotate(x, rotations, _kind(irreps, layout), inverse)
-
-
-@functools.lru_cache(maxsize=1024)
-def _kind(irreps: str, layout: str) -> Representation:
-    return Representation.parse(irreps, layout=layout)
+    return kernels(x.device).rotate(x, rotations, _parse_cached(irreps, "standard", layout), inverse)
 
 
 @_checked.register_fake
@@ -182,7 +194,7 @@ def _rotate_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
         by_x = back.sum(0, keepdim=True) if x.shape[0] == 1 else back
     if ctx.needs_input_grad[1]:
         u, v = (_rotate(x, rotations, irreps, layout, True), grad) if inverse else (back, x)
-        moved = each_generator(v, *table(_kind(irreps, layout), v))
+        moved = each_generator(v, *table(_parse_cached(irreps, "standard", layout), v))
         torque = (u[:, :, None, :] * moved).sum((1, 3))
         by_rotations = tangent_gradient(rotations, torque)
     return by_x, by_rotations, None, None, None

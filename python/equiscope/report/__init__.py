@@ -1,6 +1,7 @@
 """Tables, pictures, pages and files of an audit. Knows no model and no kernel.
 
-Only the data classes are imported at once; the rest is imported at first use, since matplotlib takes its time.
+Only the data classes are imported at once; the rest is imported at first use, since matplotlib takes its
+time.
 """
 
 from __future__ import annotations

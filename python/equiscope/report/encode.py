@@ -21,8 +21,9 @@ _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 def encode_audit(audit: Audit) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """JSON values of everything but the tensors, and the tensors under names like ``layers:encoder.2:power``.
 
-    JSON has no NaN and no infinity: they are null in their place, and ``nonfinite`` lists each with its path. What
-    is no JSON value in the settings, environment, timings and convergence is written as text: no audit is lost for it.
+    JSON has no NaN and no infinity: they are null in their place, and ``nonfinite`` lists each with its path.
+    What is no JSON value in the settings, environment, timings and convergence is written as text: no audit
+    is lost for it.
     """
     tensors: dict[str, torch.Tensor] = {}
     nonfinite: list[list[Any]] = []
@@ -81,7 +82,11 @@ def _encode(value: Any, path: list[Any], tensors: dict[str, torch.Tensor], nonfi
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         if "parts" in value:
             value["parts"] = [
-                {"lambda": lam, "sigma": sigma, **{f.name: getattr(part, f.name) for f in dataclasses.fields(part)}}
+                {
+                    "lambda": lam,
+                    "sigma": sigma,
+                    **{f.name: getattr(part, f.name) for f in dataclasses.fields(part)},
+                }
                 for (lam, sigma), part in value["parts"].items()
             ]
     if isinstance(value, dict):
@@ -127,7 +132,11 @@ def _tensor(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
 
 def _layer(value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Spectrum:
     """A layer with a representation of its own is an `Output`."""
-    return _output(value, tensors) if "representation" in value else Spectrum(**_fields(Spectrum, value, tensors))
+    return (
+        _output(value, tensors)
+        if "representation" in value
+        else Spectrum(**_fields(Spectrum, value, tensors))
+    )
 
 
 def _output(value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Output:

@@ -1,4 +1,5 @@
-"""An audit as a directory: numbers as JSON and safetensors, pictures as PNG, one page. Written whole or not at all."""
+"""An audit as a directory: numbers as JSON and safetensors, pictures as PNG, one page. Written whole or not
+at all."""
 
 from __future__ import annotations
 
@@ -30,20 +31,26 @@ def save(audit: Audit, directory: str | Path) -> Path:
     """The directory, into which the audit was written.
 
     ``audit.json`` (all scalars), ``arrays.safetensors`` (all tensors), ``layers.png``, ``spectra.png``,
-    ``systems.png``, ``convergence.png`` (those that the audit has numbers for) and ``index.html``. Every file is made
-    in memory first, then written under a temporary name and renamed, the numbers last: a reader sees the old file or
-    the new one. Pictures of an earlier audit that this one does not have are removed. Raises `DataError` where the directory cannot be
-    written, before anything is made.
+    ``systems.png``, ``convergence.png`` (those that the audit has numbers for) and ``index.html``. Every file
+    is made in memory first, then written under a temporary name and renamed, the numbers last: a reader sees
+    the old file or the new one. Pictures of an earlier audit that this one does not have are removed. Raises
+    `DataError` where the directory cannot be written, before anything is made.
     """
     path = check_writable(directory)
     body, tensors = encode_audit(audit)
     arrays = save_tensors(tensors)
-    body = {"schema": SCHEMA, "arrays": {"file": ARRAYS, "sha256": hashlib.sha256(arrays).hexdigest()}, **body}
+    body = {
+        "schema": SCHEMA,
+        "arrays": {"file": ARRAYS, "sha256": hashlib.sha256(arrays).hexdigest()},
+        **body,
+    }
     contents: dict[str, bytes] = {ARRAYS: arrays}
     for kind in available(audit):
         contents[f"{kind}.png"] = render(plot(audit, kind), "png")
     contents[PAGE] = to_html(audit).encode("utf-8", "replace")
-    contents[NUMBERS] = json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+    contents[NUMBERS] = json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False).encode(
+        "utf-8", "surrogatepass"
+    )
     write_all(path, contents)
     for kind in KINDS:
         if f"{kind}.png" not in contents:
@@ -63,7 +70,12 @@ def load(directory: str | Path) -> Audit:
     arrays = _read(path / ARRAYS)
     expected = body["arrays"].get("sha256") if isinstance(body.get("arrays"), dict) else None
     if hashlib.sha256(arrays).hexdigest() != expected:
-        fail(DataError, str(path / ARRAYS), f"the arrays that {NUMBERS} belongs to", "a truncated or altered file")
+        fail(
+            DataError,
+            str(path / ARRAYS),
+            f"the arrays that {NUMBERS} belongs to",
+            "a truncated or altered file",
+        )
     try:
         tensors: dict[str, torch.Tensor] = load_tensors(arrays)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -73,7 +85,12 @@ def load(directory: str | Path) -> Audit:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if isinstance(error, EquiscopeError):
             raise
-        fail(DataError, str(path / NUMBERS), f"an audit of schema {SCHEMA}", f"one that lacks or garbles {error}")
+        fail(
+            DataError,
+            str(path / NUMBERS),
+            f"an audit of schema {SCHEMA}",
+            f"one that lacks or garbles {error}",
+        )
 
 
 def _read_numbers(path: Path) -> dict[str, Any]:
@@ -84,7 +101,12 @@ def _read_numbers(path: Path) -> dict[str, Any]:
     if not isinstance(body, dict) or "schema" not in body:
         fail(DataError, str(path), "an audit written by Audit.save", "JSON without a schema version")
     if body["schema"] != SCHEMA:
-        fail(DataError, str(path), f"schema {SCHEMA}", f"schema {body['schema']!r}: another version of equiscope wrote it")
+        fail(
+            DataError,
+            str(path),
+            f"schema {SCHEMA}",
+            f"schema {body['schema']!r}: another version of equiscope wrote it",
+        )
     return body
 
 

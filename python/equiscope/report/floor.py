@@ -9,12 +9,12 @@ import torch
 from .result import Audit, Output, Sector, Spectrum
 
 ROUND_OFF = 16.0
-"""Round-off of one entry, in eps of its dtype times its root mean square. Rotating the input and summing a few
-hundred terms costs several eps, and a sector taken for content must not be one of these."""
+"""Round-off of one entry, in eps of its dtype times its root mean square. Rotating the input and summing a
+few hundred terms costs several eps, and a sector taken for content must not be one of these."""
 
 POWER_ROUND_OFF = 64.0
-"""Round-off of ``total - sum of power``, in eps of the total: a difference of two sums of squares, so linear in
-eps where the power of a sector is quadratic."""
+"""Round-off of ``total - sum of power``, in eps of the total: a difference of two sums of squares, so linear
+in eps where the power of a sector is quadratic."""
 
 
 def epsilon(dtype: str) -> float:
@@ -49,7 +49,9 @@ def sector_floor(spectrum: Spectrum) -> torch.Tensor:
 
 def unresolved_floor(spectrum: Spectrum) -> float:
     """Unresolved power up to which it cannot be told from noise or round-off."""
-    return max(noise_power(spectrum), POWER_ROUND_OFF * epsilon(spectrum.dtype) * max(spectrum.pooled_total, 0.0))
+    return max(
+        noise_power(spectrum), POWER_ROUND_OFF * epsilon(spectrum.dtype) * max(spectrum.pooled_total, 0.0)
+    )
 
 
 def unresolved_share(spectrum: Spectrum) -> float:

@@ -15,6 +15,9 @@ NAMED_SECTORS: dict[Sector, str] = {
     (1, -1): "pseudovector",
 }
 
+LISTED = 3
+"""Names or statements of one kind before the rest is only counted."""
+
 
 def number(value: float | None, digits: int = 3) -> str:
     """`value` to `digits` significant digits: positional from 0.001 to 1000, with an exponent beyond."""
@@ -74,12 +77,13 @@ def elide(name: str, width: int) -> str:
     if width < 5:
         return name[: max(width, 0)]
     head = (width - 2) // 2
-    return f"{name[:head]}..{name[len(name) - (width - 2 - head):]}"
+    return f"{name[:head]}..{name[len(name) - (width - 2 - head) :]}"
 
 
 def elide_paths(names: Sequence[str], width: int) -> list[str]:
-    """Each of `names` in at most `width` characters, as `elide`. Dotted paths first give up the letters of their
-    middle parts, then of their first, and keep numbers and end; alike for all paths that start alike."""
+    """Each of `names` in at most `width` characters, as `elide`. Dotted paths first give up the letters of
+    their middle parts, then of their first, and keep numbers and end; alike for all paths that start
+    alike."""
     paths = [name.split(".") if re.fullmatch(r"\w+(\.\w+)*", name) else [name] for name in names]
     short = list(names)
     for root in {path[0] for path in paths}:
@@ -93,7 +97,8 @@ def elide_paths(names: Sequence[str], width: int) -> list[str]:
 
 
 def _abbreviated(path: Sequence[str], level: int) -> str:
-    """The path with its parts 1..level cut to their first letter; with the first part too at the last level."""
+    """The path with its parts 1..level cut to their first letter; with the first part too at the last
+    level."""
     order = [*range(1, len(path) - 1), 0][: level + 1] if len(path) > 1 else []
     return ".".join(part[:1] if i in order and not part.isdigit() else part for i, part in enumerate(path))
 
@@ -109,6 +114,19 @@ def runs(values: Iterable[int]) -> str:
     return ", ".join(
         f"{part[0]}..{part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
     )
+
+
+def quote(name: str) -> str:
+    """A name between backquotes, which the page shows as code; it cannot hold any itself."""
+    return "`" + name.replace("`", "'") + "`"
+
+
+def listing(names: Sequence[str]) -> str:
+    """Quoted names as a phrase; beyond the first few they are only counted."""
+    quoted = [quote(name) for name in names[:LISTED]]
+    if len(names) > LISTED:
+        return ", ".join(quoted) + f" and {len(names) - LISTED} more"
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
 def sector_name(sector: Sector) -> str:

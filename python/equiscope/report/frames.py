@@ -22,11 +22,12 @@ SIGMAS = (1, -1)
 
 
 def to_pandas(audit: Audit) -> pandas.DataFrame:
-    """Long table of the spectra: one row per layer or output, l and sigma; layers in order of execution, then outputs.
+    """Long table of the spectra: one row per layer or output, l and sigma; layers in order of execution, then
+    outputs.
 
-    Columns: ``name``, ``kind`` ("layer" or "output"), ``l``, ``sigma``, ``irrep`` (e3nn's name), ``power`` (unit of the
-    quantity squared), ``share`` (of the total power), ``floor`` (power up to which it is noise or aliasing).
-    Raises `MissingExtraError` without pandas.
+    Columns: ``name``, ``kind`` ("layer" or "output"), ``l``, ``sigma``, ``irrep`` (e3nn's name), ``power``
+    (unit of the quantity squared), ``share`` (of the total power), ``floor`` (power up to which it is noise
+    or aliasing). Raises `MissingExtraError` without pandas.
     """
     pandas = _need("pandas")
     columns = ("name", "kind", "l", "sigma", "irrep", "power", "share", "floor")
@@ -36,15 +37,27 @@ def to_pandas(audit: Audit) -> pandas.DataFrame:
         kind = "output" if audit.outputs.get(name) is spectrum else "layer"
         for lam in range(spectrum.lmax + 1):
             for i, sigma in enumerate(SIGMAS):
-                rows.append((name, kind, lam, sigma, e3nn_name(lam, sigma), float(power[lam, i]), float(share[lam, i]),
-                             float(floor[lam])))
+                rows.append(
+                    (
+                        name,
+                        kind,
+                        lam,
+                        sigma,
+                        e3nn_name(lam, sigma),
+                        float(power[lam, i]),
+                        float(share[lam, i]),
+                        float(floor[lam]),
+                    )
+                )
     return pandas.DataFrame(rows, columns=list(columns))
 
 
 def systems_to_pandas(audit: Audit) -> pandas.DataFrame:
-    """Long table of the systems: one row per system and output or layer, a column per scalar, NaN where it has none.
+    """Long table of the systems: one row per system and output or layer, a column per scalar, NaN where it
+    has none.
 
-    Columns: ``system``, ``rows``, ``name``, ``kind``, then those of `SystemRow`. Raises `MissingExtraError` without pandas.
+    Columns: ``system``, ``rows``, ``name``, ``kind``, then those of `SystemRow`. Raises `MissingExtraError`
+    without pandas.
     """
     pandas = _need("pandas")
     rows = [
@@ -59,18 +72,23 @@ def systems_to_pandas(audit: Audit) -> pandas.DataFrame:
 def to_xarray(audit: Audit) -> xarray.Dataset:
     """Dataset with dimensions ``layer`` (layers in order of execution, then outputs), ``l`` and ``sigma``.
 
-    Variables ``power``, ``share`` (layer, l, sigma), ``aliasing`` (layer, l), ``total``, ``unresolved``, ``noise``,
-    ``rmse``, ``relative``, ``noise_floor`` (layer; NaN where a layer has none); coordinate ``kind`` along ``layer``.
-    Degrees that a spectrum does not reach are NaN. Attributes: settings, environment and timings as JSON text.
-    Raises `MissingExtraError` without xarray.
+    Variables ``power``, ``share`` (layer, l, sigma), ``aliasing`` (layer, l), ``total``, ``unresolved``,
+    ``noise``, ``rmse``, ``relative``, ``noise_floor`` (layer; NaN where a layer has none); coordinate
+    ``kind`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes: settings,
+    environment and timings as JSON text. Raises `MissingExtraError` without xarray.
     """
     xarray = _need("xarray")
     found = results(audit)
     lmax = max((spectrum.lmax for _, spectrum in found), default=-1)
     shape = (len(found), lmax + 1)
-    power, share, aliasing = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan), np.full(shape, np.nan)
+    power, share, aliasing = (
+        np.full((*shape, 2), np.nan),
+        np.full((*shape, 2), np.nan),
+        np.full(shape, np.nan),
+    )
     scalars = {
-        key: np.full(len(found), np.nan) for key in ("total", "unresolved", "noise", "rmse", "relative", "noise_floor")
+        key: np.full(len(found), np.nan)
+        for key in ("total", "unresolved", "noise", "rmse", "relative", "noise_floor")
     }
     for i, (_, spectrum) in enumerate(found):
         size = spectrum.lmax + 1
@@ -91,7 +109,10 @@ def to_xarray(audit: Audit) -> xarray.Dataset:
         },
         coords={
             "layer": [name for name, _ in found],
-            "kind": ("layer", ["output" if audit.outputs.get(name) is spectrum else "layer" for name, spectrum in found]),
+            "kind": (
+                "layer",
+                ["output" if audit.outputs.get(name) is spectrum else "layer" for name, spectrum in found],
+            ),
             "l": np.arange(lmax + 1),
             "sigma": list(SIGMAS),
         },

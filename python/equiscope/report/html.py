@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from .findings import findings
 from .floor import ROUND_OFF
-from .format import count, e3nn_name, number, percent, sector_name, seconds
+from .format import count, e3nn_name, number, percent, seconds, sector_name
 from .orientation import describe
 from .plots import available, plot
 from .result import Audit, Output, SystemRow
@@ -32,10 +32,10 @@ MESSAGES = 50
 """Failures and warnings on the page."""
 
 CAPTIONS = {
-    "layers": "Where irreps live. Rows are layers in order of execution, then outputs; colour is the share of the row's "
-    "power in degree l, on a log scale. The last column holds the power above lmax.",
-    "spectra": "Spectra of the outputs and of selected layers. Content of an output outside its declared irreps is "
-    "symmetry breaking.",
+    "layers": "Where irreps live. Rows are layers in order of execution, then outputs; colour is the share "
+    "of the row's power in degree l, on a log scale. The last column holds the power above lmax.",
+    "spectra": "Spectra of the outputs and of selected layers. Content of an output outside its declared "
+    "irreps is symmetry breaking.",
     "systems": "Equivariance error of each system.",
     "convergence": "What a finer grid of rotations changes, on the systems that the degree was chosen with.",
 }
@@ -46,9 +46,13 @@ def to_html(audit: Audit) -> str:
 
     All text of the audit is escaped. Pictures are inline SVG in the colours of the page, light or dark.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters.update(code=_code, path=_path)
-    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    )
     degrees = range(max((layer.lmax for layer in audit.layers.values()), default=-1) + 1)
     data = audit.settings.get("data")
     return template.render(
@@ -69,8 +73,12 @@ def to_html(audit: Audit) -> str:
         parts=_parts(audit),
         degrees=list(degrees),
         layers=[
-            {"name": name, "shares": shares_of(layer, [[lam] for lam in degrees], 3), "samples": count(layer.samples),
-             "channels": count(layer.channels)}
+            {
+                "name": name,
+                "shares": shares_of(layer, [[lam] for lam in degrees], 3),
+                "samples": count(layer.samples),
+                "channels": count(layer.channels),
+            }
             for name, layer in audit.layers.items()
         ],
         systems=_systems(audit),
@@ -82,7 +90,8 @@ def to_html(audit: Audit) -> str:
 
 
 def svg(audit: Audit, kind: str) -> Markup:
-    """The picture as inline SVG: ids of its own, colours of the page, no style and no metadata that would leak."""
+    """The picture as inline SVG: ids of its own, colours of the page, no style and no metadata that would
+    leak."""
     figure = plot(audit, kind)
     width = figure.get_size_inches()[0]
     text = render(figure, "svg").decode("utf-8")
@@ -98,15 +107,17 @@ def svg(audit: Audit, kind: str) -> Markup:
     text = re.sub(r'href="#([^"]+)"', lambda m: f'href="#{names[m[1]]}"', text)
     text = re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m[1]]})", text)
     size = f'style="width: {width:.2f}in; min-width: {0.72 * width:.2f}in; max-width: 100%"'
-    text = re.sub(r'^<svg ([^>]*?)width="[^"]*"', rf'<svg {size} role="img" aria-label="{kind}" \1', text, count=1)
+    text = re.sub(
+        r'^<svg ([^>]*?)width="[^"]*"', rf'<svg {size} role="img" aria-label="{kind}" \1', text, count=1
+    )
     text = re.sub(r'^(<svg [^>]*?) height="[^"]*"', r"\1", text, count=1)
-    return Markup(text)  # noqa: S704 - made by matplotlib, which escapes the text that it draws
+    return Markup(text)
 
 
 def _code(text: str) -> Markup:
     """Escaped text, with `...` as code, and numbers with an exponent that do not break in two."""
     safe = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)))
-    return Markup(re.sub(r"(\d[\d.]*e[+-]\d+)", r'<span class="n">\1</span>', safe))  # noqa: S704 - escaped before
+    return Markup(re.sub(r"(\d[\d.]*e[+-]\d+)", r'<span class="n">\1</span>', safe))
 
 
 def _path(name: str) -> Markup:
@@ -118,27 +129,41 @@ def _outputs(audit: Audit, outputs: Mapping[str, Output]) -> list[dict[str, Any]
     rows = []
     for name, output in outputs.items():
         row = worst_row(audit, name)
-        rows.append({
-            "name": name, "representation": output.representation, "verdict": verdict(output),
-            "samples": count(output.samples), "rmse": number(output.rmse), "relative": percent(output.relative),
-            "noise": number(output.noise_floor), "unresolved": unresolved_cell(output, 3),
-            "worst": row.name if row else "-", "worst_rmse": number(system_error(row, name)) if row else "-",
-        })
+        rows.append(
+            {
+                "name": name,
+                "representation": output.representation,
+                "verdict": verdict(output),
+                "samples": count(output.samples),
+                "rmse": number(output.rmse),
+                "relative": percent(output.relative),
+                "noise": number(output.noise_floor),
+                "unresolved": unresolved_cell(output, 3),
+                "worst": row.name if row else "-",
+                "worst_rmse": number(system_error(row, name)) if row else "-",
+            }
+        )
     return rows
 
 
 def _deviations(audit: Audit) -> list[dict[str, str]]:
     return [
-        {"name": name, "size": number(output.worst.deviation), "system": output.worst.system,
-         "orientation": describe(output.worst.rotation)}
-        for name, output in audit.outputs.items() if output.worst is not None
+        {
+            "name": name,
+            "size": number(output.worst.deviation),
+            "system": output.worst.system,
+            "orientation": describe(output.worst.rotation),
+        }
+        for name, output in audit.outputs.items()
+        if output.worst is not None
     ]
 
 
 def _parts(audit: Audit) -> list[dict[str, str]]:
     return [
         {"name": name, "irrep": f"{sector_name(sector)} ({e3nn_name(*sector)})", "rmse": number(part.rmse)}
-        for name, output in audit.outputs.items() if len(output.parts) > 1
+        for name, output in audit.outputs.items()
+        if len(output.parts) > 1
         for sector, part in output.parts.items()
     ]
 
@@ -147,10 +172,15 @@ def _systems(audit: Audit) -> dict[str, Any]:
     ordered = sorted(audit.systems, key=lambda row: -_height(audit, row))
     rows = [
         {
-            "name": row.name, "rows": count(row.rows),
+            "name": row.name,
+            "rows": count(row.rows),
             "cells": [
-                cell for name in audit.outputs
-                for cell in (number(row.outputs.get(name, {}).get("rmse")), percent(row.outputs.get(name, {}).get("relative")))
+                cell
+                for name in audit.outputs
+                for cell in (
+                    number(row.outputs.get(name, {}).get("rmse")),
+                    percent(row.outputs.get(name, {}).get("relative")),
+                )
             ],
             "unresolved": _most_unresolved(row),
         }
@@ -159,7 +189,10 @@ def _systems(audit: Audit) -> dict[str, Any]:
     judged = [name for name, output in audit.outputs.items() if verdict(output) is not Verdict.EXACT]
     order = "Worst first, by the largest ratio of a system's error to the pooled error of that output."
     return {
-        "outputs": list(audit.outputs), "layers": bool(audit.layers), "shown": rows[:WORST_SHOWN], "rest": rows[WORST_SHOWN:],
+        "outputs": list(audit.outputs),
+        "layers": bool(audit.layers),
+        "shown": rows[:WORST_SHOWN],
+        "rest": rows[WORST_SHOWN:],
         "omitted": count(len(ordered) - SYSTEMS) if len(ordered) > SYSTEMS else "",
         "order": order if judged else "",
     }
@@ -178,7 +211,8 @@ def _height(audit: Audit, row: SystemRow) -> float:
 def _most_unresolved(row: SystemRow) -> str:
     shares = {
         name: values["unresolved"] / values["total"]
-        for name, values in row.layers.items() if values.get("total", 0) > 0 and "unresolved" in values
+        for name, values in row.layers.items()
+        if values.get("total", 0) > 0 and "unresolved" in values
     }
     if not shares:
         return "-"
@@ -190,17 +224,23 @@ def _convergence(audit: Audit) -> list[dict[str, Any]]:
     rows = []
     for step in audit.convergence:
         variance = [step.get("variance", {}).get(name) for name in audit.outputs]
-        rows.append({
-            "degree": step.get("degree"), "rotations": count(step["rotations"]) if "rotations" in step else "-",
-            "change": percent(step.get("change")),
-            "errors": [number(math.sqrt(v)) if isinstance(v, int | float) and v >= 0 else "-" for v in variance],
-        })
+        rows.append(
+            {
+                "degree": step.get("degree"),
+                "rotations": count(step["rotations"]) if "rotations" in step else "-",
+                "change": percent(step.get("change")),
+                "errors": [
+                    number(math.sqrt(v)) if isinstance(v, int | float) and v >= 0 else "-" for v in variance
+                ],
+            }
+        )
     return rows
 
 
 def _facts(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
     times = [
-        (key, count(value) if key == "evaluations" else seconds(value)) for key, value in audit.timings.items()
+        (key, count(value) if key == "evaluations" else seconds(value))
+        for key, value in audit.timings.items()
     ]
     return [
         ("Settings", [(key, _value(value)) for key, value in audit.settings.items()]),

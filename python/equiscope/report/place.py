@@ -16,8 +16,8 @@ from ..errors import DataError, fail
 def check_writable(directory: str | Path) -> Path:
     """`directory` as a path, created where it is missing, known to accept files.
 
-    To be called before anything is computed, so that no audit is lost for want of a place. Raises `DataError` naming
-    the path when it is a file, lies under one, cannot be created, or refuses a file.
+    To be called before anything is computed, so that no audit is lost for want of a place. Raises `DataError`
+    naming the path when it is a file, lies under one, cannot be created, or refuses a file.
     """
     path = Path(directory)
     try:
@@ -30,7 +30,8 @@ def check_writable(directory: str | Path) -> Path:
 
 
 def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Every file of `contents` in `directory`: all under temporary names first, then renamed in the order given.
+    """Every file of `contents` in `directory`: all under temporary names first, then renamed in the order
+    given.
 
     Whatever fails before the first renaming, a full disk above all, leaves the directory as it was.
     """

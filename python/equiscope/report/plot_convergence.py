@@ -1,4 +1,5 @@
-"""What the degree of the rotation grid does to the numbers: errors of the outputs, and the change at each step."""
+"""What the degree of the rotation grid does to the numbers: errors of the outputs, and the change at each
+step."""
 
 from __future__ import annotations
 
@@ -24,12 +25,12 @@ LEAST_SPAN = 0.05
 def why_no_convergence(audit: Audit) -> tuple[str, str] | None:
     """What the picture needs and what there is, or None."""
     found = len(audit.convergence)
-    return None if found >= 2 else ("at least two degrees (degree=\"auto\")", f"{found} in audit.convergence")
+    return None if found >= 2 else ('at least two degrees (degree="auto")', f"{found} in audit.convergence")
 
 
 def convergence(audit: Audit) -> Figure:
-    """Left, the RMSE of each output over its final value; right, the largest relative change at each step. Outputs
-    without an error above noise are left out: the ratio of two noises says nothing."""
+    """Left, the RMSE of each output over its final value; right, the largest relative change at each step.
+    Outputs without an error above noise are left out: the ratio of two noises says nothing."""
     steps = audit.convergence
     degrees = [step["degree"] for step in steps]
     names = [name for name, output in audit.outputs.items() if verdict(output) is not Verdict.EXACT]
@@ -39,13 +40,25 @@ def convergence(audit: Audit) -> Figure:
     if ratios:
         _errors(panels[0], degrees, dict(list(ratios.items())[:LINES]))
     axes = panels[-1]
-    axes.plot(degrees, [_number(step.get("change")) for step in steps], color=INK, marker="o", markersize=4, linewidth=1.2)
+    axes.plot(
+        degrees,
+        [_number(step.get("change")) for step in steps],
+        color=INK,
+        marker="o",
+        markersize=4,
+        linewidth=1.2,
+    )
     tolerance = _number(audit.settings.get("tolerance"))
     if math.isfinite(tolerance):
         axes.axhline(tolerance, color=FAINT, linestyle=(0, (2, 2)), linewidth=1.0, label="tolerance")
         legend(axes, loc="upper right")
-    finish(axes, grid="y", title="largest change of all numbers", xlabel="degree of the grid",
-           ylabel="relative to the step before")
+    finish(
+        axes,
+        grid="y",
+        title="largest change of all numbers",
+        xlabel="degree of the grid",
+        ylabel="relative to the step before",
+    )
     _log(axes)
     _degrees(axes, degrees)
     return figure
@@ -54,9 +67,18 @@ def convergence(audit: Audit) -> Figure:
 def _errors(axes: Axes, degrees: list[int], ratios: dict[str, list[float]]) -> None:
     for i, (name, values) in enumerate(ratios.items()):
         marker = MARKERS[(i // len(SERIES) + i) % len(MARKERS)]
-        axes.plot(degrees, values, color=SERIES[i % len(SERIES)], marker=marker, markersize=4, linewidth=1.2,
-                  label=plain(elide(name, 24)))
-    finish(axes, grid="y", title="error of the outputs", xlabel="degree of the grid", ylabel="RMSE / final RMSE")
+        axes.plot(
+            degrees,
+            values,
+            color=SERIES[i % len(SERIES)],
+            marker=marker,
+            markersize=4,
+            linewidth=1.2,
+            label=plain(elide(name, 24)),
+        )
+    finish(
+        axes, grid="y", title="error of the outputs", xlabel="degree of the grid", ylabel="RMSE / final RMSE"
+    )
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 1 - LEAST_SPAN), max(high, 1 + LEAST_SPAN))
     _degrees(axes, degrees)

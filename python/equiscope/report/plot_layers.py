@@ -23,8 +23,8 @@ LABEL = 34
 """Characters of a row label."""
 
 FAINTEST = 1e-12
-"""Share at the dark end of the scale, unless every share stands above it: in amplitude 1e-6, the least that float32
-can show. What is fainter has the colour of the end."""
+"""Share at the dark end of the scale, unless every share stands above it: in amplitude 1e-6, the least that
+float32 can show. What is fainter has the colour of the end."""
 
 ROW, LEAST_ROW, TALLEST = 0.2, 0.045, 14.0
 """Inches: height of a row, least height where there are many, height of all rows together."""
@@ -39,7 +39,8 @@ def why_no_layers(audit: Audit) -> tuple[str, str] | None:
 
 
 def layers(audit: Audit) -> Figure:
-    """Two panels, sigma = +1 and -1, and a column for the power above lmax. Grey: not above noise or aliasing."""
+    """Two panels, sigma = +1 and -1, and a column for the power above lmax. Grey: not above noise or
+    aliasing."""
     found = results(audit)
     lmax = max(spectrum.lmax for _, spectrum in found)
     gap = 1 if audit.layers and audit.outputs else 0
@@ -59,9 +60,13 @@ def layers(audit: Audit) -> Figure:
     labels = elide_paths([name for name, _ in found], LABEL)
     width = 0.065 * max(map(len, labels)) + 2 * cell * (lmax + 1) + cell + 1.5
     figure = new_figure(max(width, 5.2), row * count + 1.15)
-    panels = figure.subplots(1, 3, sharey=True, width_ratios=(lmax + 1, lmax + 1, 1.0), gridspec_kw={"wspace": 0.02})
+    panels = figure.subplots(
+        1, 3, sharey=True, width_ratios=(lmax + 1, lmax + 1, 1.0), gridspec_kw={"wspace": 0.02}
+    )
     mesh = None
-    for i, (axes, title) in enumerate(zip(panels, ("proper, $\\sigma=+1$", "pseudo, $\\sigma=-1$", ""), strict=True)):
+    for i, (axes, title) in enumerate(
+        zip(panels, ("proper, $\\sigma=+1$", "pseudo, $\\sigma=-1$", ""), strict=True)
+    ):
         values, dim = (share[:, :, i], quiet[:, :, i]) if i < 2 else (above, above_quiet)
         mesh = _panel(axes, values, dim, norm)
         finish(axes, title=title, xlabel="degree $l$" if i < 2 else "")
@@ -74,13 +79,28 @@ def layers(audit: Audit) -> Figure:
         else:
             axes.set_xticks([0], [f"$>{lmax}$"])
     _rows(panels[0], labels, places, len(audit.layers), row)
-    declared = [(place, spectrum) for place, (_, spectrum) in zip(places, found, strict=True)
-                if isinstance(spectrum, Output)]
+    declared = [
+        (place, spectrum)
+        for place, (_, spectrum) in zip(places, found, strict=True)
+        if isinstance(spectrum, Output)
+    ]
     for place, output in declared:
         _targets(output, panels[:2], place)
-    bar = figure.colorbar(mesh, ax=list(panels), extend="min", fraction=0.04, pad=0.015, aspect=min(25, 6 + 2 * count),
-                          shrink=min(1.0, max(0.35, 3.5 / (row * count))), anchor=(0.0, 1.0))
-    bar.set_label("share of power" if count > FEW else "share of\npower", fontsize=SIZE if count > FEW else SMALL, color=INK)
+    bar = figure.colorbar(
+        mesh,
+        ax=list(panels),
+        extend="min",
+        fraction=0.04,
+        pad=0.015,
+        aspect=min(25, 6 + 2 * count),
+        shrink=min(1.0, max(0.35, 3.5 / (row * count))),
+        anchor=(0.0, 1.0),
+    )
+    bar.set_label(
+        "share of power" if count > FEW else "share of\npower",
+        fontsize=SIZE if count > FEW else SMALL,
+        color=INK,
+    )
     depth = -math.log10(norm.vmin)
     step = max(1, math.ceil(depth / min(6.0, max(2.0, row * count / 0.3))))
     bar.ax.yaxis.set_major_locator(FixedLocator([10.0**-k for k in range(0, int(depth) + 1, step)]))
@@ -91,13 +111,26 @@ def layers(audit: Audit) -> Figure:
     bar.outline.set_visible(False)
     keys: list[object] = [Patch(facecolor=RULE, label="not above noise or aliasing")]
     if declared:
-        keys.append(Line2D([], [], marker="o", color="none", markerfacecolor=PAPER, markeredgecolor=INK, markersize=4,
-                           markeredgewidth=0.7, label="declared irrep"))
+        keys.append(
+            Line2D(
+                [],
+                [],
+                marker="o",
+                color="none",
+                markerfacecolor=PAPER,
+                markeredgecolor=INK,
+                markersize=4,
+                markeredgewidth=0.7,
+                label="declared irrep",
+            )
+        )
     legend(figure, keys, loc="outside lower center", ncols=2)
     return figure
 
 
-def _fill(spectrum: Spectrum, share: np.ndarray, quiet: np.ndarray, above: np.ndarray, above_quiet: np.ndarray) -> None:
+def _fill(
+    spectrum: Spectrum, share: np.ndarray, quiet: np.ndarray, above: np.ndarray, above_quiet: np.ndarray
+) -> None:
     """One row of shares, and which of them are not above the floor."""
     size, total = spectrum.lmax + 1, spectrum.pooled_total
     share[:size] = spectrum.fractions.numpy()
@@ -132,5 +165,13 @@ def _targets(output: Output, panels: list[Axes], place: int) -> None:
     """A ring in every cell of row `place` that `output` is declared to fill."""
     for lam, sigma in targets(output):
         if lam <= output.lmax:
-            panels[(1 - sigma) // 2].plot(lam, place, "o", color=PAPER, markeredgecolor=INK, markersize=3.6,
-                                          markeredgewidth=0.7, clip_on=False)
+            panels[(1 - sigma) // 2].plot(
+                lam,
+                place,
+                "o",
+                color=PAPER,
+                markeredgecolor=INK,
+                markersize=3.6,
+                markeredgewidth=0.7,
+                clip_on=False,
+            )

@@ -36,7 +36,9 @@ def spectra(audit: Audit, names: Sequence[str] | None = None) -> Figure:
     """One panel per output, then per layer. The grey band is what noise and aliasing could make."""
     if names is None:
         layers = list(audit.layers)
-        picks = np.unique(np.linspace(0, len(layers) - 1, min(CHOSEN_LAYERS, len(layers))).round().astype(int))
+        picks = np.unique(
+            np.linspace(0, len(layers) - 1, min(CHOSEN_LAYERS, len(layers))).round().astype(int)
+        )
         found: list[Spectrum] = [*audit.outputs.values(), *(audit.layers[layers[i]] for i in picks)]
     else:
         found = [audit.result(name) for name in names]
@@ -50,9 +52,14 @@ def spectra(audit: Audit, names: Sequence[str] | None = None) -> Figure:
         if i >= len(found):
             axes.set_axis_off()
             continue
-        finish(axes, grid="y", title=plain(titles[i]), bold=audit.outputs.get(found[i].name) is found[i],
-               xlabel="degree $l$" if i + columns >= len(found) else "",
-               ylabel="share of power" if i % columns == 0 else "")
+        finish(
+            axes,
+            grid="y",
+            title=plain(titles[i]),
+            bold=audit.outputs.get(found[i].name) is found[i],
+            xlabel="degree $l$" if i + columns >= len(found) else "",
+            ylabel="share of power" if i % columns == 0 else "",
+        )
         decades(axes, "y")
         axes.set_ylim(low, 3.0)
         if i % columns:
@@ -60,14 +67,43 @@ def spectra(audit: Audit, names: Sequence[str] | None = None) -> Figure:
             axes.spines["left"].set_visible(False)
     keys: list[object] = [
         Line2D([], [], color=PROPER, marker="o", markersize=4, linewidth=1.1, label="proper, $\\sigma=+1$"),
-        Line2D([], [], color=PSEUDO, marker="s", markersize=3.6, markerfacecolor="none", linewidth=1.1, linestyle=(0, (4, 2)),
-               label="pseudo, $\\sigma=-1$"),
-        Line2D([], [], color=FAINT, marker="_", markersize=9, markeredgewidth=1.6, linewidth=0, label="above $l_{max}$"),
+        Line2D(
+            [],
+            [],
+            color=PSEUDO,
+            marker="s",
+            markersize=3.6,
+            markerfacecolor="none",
+            linewidth=1.1,
+            linestyle=(0, (4, 2)),
+            label="pseudo, $\\sigma=-1$",
+        ),
+        Line2D(
+            [],
+            [],
+            color=FAINT,
+            marker="_",
+            markersize=9,
+            markeredgewidth=1.6,
+            linewidth=0,
+            label="above $l_{max}$",
+        ),
         Patch(facecolor=RULE, alpha=0.6, label="noise and aliasing"),
     ]
     if any(isinstance(spectrum, Output) for spectrum in found):
-        keys.insert(2, Line2D([], [], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=MARK,
-                              linewidth=0, label="declared irrep"))
+        keys.insert(
+            2,
+            Line2D(
+                [],
+                [],
+                marker="o",
+                markersize=8,
+                markerfacecolor="none",
+                markeredgecolor=MARK,
+                linewidth=0,
+                label="declared irrep",
+            ),
+        )
     legend(figure, keys, loc="outside lower center", ncols=3 if columns < 3 else 5, columnspacing=1.4)
     return figure
 
@@ -83,19 +119,44 @@ def _draw(axes: Axes, spectrum: Spectrum) -> float:
     shares = spectrum.fractions.numpy()
     floor = np.maximum((sector_floor(spectrum) / total).numpy(), FAINTEST)
     axes.set_yscale("log")
-    axes.fill_between(np.append(degrees - 0.5, spectrum.lmax + 0.5), np.append(floor, floor[-1]), FAINTEST / 10,
-                      step="post", color=RULE, alpha=0.6, linewidth=0)
+    axes.fill_between(
+        np.append(degrees - 0.5, spectrum.lmax + 0.5),
+        np.append(floor, floor[-1]),
+        FAINTEST / 10,
+        step="post",
+        color=RULE,
+        alpha=0.6,
+        linewidth=0,
+    )
     for i, (colour, marker, dash) in enumerate(((PROPER, "o", "-"), (PSEUDO, "s", (0, (4, 2))))):
         values = np.where(shares[:, i] > FAINTEST, shares[:, i], np.nan)
-        axes.plot(degrees, values, color=colour, marker=marker, markersize=4 if i == 0 else 3.6, linewidth=1.1,
-                  linestyle=dash, markerfacecolor=colour if i == 0 else "none", zorder=3)
+        axes.plot(
+            degrees,
+            values,
+            color=colour,
+            marker=marker,
+            markersize=4 if i == 0 else 3.6,
+            linewidth=1.1,
+            linestyle=dash,
+            markerfacecolor=colour if i == 0 else "none",
+            zorder=3,
+        )
     for lam, sigma in targets(spectrum) if isinstance(spectrum, Output) else ():
         if lam <= spectrum.lmax and shares[lam, (1 - sigma) // 2] > 0:
-            axes.plot(lam, shares[lam, (1 - sigma) // 2], "o", markersize=8, markerfacecolor="none",
-                      markeredgecolor=MARK, zorder=4)
+            axes.plot(
+                lam,
+                shares[lam, (1 - sigma) // 2],
+                "o",
+                markersize=8,
+                markerfacecolor="none",
+                markeredgecolor=MARK,
+                zorder=4,
+            )
     above = unresolved_share(spectrum)
     if spectrum.pooled_unresolved > unresolved_floor(spectrum):
-        axes.plot(spectrum.lmax + 1, above, marker="_", markersize=9, markeredgewidth=1.6, color=FAINT, zorder=3)
+        axes.plot(
+            spectrum.lmax + 1, above, marker="_", markersize=9, markeredgewidth=1.6, color=FAINT, zorder=3
+        )
     axes.set_xlim(-0.5, spectrum.lmax + 1.5)
     step = max(1, math.ceil((spectrum.lmax + 2) / 11))
     ticks = [*range(0, spectrum.lmax + 1, step)]

@@ -1,4 +1,5 @@
-"""The pictures of an audit: where irreps live, how outputs break, on which systems, and whether the grid suffices."""
+"""The pictures of an audit: where irreps live, how outputs break, on which systems, and whether the grid
+suffices."""
 
 from __future__ import annotations
 
@@ -17,26 +18,38 @@ KINDS = ("layers", "spectra", "systems", "convergence")
 """What can be drawn, in the order in which a reader wants it."""
 
 _DRAW: dict[str, Callable[[Audit], Figure]] = {
-    "layers": layers, "spectra": spectra, "systems": systems, "convergence": convergence,
+    "layers": layers,
+    "spectra": spectra,
+    "systems": systems,
+    "convergence": convergence,
 }
 _REFUSE: dict[str, Callable[[Audit], str | None]] = {
-    "layers": why_no_layers, "spectra": why_no_layers, "systems": why_no_systems, "convergence": why_no_convergence,
+    "layers": why_no_layers,
+    "spectra": why_no_layers,
+    "systems": why_no_systems,
+    "convergence": why_no_convergence,
 }
 
 
 def plot(audit: Audit, kind: str, names: Sequence[str] | None = None) -> Figure:
     """A matplotlib figure, made without pyplot: save it with ``savefig``, or show it in a notebook.
 
-    ``kind``: ``"layers"`` (layers by degree, share of power in colour), ``"spectra"`` (spectrum of each output and of
-    selected layers), ``"systems"`` (error of each system), ``"convergence"`` (errors against the degree of the grid).
-    ``names``: with ``"spectra"``, the outputs and layers to draw; all outputs and a choice of layers when left out.
-    Raises `ArgumentError` for an unknown kind or name, and where the audit holds nothing to draw.
+    ``kind``: ``"layers"`` (layers by degree, share of power in colour), ``"spectra"`` (spectrum of each
+    output and of selected layers), ``"systems"`` (error of each system), ``"convergence"`` (errors against
+    the degree of the grid). ``names``: with ``"spectra"``, the outputs and layers to draw; all outputs and a
+    choice of layers when left out. Raises `ArgumentError` for an unknown kind or name, and where the audit
+    holds nothing to draw.
     """
     if kind not in KINDS:
         fail(ArgumentError, "kind", f"one of {', '.join(KINDS)}", repr(kind))
     reason = _REFUSE[kind](audit)
     if reason:
-        fail(ArgumentError, "kind", f"a picture that this audit has numbers for, {kind!r} needs {reason[0]}", reason[1])
+        fail(
+            ArgumentError,
+            "kind",
+            f"a picture that this audit has numbers for, {kind!r} needs {reason[0]}",
+            reason[1],
+        )
     if names is None:
         return _DRAW[kind](audit)
     if kind != "spectra":

@@ -1,4 +1,5 @@
-"""The look of the pictures: colours, sizes and the finish of an axes. No global setting of matplotlib is touched."""
+"""The look of the pictures: colours, sizes and the finish of an axes. No global setting of matplotlib is
+touched."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ RULE = "#d7dade"
 PAPER = "#fefefe"
 
 PROPER, PSEUDO, MARK = "#0072b2", "#d55e00", "#cc79a7"
-"""sigma = +1, sigma = -1, and what is pointed out: Okabe and Ito's colours, told apart by colour-blind readers."""
+"""sigma = +1, sigma = -1, and what is pointed out: Okabe and Ito's colours, told apart by colour-blind
+readers."""
 
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 """Colours of lines that have no meaning of their own."""
@@ -42,9 +44,16 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def finish(
-    axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "", bold: bool = False, grid: str | None = None
+    axes: Axes,
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    bold: bool = False,
+    grid: str | None = None,
 ) -> None:
-    """Labels, thin axes on the left and below only, and rules along `grid` (``"x"``, ``"y"`` or ``"both"``)."""
+    """Labels, thin axes on the left and below only, and rules along `grid` (``"x"``, ``"y"`` or
+    ``"both"``)."""
     axes.set_facecolor("none")
     axes.set_xlabel(xlabel, fontsize=SIZE, color=INK)
     axes.set_ylabel(ylabel, fontsize=SIZE, color=INK)
@@ -68,7 +77,9 @@ def plain(name: str) -> str:
 def render(figure: Figure, kind: str) -> bytes:
     """The figure as ``"png"`` or ``"svg"``, the same bytes each time but for ids. SVG has no background."""
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"transparent": True, "metadata": {"Date": None}} if kind == "svg" else {"dpi": DPI}
+    options: dict[str, Any] = (
+        {"transparent": True, "metadata": {"Date": None}} if kind == "svg" else {"dpi": DPI}
+    )
     with warnings.catch_warnings():
         # A name in a script that the font lacks shows boxes; the table and the page still hold it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -20,7 +20,8 @@ from .result import Audit, Output, Spectrum
 from .verdict import Verdict, verdict, worst_row
 
 NARROW, WIDE = 80, 120
-"""Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3 digits."""
+"""Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3
+digits."""
 
 NAME = 20
 """Characters of a layer's name that must stay before the highest degrees are put into one column."""
@@ -39,13 +40,20 @@ CONTAINERS = ("list", "tuple", "generator", "dict")
 RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the header and nothing else, in ASCII so that every console can print it."""
 
-STYLES = {Verdict.EXACT: "green", Verdict.WRONG: "bold red", Verdict.STOCHASTIC: "yellow", Verdict.UNMEASURED: "red"}
+STYLES = {
+    Verdict.EXACT: "green",
+    Verdict.WRONG: "bold red",
+    Verdict.STOCHASTIC: "yellow",
+    Verdict.UNMEASURED: "red",
+}
 
 
 def to_text(audit: Audit, width: int | None = None) -> str:
     """The table in plain characters, at most `width` columns wide (default: the terminal, 80 to 140)."""
     width = width or min(max(shutil.get_terminal_size((100, 24)).columns, NARROW), 140)
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console = Console(
+        file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False
+    )
     console.print(to_rich(audit, width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
@@ -69,8 +77,11 @@ def to_rich(audit: Audit, width: int | None = None) -> Any:
         lines = [f"{failure.system}: {failure.where}: {failure.reason}" for failure in audit.failures]
         parts += [Text(), Text(f"Failures ({len(lines)})", style="bold red"), *_bullets(lines, "red")]
     if audit.warnings:
-        parts += [Text(), Text(f"Warnings ({len(audit.warnings)})", style="bold yellow"),
-                  *_bullets(audit.warnings, "yellow")]
+        parts += [
+            Text(),
+            Text(f"Warnings ({len(audit.warnings)})", style="bold yellow"),
+            *_bullets(audit.warnings, "yellow"),
+        ]
     return Group(*parts)
 
 
@@ -88,13 +99,18 @@ def headline(audit: Audit) -> list[str]:
     lines.append(", ".join(facts))
     time = audit.timings
     if "total" in time:
-        lines.append(seconds(time["total"]) + (f", {seconds(time['model'])} in the model" if "model" in time else "")
-                     + (f", {count(time['evaluations'])} evaluations" if "evaluations" in time else ""))
+        lines.append(
+            seconds(time["total"])
+            + (f", {seconds(time['model'])} in the model" if "model" in time else "")
+            + (f", {count(time['evaluations'])} evaluations" if "evaluations" in time else "")
+        )
     return lines
 
 
 def _table(width: int) -> Table:
-    return Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, _gap(width) - 1, 0, 0), header_style="bold")
+    return Table(
+        box=RULED, show_edge=False, pad_edge=False, padding=(0, _gap(width) - 1, 0, 0), header_style="bold"
+    )
 
 
 def _gap(width: int) -> int:
@@ -105,7 +121,9 @@ def _gap(width: int) -> int:
 def _column(table: Table, name: str, *cells: str, right: bool = True) -> None:
     """A column just as wide as its widest cell; nothing in it wraps or is cut."""
     width = max(len(cell) for cell in (name, *cells))
-    table.add_column(Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop")
+    table.add_column(
+        Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop"
+    )
 
 
 def declared_layers(audit: Audit) -> dict[str, Output]:
@@ -118,11 +136,18 @@ def _errors(audit: Audit, noun: str, outputs: Mapping[str, Output], width: int) 
     rows = []
     for name, output in outputs.items():
         row = worst_row(audit, name)
-        rows.append([
-            name, output.representation, count(output.samples), number(output.rmse), number(output.relative),
-            number(output.noise_floor), unresolved_cell(output, 3),
-            row.name if row else "-",
-        ])
+        rows.append(
+            [
+                name,
+                output.representation,
+                count(output.samples),
+                number(output.rmse),
+                number(output.relative),
+                number(output.noise_floor),
+                unresolved_cell(output, 3),
+                row.name if row else "-",
+            ]
+        )
     heads = [noun, "as", "samples", "RMSE", "relative", "noise"]
     heads += ["unresolved", "worst system"] if width >= 100 else ["unres.", "worst"]
     _fit(rows, heads, width, elastic=(0, 7, 1))

@@ -12,12 +12,13 @@ from .format import NAMED_SECTORS
 from .result import Audit, Output, Sector, SystemRow
 
 AT_NOISE = 3.0
-"""An error up to this many noise floors is no error. The floor is itself an estimate from one repetition, and the
-error pools many rotations, so a factor of a few separates the two; real symmetry breaking stands decades above."""
+"""An error up to this many noise floors is no error. The floor is itself an estimate from one repetition, and
+the error pools many rotations, so a factor of a few separates the two; real symmetry breaking stands decades
+above."""
 
 WRONG = 0.5
-"""From this relative error on, an output does not transform as declared: half of its size or more changes. Trained
-unconstrained models are far below, wrong declarations (pseudovectors, swapped axes) are near 1."""
+"""From this relative error on, an output does not transform as declared: half of its size or more changes.
+Trained unconstrained models are far below, wrong declarations (pseudovectors, swapped axes) are near 1."""
 
 DOMINANT = 0.9
 """Share of the power that one irrep must hold for us to say that the output is that irrep."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from math import sqrt
 
+import numpy as np
 import torch
 
 from .representation import Representation
@@ -52,28 +53,29 @@ def degree_table(l: int) -> tuple[list[list[int]], list[list[float]]]:
     return index, coefficient
 
 
-@functools.cache
-def _table(rep: Representation) -> tuple[torch.Tensor, torch.Tensor]:
-    """index ``(5, dim)`` and coefficient ``(5, dim)`` along the component axis of an irreps representation."""
+@functools.lru_cache(maxsize=256)
+def _table(rep: Representation) -> tuple[np.ndarray, np.ndarray]:
+    """index and coefficient, ``(5, dim)``, along the component axis of an irreps representation.
+
+    Arrays, not tensors: a tensor made while a compiler traces must not outlive the trace.
+    """
     assert rep.irreps is not None
-    index = torch.arange(rep.irreps.dim).repeat(len(AXES), 1)
-    coefficient = torch.zeros(index.shape, dtype=torch.float64)
+    index = np.tile(np.arange(rep.irreps.dim), (len(AXES), 1))
+    coefficient = np.zeros(index.shape)
     for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
-        columns, values = (torch.tensor(table) for table in degree_table(term.l))
-        position = torch.arange(where.start, where.stop)
-        if rep.layout == "mul_ir":
-            position = position.reshape(term.mul, -1)
-        else:
-            position = position.reshape(-1, term.mul).T
-        index[:, position] = position[:, columns].transpose(0, 1)
-        coefficient[:, position] = values.to(torch.float64)[:, None, :].expand(-1, term.mul, -1)
+        columns, values = (np.asarray(entries) for entries in degree_table(term.l))
+        position = np.arange(where.start, where.stop)
+        by_copy = position.reshape(term.mul, -1) if rep.layout == "mul_ir" else position.reshape(-1, term.mul).T
+        for s in range(len(AXES)):
+            index[s][by_copy] = by_copy[:, columns[s]]
+            coefficient[s][by_copy] = values[s]
     return index, coefficient
 
 
 def table(rep: Representation, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`_table` on the device and in the dtype of `like`."""
+    """`_table` as tensors on the device and in the dtype of `like`."""
     index, coefficient = _table(rep)
-    return index.to(like.device), coefficient.to(like)
+    return torch.tensor(index, device=like.device), torch.tensor(coefficient, device=like.device, dtype=like.dtype)
 
 
 def each_generator(x: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,177 @@
+"""Where in the network the symmetry is lost: the first layer that breaks its own representation or, in layers
+that declare none, the first with power in irreps that nothing before it has."""
+
+from __future__ import annotations
+
+import re
+
+from .floor import content, sector_floor, unresolved_floor, unresolved_share
+from .format import LISTED, listing, number, percent, quote, sector_names
+from .result import Audit, Output, Sector, Spectrum
+from .verdict import Verdict, targets, verdict
+
+HIGH_L = 4
+"""Degree above which content is remarkable: equivariant architectures in common use keep l <= 3 or 4 inside,
+and no common target (up to rank-2 tensors, l = 2) needs more."""
+
+HIGH_SHARE = 1e-3
+"""Share of power that counts as content at high l: 3 % of the amplitude, so that it matters to what
+follows."""
+
+PSEUDO_SHARE = 1e-6
+"""Share of power that counts as pseudo content: 0.1 % of the amplitude. Below lie products of small terms
+that every unconstrained layer has."""
+
+WEAK_SHARE = 1e-2
+"""New irreps that hold less than this look like a leak; a layer designed to make them gives them 10 % of its
+amplitude or more."""
+
+
+def origin(audit: Audit) -> list[str]:
+    """Statements about where errors, new irreps, pseudo content and high degrees first appear."""
+    located = _first_broken(audit)
+    return [
+        *located,
+        *_first_sectors(audit, bool(located)),
+        *_first_pseudo(audit),
+        *_first_high(audit),
+    ]
+
+
+def declared_input_sectors(audit: Audit) -> set[Sector]:
+    """The irreps that the inputs carry as declared in the settings; what is not understood adds nothing."""
+    kinds: dict[str, set[Sector]] = {
+        "scalar": {(0, 1)},
+        "invariant": {(0, 1)},
+        "pseudoscalar": {(0, -1)},
+        "vector": {(1, 1)},
+        "pseudovector": {(1, -1)},
+        "tensor": {(0, 1), (1, -1), (2, 1)},
+        "voigt": {(0, 1), (2, 1)},
+    }
+    inputs = audit.settings.get("inputs")
+    sectors: set[Sector] = set()
+    for rep in inputs.values() if isinstance(inputs, dict) else ():
+        sectors |= kinds.get(str(rep), set())
+        for lam, parity in re.findall(r"(?:^|[x+\s])(\d+)([eo])(?=$|[+\s])", str(rep)):
+            sectors.add((int(lam), (1 if parity == "e" else -1) * (-1) ** int(lam)))
+    return sectors
+
+
+def _broken(audit: Audit) -> list[str]:
+    return [
+        name for name, output in audit.outputs.items() if verdict(output) in (Verdict.BROKEN, Verdict.WRONG)
+    ]
+
+
+def _closed(spectrum: Spectrum) -> bool:
+    """Whether the spectrum ends below lmax, as that of a layer with finitely many irreps does."""
+    if spectrum.pooled_unresolved > unresolved_floor(spectrum):
+        return False
+    return all(lam < spectrum.lmax for lam, _ in content(spectrum))
+
+
+def _first_broken(audit: Audit) -> list[str]:
+    """Which of the layers that declare a representation breaks it first: with one, the search ends."""
+    broken, declared = _broken(audit), [layer for layer in audit.layers.values() if isinstance(layer, Output)]
+    exact: list[str] = []
+    for layer in declared:
+        state = verdict(layer)
+        if state in (Verdict.BROKEN, Verdict.WRONG):
+            before = (
+                f"{listing(exact[-1:])} before it is exact" if exact else "no layer before it declares one"
+            )
+            return [
+                f"{quote(layer.name)} is the first layer that breaks its own representation "
+                f"({layer.representation}), by {percent(layer.relative)} of its size (RMSE "
+                f"{number(layer.rmse)}, noise floor {number(layer.noise_floor)}); {before}."
+                + (f" The error of {listing(broken)} starts here or in what feeds it." if broken else "")
+            ]
+        if state is Verdict.EXACT:
+            exact.append(layer.name)
+    if broken and exact:
+        return [
+            f"All {len(exact)} layers that declare a representation keep it to round-off: the error of "
+            f"{listing(broken)} arises after {quote(exact[-1])} or in a layer that declares none."
+        ]
+    return []
+
+
+def _first_sectors(audit: Audit, located: bool) -> list[str]:
+    """Where irreps enter that no earlier layer has: the only trace of a leak in undeclared layers."""
+    broken = _broken(audit)
+    if not audit.layers:
+        verb = "loses" if len(broken) == 1 else "lose"
+        hint = f'To see where {listing(broken)} {verb} the symmetry, audit hidden layers too (`layers="*"`).'
+        return [hint] if broken else []
+    seen = declared_input_sectors(audit)
+    known_input, open_before, suspected = bool(seen), False, False
+    found: list[str] = []
+    for position, (name, layer) in enumerate(audit.layers.items()):
+        present, opens = content(layer), not _closed(layer)
+        allowed = {(0, 1)} | (targets(layer) if isinstance(layer, Output) else set())
+        fresh = present - seen - allowed if position or known_input else set()
+        if position == 0 and opens:
+            every = len({lam for lam, _ in present}) == layer.lmax + 1
+            extent = f"at every l up to {layer.lmax}" if every else f"up to l={layer.lmax} and above"
+            found.append(
+                f"{quote(name)}, the first layer audited, already has power {extent}, as layers of "
+                "unconstrained models do."
+            )
+        elif not open_before and (fresh or opens):
+            share = sum(float(layer.fractions[lam, (1 - sigma) // 2]) for lam, sigma in fresh)
+            share = share or unresolved_share(layer)
+            where = f"in {sector_names(fresh)}" if fresh else f"above l={layer.lmax}"
+            before = "the layers before it" if position else "the inputs"
+            text = f"{quote(name)} is the first layer with power {where} ({percent(share)} of its power); "
+            text += f"{before} had none."
+            if broken and share < WEAK_SHARE and not (suspected or located):
+                suspected = True
+                text += f" If the model is meant to be equivariant, the leak of {listing(broken)} starts here."
+            found.append(text)
+        open_before = open_before or opens
+        seen |= present
+    late = {
+        sector
+        for name in broken
+        for sector in content(audit.outputs[name])
+        if sector not in seen | targets(audit.outputs[name])
+    }
+    if late and not open_before:
+        last = next(reversed(audit.layers))
+        found.append(
+            f"{listing(broken)} {'has' if len(broken) == 1 else 'have'} power in {sector_names(late)}, "
+            f"which no audited layer has: the leak is after {quote(last)}, or in a module that was not "
+            "captured."
+        )
+    return _first_few(found, "further layers bring new irreps, see the table")
+
+
+def _first_pseudo(audit: Audit) -> list[str]:
+    if any(sigma < 0 for _, sigma in declared_input_sectors(audit)):
+        return []
+    for name, layer in audit.layers.items():
+        floor, pseudo = sector_floor(layer), layer.pooled_power[:, 1]
+        share = float(layer.fractions[:, 1].sum())
+        if share > PSEUDO_SHARE and bool((pseudo > floor).any()):
+            return [
+                f"{quote(name)} is the first layer with pseudo content (sigma = -1, as in pseudoscalars and "
+                f"cross products): {percent(share)} of its power."
+            ]
+    return []
+
+
+def _first_high(audit: Audit) -> list[str]:
+    for name, layer in audit.layers.items():
+        cut = min(HIGH_L, layer.lmax)
+        above = float(layer.fractions[cut + 1 :].sum()) + max(unresolved_share(layer), 0.0)
+        if above > HIGH_SHARE and layer.pooled_total > 0:
+            return [
+                f"{quote(name)} is the first layer with more than {100 * HIGH_SHARE:g}% of its power above "
+                f"l={cut}: {percent(above)}."
+            ]
+    return []
+
+
+def _first_few(found: list[str], rest: str) -> list[str]:
+    return found if len(found) <= LISTED else [*found[:LISTED], f"{len(found) - LISTED} {rest}."]
