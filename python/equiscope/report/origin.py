@@ -64,6 +64,10 @@ def _broken(audit: Audit) -> list[str]:
     ]
 
 
+def _verb(names: list[str]) -> str:
+    return "loses" if len(names) == 1 else "lose"
+
+
 def _closed(spectrum: Spectrum) -> bool:
     """Whether the spectrum ends below lmax, as that of a layer with finitely many irreps does."""
     if spectrum.pooled_unresolved > unresolved_floor(spectrum):
@@ -101,8 +105,7 @@ def _first_sectors(audit: Audit, located: bool) -> list[str]:
     """Where irreps enter that no earlier layer has: the only trace of a leak in undeclared layers."""
     broken = _broken(audit)
     if not audit.layers:
-        verb = "loses" if len(broken) == 1 else "lose"
-        hint = f'To see where {listing(broken)} {verb} the symmetry, audit hidden layers too (`layers="*"`).'
+        hint = f'To see where {listing(broken)} {_verb(broken)} the symmetry, audit hidden layers too (`layers="*"`).'
         return [hint] if broken else []
     seen = declared_input_sectors(audit)
     known_input, open_before, suspected = bool(seen), False, False
@@ -127,7 +130,7 @@ def _first_sectors(audit: Audit, located: bool) -> list[str]:
             text += f"{before} had none."
             if broken and share < WEAK_SHARE and not (suspected or located):
                 suspected = True
-                text += f" If the model is meant to be equivariant, the leak of {listing(broken)} starts here."
+                text += f" If the model is meant to be equivariant, it stops being so here."
             found.append(text)
         open_before = open_before or opens
         seen |= present
