@@ -247,6 +247,7 @@ def main(
     report("final", errors(model, validation, 64, seed + 1))
     out.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), out / "weights.safetensors")
+    (out / "weights.safetensors").chmod(0o644)  # safetensors writes files that only their owner can read
     write_molecules(data, out / "molecules.npz")
 
 

@@ -1,4 +1,4 @@
-"""The shipped model: trained as stated, invariant where it is built to be, symmetric only as far as it learned to be."""
+"""The shipped model: as accurate as stated, invariant where built to be, symmetric as far as it learned."""
 
 import pytest
 import torch
@@ -127,10 +127,10 @@ def test_layers_give_one_feature_vector_per_atom_or_molecule(model):
     seen = {}
     names = ["embedding", "encoder.0", "encoder.1", "encoder.2", "encoder.3", "pool"]
     modules = dict(model.named_modules())
-    handles = [
-        modules[name].register_forward_hook(lambda _m, _i, out, name=name: seen.update({name: tuple(out.shape)}))
-        for name in names
-    ]
+    handles = []
+    for name in names:
+        hook = lambda *call, name=name: seen.update({name: tuple(call[-1].shape)})  # noqa: E731
+        handles.append(modules[name].register_forward_hook(hook))
     molecule = demo.load_molecules()[0]
     predictions(model, molecule, molecule["positions"][None])
     for handle in handles:

@@ -114,6 +114,12 @@ def test_an_output_with_no_symmetry_at_all_is_recognised() -> None:
     said(audit_of([wrongly_declared(shares(8, 0.7, 1.0), 0.9)]), "does not transform", "was not declared")
 
 
+def test_what_is_left_of_a_zero_is_recognised_as_round_off() -> None:
+    found = wrongly_declared(0.02 * shares(8, 0.99, 1.0), 1.0)
+    found.unresolved = 0.98 * found.total
+    said(audit_of([found]), "does not transform", "Most of its power lies above l=8", "zero by symmetry")
+
+
 def test_error_sectors_of_one_irrep_sum_to_the_squared_error() -> None:
     found = error_sectors(output("mu", "vector", (1, 1), relative=0.1))
     assert sum(found.values()) == pytest.approx(1.0, rel=1e-9)

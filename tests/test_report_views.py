@@ -146,7 +146,7 @@ def test_the_table_shows_outputs_layers_findings_and_warnings() -> None:
     audit.failures = [Failure("water_9", "dipole", "NaN in 2 values", 5, torch.eye(3))]
     text = to_text(audit, 120)
     assert re.search(r"^energy +scalar +40 +0\.0123 +3\.00e-04 +1\.97e-05 +- +system_11$", text, re.MULTILINE)
-    assert re.search(r"^embedding +0\.970 +2\.9e-2 .* -$", text, re.MULTILINE)
+    assert re.search(r"^embedding +0\.970 +2\.91e-2 .* 1\.00e-7$", text, re.MULTILINE)
     for name in [*audit.outputs, *audit.layers]:
         assert name in text
     assert "Failures (1)\n- water_9: dipole: NaN in 2 values" in text

@@ -1,4 +1,18 @@
-"""A small transformer for molecules with no built-in rotational symmetry: the model that the demo audits."""
+"""A small transformer for molecules with no built-in rotational symmetry: the model that the demo audits.
+
+It sees raw coordinates and difference vectors, and learned O(3) from examples alone:
+`scripts/train_demo.py` trained its 145,701 parameters on GFN2-xTB energies, dipoles and quadrupoles of 1638
+displaced geometries of 78 molecules of the G2 set, each turned by a new random element of O(3) at every
+step (26,000 steps of 128 molecules, 20 minutes on one core). Of every molecule the tabulated geometry,
+which is what ships here, and two displaced ones were held out. Root mean square errors per component on
+those 234, over 64 orientations each, and the part due to orientation:
+
+| target (unit)         | error (training) | from orientation | spread of the target                 |
+|-----------------------|------------------|------------------|--------------------------------------|
+| energy (eV)           | 0.301 (0.117)    | 0.0210 (1.2 %)   | 1.771, beyond a constant per element |
+| dipole (e bohr)       | 0.0395 (0.0214)  | 0.0073 (1.6 %)   | 0.454                                |
+| quadrupole (e bohr^2) | 0.108 (0.078)    | 0.0320 (2.2 %)   | 1.441                                |
+"""
 
 from __future__ import annotations
 

@@ -27,6 +27,10 @@ ALIASED_SHARE = 0.1
 NOTICED_SHARE = 1e-4
 """Sectors with a smaller share of the power are not worth a warning about aliasing."""
 
+FLAT = 0.5
+"""Share of unresolved power from which an output that breaks its symmetry looks like noise: learned functions
+fall off with l, while white noise has all but (lmax + 1)^3 of its many components above lmax."""
+
 OUTLIER = 3.0
 """A system this many times above the pooled error is an outlier: by Markov's inequality at most 1 in 9 is."""
 
@@ -137,6 +141,11 @@ def _worst(audit: Audit, output: Output) -> str:
 def _wrong(output: Output, size: str) -> str:
     text = f"{quote(output.name)} does not transform as declared ({output.representation}): its error is "
     text += f"{percent(output.relative)} of its size ({size}). "
+    if unresolved_share(output) > FLAT:
+        return text + (
+            f"Most of its power lies above l={output.lmax}, as that of noise does: if it is zero by symmetry, "
+            "this is the round-off that is left of it."
+        )
     declared, actual = targets(output), actual_irrep(output)
     if actual is None:
         return text + (

@@ -13,8 +13,8 @@ ROUND_OFF = 16.0
 few hundred terms costs several eps, and a sector taken for content must not be one of these."""
 
 POWER_ROUND_OFF = 64.0
-"""Round-off of ``total - sum of power``, in eps of the total: a difference of two sums of squares, so linear
-in eps where the power of a sector is quadratic."""
+"""Round-off of ``total - sum of power``, in float64 eps of the total: a difference of two sums of squares, so
+linear in eps where the power of a sector is quadratic. Sums are float64 whatever the dtype of the values."""
 
 
 def epsilon(dtype: str) -> float:
@@ -49,9 +49,7 @@ def sector_floor(spectrum: Spectrum) -> torch.Tensor:
 
 def unresolved_floor(spectrum: Spectrum) -> float:
     """Unresolved power up to which it cannot be told from noise or round-off."""
-    return max(
-        noise_power(spectrum), POWER_ROUND_OFF * epsilon(spectrum.dtype) * max(spectrum.pooled_total, 0.0)
-    )
+    return max(noise_power(spectrum), POWER_ROUND_OFF * epsilon("float64") * max(spectrum.pooled_total, 0.0))
 
 
 def unresolved_share(spectrum: Spectrum) -> float:

@@ -52,7 +52,7 @@ def short_share(share: float, floor: float = 0.0, digits: int = 2) -> str:
         return "1"
     if share >= 0.1:
         return f"{share:.{digits}f}"
-    mantissa, exponent = f"{share:.{digits - 2}e}".split("e")
+    mantissa, exponent = f"{share:.{digits - 1 if digits > 2 else 0}e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 

@@ -105,7 +105,8 @@ def _first_sectors(audit: Audit, located: bool) -> list[str]:
     """Where irreps enter that no earlier layer has: the only trace of a leak in undeclared layers."""
     broken = _broken(audit)
     if not audit.layers:
-        hint = f'To see where {listing(broken)} {_verb(broken)} the symmetry, audit hidden layers too (`layers="*"`).'
+        hint = f"To see where {listing(broken)} {_verb(broken)} the symmetry, "
+        hint += 'audit hidden layers too (`layers="*"`).'
         return [hint] if broken else []
     seen = declared_input_sectors(audit)
     known_input, open_before, suspected = bool(seen), False, False
@@ -130,7 +131,7 @@ def _first_sectors(audit: Audit, located: bool) -> list[str]:
             text += f"{before} had none."
             if broken and share < WEAK_SHARE and not (suspected or located):
                 suspected = True
-                text += f" If the model is meant to be equivariant, it stops being so here."
+                text += " If the model is meant to be equivariant, it stops being so here."
             found.append(text)
         open_before = open_before or opens
         seen |= present

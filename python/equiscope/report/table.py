@@ -107,15 +107,9 @@ def headline(audit: Audit) -> list[str]:
     return lines
 
 
-def _table(width: int) -> Table:
-    return Table(
-        box=RULED, show_edge=False, pad_edge=False, padding=(0, _gap(width) - 1, 0, 0), header_style="bold"
-    )
-
-
-def _gap(width: int) -> int:
-    """Blanks between two columns; the box draws one of them."""
-    return 2 if width >= WIDE else 1
+def _table(gap: int) -> Table:
+    """An empty table with `gap` blanks between columns; the box draws one of them."""
+    return Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), header_style="bold")
 
 
 def _column(table: Table, name: str, *cells: str, right: bool = True) -> None:
@@ -150,8 +144,9 @@ def _errors(audit: Audit, noun: str, outputs: Mapping[str, Output], width: int) 
         )
     heads = [noun, "as", "samples", "RMSE", "relative", "noise"]
     heads += ["unresolved", "worst system"] if width >= 100 else ["unres.", "worst"]
-    _fit(rows, heads, width, elastic=(0, 7, 1))
-    table = _table(width)
+    gap = 2 if width >= WIDE else 1
+    _fit(rows, heads, width, gap, elastic=(0, 7, 1))
+    table = _table(gap)
     for i, head in enumerate(heads):
         _column(table, head, *(row[i] for row in rows), right=i not in (0, 1, 7))
     for row, output in zip(rows, outputs.values(), strict=True):
@@ -159,10 +154,10 @@ def _errors(audit: Audit, noun: str, outputs: Mapping[str, Output], width: int) 
     return table
 
 
-def _fit(rows: list[list[str]], heads: list[str], width: int, elastic: tuple[int, ...]) -> None:
+def _fit(rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: tuple[int, ...]) -> None:
     """Shorten the cells of the elastic columns, the widest first, until a row fits into `width`."""
     widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]
-    while sum(widths) + _gap(width) * (len(widths) - 1) > width:
+    while sum(widths) + gap * (len(widths) - 1) > width:
         i = max(elastic, key=widths.__getitem__)
         if widths[i] <= max(len(heads[i]), 6):
             break
@@ -180,7 +175,21 @@ def unresolved_cell(spectrum: Spectrum, digits: int) -> str:
 
 
 def _layers(audit: Audit, width: int) -> Table:
-    digits = 3 if width >= WIDE else 2
+    for digits in (3, 2) if width >= WIDE else (2,):
+        heads, rows, whole = _grouped(audit, width, digits)
+        if whole:
+            break
+    _fit(rows, heads, width, 1, elastic=(0,))
+    table = _table(1)
+    for i, head in enumerate(heads):
+        _column(table, head, *(row[i] for row in rows), right=i > 0)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _grouped(audit: Audit, width: int, digits: int) -> tuple[list[str], list[list[str]], bool]:
+    """Heads and rows with as many degrees in columns of their own as fit by the names, and whether all do."""
     lmax = max(layer.lmax for layer in audit.layers.values())
     longest = max(len(name) for name in audit.layers)
     for columns in range(lmax + 1, 0, -1):
@@ -188,16 +197,10 @@ def _layers(audit: Audit, width: int) -> Table:
         groups[-1] = list(range(columns - 1, lmax + 1))
         heads = ["layer", *(_span(group) for group in groups), "pseudo", f">{lmax}"]
         rows = [[name, *shares_of(layer, groups, digits)] for name, layer in audit.layers.items()]
-        rest = sum(max(map(len, column)) + _gap(width) for column in list(zip(heads, *rows, strict=True))[1:])
+        rest = sum(max(map(len, column)) + 1 for column in list(zip(heads, *rows, strict=True))[1:])
         if rest + min(longest, NAME) <= width:
             break
-    _fit(rows, heads, width, elastic=(0,))
-    table = _table(width)
-    for i, head in enumerate(heads):
-        _column(table, head, *(row[i] for row in rows), right=i > 0)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+    return heads, rows, columns == lmax + 1
 
 
 def _span(group: list[int]) -> str:

@@ -1,0 +1,28 @@
+"""What tests of every part share."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+import torch
+
+TABLES = pathlib.Path(__file__).parent / "data" / "tables.npz"
+
+
+@pytest.fixture(autouse=True)
+def repeatable():
+    """Seeded draws, and no state of torch left behind."""
+    torch.manual_seed(20260324)
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
+
+
+@pytest.fixture(scope="session")
+def tables():
+    """Elements of D and Y to 50 digits, written by make_tables.py."""
+    with np.load(TABLES) as stored:
+        return {name: torch.from_numpy(stored[name]) for name in stored.files}
