@@ -103,7 +103,7 @@ def test_random_model_is_called_stochastic():
     data = [{"x": torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)}]
     report = eq.audit(model, data, inputs={"x": "vector"}, outputs={"u": "scalar"}, lmax=1, degree=6)
     assert report.outputs["u"].stochastic
-    assert any("stochastic" in warning for warning in report.warnings)
+    assert any("stochastic" in finding for finding in report.findings())
     assert report.outputs["u"].rmse == pytest.approx(0.1, rel=0.3)
 
 

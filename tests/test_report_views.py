@@ -392,9 +392,9 @@ def test_the_page_shows_the_worst_systems_first_and_bounds_their_number() -> Non
     text = audit.to_html()
     assert "1990 more systems" in text and "100 more are in audit.json" in text
     first, later = text[text.index("<h2>Systems") :].split("<details>", 1)
-    worst = max(audit.systems, key=lambda row: row.outputs["dipole"]["rmse"]).name.replace("_", "_<wbr>")
+    worst = max(audit.systems, key=lambda row: row.outputs["dipole"]["rmse"]).name
     assert first.count('<td class="name">') == 10 and later.count('<td class="name">') == 1990
-    assert f'<td class="name">{worst}<wbr></td>' in first
+    assert f'<td class="name"><span class="n">{worst}</span></td>' in first
 
 
 def test_the_page_is_the_same_each_time() -> None:

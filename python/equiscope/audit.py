@@ -18,7 +18,7 @@ import torch
 from .adapters.base import Adapter, System
 from .adapters.e3nn import declared_by_module
 from .adapters.select import select_adapter
-from .collect import Collector
+from .collect import ROUND_OFF_EPS, Collector
 from .errors import ArgumentError, ModelError, fail
 from .info import info
 from .probe.drive import Drive
@@ -33,11 +33,8 @@ MINIMUM_DEGREE = 6
 MAXIMUM_AUTO_DEGREE = 41
 """Where ``degree="auto"`` gives up: 39 thousand copies of every system."""
 
-PILOT_SYSTEMS = 3
+PILOT_SYSTEMS = 2
 """Systems on which ``degree="auto"`` is decided; further ones change it rarely and cost all of their copies."""
-
-ROUND_OFF_EPS = 16.0
-"""Changes below this many eps of a quantity's size are round-off of the model and say nothing of the grid."""
 
 
 def audit(
@@ -146,7 +143,7 @@ def audit(
         layers=audit_layers,
         systems=run.collector.systems,
         failures=run.collector.failures,
-        warnings=[*run.warnings(), *_stochastic(audit_outputs)],
+        warnings=run.warnings(),
         convergence=convergence,
         settings={
             **adapter.description,
@@ -160,6 +157,8 @@ def audit(
             "gammas": grid.gammas,
             "keep": keep,
             "batch_rows": batch_rows,
+            "dtype": next((r.dtype for r in (*audit_outputs.values(), *audit_layers.values())), None),
+            "inputs": {name: kind.name for name, kind in adapter.inputs.items()},
             "outputs": {name: kind.name for name, kind in adapter.outputs.items()},
             "layers": list(audit_layers),
         },
@@ -280,7 +279,11 @@ class _Run:
         return [self._entry(None)]
 
     def automatic(self, tolerance: float) -> list[dict[str, Any]]:
-        """Raise the degree on the first systems until nothing asked for changes; then the whole data set."""
+        """Raise the degree on the first systems until nothing asked for changes; then the whole data set.
+
+        A change from one degree to the next within the tolerance says that the lower one sufficed: the data set is
+        run there, unless the first systems are all there is, whose better numbers are at hand.
+        """
         stream = self._adapter.systems()
         pilot = list(itertools.islice(stream, PILOT_SYSTEMS))
         further = next(stream, None)
@@ -292,16 +295,15 @@ class _Run:
             found = self.collector.results()
             change = None if previous is None else _change(previous, found)
             entries.append(self._entry(change))
-            settled = change is not None and change <= tolerance
-            if settled or _negligible(found, tolerance):
+            if change is not None and change <= tolerance:
+                degree = entries[-2]["degree"]
+                break
+            if _negligible(found, tolerance):
                 break
             following = next_degree(degree)
             if following > max(MAXIMUM_AUTO_DEGREE, 2 * self._lmax):
-                shown = "unknown" if change is None else f"{change:.2g}"
-                self._notes.append(
-                    f"degree {degree} is the highest that was tried and results still change by {shown} "
-                    f"(tolerance {tolerance:g}): ask for a higher degree"
-                )
+                if change is None:
+                    self._notes.append(f"degree {degree} is the only one that was tried: ask for a higher degree")
                 break
             previous, degree = found, following
         if further is not None:
@@ -383,15 +385,6 @@ def _negligible(found: Found, tolerance: float) -> bool:
         if result.pooled_unresolved > max(1e-2 * tolerance * _varying(result), _noise_power(result)):
             return False
     return True
-
-
-def _stochastic(outputs: Mapping[str, Output]) -> list[str]:
-    return [
-        f"the model is stochastic: {name} changes by {output.noise:.3g} (root mean square) when the same input is "
-        "evaluated again; this noise is part of every error shown"
-        for name, output in outputs.items()
-        if output.stochastic
-    ]
 
 
 def _bar(progress: bool | None, data: Any) -> Callable[[int], Any]:

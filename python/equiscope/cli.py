@@ -121,7 +121,8 @@ def _show(report: Any, out: Path | None) -> None:
 
     from equiscope.report.table import to_rich
 
-    Console().print(to_rich(report))
+    console = Console()
+    console.print(to_rich(report, console.width))
     if out is not None:
         directory = report.save(out)
         typer.echo(f"report: {directory / 'index.html'}")

@@ -15,6 +15,9 @@ from .report.result import Failure, Output, Part, Spectrum, SystemRow, Worst
 from .so3.quadrature import Quadrature
 from .so3.representation import Representation
 
+ROUND_OFF_EPS = 16.0
+"""Round-off of a model, in eps of its output's size: rotating the input and summing a few hundred terms costs several."""
+
 STOCHASTIC_EPS = 100.0
 """Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
 
@@ -185,7 +188,7 @@ class Collector:
         error = {name: value.cpu() for name, value in pool.error.compute().items()}
         fields = self._spectrum(pool)
         size = float(error["size"])
-        round_off = torch.finfo(pool.dtype).eps * size
+        eps = torch.finfo(pool.dtype).eps * size
         output = Output(
             **fields,
             representation=pool.representation.name,
@@ -193,8 +196,8 @@ class Collector:
             variance=error["variance"],
             rmse=float(error["rmse"]),
             relative=float(error["relative"]),
-            noise_floor=max(fields["noise"], round_off),
-            stochastic=fields["noise"] > STOCHASTIC_EPS * round_off,
+            noise_floor=max(fields["noise"], ROUND_OFF_EPS * eps),
+            stochastic=fields["noise"] > STOCHASTIC_EPS * eps,
             worst=pool.worst,
         )
         powers = [part.compute()["power"].cpu() for part in pool.parts] or [fields["power"]]
@@ -215,11 +218,12 @@ def aliasing(power: torch.Tensor, unresolved: float, degree: int) -> torch.Tenso
     """``(lmax + 1,)`` estimate of the power above lmax that a grid of this degree folds into each l.
 
     Content l' reaches sector l when l + l' > degree. The unresolved power is taken to decay geometrically in l', at
-    the rate that its ratio to the power at lmax shows; with no decay in sight all of it is counted.
+    the rate that its ratio to the power at lmax shows (or at lmax - 1, since parity may empty every other l); with no
+    decay in sight all of it is counted.
     """
     lmax = power.shape[0] - 1
     tail = max(unresolved, 0.0)
-    last = float(power[lmax].sum())
+    last = float(power[-2:].sum(1).max())
     rate = tail / (tail + last) if tail > 0.0 else 0.0
     beyond = torch.tensor([max(0, degree - l - lmax) for l in range(lmax + 1)], dtype=torch.float64)
     return tail * rate**beyond if rate > 0.0 else torch.zeros_like(beyond)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ class Piece:
 class Adapter(ABC):
     """A model together with its data: makes rotated copies, calls the model, hands back canonical values."""
 
+    inputs: Mapping[str, Representation] = MappingProxyType({})
+    """How each declared input transforms."""
     outputs: Mapping[str, Representation]
     """How each declared output transforms."""
     features: Sequence[str] = ()

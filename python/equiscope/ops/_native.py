@@ -112,7 +112,8 @@ def _blocks(rep: Representation) -> list[tuple[int, int, int, int, int, bool]]:
     blocks = []
     for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
         strides = (2 * term.l + 1, 1) if rep.layout == "mul_ir" else (1, term.mul)
-        blocks.append((term.l, term.mul, where.start, *strides, term.p < 0))
+        if term.mul > 0:
+            blocks.append((term.l, term.mul, where.start, *strides, term.p < 0))
     return blocks
 
 

@@ -213,8 +213,8 @@ def _project(
         # every value enters every coefficient of its coset, so one row shows whether one was not finite
         if not bool(torch.isfinite(out[:, 0]).all()):
             bad = ~torch.isfinite(values.reshape(values.shape[0] * values.shape[1], -1)).all(1)
-            element = int(bad.to(torch.int8).argmax()) if bool(bad.any()) else 0
-            fail(ArgumentError, "values", "finite values", f"NaN or infinity at grid element {element} (or at 0)")
+            element = f"NaN or infinity at grid element {int(bad.to(torch.int8).argmax())}"
+            fail(ArgumentError, "values", "finite values", element if bool(bad.any()) else "an overflow of their sum")
     return out
 
 

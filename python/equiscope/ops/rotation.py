@@ -87,7 +87,7 @@ def rotate(
         out = _act(name, flat, _checked(matrices), inverse)
     out = out.to(x.dtype).reshape(*(lead[a] for a in order), components)
     back = [order.index(axis) for axis in range(len(order))]
-    return out.permute(*back, len(lead)).reshape(*lead, *shape)
+    return out.permute(*back, len(lead)).reshape((*lead, *shape))
 
 
 @torch.compiler.assume_constant_result

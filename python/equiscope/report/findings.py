@@ -143,8 +143,8 @@ def _wrong(output: Output, size: str) -> str:
     text += f"{percent(output.relative)} of its size ({size}). "
     if unresolved_share(output) > FLAT:
         return text + (
-            f"Most of its power lies above l={output.lmax}, as that of noise does: if it is zero by symmetry, "
-            "this is the round-off that is left of it."
+            f"Most of its power lies above l={output.lmax}, as that of noise does: if it is zero by "
+            "symmetry, this is the round-off that is left of it."
         )
     declared, actual = targets(output), actual_irrep(output)
     if actual is None:

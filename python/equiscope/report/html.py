@@ -28,6 +28,9 @@ WORST_SHOWN = 10
 SYSTEMS = 2000
 """Systems on the page. A browser slows down with more, and audit.json has them all."""
 
+UNBROKEN = 34
+"""Characters up to which a name in a table stays on one line."""
+
 MESSAGES = 50
 """Failures and warnings on the page."""
 
@@ -121,7 +124,9 @@ def _code(text: str) -> Markup:
 
 
 def _path(name: str) -> Markup:
-    """An escaped name that may break after its dots, slashes and underscores."""
+    """An escaped name; a long one may break after its dots, slashes and underscores."""
+    if len(name) <= UNBROKEN:
+        return Markup('<span class="n">{}</span>').format(name)
     return Markup("<wbr>").join(re.findall(r"[^._/]*[._/]?", name))
 
 

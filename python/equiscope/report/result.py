@@ -143,7 +143,7 @@ class Audit:
 
     outputs: dict[str, Output]
     layers: dict[str, Spectrum]
-    """In order of execution."""
+    """In order of execution. A layer whose representation is known is an `Output`, with an error of its own."""
     systems: list[SystemRow]
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

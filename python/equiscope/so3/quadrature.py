@@ -66,6 +66,8 @@ class Quadrature:
 
     def select(self, start: int, stop: int) -> torch.Tensor:
         """Elements ``start:stop``, without building the others; ``(stop - start, 3, 3)`` float64."""
+        if not 0 <= start <= stop <= len(self):
+            fail(ArgumentError, "start, stop", f"0 <= start <= stop <= {len(self)}", (start, stop))
         index = torch.arange(start, stop)
         per_coset = self.rings.shape[0] * self.gammas
         coset, within = index // per_coset, index % per_coset

@@ -113,7 +113,7 @@ class Representation:
 
     def unflatten(self, x: torch.Tensor) -> torch.Tensor:
         """``(..., components)`` as ``(..., *component axes)``."""
-        return x.reshape(*x.shape[:-1], *self.component_shape)
+        return x.reshape((*x.shape[:-1], *self.component_shape))
 
     def rotate(self, x: torch.Tensor, rotations: torch.Tensor, *, inverse: bool = False) -> torch.Tensor:
         """rho(g) x, or rho(g)^-1 x; `rotations` ``(*batch, 3, 3)`` broadcast against the leading axes of `x`."""

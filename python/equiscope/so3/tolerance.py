@@ -15,7 +15,7 @@ ORTHOGONALITY = {torch.float32: 1e-4, torch.float64: 1e-8}
 """Largest accepted |R R^T - 1|: what some hundred products in that dtype may leave, and far below any mistake."""
 
 PROVED_LMAX = 64
-"""Up to here 16 (l + 1) eps holds for D; above, the recursion has lost up to another factor of four."""
+"""Up to here 16 (l + 1) eps holds; above, the recursions have lost up to another factor of four."""
 
 
 class Tolerance(NamedTuple):
@@ -37,13 +37,15 @@ def tolerance(quantity: str, lmax: int, dtype: torch.dtype) -> Tolerance:
     """
     l = float(lmax)
     double = dtype == torch.float64
+    # the recursions in l amplify round-off where D or Y is steep: 16 (l+1) eps up to PROVED_LMAX, l^2 eps beyond
+    recursion = 16 * (l + 1) * _EPS if lmax <= PROVED_LMAX else 2e-12
     if quantity == "wigner_D":
         # float32 is evaluated in float64, within 6e-8 of the matrix given; what counts is that R itself was rounded, by
         # up to 3e-8 in each entry, which turns degree l by about l times that
-        atol = (16 * (l + 1) * _EPS if lmax <= PROVED_LMAX else 2e-12) if double else max(6e-7, 5e-8 * (l + 1))
+        atol = recursion if double else max(6e-7, 5e-8 * (l + 1))
     elif quantity == "spherical_harmonics":
         size = ((2 * l + 1) / 12.566370614359172) ** 0.5
-        atol = size * (16 * (l + 1) * _EPS if double else max(6e-7, 1.2e-7 * (l + 1)))
+        atol = size * (recursion if double else max(6e-7, 1.2e-7 * (l + 1)))
     elif quantity == "gradient":
         atol = (64 * (l + 1) ** 2 * _EPS) if double else 2e-6 * (l + 1)
     elif quantity == "projection":
