@@ -9,6 +9,7 @@ import torch
 
 from ..errors import ArgumentError, DTypeError, ShapeError, fail
 from ..so3.quadrature import Quadrature
+from ..so3.rotations import polar
 from ._check import (
     FEATURE_DTYPES,
     KERNEL_DTYPES,
@@ -20,6 +21,7 @@ from ._check import (
 )
 from ._dispatch import kernels
 from ._native import packed_size
+from .rotation import checked_rotations
 
 
 def character_power(
@@ -99,7 +101,9 @@ def _grid(
         )
     check_same_device("rotations", rotations, "values", values)
     check_same_device("weights", weights, "values", values)
-    return rotations.detach().to(torch.float64), weights.detach().to(torch.float64), 1, 2
+    # checked in the dtype given, whose round-off the polar step then takes away
+    rings = polar(checked_rotations(rotations.detach()).to(torch.float64))
+    return rings, weights.detach().to(torch.float64), 1, 2
 
 
 def _power(coefficients: torch.Tensor, lmax: int, center: torch.Tensor | None, cosets: int) -> torch.Tensor:

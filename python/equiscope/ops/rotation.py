@@ -84,7 +84,7 @@ def rotate(
     if is_irreps:
         out = _rotate(flat, relabel_matrices(matrices, basis), name, layout, inverse)
     else:
-        out = _act(name, flat, _checked(matrices), inverse)
+        out = _act(name, flat, checked_rotations(matrices), inverse)
     out = out.to(x.dtype).reshape(*(lead[a] for a in order), components)
     back = [order.index(axis) for axis in range(len(order))]
     return out.permute(*back, len(lead)).reshape((*lead, *shape))
@@ -157,7 +157,7 @@ def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> 
 
 
 @torch.library.custom_op("equiscope::checked_rotations", mutates_args=())
-def _checked(rotations: torch.Tensor) -> torch.Tensor:
+def checked_rotations(rotations: torch.Tensor) -> torch.Tensor:
     """A copy of ``(n, 3, 3)``, refused unless orthogonal: in the path of the data, so that no compiler drops the check."""
     check_orthogonal(rotations, proper=False)
     return rotations.clone()
@@ -169,7 +169,7 @@ def _rotate(x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, 
     return kernels(x.device).rotate(x, rotations, _parse_cached(irreps, "standard", layout), inverse)
 
 
-@_checked.register_fake
+@checked_rotations.register_fake
 def _(rotations: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(rotations)
 
@@ -200,14 +200,14 @@ def _rotate_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     return by_x, by_rotations, None, None, None
 
 
-_checked.register_autograd(lambda ctx, grad: grad)
+checked_rotations.register_autograd(lambda ctx, grad: grad)
 _rotate.register_autograd(_rotate_backward, setup_context=_save)
 
 
-@_checked.register_vmap
+@checked_rotations.register_vmap
 def _(info: Any, in_dims: tuple[Any, ...], rotations: torch.Tensor) -> tuple[torch.Tensor, int]:
     moved = rotations.movedim(in_dims[0], 0)
-    return _checked(moved.flatten(0, 1)).unflatten(0, moved.shape[:2]), 0
+    return checked_rotations(moved.flatten(0, 1)).unflatten(0, moved.shape[:2]), 0
 
 
 @_rotate.register_vmap

@@ -1,0 +1,245 @@
+"""First and second derivatives, vmap and compilation of every operator."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+import equiscope as eq
+from equiscope.ops import harmonics, projection, rotation, wigner
+from equiscope.so3 import reference
+from equiscope.so3.generators import degree_table, each_generator, table
+from equiscope.so3.rotations import hat, polar
+
+DOUBLE, SINGLE = torch.float64, torch.float32
+REP = "2x0e+1x1o+1x2e+2x1e"
+GRID = eq.quadrature(3)
+RINGS, WEIGHTS = GRID.elements
+ORDER = torch.randperm(len(GRID), generator=torch.Generator().manual_seed(1))
+SCATTERED = (GRID.rotations[ORDER], GRID.weights[ORDER])
+
+
+def points(n, *components):
+    return torch.randn(n, *components, dtype=DOUBLE)
+
+
+def elements(n):
+    return eq.random_rotations(n, group="O3")
+
+
+def poles():
+    half = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=DOUBLE))
+    small = torch.matrix_exp(hat(torch.tensor([1e-9, 0.0, 0.0], dtype=DOUBLE)))
+    return torch.stack([torch.eye(3, dtype=DOUBLE), half, small, half @ small])
+
+
+# name: (function of tensors, its arguments)
+FUNCTIONS = {
+    "wigner_D": (lambda R: eq.wigner_D(R, 3), lambda: [eq.random_rotations(2)]),
+    "wigner_D e3nn": (lambda R: eq.wigner_D(R, 2, basis="e3nn"), lambda: [eq.random_rotations(2)]),
+    "wigner_D at the poles": (lambda R: eq.wigner_D(R, 3), lambda: [poles()]),
+    "spherical_harmonics": (lambda x: eq.spherical_harmonics(x, 4), lambda: [points(3, 3)]),
+    "spherical_harmonics e3nn": (lambda x: eq.spherical_harmonics(x, 2, basis="e3nn"), lambda: [points(2, 3)]),
+    "spherical_harmonics on the axes": (
+        lambda x: eq.spherical_harmonics(x, 3),
+        lambda: [torch.cat([torch.eye(3, dtype=DOUBLE), -torch.eye(3, dtype=DOUBLE)])],
+    ),
+    "rotate": (lambda x, R: eq.rotate(x, R, REP), lambda: [points(2, 16), elements(2)]),
+    "rotate inverse": (lambda x, R: eq.rotate(x, R, REP, inverse=True), lambda: [points(2, 16), elements(2)]),
+    "rotate one x": (lambda x, R: eq.rotate(x, R, REP, layout="ir_mul"), lambda: [points(16), elements(3)]),
+    "rotate one x inverse": (lambda x, R: eq.rotate(x, R, REP, inverse=True), lambda: [points(16), elements(3)]),
+    "rotate rows": (lambda x, R: eq.rotate(x, R, REP, basis="e3nn"), lambda: [points(3, 16), elements(1)[0]]),
+    "rotate crossed": (lambda x, R: eq.rotate(x, R, "1x2o"), lambda: [points(2, 1, 5), elements(2)]),
+    "rotate vector": (lambda x, R: eq.rotate(x, R, "vector"), lambda: [points(2, 3), elements(2)]),
+    "rotate pseudovector": (lambda x, R: eq.rotate(x, R, "pseudovector"), lambda: [points(2, 3), elements(2)]),
+    "rotate tensor": (lambda x, R: eq.rotate(x, R, "tensor", inverse=True), lambda: [points(2, 3, 3), elements(2)]),
+    "rotate voigt": (lambda x, R: eq.rotate(x, R, "voigt"), lambda: [points(2, 6), elements(2)]),
+    "character_power": (lambda u: eq.character_power(u, GRID, 2), lambda: [points(len(GRID), 2)]),
+    "character_power of a grid": (lambda u: eq.character_power(u, SCATTERED, 1), lambda: [points(len(GRID))]),
+}
+CALLS = pytest.mark.parametrize("name", FUNCTIONS)
+
+
+def prepared(name):
+    function, arguments = FUNCTIONS[name]
+    return function, [x.detach().clone().requires_grad_() for x in arguments()]
+
+
+@CALLS
+def test_first_derivatives(name):
+    function, arguments = prepared(name)
+    assert gradcheck(function, arguments)
+
+
+@CALLS
+def test_second_derivatives(name):
+    function, arguments = prepared(name)
+    assert gradgradcheck(function, arguments)
+
+
+def test_third_derivative_of_D():
+    def curvature(R):
+        (first,) = torch.autograd.grad(sum(D.square().sin().sum() for D in eq.wigner_D(R, 2)), R, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), R, create_graph=True)
+        return second
+
+    assert gradcheck(curvature, [eq.random_rotations(1).requires_grad_()])
+
+
+OPERATORS = {
+    "wigner_D": (wigner._wigner_D, lambda: (eq.random_rotations(3), 3)),
+    "wigner_D_torque": (wigner._torque, lambda: (eq.random_rotations(3), points(3 * 84), 3)),
+    "spherical_harmonics": (harmonics._harmonics, lambda: (points(4, 3), 3)),
+    "spherical_harmonics_torque": (harmonics._torque, lambda: (points(4, 3), points(4, 16), 3)),
+    "checked_rotations": (rotation.checked_rotations, lambda: (elements(3),)),
+    "rotate": (rotation._rotate, lambda: (points(3, 2, 16), elements(3), REP, "mul_ir", False)),
+    "rotate one x": (rotation._rotate, lambda: (points(1, 2, 16), elements(3), REP, "ir_mul", True)),
+    "project": (projection._project, lambda: (points(len(RINGS), 4, 2), RINGS, WEIGHTS, 2, True)),
+    "synthesize": (projection._synthesize, lambda: (points(2, 35, 2), RINGS, WEIGHTS, 4, 2)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_keep_the_rules_of_torch(name):
+    operator, arguments = OPERATORS[name]
+    differentiable = {"project": 1, "synthesize": 1}.get(name)
+    given = [
+        x.clone().requires_grad_(differentiable is None or i < differentiable) if isinstance(x, torch.Tensor) else x
+        for i, x in enumerate(arguments())
+    ]
+    torch.library.opcheck(operator, tuple(given))
+
+
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
+def test_operators_give_the_dtype_they_were_given(dtype):
+    for name, (function, arguments) in FUNCTIONS.items():
+        given = [x.to(dtype).requires_grad_() for x in arguments()]
+        out = function(*given)
+        out = torch.cat([D.reshape(-1) for D in out]) if isinstance(out, tuple) else out
+        assert out.dtype == dtype, name
+        for x, gradient in zip(given, torch.autograd.grad(out.square().sum(), given), strict=True):
+            assert gradient.dtype == dtype and gradient.shape == x.shape and bool(torch.isfinite(gradient).all()), name
+
+
+def test_float32_gradients_agree_with_float64():
+    for name, (function, arguments) in FUNCTIONS.items():
+        found = []
+        given = arguments()
+        for dtype in (SINGLE, DOUBLE):
+            own = []
+            for x in given:
+                rounded = x.to(SINGLE).to(dtype)
+                turns = x.shape[-2:] == (3, 3) and torch.allclose(x @ x.mT, torch.eye(3, dtype=DOUBLE))
+                # a rotation rounded to float32 is none in float64, until it is made one
+                own.append((polar(rounded) if turns else rounded).requires_grad_())
+            out = function(*own)
+            out = torch.cat([D.reshape(-1) for D in out]) if isinstance(out, tuple) else out
+            weights = torch.linspace(-1, 1, out.numel(), dtype=DOUBLE).to(dtype).reshape(out.shape)
+            found.append(torch.autograd.grad((out * weights).sum(), own))
+        for single, double in zip(*found, strict=True):
+            assert float((single.double() - double).norm()) <= 1e-5 * (1 + float(double.norm())), name
+
+
+@CALLS
+def test_vmap_is_a_loop(name):
+    function, arguments = FUNCTIONS[name]
+    several = [torch.stack(list(same)) for same in zip(*(arguments() for _ in range(3)), strict=True)]
+    options = [(0,) * len(several)]
+    if len(several) == 2:
+        options += [(0, None), (None, 0)]
+    for in_dims in options:
+        given = [x if dim == 0 else x[0] for x, dim in zip(several, in_dims, strict=True)]
+        mapped = torch.func.vmap(function, in_dims=in_dims)(*given)
+        looped = [function(*(x[i] if dim == 0 else x for x, dim in zip(given, in_dims, strict=True))) for i in range(3)]
+        if isinstance(mapped, tuple):
+            for degree, same in zip(mapped, zip(*looped, strict=True), strict=True):
+                torch.testing.assert_close(degree, torch.stack(same), rtol=0, atol=1e-14)
+        else:
+            torch.testing.assert_close(mapped, torch.stack(looped), rtol=0, atol=1e-14)
+
+
+@CALLS
+def test_gradients_through_vmap_are_those_of_a_loop(name):
+    function, arguments = FUNCTIONS[name]
+    several = [torch.stack(list(same)).requires_grad_() for same in zip(*(arguments() for _ in range(2)), strict=True)]
+
+    def scalar(out):
+        return sum(D.sin().sum() for D in out) if isinstance(out, tuple) else out.sin().sum()
+
+    mapped = torch.autograd.grad(scalar(torch.func.vmap(function)(*several)), several)
+    looped = torch.autograd.grad(sum(scalar(function(*(x[i] for x in several))) for i in range(2)), several)
+    for got, expected in zip(mapped, looped, strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", ["wigner_D e3nn", "spherical_harmonics", "rotate", "rotate one x", "rotate voigt", "character_power"]
+)
+def test_compiles_without_graph_breaks_forward_and_backward(name):
+    function, _ = FUNCTIONS[name]
+    _, arguments = prepared(name)
+
+    def scalar(*given):
+        out = function(*given)
+        return sum(D.sin().sum() for D in out) if isinstance(out, tuple) else out.sin().sum()
+
+    torch._dynamo.reset()
+    compiled = torch.compile(scalar, fullgraph=True, backend="aot_eager")
+    value, expected = compiled(*arguments), scalar(*arguments)
+    torch.testing.assert_close(value, expected, rtol=0, atol=1e-13)
+    for got, same in zip(
+        torch.autograd.grad(value, arguments), torch.autograd.grad(expected, arguments), strict=True
+    ):
+        torch.testing.assert_close(got, same, rtol=0, atol=1e-13)
+    torch._dynamo.reset()
+
+
+def test_compiled_code_still_refuses_bad_values():
+    torch._dynamo.reset()
+    bad = 2 * torch.eye(3, dtype=DOUBLE).expand(4, 3, 3)
+    for function in (
+        lambda R: eq.wigner_D(R, 2)[1],
+        lambda R: eq.rotate(torch.ones(3, dtype=DOUBLE), R, "vector"),
+        lambda R: eq.rotate(torch.ones(3, dtype=DOUBLE), R, "1x1o"),
+    ):
+        with pytest.raises(eq.errors.ArgumentError, match="rotations: expected orthogonal"):
+            torch.compile(function, fullgraph=True, backend="aot_eager")(bad)
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("l", [0, 1, 2, 3, 7, 20])
+def test_sparse_generators_are_the_dense_ones(l):
+    dense = reference.generators(l)
+    index, coefficient = (torch.tensor(entries) for entries in degree_table(l))
+    x = points(4, 2 * l + 1)
+    got = each_generator(x, index, coefficient.double())
+    torch.testing.assert_close(got, torch.einsum("kij,nj->nki", dense, x), rtol=0, atol=1e-13)
+    # so(3): [X_x, X_y] = X_z
+    torch.testing.assert_close(dense[0] @ dense[1] - dense[1] @ dense[0], dense[2], rtol=0, atol=1e-12)
+    rep = eq.Representation.parse(f"2x{l}e+1x1o", layout="ir_mul")
+    wide = points(3, rep.components)
+    moved = each_generator(wide, *table(rep, wide))
+    step = 1e-6
+    for k in range(3):
+        turn = torch.matrix_exp(step * hat(torch.eye(3, dtype=DOUBLE)[k]))
+        difference = (eq.rotate(wide, turn, rep) - eq.rotate(wide, turn, rep, inverse=True)) / (2 * step)
+        torch.testing.assert_close(moved[:, k], difference, rtol=0, atol=1e-6)
+
+
+def test_derivative_of_D_is_D_times_generators():
+    R, G = eq.random_rotations(5), [points(5, 2 * l + 1, 2 * l + 1) for l in range(13)]
+    torque = wigner._torque(R, torch.cat([g.reshape(-1) for g in G]), 12)
+    expected = sum(
+        torch.einsum("nij,nia,kaj->nk", g, D, reference.generators(l))
+        for l, (g, D) in enumerate(zip(G, eq.wigner_D(R, 12), strict=True))
+    )
+    torch.testing.assert_close(torque, expected, rtol=0, atol=1e-11)
+
+
+def test_no_gradient_is_nan_anywhere():
+    R = poles().requires_grad_()
+    (gradient,) = torch.autograd.grad(sum(D.sum() for D in eq.wigner_D(R, 20)), R)
+    assert bool(torch.isfinite(gradient).all())
+    for scale in (1e-300, 1e-160, 1.0, 1e160, 1e300):
+        xyz = (scale * points(4, 3)).requires_grad_()
+        (gradient,) = torch.autograd.grad(eq.spherical_harmonics(xyz, 4).sum(), xyz)
+        assert bool(torch.isfinite(gradient * scale).all())
