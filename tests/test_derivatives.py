@@ -7,7 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 import equiscope as eq
 from equiscope.ops import harmonics, projection, rotation, wigner
 from equiscope.so3 import reference
-from equiscope.so3.generators import degree_table, each_generator, table
+from equiscope.so3.generators import each_generator, table
 from equiscope.so3.rotations import hat, polar
 
 DOUBLE, SINGLE = torch.float64, torch.float32
@@ -74,6 +74,21 @@ def test_first_derivatives(name):
 def test_second_derivatives(name):
     function, arguments = prepared(name)
     assert gradgradcheck(function, arguments)
+
+
+def test_second_derivative_of_D_is_D_times_two_generators():
+    # to round-off, which gradgradcheck does not see
+    R, omega = eq.random_rotations(1)[0], torch.zeros(3, dtype=DOUBLE, requires_grad=True)
+    l, G = 6, points(13, 13)
+
+    def energy(omega):
+        step = hat(omega)
+        return (G * eq.wigner_D(R @ (torch.eye(3, dtype=DOUBLE) + step + 0.5 * step @ step), l)[l]).sum()
+
+    hessian = torch.autograd.functional.hessian(energy, omega)
+    X, D = reference.generators(l), eq.wigner_D(R, l)[l]
+    both = torch.einsum("ij,ia,kab,hbj->kh", G, D, X, X)
+    torch.testing.assert_close(hessian, 0.5 * (both + both.T), rtol=0, atol=1e-11)
 
 
 def test_third_derivative_of_D():
@@ -209,9 +224,8 @@ def test_compiled_code_still_refuses_bad_values():
 @pytest.mark.parametrize("l", [0, 1, 2, 3, 7, 20])
 def test_sparse_generators_are_the_dense_ones(l):
     dense = reference.generators(l)
-    index, coefficient = (torch.tensor(entries) for entries in degree_table(l))
     x = points(4, 2 * l + 1)
-    got = each_generator(x, index, coefficient.double())
+    got = each_generator(x, *table(l, x))
     torch.testing.assert_close(got, torch.einsum("kij,nj->nki", dense, x), rtol=0, atol=1e-13)
     # so(3): [X_x, X_y] = X_z
     torch.testing.assert_close(dense[0] @ dense[1] - dense[1] @ dense[0], dense[2], rtol=0, atol=1e-12)

@@ -39,44 +39,42 @@ def audit(
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; default: as the model.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda:0.")] = None,
     batch_rows: Annotated[int, typer.Option(help="Rows (atoms) per batch.")] = 1024,
+    batching: Annotated[str | None, typer.Option(help="stack, concat or loop, for a model from a factory.")] = None,
     out: OutOption = None,
 ) -> None:
     """Audit MODEL on the structures in DATA."""
     import torch
 
     import equiscope as eq
+    from equiscope.adapters.keywords import keyword_systems
     from equiscope.errors import ArgumentError, DTypeError, fail
 
     dtypes = {"float32": torch.float32, "float64": torch.float64}
     if dtype is not None and dtype not in dtypes:
         fail(DTypeError, "--dtype", "float32 or float64", repr(dtype))
-    if degree != "auto" and not degree.isdigit():
-        fail(ArgumentError, "--degree", 'an integer from 0 to 131 or "auto"', repr(degree))
-    declared = _declared(outputs)
     settings: dict[str, Any] = {
-        "outputs": declared,
+        "outputs": _declared(outputs),
         "layers": layers,
         "lmax": lmax,
-        "degree": degree if degree == "auto" else int(degree),
+        "degree": _degree(degree),
         "dtype": dtypes.get(dtype or ""),
         "device": device,
         "batch_rows": batch_rows,
         "out": out,
     }
-    if ":" in model and not Path(model).exists():
-        loaded = _factory(model)
-        if not eq.adapters.is_metatomic(loaded):
-            if not isinstance(declared, dict):
-                fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", repr(outputs))
-            from equiscope.adapters.structures import tensors
-
-            if isinstance(loaded, torch.nn.Module) and settings["dtype"] is not None:
-                loaded.to(settings["dtype"])
-            report = eq.audit(loaded, tensors(data, loaded), inputs={"positions": "vector"}, **settings)
-            return _show(report, out)
+    target: Any = Path(model)
+    if ":" in model and not target.exists():
+        target = _factory(model)
+    if eq.adapters.is_metatomic(target):
+        report = eq.audit(target, data, **settings)
     else:
-        loaded = Path(model)
-    _show(eq.audit(loaded, data, **settings), out)
+        if outputs and not isinstance(settings["outputs"], dict):
+            fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", ", ".join(outputs))
+        if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
+            target.to(settings["dtype"])
+        systems, inputs = keyword_systems(data, target, dtype=settings["dtype"])
+        report = eq.audit(target, systems, inputs=inputs, batching=batching, **settings)
+    _show(report, out)
 
 
 @app.command()
@@ -88,10 +86,7 @@ def demo(
     """Audit a small transformer on eight molecules; both ship with the package."""
     import equiscope as eq
     from equiscope import demo as shipped
-    from equiscope.errors import ArgumentError, fail
 
-    if degree != "auto" and not degree.isdigit():
-        fail(ArgumentError, "--degree", 'an integer from 0 to 131 or "auto"', repr(degree))
     report = eq.audit(
         shipped.load_model(),
         list(zip(shipped.names(), shipped.load_molecules(), strict=True)),
@@ -99,7 +94,7 @@ def demo(
         outputs=shipped.REPRESENTATIONS,
         layers=shipped.LAYERS,
         lmax=lmax,
-        degree=degree if degree == "auto" else int(degree),
+        degree=_degree(degree),
         out=out,
     )
     _show(report, out)
@@ -126,6 +121,14 @@ def _show(report: Any, out: Path | None) -> None:
     if out is not None:
         directory = report.save(out)
         typer.echo(f"report: {directory / 'index.html'}")
+
+
+def _degree(text: str) -> int | str:
+    from equiscope.errors import ArgumentError, fail
+
+    if text != "auto" and not text.isdigit():
+        fail(ArgumentError, "--degree", 'an integer from 0 to 131 or "auto"', repr(text))
+    return text if text == "auto" else int(text)
 
 
 def _declared(outputs: list[str] | None) -> Any:

@@ -200,7 +200,17 @@ def _rotate_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     return by_x, by_rotations, None, None, None
 
 
-checked_rotations.register_autograd(lambda ctx, grad: grad)
+def _save_rotations(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _checked_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+    # the part along the group, as for irreps: also under vmap, where `on_group` cannot see that a gradient is wanted
+    (rotations,) = ctx.saved_tensors
+    return 0.5 * (grad - rotations @ grad.mT @ rotations)
+
+
+checked_rotations.register_autograd(_checked_backward, setup_context=_save_rotations)
 _rotate.register_autograd(_rotate_backward, setup_context=_save)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..so3.generators import degree_table, generator_along
+from ..so3.generators import generator_along, table
 from ..so3.rotations import hat, polar
 from ._basis import BASES, relabel_matrices
 from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
@@ -76,8 +76,7 @@ def _times_generator(packed: torch.Tensor, omega: torch.Tensor, lmax: int) -> to
     """Packed ``A^l sum_k omega_k X_k`` of packed A: rows times X, which is minus X times columns."""
     n, out = omega.shape[0], []
     for l, part in enumerate(unpack(packed, n, lmax)):
-        index, coefficient = (torch.tensor(table, device=packed.device) for table in degree_table(l))
-        out.append(-generator_along(part, omega[:, None, :], index, coefficient.to(packed.dtype)).reshape(-1))
+        out.append(-generator_along(part, omega[:, None, :], *table(l, packed)).reshape(-1))
     return torch.cat(out)
 
 

@@ -22,11 +22,11 @@ AXES = (2, 0, 0, 1, 1)
 
 
 @functools.cache
-def degree_table(l: int) -> tuple[list[list[int]], list[list[float]]]:
+def degree_table(l: int) -> tuple[np.ndarray, np.ndarray]:
     """index and coefficient, ``(5, 2l+1)``, of the standard basis m = -l..l.
 
     From the ladder operators, with the sign of m carried by sin and cos of the azimuth; a row without a second entry
-    has coefficient 0.
+    has coefficient 0. Arrays, not tensors: a tensor made while a compiler traces must not outlive the trace.
     """
     index = [[m + l for m in range(-l, l + 1)] for _ in AXES]
     coefficient = [[0.0] * (2 * l + 1) for _ in AXES]
@@ -50,20 +50,17 @@ def degree_table(l: int) -> tuple[list[list[int]], list[list[float]]]:
             index[2][row], coefficient[2][row] = -sign * (k - 1) + l, sign * down * lower
         if k > 1 or sign > 0:
             index[4][row], coefficient[4][row] = sign * (k - 1) + l, down * lower
-    return index, coefficient
+    return np.array(index), np.array(coefficient, dtype=np.float64)
 
 
 @functools.lru_cache(maxsize=256)
 def _table(rep: Representation) -> tuple[np.ndarray, np.ndarray]:
-    """index and coefficient, ``(5, dim)``, along the component axis of an irreps representation.
-
-    Arrays, not tensors: a tensor made while a compiler traces must not outlive the trace.
-    """
+    """index and coefficient, ``(5, dim)``, along the component axis of an irreps representation."""
     assert rep.irreps is not None
     index = np.tile(np.arange(rep.irreps.dim), (len(AXES), 1))
     coefficient = np.zeros(index.shape)
     for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
-        columns, values = (np.asarray(entries) for entries in degree_table(term.l))
+        columns, values = degree_table(term.l)
         position = np.arange(where.start, where.stop)
         by_copy = position.reshape(term.mul, -1) if rep.layout == "mul_ir" else position.reshape(-1, term.mul).T
         for s in range(len(AXES)):
@@ -72,9 +69,9 @@ def _table(rep: Representation) -> tuple[np.ndarray, np.ndarray]:
     return index, coefficient
 
 
-def table(rep: Representation, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`_table` as tensors on the device and in the dtype of `like`."""
-    index, coefficient = _table(rep)
+def table(rep: Representation | int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """index and coefficient of a representation, or of one degree l, on the device and in the dtype of `like`."""
+    index, coefficient = degree_table(rep) if isinstance(rep, int) else _table(rep)
     return torch.tensor(index, device=like.device), torch.tensor(coefficient, device=like.device, dtype=like.dtype)
 
 
