@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+
 from equiscope.report import Audit, Failure, Output, Part, Spectrum, SystemRow, Worst
 
 EPS = {"float32": 1.2e-7, "float64": 2.2e-16}

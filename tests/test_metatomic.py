@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pet_reference as pet
 import pytest
 import torch
 
-import pet_reference as pet
 from equiscope.adapters.base import Piece
 from equiscope.adapters.metatomic import MetatomicAdapter
 from equiscope.adapters.structures import read_structures
@@ -222,7 +222,7 @@ def test_a_mixed_batch_gives_what_the_model_gives_one_system_at_a_time(trained: 
                 torch.testing.assert_close(native, direct[name].block().values, rtol=1e-12, atol=1e-12)
 
 
-def characters(l: int, cosines: torch.Tensor) -> torch.Tensor:  # noqa: E741
+def characters(l: int, cosines: torch.Tensor) -> torch.Tensor:
     """chi_l of rotations by angles of these cosines: 1 + 2 sum_k cos(k theta)."""
     previous, current, total = torch.ones_like(cosines), cosines, torch.ones_like(cosines)
     for _ in range(l):
@@ -272,7 +272,7 @@ def test_power_over_the_grid_without_Wigner_matrices_is_that_of_the_reference(
         for block in kind.blocks:
             expected = pet.reference(name, "power", output)[block.lam, block.sigma]
             found = torch.empty_like(expected)
-            for l in range(pet.LMAX + 1):  # noqa: E741
+            for l in range(pet.LMAX + 1):
                 chi = (2 * l + 1) * characters(l, cosines) * w[:, None] * w
                 for k, sigma in enumerate((1, -1)):
                     v = ((u[:count] + sigma * (-1) ** l * u[count:]) / 2)[..., list(block.rows)]

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from equiscope.errors import DataError, EquiscopeError
-from equiscope.report import Audit, check_writable, load, save
 from markupsafe import Markup
 from report_builder import hostile, realistic, with_samples
+
+from equiscope.errors import DataError, EquiscopeError
+from equiscope.report import Audit, check_writable, load, save
 
 
 def same(a: Any, b: Any) -> bool:

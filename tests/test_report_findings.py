@@ -6,11 +6,12 @@ import math
 
 import pytest
 import torch
+from report_builder import closed, convergence, output, realistic, rows, shares, spectrum
+
 from equiscope.report import Audit, Failure, Output, Part, SystemRow
 from equiscope.report.findings import findings
 from equiscope.report.origin import declared_input_sectors
 from equiscope.report.verdict import Verdict, actual_irrep, error_sectors, verdict
-from report_builder import closed, convergence, output, realistic, rows, shares, spectrum
 
 
 def audit_of(outputs: list[Output] | None = None, layers: list = (), **settings: object) -> Audit:

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from report_builder import hostile, output, realistic, rows, shares, spectrum, with_samples
+from rich.console import Console
+
 from equiscope.errors import ArgumentError, MissingExtraError
 from equiscope.report import KINDS, Audit, Failure, systems_to_pandas, to_rich, to_text
 from equiscope.report.format import elide, elide_paths, number, percent, runs, sector_names, short_share
 from equiscope.report.orientation import describe
 from equiscope.report.plots import available
-from report_builder import hostile, output, realistic, rows, shares, spectrum, with_samples
-from rich.console import Console
 
 VOID = {"meta", "wbr", "br", "link", "img", "input", "hr"}
 

@@ -91,7 +91,7 @@ class Toy(torch.nn.Module):
 
     def _multipoles(self, systems, request) -> TensorMap:
         blocks = []
-        for l in range(3):  # noqa: E741
+        for l in range(3):
             rows = []
             for system in systems:
                 x, y, z = system.positions.unbind(1)

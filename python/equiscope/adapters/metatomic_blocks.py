@@ -82,7 +82,7 @@ def representation_of(tensor: TensorMap) -> str:
     return kind
 
 
-def _irrep(l: int, sigma: int, block: TensorBlock) -> str:  # noqa: E741
+def _irrep(l: int, sigma: int, block: TensorBlock) -> str:
     axes = [_axis(component) for component in block.components]
     if axes != ["o3_mu"] or block.components[0].values.flatten().tolist() != list(range(-l, l + 1)):
         raise ValueError(f"a block of o3_lambda {l} with component axes ({', '.join(axes)})")

@@ -10,9 +10,9 @@ import torch
 from torch.utils import _pytree
 
 from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail
-from .rows import RowCounts
 from ..so3.representation import Representation
 from .base import Adapter, Piece, System
+from .rows import RowCounts
 
 BATCHINGS = ("stack", "concat", "loop")
 SINGLE = "output"

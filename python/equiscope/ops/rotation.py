@@ -13,7 +13,14 @@ from ..so3.generators import each_generator, table
 from ..so3.irreps import Irreps
 from ..so3.representation import Representation
 from ._basis import relabel_matrices
-from ._check import FEATURE_DTYPES, check_orthogonal, check_rotation_matrices, check_same_device, check_tensor, handedness
+from ._check import (
+    FEATURE_DTYPES,
+    check_orthogonal,
+    check_rotation_matrices,
+    check_same_device,
+    check_tensor,
+    handedness,
+)
 from ._dispatch import kernels
 from .wigner import on_group, tangent_gradient
 
