@@ -108,8 +108,8 @@ OPERATORS = {
     "checked_rotations": (rotation.checked_rotations, lambda: (elements(3),)),
     "rotate": (rotation._rotate, lambda: (points(3, 2, 16), elements(3), REP, "mul_ir", False)),
     "rotate one x": (rotation._rotate, lambda: (points(1, 2, 16), elements(3), REP, "ir_mul", True)),
-    "project": (projection._project, lambda: (points(len(RINGS), 4, 2), RINGS, WEIGHTS, 2, True)),
-    "synthesize": (projection._synthesize, lambda: (points(2, 35, 2), RINGS, WEIGHTS, 4, 2)),
+    "project": (projection._project, lambda: (points(len(RINGS), 4, 2), RINGS, WEIGHTS, 2, 2, True)),
+    "synthesize": (projection._synthesize, lambda: (points(2, 35, 2), RINGS, WEIGHTS, 4, 2, 2)),
 }
 
 
@@ -201,9 +201,7 @@ def test_compiles_without_graph_breaks_forward_and_backward(name):
     compiled = torch.compile(scalar, fullgraph=True, backend="aot_eager")
     value, expected = compiled(*arguments), scalar(*arguments)
     torch.testing.assert_close(value, expected, rtol=0, atol=1e-13)
-    for got, same in zip(
-        torch.autograd.grad(value, arguments), torch.autograd.grad(expected, arguments), strict=True
-    ):
+    for got, same in zip(torch.autograd.grad(value, arguments), torch.autograd.grad(expected, arguments), strict=True):
         torch.testing.assert_close(got, same, rtol=0, atol=1e-13)
     torch._dynamo.reset()
 

@@ -55,14 +55,23 @@ def test_rotate_is_a_representation_of_O3(rep, basis, layout):
     torch.testing.assert_close(twice, eq.rotate(x, g @ h, rep, **how), rtol=0, atol=1e-12)
     back = eq.rotate(eq.rotate(x, g, rep, **how), g, rep, inverse=True, **how)
     torch.testing.assert_close(back, x, rtol=0, atol=1e-12)
-    torch.testing.assert_close(eq.rotate(x, g.mT, rep, **how), eq.rotate(x, g, rep, inverse=True, **how), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        eq.rotate(x, g.mT, rep, **how), eq.rotate(x, g, rep, inverse=True, **how), rtol=0, atol=1e-12
+    )
 
 
 def test_inversion_multiplies_by_the_parity():
     x = draw("8x0e+4x1o")
     flipped = eq.rotate(x, -torch.eye(3, dtype=DOUBLE), "8x0e+4x1o")
     assert torch.equal(flipped, torch.cat([x[:8], -x[8:]]))
-    for rep, sign in (("scalar", 1), ("pseudoscalar", -1), ("vector", -1), ("pseudovector", 1), ("tensor", 1), ("voigt", 1)):
+    for rep, sign in (
+        ("scalar", 1),
+        ("pseudoscalar", -1),
+        ("vector", -1),
+        ("pseudovector", 1),
+        ("tensor", 1),
+        ("voigt", 1),
+    ):
         y = draw(rep)
         assert torch.equal(eq.rotate(y, -torch.eye(3, dtype=DOUBLE), rep), sign * y)
 

@@ -102,7 +102,9 @@ def test_wigner_D_agrees_with_metatomic():
 @pytest.mark.parametrize("lmax", [0, 1, 8, 33, 64])
 def test_product_of_D_is_D_of_product(lmax):
     A, B = eq.random_rotations(9), eq.random_rotations(9)
-    for l, (a, b, c) in enumerate(zip(eq.wigner_D(A, lmax), eq.wigner_D(B, lmax), eq.wigner_D(A @ B, lmax), strict=True)):
+    for l, (a, b, c) in enumerate(
+        zip(eq.wigner_D(A, lmax), eq.wigner_D(B, lmax), eq.wigner_D(A @ B, lmax), strict=True)
+    ):
         assert float((a @ b - c).abs().max()) <= 16 * (2 * l + 1) * EPS
 
 

@@ -52,9 +52,7 @@ def wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
     rotations = dense(rotations)
     n = rotations.shape[0]
     out = rotations.new_empty(n * packed_size(lmax))
-    _C.wigner_D(
-        rotations.data_ptr(), n, lmax, out.data_ptr(), out.numel(), _NAMES[out.dtype], torch.get_num_threads()
-    )
+    _C.wigner_D(rotations.data_ptr(), n, lmax, out.data_ptr(), out.numel(), _NAMES[out.dtype], torch.get_num_threads())
     return out
 
 

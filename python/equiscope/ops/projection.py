@@ -71,16 +71,14 @@ def character_power(
     if values.ndim < 1 or values.shape[0] != elements:
         fail(ShapeError, "values", f"({elements}, *rest) for a grid of {elements} elements", tuple(values.shape))
     rest = values.shape[1:]
-    working = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32).reshape(elements, -1)
-    center = working[0]
-    centred = (working - center).reshape(rings.shape[0], gammas, -1)
-    coefficients = _project(centred, rings, weights, lmax, True)
+    working = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
+    working = working.reshape(rings.shape[0], gammas, rest.numel())
+    center = working[:1, 0].sum(0)
+    coefficients = _project(working - center, rings, weights, lmax, cosets, True)
     return _power(coefficients, lmax, center, cosets).reshape(lmax + 1, cosets, *rest)
 
 
-def _grid(
-    values: torch.Tensor, quadrature: Any, lmax: int
-) -> tuple[torch.Tensor, torch.Tensor, int, int]:
+def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tensor, torch.Tensor, int, int]:
     """Rings and weights of all cosets in float64 on the device of values, angles per ring, number of cosets."""
     if isinstance(quadrature, Quadrature):
         if lmax > quadrature.degree:
@@ -159,9 +157,7 @@ class CharacterProjection:
         self._weights = quadrature.ring_weights.to(self.coefficients.device)
         self._kernels = kernels(self.coefficients.device)
 
-    def update(
-        self, values: torch.Tensor, points: slice, coset: int, *, center: torch.Tensor | None = None
-    ) -> None:
+    def update(self, values: torch.Tensor, points: slice, coset: int, *, center: torch.Tensor | None = None) -> None:
         """Add values ``(n_points, gammas, channels)`` on the rings `points` of coset 0 (+R) or 1 (-R).
 
         `center` ``(channels,)`` is subtracted first; each ring must come once per coset.
@@ -186,13 +182,15 @@ class CharacterProjection:
         return _power(self.coefficients, self.lmax, center, self.cosets)
 
 
-def _cosets(rings: torch.Tensor, weights: torch.Tensor) -> Iterator[tuple[int, torch.Tensor | slice, Any, Any]]:
+def _cosets(
+    rings: torch.Tensor, weights: torch.Tensor, cosets: int
+) -> Iterator[tuple[int, torch.Tensor | slice, torch.Tensor, torch.Tensor]]:
     """Per coset its number, which elements it has, their proper parts, and their weights with sum 1."""
     signs = check_orthogonal(rings, proper=False, argument="quadrature")
-    for coset, sign in enumerate((1.0, -1.0)):
+    for coset, sign in enumerate((1.0, -1.0)[:cosets]):
         chosen = torch.nonzero(signs == sign)[:, 0]
         if chosen.numel() == 0:
-            continue
+            fail(ArgumentError, "quadrature", "elements of both cosets", f"none with determinant {sign:+.0f}")
         first, last = int(chosen[0]), int(chosen[-1])
         # cosets that lie one after the other are slices: their values are read where they are
         which = slice(first, last + 1) if last - first + 1 == chosen.numel() else chosen
@@ -205,65 +203,62 @@ def _cosets(rings: torch.Tensor, weights: torch.Tensor) -> Iterator[tuple[int, t
 
 @torch.library.custom_op("equiscope::project", mutates_args=())
 def _project(
-    values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, strict: bool
+    values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int, strict: bool
 ) -> torch.Tensor:
     """``(2, E(lmax), channels)`` from ``(elements, gammas, channels)``; `strict` refuses what is not finite."""
     out = values.new_zeros(2, packed_size(lmax), values.shape[2])
-    found = 0
-    for coset, which, proper, own in _cosets(rings, weights):
+    for coset, which, proper, own in _cosets(rings, weights, cosets):
         kernels(values.device).project(values[which], proper, own, lmax, None, out[coset])
-        found += 1
-    if strict:
-        # every value enters every coefficient of its coset, so one row shows whether one was not finite
-        if not bool(torch.isfinite(out[:, 0]).all()):
-            bad = ~torch.isfinite(values.reshape(values.shape[0] * values.shape[1], -1)).all(1)
-            element = f"NaN or infinity at grid element {int(bad.to(torch.int8).argmax())}"
-            fail(ArgumentError, "values", "finite values", element if bool(bad.any()) else "an overflow of their sum")
+    # every value enters every coefficient of its coset, so one row shows whether one was not finite
+    if strict and not bool(torch.isfinite(out[:, 0]).all()):
+        bad = ~torch.isfinite(values.flatten(0, 1)).all(1)
+        element = f"NaN or infinity at grid element {int(bad.to(torch.int8).argmax())}"
+        fail(ArgumentError, "values", "finite values", element if bool(bad.any()) else "an overflow of their sum")
     return out
 
 
 @torch.library.custom_op("equiscope::synthesize", mutates_args=())
 def _synthesize(
-    coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int
+    coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, cosets: int
 ) -> torch.Tensor:
     """``(elements, gammas, channels)`` from ``(2, E(lmax), channels)``: the adjoint of `_project`."""
     out = coefficients.new_zeros(rings.shape[0], gammas, coefficients.shape[2])
-    for coset, which, proper, own in _cosets(rings, weights):
+    for coset, which, proper, own in _cosets(rings, weights, cosets):
         out[which] = kernels(coefficients.device).synthesize(coefficients[coset], proper, own, gammas, lmax)
     return out
 
 
 @_project.register_fake
 def _(
-    values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, strict: bool
+    values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int, strict: bool
 ) -> torch.Tensor:
     return values.new_empty(2, packed_size(lmax), values.shape[2])
 
 
 @_synthesize.register_fake
 def _(
-    coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int
+    coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, cosets: int
 ) -> torch.Tensor:
     return coefficients.new_empty(rings.shape[0], gammas, coefficients.shape[2])
 
 
 def _save_project(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    values, rings, weights, ctx.lmax, _ = inputs
+    values, rings, weights, ctx.lmax, ctx.cosets, _ = inputs
     ctx.gammas = values.shape[1]
     ctx.save_for_backward(rings, weights)
 
 
 def _save_synthesize(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    _, rings, weights, _, ctx.lmax = inputs
+    _, rings, weights, _, ctx.lmax, ctx.cosets = inputs
     ctx.save_for_backward(rings, weights)
 
 
 _project.register_autograd(
-    lambda ctx, grad: (_synthesize(grad, *ctx.saved_tensors, ctx.gammas, ctx.lmax), None, None, None, None),
+    lambda ctx, grad: (_synthesize(grad, *ctx.saved_tensors, ctx.gammas, ctx.lmax, ctx.cosets), *[None] * 5),
     setup_context=_save_project,
 )
 _synthesize.register_autograd(
-    lambda ctx, grad: (_project(grad, *ctx.saved_tensors, ctx.lmax, False), None, None, None, None),
+    lambda ctx, grad: (_project(grad, *ctx.saved_tensors, ctx.lmax, ctx.cosets, False), *[None] * 5),
     setup_context=_save_synthesize,
 )
 
@@ -274,7 +269,12 @@ def _as_channels(x: torch.Tensor, dim: int) -> torch.Tensor:
 
 @_project.register_vmap
 def _(
-    info: Any, in_dims: tuple[Any, ...], values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, *settings: Any
+    info: Any,
+    in_dims: tuple[Any, ...],
+    values: torch.Tensor,
+    rings: torch.Tensor,
+    weights: torch.Tensor,
+    *settings: Any,
 ) -> tuple[torch.Tensor, int]:
     if in_dims[1] is None and in_dims[2] is None:
         out = _project(_as_channels(values, in_dims[0]), rings, weights, *settings)
@@ -285,7 +285,12 @@ def _(
 
 @_synthesize.register_vmap
 def _(
-    info: Any, in_dims: tuple[Any, ...], values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, *settings: Any
+    info: Any,
+    in_dims: tuple[Any, ...],
+    values: torch.Tensor,
+    rings: torch.Tensor,
+    weights: torch.Tensor,
+    *settings: Any,
 ) -> tuple[torch.Tensor, int]:
     if in_dims[1] is None and in_dims[2] is None:
         out = _synthesize(_as_channels(values, in_dims[0]), rings, weights, *settings)

@@ -229,7 +229,13 @@ def _(info: Any, in_dims: tuple[Any, ...], rotations: torch.Tensor) -> tuple[tor
 
 @_rotate.register_vmap
 def _(
-    info: Any, in_dims: tuple[Any, ...], x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, inverse: bool
+    info: Any,
+    in_dims: tuple[Any, ...],
+    x: torch.Tensor,
+    rotations: torch.Tensor,
+    irreps: str,
+    layout: str,
+    inverse: bool,
 ) -> tuple[torch.Tensor, int]:
     size = info.batch_size
     if in_dims[1] is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import ArgumentError, fail
+from .tolerance import MAXIMUM_LMAX
 
 _TERM = re.compile(r"\s*(?:(\d+)\s*x\s*)?(\d+)\s*([eo])\s*")
 
@@ -40,12 +41,12 @@ class Irreps:
 
     @classmethod
     def parse(cls, text: str | Irreps) -> Irreps:
-        """From "8x0e+4x1o"; a multiplicity of 1 may be left out."""
+        """From "8x0e+4x1o"; a multiplicity of 1 may be left out; l at most 131."""
         if isinstance(text, Irreps):
             return text
         matches = [_TERM.fullmatch(term) for term in text.split("+")] if isinstance(text, str) else [None]
-        if not all(matches):
-            fail(ArgumentError, "irreps", 'terms such as "8x0e+4x1o"', repr(text))
+        if not all(matches) or any(int(m.group(2)) > MAXIMUM_LMAX for m in matches if m is not None):
+            fail(ArgumentError, "irreps", f'terms such as "8x0e+4x1o" with l <= {MAXIMUM_LMAX}', repr(text))
         return cls(
             tuple(
                 Irrep(int(m.group(1) or 1), int(m.group(2)), 1 if m.group(3) == "e" else -1)

@@ -190,9 +190,9 @@ def character_power(
     """``(lmax + 1, 2, *rest)``, ``(lmax + 1, 1, *rest)`` on a grid of SO(3): from D on the whole grid, held at once."""
     rotations, weights = quadrature if isinstance(quadrature, tuple) else (quadrature.rotations, quadrature.weights)
     one_coset = isinstance(quadrature, Quadrature) and quadrature.group == "SO3"
-    coefficients = project(
-        values.reshape(values.shape[0], 1, -1).to(torch.float64), rotations.to(torch.float64), weights, lmax
-    )
+    channels = values.shape[1:].numel()
+    wide = values.reshape(values.shape[0], 1, channels).to(torch.float64)
+    coefficients = project(wide, rotations.to(torch.float64), weights.to(torch.float64), lmax)
     power, row = [], 0
     for l in range(lmax + 1):
         proper, improper = coefficients[:, row : row + (2 * l + 1) ** 2]
@@ -202,7 +202,7 @@ def character_power(
             continue
         both = [(proper + sigma * (-1) ** l * improper).square().sum(0) for sigma in (1, -1)]
         power.append((2 * l + 1) / 4 * torch.stack(both))
-    return torch.stack(power).reshape(lmax + 1, -1, *values.shape[1:]).to(values.dtype)
+    return torch.stack(power).reshape(lmax + 1, 1 if one_coset else 2, *values.shape[1:]).to(values.dtype)
 
 
 def project(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int) -> torch.Tensor:

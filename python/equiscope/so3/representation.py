@@ -10,6 +10,7 @@ import torch
 
 from ..errors import ArgumentError, DTypeError, ShapeError, fail
 from .irreps import Irreps
+from .tolerance import MAXIMUM_LMAX
 
 KINDS = ("scalar", "invariant", "pseudoscalar", "vector", "pseudovector", "tensor", "voigt")
 _AXES = {"vector": (3,), "pseudovector": (3,), "tensor": (3, 3), "voigt": (6,)}
@@ -62,7 +63,8 @@ class Representation:
         try:
             irreps = Irreps.parse(rep)
         except ArgumentError:
-            fail(ArgumentError, "representation", f'one of {", ".join(KINDS)} or irreps such as "8x0e+4x1o"', repr(rep))
+            expected = f'one of {", ".join(KINDS)} or irreps such as "8x0e+4x1o" with l <= {MAXIMUM_LMAX}'
+            fail(ArgumentError, "representation", expected, repr(rep))
         return cls(str(irreps), irreps, basis, layout)
 
     @property

@@ -1,0 +1,264 @@
+// The C++ kernels without Python, for every instruction set this machine runs; made to be built with sanitizers:
+//   cmake -S . -B build -DEQUISCOPE_PYTHON=OFF -DEQUISCOPE_TESTS=ON -DEQUISCOPE_SANITIZE=address,undefined
+
+#include <unistd.h>
+#include <sys/wait.h>
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cpu/kernels.hpp"
+#include "cpu/pool.hpp"
+#include "cpu/tables.hpp"
+
+using namespace equiscope;
+
+namespace {
+
+int failures = 0;
+
+void check(bool claim, const std::string& what, const char* isa, double found = 0.0) {
+    if (claim) return;
+    ++failures;
+    std::printf("FAILED [%s] %s (%g)\n", isa, what.c_str(), found);
+}
+
+using Vector = std::vector<double>;
+
+Vector random_rotations(Index n, unsigned seed) {
+    std::mt19937_64 generator(seed);
+    std::normal_distribution<double> normal;
+    Vector r;
+    for (Index i = 0; i < n; ++i) {
+        double w = normal(generator), x = normal(generator), y = normal(generator), z = normal(generator);
+        const double norm = std::sqrt(w * w + x * x + y * y + z * z);
+        w /= norm, x /= norm, y /= norm, z /= norm;
+        for (double entry : {1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), 2 * (x * y + w * z),
+                             1 - 2 * (x * x + z * z), 2 * (y * z - w * x), 2 * (x * z - w * y), 2 * (y * z + w * x),
+                             1 - 2 * (x * x + y * y)})
+            r.push_back(entry);
+    }
+    return r;
+}
+
+Vector random_values(Index n, unsigned seed) {
+    std::mt19937_64 generator(seed);
+    std::normal_distribution<double> normal;
+    Vector values(static_cast<std::size_t>(n));
+    for (double& value : values) value = normal(generator);
+    return values;
+}
+
+double largest_difference(const Vector& a, const Vector& b) {
+    double worst = a.size() == b.size() ? 0.0 : std::numeric_limits<double>::infinity();
+    for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) {
+        if (!(std::fabs(a[i] - b[i]) <= worst)) worst = std::fabs(a[i] - b[i]);
+    }
+    return worst;
+}
+
+Vector wigner_of(const Kernels& kernels, const Vector& r, int lmax, int threads = 1) {
+    const Index n = static_cast<Index>(r.size()) / 9;
+    Vector out(static_cast<std::size_t>(n * matrix_count(lmax)), std::nan(""));
+    kernels.twice.wigner_D(r.data(), n, lmax, out.data(), threads);
+    return out;
+}
+
+void values_agree_with_extended_precision(const Kernels& kernels) {
+    const int lmax = 48;
+    const Index n = 13;
+    Vector r = random_rotations(n, 1);
+    const double turn[9] = {-1, 0, 0, 0, 1, 0, 0, 0, -1}, near[9] = {1, 0, 0, 0, 1, -1e-9, 0, 1e-9, 1};
+    std::copy(turn, turn + 9, r.begin());
+    std::copy(near, near + 9, r.begin() + 9);
+    const Vector out = wigner_of(kernels, r, lmax);
+    const auto tables = tables_for(lmax);
+    std::vector<Complex<long double>> powers(2 * (lmax + 1));
+    for (Index i = 0; i < n; ++i) {
+        long double exact[9];
+        for (int k = 0; k < 9; ++k) exact[k] = r[static_cast<std::size_t>(9 * i + k)];
+        orthonormalize(exact);
+        wigner(exact, lmax, tables->wigner(), powers.data(), [&](Index l, Index row, Index column, long double value) {
+            const Index size = 2 * l + 1;
+            const Index at = n * matrix_offset(l) + i * size * size + (row + l) * size + column + l;
+            const double error = std::fabs(static_cast<double>(value) - out[static_cast<std::size_t>(at)]);
+            check(error <= 16 * (l + 1) * 2.3e-16, "D agrees with extended precision", kernels.isa, error);
+        });
+    }
+}
+
+void identity_is_exact(const Kernels& kernels) {
+    const Vector out = wigner_of(kernels, {1, 0, 0, 0, 1, 0, 0, 0, 1}, 64);
+    for (Index l = 0; l <= 64; ++l)
+        for (Index i = 0; i < (2 * l + 1) * (2 * l + 1); ++i)
+            check(out[static_cast<std::size_t>(matrix_offset(l) + i)] == (i % (2 * l + 2) == 0 ? 1.0 : 0.0),
+                  "D(1) = 1 to the last bit", kernels.isa, static_cast<double>(l));
+}
+
+void harmonics_rotate_with_D(const Kernels& kernels) {
+    const int lmax = 10;
+    const Index n = 7, size = harmonic_count(lmax);
+    const Vector r = random_rotations(n, 2), xyz = random_values(3 * n, 3), d = wigner_of(kernels, r, lmax);
+    Vector turned(xyz.size()), y(static_cast<std::size_t>(n * size)), rotated(y.size()), expected(y.size());
+    for (Index i = 0; i < n; ++i)
+        for (int a = 0; a < 3; ++a)
+            for (int b = 0; b < 3; ++b)
+                turned[static_cast<std::size_t>(3 * i + a)] += r[static_cast<std::size_t>(9 * i + 3 * a + b)] * xyz[static_cast<std::size_t>(3 * i + b)];
+    kernels.twice.spherical_harmonics(xyz.data(), n, lmax, y.data(), 1);
+    kernels.twice.spherical_harmonics(turned.data(), n, lmax, rotated.data(), 1);
+    for (Index i = 0; i < n; ++i)
+        for (Index l = 0; l <= lmax; ++l)
+            for (Index row = 0; row <= 2 * l; ++row)
+                for (Index column = 0; column <= 2 * l; ++column)
+                    expected[static_cast<std::size_t>(i * size + l * l + row)] +=
+                        d[static_cast<std::size_t>(n * matrix_offset(l) + (i * (2 * l + 1) + row) * (2 * l + 1) + column)] *
+                        y[static_cast<std::size_t>(i * size + l * l + column)];
+    check(largest_difference(rotated, expected) < 1e-13, "Y(R r) = D(R) Y(r)", kernels.isa);
+}
+
+void rotation_of_blocks_is_D(const Kernels& kernels) {
+    // "2x1o + 1x2e", copies outermost, then innermost
+    const Index dim = 11, rows = 3, n = 5;
+    const Vector r = random_rotations(n, 4), x = random_values(n * rows * dim, 5), d = wigner_of(kernels, r, 2);
+    Vector minus(r);
+    for (double& entry : minus) entry = -entry;
+    for (bool inner : {false, true}) {
+        const std::vector<IrrepBlock> blocks = {{1, 2, 0, inner ? Index(1) : Index(3), inner ? Index(2) : Index(1), true},
+                                                {2, 1, 6, 5, 1, false}};
+        Vector out(x.size(), std::nan("")), back(x.size()), inverted(x.size()), expected(x.size());
+        kernels.twice.rotate(x.data(), false, r.data(), n, rows, dim, blocks, false, out.data(), 1);
+        kernels.twice.rotate(out.data(), false, r.data(), n, rows, dim, blocks, true, back.data(), 1);
+        kernels.twice.rotate(x.data(), false, minus.data(), n, rows, dim, blocks, false, inverted.data(), 1);
+        for (Index i = 0; i < n * rows; ++i)
+            for (const IrrepBlock& b : blocks)
+                for (Index c = 0; c < b.mul; ++c)
+                    for (Index row = 0; row <= 2 * b.l; ++row)
+                        for (Index column = 0; column <= 2 * b.l; ++column)
+                            expected[static_cast<std::size_t>(i * dim + b.offset + c * b.stride_mul + row * b.stride_m)] +=
+                                d[static_cast<std::size_t>(n * matrix_offset(b.l) + (i / rows * (2 * b.l + 1) + row) * (2 * b.l + 1) + column)] *
+                                x[static_cast<std::size_t>(i * dim + b.offset + c * b.stride_mul + column * b.stride_m)];
+        check(largest_difference(out, expected) < 1e-14, "rotation of a block is D", kernels.isa);
+        check(largest_difference(back, x) < 1e-14, "inverse undoes the rotation", kernels.isa);
+        for (Index i = 0; i < n * rows; ++i)
+            for (Index k = 0; k < 6; ++k) inverted[static_cast<std::size_t>(i * dim + k)] *= -1.0;
+        check(largest_difference(out, inverted) < 1e-14, "inversion turns odd blocks alone", kernels.isa);
+    }
+}
+
+void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
+    for (Index gammas : {1, 2, 5, 8}) {
+        const int lmax = 3;
+        const Index points = 11, channels = 37, size = matrix_count(lmax);
+        const Vector r = random_rotations(points, 6), weights(static_cast<std::size_t>(points), 1.0 / static_cast<double>(points));
+        const Rings rings{r.data(), weights.data(), points, gammas};
+        const Vector values = random_values(points * gammas * channels, 7), c = random_values(size * channels, 8);
+        Vector projected(c.size()), again(c.size()), synthesized(values.size(), std::nan(""));
+        kernels.project_dd(values.data(), rings, lmax, channels, nullptr, projected.data(), 1);
+        kernels.project_dd(values.data(), rings, lmax, channels, nullptr, again.data(), 7);
+        kernels.twice.synthesize(c.data(), rings, lmax, channels, synthesized.data(), 1);
+        double left = 0, right = 0;
+        for (std::size_t i = 0; i < c.size(); ++i) left += projected[i] * c[i];
+        for (std::size_t i = 0; i < values.size(); ++i) right += synthesized[i] * values[i];
+        check(std::fabs(left - right) < 1e-12 * (1 + std::fabs(left)), "<P v, c> = <v, P^T c>", kernels.isa, left - right);
+        check(projected == again, "projection has equal bits on 1 and 7 threads", kernels.isa);
+    }
+}
+
+void torque_is_the_derivative(const Kernels& kernels) {
+    // against a rotation by a small angle about each axis, on the right
+    const int lmax = 4;
+    const double t = 1e-6;
+    const Vector r = random_rotations(1, 9), grad = random_values(matrix_count(lmax), 10);
+    double torque[3];
+    kernels.twice.wigner_D_torque(r.data(), 1, lmax, grad.data(), torque, 1);
+    for (int k = 0; k < 3; ++k) {
+        const int i = (k + 1) % 3, j = (k + 2) % 3;
+        double change = 0;
+        for (double sign : {1.0, -1.0}) {
+            Vector turned(9);
+            for (int row = 0; row < 3; ++row) {
+                const double a = r[static_cast<std::size_t>(3 * row + i)], b = r[static_cast<std::size_t>(3 * row + j)];
+                turned[static_cast<std::size_t>(3 * row + k)] = r[static_cast<std::size_t>(3 * row + k)];
+                turned[static_cast<std::size_t>(3 * row + i)] = a * std::cos(t) + sign * b * std::sin(t);
+                turned[static_cast<std::size_t>(3 * row + j)] = b * std::cos(t) - sign * a * std::sin(t);
+            }
+            const Vector d = wigner_of(kernels, turned, lmax);
+            for (std::size_t e = 0; e < d.size(); ++e) change += sign * d[e] * grad[e] / (2 * t);
+        }
+        check(std::fabs(change - torque[k]) < 1e-7, "torque is the derivative of D", kernels.isa, change - torque[k]);
+    }
+}
+
+void sizes_and_threads_do_not_matter(const Kernels& kernels) {
+    for (Index n : {0, 1, 2, 7, 8, 9, 300}) {
+        const Vector r = random_rotations(n, 11), xyz = random_values(3 * n, 12);
+        const Vector one = wigner_of(kernels, r, 5), seven = wigner_of(kernels, r, 5, 7);
+        check(one == seven, "D has equal bits on 1 and 7 threads", kernels.isa, static_cast<double>(n));
+        for (double value : one) check(std::isfinite(value), "every element is written", kernels.isa);
+        std::vector<float> few(xyz.begin(), xyz.end()), y(static_cast<std::size_t>(36 * n), std::nanf(""));
+        kernels.single.spherical_harmonics(few.data(), n, 5, y.data(), 3);
+        for (float value : y) check(std::isfinite(value), "every harmonic is written", kernels.isa);
+    }
+}
+
+void callers_may_be_many_and_may_fork(const Kernels& kernels) {
+    const Vector r = random_rotations(200, 13), expected = wigner_of(kernels, r, 6);
+    std::vector<std::thread> callers;
+    std::vector<int> right(8, 0);
+    for (std::size_t i = 0; i < right.size(); ++i)
+        callers.emplace_back([&, i] {
+            right[i] = 1;
+            for (int repeat = 0; repeat < 20; ++repeat) right[i] &= wigner_of(kernels, r, 6, 3) == expected;
+        });
+    for (std::thread& caller : callers) caller.join();
+    for (int ok : right) check(ok == 1, "callers on many threads get equal bits", kernels.isa);
+#if !defined(__SANITIZE_THREAD__)  // ThreadSanitizer does not follow threads into a child
+    const pid_t child = fork();
+    if (child == 0) _exit(wigner_of(kernels, r, 6, 3) == expected ? 0 : 1);
+    int status = -1;
+    waitpid(child, &status, 0);
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked child gets equal bits", kernels.isa);
+#endif
+}
+
+void errors_of_a_task_reach_the_caller() {
+    bool thrown = false;
+    try {
+        parallel_for(100, 4, [](long i) {
+            if (i == 57) throw std::runtime_error("57");
+        });
+    } catch (const std::runtime_error&) {
+        thrown = true;
+    }
+    check(thrown, "an exception in a task reaches the caller", "pool");
+}
+
+}  // namespace
+
+int main() {
+    std::vector<const Kernels*> all = {&baseline_kernels};
+#if defined(EQUISCOPE_X86)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all.push_back(&avx2_kernels);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) all.push_back(&avx512_kernels);
+#endif
+    for (const Kernels* kernels : all) {
+        values_agree_with_extended_precision(*kernels);
+        identity_is_exact(*kernels);
+        harmonics_rotate_with_D(*kernels);
+        rotation_of_blocks_is_D(*kernels);
+        synthesis_is_the_adjoint_of_projection(*kernels);
+        torque_is_the_derivative(*kernels);
+        sizes_and_threads_do_not_matter(*kernels);
+        callers_may_be_many_and_may_fork(*kernels);
+    }
+    errors_of_a_task_reach_the_caller();
+    std::printf("%zu instruction sets, %d failures\n", all.size(), failures);
+    return failures == 0 ? 0 : 1;
+}

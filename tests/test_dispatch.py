@@ -1,0 +1,110 @@
+"""Compiled kernels and the reference path that serves every other device do the same."""
+
+import warnings
+
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope.ops import _dispatch, _fallback, _native, backend
+
+DOUBLE, SINGLE = torch.float64, torch.float32
+BOTH = pytest.mark.parametrize(("dtype", "bound"), [(DOUBLE, 1e-12), (SINGLE, 2e-5)])
+
+
+def same(name, bound, *arguments):
+    expected = getattr(_fallback, name)(*arguments)
+    got = getattr(_native, name)(*arguments)
+    assert got.dtype == expected.dtype and got.shape == expected.shape
+    scale = max(1.0, float(expected.abs().max())) if expected.numel() else 1.0
+    torch.testing.assert_close(got, expected, rtol=0, atol=bound * scale)
+
+
+@BOTH
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 65])
+@pytest.mark.parametrize("lmax", [0, 1, 2, 5, 12])
+def test_kernels_agree_with_the_reference(dtype, bound, n, lmax):
+    R, xyz = eq.random_rotations(n, dtype=dtype), torch.randn(n, 3).to(dtype)
+    same("wigner_D", bound, R, lmax)
+    same("wigner_D_torque", bound, R, torch.randn(n * _native.packed_size(lmax)).to(dtype), lmax)
+    same("spherical_harmonics", bound, xyz, lmax)
+    same("spherical_harmonics_torque", bound, xyz, torch.randn(n, (lmax + 1) ** 2).to(dtype), lmax)
+    rep = eq.Representation.parse(f"3x{lmax}o+1x0e+2x1e", layout="ir_mul")
+    for batch, own, rows in ((n, n, 2), (n, 1, 3), (1, 1, n)):
+        x, g = torch.randn(own, rows, rep.components).to(dtype), eq.random_rotations(batch, group="O3", dtype=dtype)
+        for inverse in (False, True):
+            same("rotate", bound, x, g, rep, inverse)
+
+
+@pytest.mark.parametrize(("values", "out"), [(DOUBLE, DOUBLE), (SINGLE, DOUBLE), (SINGLE, SINGLE)])
+@pytest.mark.parametrize(("points", "gammas"), [(1, 1), (6, 4), (50, 12), (300, 1)])
+@pytest.mark.parametrize("channels", [1, 7, 33])
+@pytest.mark.parametrize("lmax", [0, 3, 8])
+def test_projection_kernels_agree_with_the_reference(values, out, points, gammas, channels, lmax):
+    rings, weights = eq.random_rotations(points), torch.rand(points, dtype=DOUBLE)
+    u, center = torch.randn(points, gammas, channels).to(values), torch.randn(channels, dtype=DOUBLE)
+    size = _native.packed_size(lmax)
+    for middle in (None, center):
+        found = []
+        for kernels in (_native, _fallback):
+            # what is there is added to
+            total = torch.ones(size, channels, dtype=out)
+            kernels.project(u, rings, weights, lmax, middle, total)
+            found.append(total)
+        torch.testing.assert_close(*found, rtol=0, atol=2e-5 * points**0.5 if out == SINGLE else 1e-12 * points)
+    same(
+        "synthesize",
+        1e-5 if out == SINGLE else 1e-12,
+        torch.randn(size, channels).to(out),
+        rings,
+        weights,
+        gammas,
+        lmax,
+    )
+
+
+@BOTH
+def test_bad_rotations_are_found_alike(dtype, bound):
+    R = eq.random_rotations(9, dtype=dtype)
+    assert _native.check_rotations(R, 1e-4)[0] == _fallback.check_rotations(R, 1e-4)[0] == -1
+    for row, value in ((0, 2.0), (4, float("nan")), (8, float("inf"))):
+        bad = R.clone()
+        bad[row, 1, 1] = value
+        assert _native.check_rotations(bad, 1e-4)[0] == _fallback.check_rotations(bad, 1e-4)[0] == row
+
+
+def test_device_without_kernels_takes_the_reference_with_one_warning(monkeypatch):
+    R, grid = eq.random_rotations(5), eq.quadrature(4)
+    u, x = torch.randn(len(grid), 3, dtype=DOUBLE), torch.randn(5, 13, dtype=DOUBLE)
+
+    def all_of_it():
+        return [
+            *eq.wigner_D(R, 4),
+            eq.spherical_harmonics(x[:, :3], 4),
+            eq.rotate(x, -R, "1x0e+1x1o+1x4e"),
+            eq.character_power(u, grid, 2),
+        ]
+
+    expected = all_of_it()
+    monkeypatch.setattr(_dispatch, "TABLE", {})
+    monkeypatch.setattr(_dispatch, "_warned", set())
+    with pytest.warns(RuntimeWarning, match="no compiled kernels for 'cpu'") as caught:
+        found = all_of_it()
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        all_of_it()
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
+
+
+def test_shapes_are_known_on_the_meta_device():
+    R, xyz = torch.empty(5, 3, 3, device="meta"), torch.empty(2, 4, 3, device="meta")
+    assert [D.shape for D in eq.wigner_D(R, 2)] == [(5, 1, 1), (5, 3, 3), (5, 5, 5)]
+    assert eq.spherical_harmonics(xyz, 3).shape == (2, 4, 16)
+    assert eq.rotate(torch.empty(5, 4, device="meta"), R, "1x0e+1x1o").device.type == "meta"
+
+
+def test_backend_says_what_serves():
+    found = backend()
+    assert found["devices"] == ["cpu"] and found["isa"] in found["isas"] and found["cuda"] is False
