@@ -1,33 +1,49 @@
 #include <cstdlib>
-#include <map>
+#include <list>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 
-#include "equiscope/tables.hpp"
 #include "cpu/tables.hpp"
+#include "equiscope/tables.hpp"
 
 namespace equiscope {
+namespace {
 
-Tables::Tables(int lmax)
-    : wigner_steps(static_cast<std::size_t>(wigner_step_count(lmax))),
-      wigner_seeds(static_cast<std::size_t>(wigner_pair_count(lmax))),
-      harmonic_steps(static_cast<std::size_t>(harmonic_step_count(lmax))),
-      harmonic_seeds(static_cast<std::size_t>(lmax + 1)) {
-    fill_wigner_tables(lmax, wigner_steps.data(), wigner_seeds.data());
-    fill_harmonic_tables(lmax, harmonic_steps.data(), harmonic_seeds.data());
-}
+struct OwnedTables {
+    explicit OwnedTables(int lmax)
+        : wigner_steps(static_cast<std::size_t>(wigner_step_count(lmax))),
+          wigner_seeds(static_cast<std::size_t>(wigner_pair_count(lmax))),
+          harmonic_steps(static_cast<std::size_t>(harmonic_step_count(lmax))),
+          harmonic_seeds(static_cast<std::size_t>(lmax + 1)) {
+        fill_wigner_tables(lmax, wigner_steps.data(), wigner_seeds.data());
+        fill_harmonic_tables(lmax, harmonic_steps.data(), harmonic_seeds.data());
+        view = {lmax, {wigner_steps.data(), wigner_seeds.data()}, {harmonic_steps.data(), harmonic_seeds.data()}};
+    }
+
+    std::vector<WignerStep> wigner_steps;
+    std::vector<double> wigner_seeds;
+    std::vector<HarmonicStep> harmonic_steps;
+    std::vector<double> harmonic_seeds;
+    Tables view;
+};
+
+}  // namespace
 
 std::shared_ptr<const Tables> tables_for(int lmax) {
     constexpr std::size_t kept = 16;  // at lmax 128 one entry is 9 MB
     static std::mutex mutex;
-    static std::map<int, std::shared_ptr<const Tables>> cache;
+    static std::list<std::shared_ptr<const OwnedTables>> cache;  // latest first
     std::lock_guard<std::mutex> lock(mutex);
-    auto& entry = cache[lmax];
-    if (!entry) entry = std::make_shared<const Tables>(lmax);
-    const auto found = entry;
-    if (cache.size() > kept) cache.erase(cache.begin()->first == lmax ? std::prev(cache.end()) : cache.begin());
-    return found;
+    auto found = cache.begin();
+    while (found != cache.end() && (*found)->view.lmax != lmax) ++found;
+    if (found == cache.end()) {
+        cache.push_front(std::make_shared<const OwnedTables>(lmax));
+        if (cache.size() > kept) cache.pop_back();
+    } else {
+        cache.splice(cache.begin(), cache, found);
+    }
+    return {cache.front(), &cache.front()->view};
 }
 
 namespace {
@@ -50,17 +66,14 @@ std::vector<Candidate> candidates() {
 
 const Kernels& choose() {
     const char* asked = std::getenv("EQUISCOPE_ISA");
-    const Kernels* best = nullptr;
-    std::string usable;
-    for (const Candidate& candidate : candidates()) {
-        if (!candidate.supported) continue;
-        best = candidate.kernels;
-        usable += (usable.empty() ? "" : ", ") + std::string(best->isa);
-        if (asked && std::string(asked) == best->isa) return *best;
+    std::string names;
+    for (const Kernels* kernels : usable_kernels()) {
+        names += (names.empty() ? "" : ", ") + std::string(kernels->isa);
+        if (asked && std::string(asked) == kernels->isa) return *kernels;
     }
     if (asked && *asked)
-        throw std::invalid_argument("EQUISCOPE_ISA: expected one of " + usable + ", got '" + asked + "'");
-    return *best;
+        throw std::invalid_argument("EQUISCOPE_ISA: expected one of " + names + ", got '" + asked + "'");
+    return *usable_kernels().back();
 }
 
 }  // namespace
@@ -68,6 +81,13 @@ const Kernels& choose() {
 const Kernels& active_kernels() {
     static const Kernels& chosen = choose();
     return chosen;
+}
+
+std::vector<const Kernels*> usable_kernels() {
+    std::vector<const Kernels*> usable;
+    for (const Candidate& candidate : candidates())
+        if (candidate.supported) usable.push_back(candidate.kernels);
+    return usable;
 }
 
 std::vector<const char*> compiled_isas() {

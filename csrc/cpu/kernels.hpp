@@ -1,13 +1,18 @@
-// The batch kernels of the CPU, one table of them per instruction set.
+// The batch kernels of the CPU, one table of them per instruction set. Sizes and addresses are taken as checked.
 #pragma once
-
-#include <vector>
 
 #include "equiscope/harmonics.hpp"
 #include "equiscope/index.hpp"
 #include "equiscope/wigner.hpp"
 
 namespace equiscope {
+
+// The recursions up to lmax.
+struct Tables {
+    int lmax;
+    WignerTables wigner;
+    HarmonicTables harmonic;
+};
 
 // One run of irreps along an axis: element (c, m) of the run lies at offset + c stride_mul + (m + l) stride_m.
 struct IrrepBlock {
@@ -24,17 +29,17 @@ struct Rings {
 
 template <class T>
 struct KernelsOf {
-    void (*wigner_D)(const T* rotations, Index n, int lmax, T* out, int threads);
-    void (*wigner_D_torque)(const T* rotations, Index n, int lmax, const T* grad, T* out, int threads);
-    void (*spherical_harmonics)(const T* xyz, Index n, int lmax, T* out, int threads);
-    void (*spherical_harmonics_torque)(const T* xyz, Index n, int lmax, const T* grad, T* out, int threads);
-    void (*rotate)(const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
-                   const std::vector<IrrepBlock>& blocks, bool inverse, T* out, int threads);
-    void (*synthesize)(const T* coefficients, const Rings& rings, int lmax, Index channels, T* out, int threads);
+    void (*wigner_D)(const Tables&, const T* rotations, Index n, T* out, int threads);
+    void (*wigner_D_torque)(const Tables&, const T* rotations, Index n, const T* grad, T* out, int threads);
+    void (*spherical_harmonics)(const Tables&, const T* xyz, Index n, T* out, int threads);
+    void (*spherical_harmonics_torque)(const Tables&, const T* xyz, Index n, const T* grad, T* out, int threads);
+    void (*rotate)(const Tables&, const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
+                   const IrrepBlock* blocks, Index block_count, bool inverse, T* out, int threads);
+    void (*synthesize)(const Tables&, const T* coefficients, const Rings& rings, Index channels, T* out, int threads);
 };
 
 template <class In, class Out>
-using ProjectKernel = void (*)(const In* values, const Rings& rings, int lmax, Index channels,
+using ProjectKernel = void (*)(const Tables&, const In* values, const Rings& rings, Index channels,
                                const double* center, Out* out, int threads);
 
 struct Kernels {
@@ -44,18 +49,6 @@ struct Kernels {
     ProjectKernel<float, float> project_ff;
     ProjectKernel<float, double> project_fd;
     ProjectKernel<double, double> project_dd;
-};
-
-// Tables of the recursions, kept for the lmax used last.
-struct Tables {
-    explicit Tables(int lmax);
-    WignerTables wigner() const { return {wigner_steps.data(), wigner_seeds.data()}; }
-    HarmonicTables harmonic() const { return {harmonic_steps.data(), harmonic_seeds.data()}; }
-
-    std::vector<WignerStep> wigner_steps;
-    std::vector<double> wigner_seeds;
-    std::vector<HarmonicStep> harmonic_steps;
-    std::vector<double> harmonic_seeds;
 };
 
 extern const Kernels baseline_kernels;

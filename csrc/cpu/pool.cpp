@@ -6,7 +6,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -16,34 +16,43 @@ namespace {
 class Pool {
   public:
     // Returns false when another caller holds the pool.
-    bool run(long count, int threads, const std::function<void(long)>& task) {
+    bool run(std::int64_t count, int threads, Task task, const void* context) {
         std::unique_lock<std::mutex> owner(in_use_, std::try_to_lock);
         if (!owner) return false;
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            while (static_cast<int>(workers_.size()) < threads - 1) {
-                const int index = static_cast<int>(workers_.size());
-                workers_.emplace_back([this, index, seen = generation_]() mutable { work(index, seen); });
-            }
-            task_ = &task;
+            grow(threads - 1);
+            task_ = task;
+            context_ = context;
             count_ = count;
             next_ = 0;
             error_ = nullptr;
-            invited_ = threads - 1;
-            running_ = threads - 1;
+            invited_ = threads - 1 < size() ? threads - 1 : size();
+            running_ = invited_;
             ++generation_;
         }
         wake_.notify_all();
         take_tasks();
         std::unique_lock<std::mutex> lock(mutex_);
         done_.wait(lock, [this] { return running_ == 0; });
-        task_ = nullptr;
         if (error_) std::rethrow_exception(error_);
         return true;
     }
 
   private:
-    void work(int index, long seen) {
+    int size() const { return static_cast<int>(workers_.size()); }
+
+    void grow(int wanted) {
+        while (size() < wanted) {
+            try {
+                workers_.emplace_back([this, index = size(), seen = generation_]() mutable { work(index, seen); });
+            } catch (const std::system_error&) {
+                return;  // the system grants no more threads: the tasks are done by those there are
+            }
+        }
+    }
+
+    void work(int index, std::int64_t seen) {
         for (;;) {
             {
                 std::unique_lock<std::mutex> lock(mutex_);
@@ -59,10 +68,10 @@ class Pool {
 
     void take_tasks() {
         for (;;) {
-            const long index = next_.fetch_add(1);
+            const std::int64_t index = next_.fetch_add(1);
             if (index >= count_) return;
             try {
-                (*task_)(index);
+                task_(context_, index);
             } catch (...) {
                 std::lock_guard<std::mutex> lock(mutex_);
                 if (!error_) error_ = std::current_exception();
@@ -74,9 +83,10 @@ class Pool {
     std::mutex in_use_, mutex_;
     std::condition_variable wake_, done_;
     std::vector<std::thread> workers_;
-    const std::function<void(long)>* task_ = nullptr;
-    std::atomic<long> next_{0};
-    long count_ = 0, generation_ = 0;
+    Task task_ = nullptr;
+    const void* context_ = nullptr;
+    std::atomic<std::int64_t> next_{0};
+    std::int64_t count_ = 0, generation_ = 0;
     int invited_ = 0, running_ = 0;
     std::exception_ptr error_;
 };
@@ -98,10 +108,10 @@ Pool& current_pool() {
 
 }  // namespace
 
-void parallel_for(long count, int threads, const std::function<void(long)>& task) {
+void parallel_for(std::int64_t count, int threads, Task task, const void* context) {
     if (threads > count) threads = static_cast<int>(count);
-    if (threads > 1 && current_pool().run(count, threads, task)) return;
-    for (long i = 0; i < count; ++i) task(i);
+    if (threads > 1 && current_pool().run(count, threads, task, context)) return;
+    for (std::int64_t i = 0; i < count; ++i) task(context, i);
 }
 
 }  // namespace equiscope

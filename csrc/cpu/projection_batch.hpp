@@ -1,0 +1,241 @@
+// Projection of samples on ring grids onto matrix elements, channels in lanes, and its adjoint. D is made at gamma = 0
+// only, for bounded chunks of points; each task owns a block of channels and walks over all points in order, so that
+// sums do not depend on the number of threads.
+#pragma once
+
+#include "cpu/wigner_batch.hpp"
+#include "equiscope/projection.hpp"
+
+namespace equiscope {
+namespace EQUISCOPE_ISA {
+
+constexpr Index table_bytes = Index(32) << 20;  // D of one chunk of points; larger chunks save nothing
+constexpr Index width = 2;                      // vectors of channels held in registers
+constexpr Index channel_block = width * lanes;  // channels of one task
+
+// D at gamma = 0 for blocks of `lanes` points, a point in each lane: block b holds E(lmax) packs.
+class RingTable {
+  public:
+    RingTable(const Rings& rings, int lmax)
+        : rings_(rings),
+          lmax_(lmax),
+          size_(matrix_count(lmax)),
+          capacity_(std::min(packs(rings.points), std::max<Index>(1, table_bytes / (size_ * Index(sizeof(Lanes)))))),
+          table_(capacity_ * size_) {}
+
+    // Calls body(first, last) for chunks of blocks, with their D at hand.
+    template <class Body>
+    void for_chunks(int threads, const Body& body) {
+        const Index blocks = packs(rings_.points);
+        for (first_ = 0; first_ < blocks; first_ += capacity_) {
+            const Index last = std::min(blocks, first_ + capacity_);
+            parallel_for(last - first_, threads, [&](long task) { fill(first_ + task); });
+            body(first_, last);
+        }
+    }
+
+    const Lanes* block(Index index) const { return table_.get() + (index - first_) * size_; }
+
+  private:
+    void fill(Index index) {
+        const Index start = index * lanes;
+        Lanes r[9];
+        double det[lanes];
+        load_rotations(rings_.rotations + 9 * start, std::min(lanes, rings_.points - start), r, det);
+        WignerTile(lmax_).fill(r, table_.get() + (index - first_) * size_);
+    }
+
+    Rings rings_;
+    int lmax_;
+    Index size_, capacity_, first_ = 0;
+    Scratch table_;
+};
+
+// cos and sin of n gamma_k for n = 0 .. lmax and k = 1 .. half, the angles below pi.
+struct RingAngles {
+    RingAngles(Index gammas, int lmax) : half((gammas - 1) / 2), even(gammas > 1 && gammas % 2 == 0) {
+        const double pi = 3.14159265358979323846;
+        for (Index n = 0; n <= lmax; ++n)
+            for (Index k = 1; k <= half; ++k) {
+                // reduced to one turn before the multiplication by pi, where it is exact
+                const double angle = 2.0 * pi * static_cast<double>(n * k % gammas) / static_cast<double>(gammas);
+                cosines.push_back(std::cos(angle));
+                sines.push_back(std::sin(angle));
+            }
+    }
+    const double* cosine(Index n) const { return cosines.data() + n * half; }
+    const double* sine(Index n) const { return sines.data() + n * half; }
+
+    Index half;
+    bool even;
+    std::vector<double> cosines, sines;
+};
+
+// The channels of one task.
+struct Channels {
+    Index total, first, count;
+
+    template <class In>
+    void load(const In* sample, const double* center, Lanes v[width]) const {
+        sample += first;
+        if (count == channel_block) {
+            for (Index j = 0; j < width; ++j) v[j] = EQUISCOPE_ISA::load(sample + j * lanes);
+            for (Index j = 0; j < width && center; ++j) v[j] -= EQUISCOPE_ISA::load(center + first + j * lanes);
+            return;
+        }
+        double padded[channel_block] = {};
+        for (Index i = 0; i < count; ++i)
+            padded[i] = static_cast<double>(sample[i]) - (center ? center[first + i] : 0.0);
+        for (Index j = 0; j < width; ++j) v[j] = EQUISCOPE_ISA::load(padded + j * lanes);
+    }
+};
+
+template <class Body>
+void for_channels(Index channels, int threads, const Body& body) {
+    parallel_for((channels + channel_block - 1) / channel_block, threads, [&](long task) {
+        const Index first = task * channel_block;
+        body(Channels{channels, first, std::min(channel_block, channels - first)});
+    });
+}
+
+// Weighted Fourier sums of the ring of one point, f[n * stride + {cosine, sine} * width + j]; `folded` is scratch.
+template <class In>
+void fourier_of_ring(const In* ring, Index gammas, double weight, const double* center, const Channels& channels,
+                     const RingAngles& angles, int lmax, Lanes* folded, Lanes* f, Index stride) {
+    Lanes first[width], middle[width] = {};
+    channels.load(ring, center, first);
+    if (angles.even) channels.load(ring + gammas / 2 * channels.total, center, middle);
+    Lanes* even = folded;
+    Lanes* odd = folded + angles.half * width;
+    for (Index k = 1; k <= angles.half; ++k) {
+        Lanes a[width], b[width];
+        channels.load(ring + k * channels.total, center, a);
+        channels.load(ring + (gammas - k) * channels.total, center, b);
+        for (Index j = 0; j < width; ++j) {
+            even[(k - 1) * width + j] = (a[j] + b[j]) * weight;
+            odd[(k - 1) * width + j] = (a[j] - b[j]) * weight;
+        }
+    }
+    for (Index n = 0; n <= lmax; ++n)
+        for (Index j = 0; j < width; ++j)
+            ring_fourier(even + j, odd + j, width, angles.half, first[j] * weight, middle[j] * weight, angles.cosine(n),
+                         angles.sine(n), n % 2 != 0, f[n * stride + j], f[n * stride + width + j]);
+}
+
+// sums[l, m, +-n] += sum over the points of a block of D(l, m, n) cosine_n + D(l, m, -n) sine_n, and for -n
+// D(l, m, -n) cosine_n - D(l, m, n) sine_n. f[n][point][{cosine, sine}][width].
+inline void accumulate_block(const Lanes* d, const Lanes* f, int lmax, Lanes* sums) {
+    constexpr Index pair = 2 * width;
+    for (Index l = 0; l <= lmax; ++l) {
+        for (Index m = 0; m <= 2 * l; ++m) {
+            const Index center = matrix_offset(l) + m * (2 * l + 1) + l;
+            for (Index n = 0; n <= l; ++n) {
+                const double* plus_d = reinterpret_cast<const double*>(d + center + n);
+                const double* minus_d = reinterpret_cast<const double*>(d + center - n);
+                const Lanes* samples = f + n * lanes * pair;
+                Lanes plus[width] = {}, minus[width] = {};
+                for (Index p = 0; p < lanes; ++p)
+                    for (Index j = 0; j < width; ++j) {
+                        const Lanes &cosine = samples[p * pair + j], &sine = samples[p * pair + width + j];
+                        plus[j] += cosine * plus_d[p] + sine * minus_d[p];
+                        minus[j] += cosine * minus_d[p] - sine * plus_d[p];
+                    }
+                for (Index j = 0; j < width; ++j) {
+                    sums[(center + n) * width + j] += plus[j];
+                    if (n > 0) sums[(center - n) * width + j] += minus[j];
+                }
+            }
+        }
+    }
+}
+
+template <class In, class Out>
+void project(const In* values, const Rings& rings, int lmax, Index channels, const double* center, Out* out,
+             int threads) {
+    const Index size = matrix_count(lmax), ring_size = rings.gammas * channels, pair = 2 * width;
+    const RingAngles angles(rings.gammas, lmax);
+    RingTable table(rings, lmax);
+    table.for_chunks(threads, [&](Index first, Index last) {
+        for_channels(channels, threads, [&](const Channels& own) {
+            Scratch sums(size * width), folded(2 * (angles.half + 1) * width), fourier((lmax + 1) * lanes * pair);
+            std::fill(sums.get(), sums.get() + size * width, Lanes{});
+            for (Index block = first; block < last; ++block) {
+                std::fill(fourier.get(), fourier.get() + (lmax + 1) * lanes * pair, Lanes{});
+                for (Index point = block * lanes; point < std::min(rings.points, (block + 1) * lanes); ++point)
+                    fourier_of_ring(values + point * ring_size, rings.gammas,
+                                    rings.weights[point] / static_cast<double>(rings.gammas), center, own, angles, lmax,
+                                    folded.get(), fourier.get() + point % lanes * pair, lanes * pair);
+                accumulate_block(table.block(block), fourier.get(), lmax, sums.get());
+            }
+            const double* flat = reinterpret_cast<const double*>(sums.get());
+            for (Index row = 0; row < size; ++row)
+                for (Index i = 0; i < own.count; ++i) {
+                    Out& target = out[row * channels + own.first + i];
+                    target = static_cast<Out>(static_cast<double>(target) + flat[row * channel_block + i]);
+                }
+        });
+    });
+}
+
+// Fourier coefficients f[n][{cosine, sine}][width] of the function on one ring, from c[E(lmax)][width].
+inline void fourier_of_coefficients(const double* d, const Lanes* c, int lmax, Lanes* f) {
+    std::fill(f, f + (lmax + 1) * 2 * width, Lanes{});
+    for (Index l = 0; l <= lmax; ++l)
+        for (Index m = 0; m <= 2 * l; ++m) {
+            const Index center = matrix_offset(l) + m * (2 * l + 1) + l;
+            for (Index j = 0; j < width; ++j) f[j] += c[center * width + j] * d[center * lanes];
+            for (Index n = 1; n <= l; ++n) {
+                const double plus_d = d[(center + n) * lanes], minus_d = d[(center - n) * lanes];
+                for (Index j = 0; j < width; ++j) {
+                    const Lanes plus = c[(center + n) * width + j], minus = c[(center - n) * width + j];
+                    f[2 * n * width + j] += plus * plus_d + minus * minus_d;
+                    f[(2 * n + 1) * width + j] += plus * minus_d - minus * plus_d;
+                }
+            }
+        }
+}
+
+// The function at angle k of its ring.
+inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngles& angles, int lmax, Lanes v[width]) {
+    const Index folded = std::min(k, gammas - k);  // gamma_{K-k} = -gamma_k: the sine changes sign
+    for (Index j = 0; j < width; ++j) v[j] = f[j];
+    for (Index n = 1; n <= lmax; ++n) {
+        double cosine = 1.0, sine = 0.0;
+        if (folded > 0 && 2 * folded == gammas) {
+            cosine = n % 2 ? -1.0 : 1.0;
+        } else if (folded > 0) {
+            cosine = angles.cosine(n)[folded - 1];
+            sine = folded == k ? angles.sine(n)[folded - 1] : -angles.sine(n)[folded - 1];
+        }
+        for (Index j = 0; j < width; ++j) v[j] += f[2 * n * width + j] * cosine + f[(2 * n + 1) * width + j] * sine;
+    }
+}
+
+template <class T>
+void synthesize(const T* coefficients, const Rings& rings, int lmax, Index channels, T* out, int threads) {
+    const Index size = matrix_count(lmax), gammas = rings.gammas;
+    const RingAngles angles(gammas, lmax);
+    RingTable table(rings, lmax);
+    table.for_chunks(threads, [&](Index first, Index last) {
+        for_channels(channels, threads, [&](const Channels& own) {
+            Scratch c(size * width), fourier((lmax + 1) * 2 * width);
+            for (Index row = 0; row < size; ++row)
+                own.load(coefficients + row * channels, nullptr, c.get() + row * width);
+            for (Index point = first * lanes; point < std::min(rings.points, last * lanes); ++point) {
+                const double* d = reinterpret_cast<const double*>(table.block(point / lanes)) + point % lanes;
+                fourier_of_coefficients(d, c.get(), lmax, fourier.get());
+                const double weight = rings.weights[point] / static_cast<double>(gammas);
+                for (Index k = 0; k < gammas; ++k) {
+                    Lanes v[width];
+                    value_on_ring(fourier.get(), k, gammas, angles, lmax, v);
+                    T* target = out + (point * gammas + k) * channels + own.first;
+                    for (Index i = 0; i < own.count; ++i)
+                        target[i] = static_cast<T>(weight * v[i / lanes][i % lanes]);
+                }
+            }
+        });
+    });
+}
+
+}  // namespace EQUISCOPE_ISA
+}  // namespace equiscope
