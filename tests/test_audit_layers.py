@@ -258,3 +258,10 @@ def test_planted_break_is_measured_and_its_layer_named():
         eq.testing.assert_equivariant(
             equivariant_network(planted=1e-3), data, **{**E3NN_SETTINGS, "degree": 6}
         )
+
+
+def test_progress_bar_is_shown_when_asked_for_and_only_then(tower, capfd):
+    run(tower, progress=False)
+    assert capfd.readouterr().err == ""
+    run(tower, progress=True)
+    assert "rotations per system" in capfd.readouterr().err

@@ -70,3 +70,19 @@ def test_truncated_model_and_data_files_are_refused(tmp_path):
     broken.write_bytes((DATA / "pet_structures.npz").read_bytes()[:2000])
     with pytest.raises(eq.errors.DataError, match=r"data\.npz"):
         eq.audit(DATA / "pet_model_f64.pt", broken)
+
+
+def test_float32_model_agrees_to_its_precision():
+    single = eq.audit(
+        DATA / "pet_model_f32.pt",
+        DATA / "pet_structures.npz",
+        outputs=OUTPUTS,
+        layers=FEATURES,
+        lmax=4,
+        degree=8,
+        keep="samples",
+    )
+    for structure in pet_reference.NAMES:
+        for name in pet_reference.outputs(structure):
+            found = pet_reference.differences(single.result(name), structure, name)
+            assert max(found.values()) < 1e-4, (name, found)

@@ -102,9 +102,9 @@ def test_third_derivative_of_D():
 
 OPERATORS = {
     "wigner_D": (wigner._wigner_D, lambda: (eq.random_rotations(3), 3)),
-    "wigner_D_torque": (wigner._torque, lambda: (eq.random_rotations(3), points(3 * 84), 3)),
-    "spherical_harmonics": (harmonics._harmonics, lambda: (points(4, 3), 3)),
-    "spherical_harmonics_torque": (harmonics._torque, lambda: (points(4, 3), points(4, 16), 3)),
+    "wigner_D_torque": (wigner._wigner_D_torque, lambda: (eq.random_rotations(3), points(3 * 84), 3)),
+    "spherical_harmonics": (harmonics._spherical_harmonics, lambda: (points(4, 3), 3)),
+    "spherical_harmonics_torque": (harmonics._spherical_harmonics_torque, lambda: (points(4, 3), points(4, 16), 3)),
     "checked_rotations": (rotation.checked_rotations, lambda: (elements(3),)),
     "rotate": (rotation._rotate, lambda: (points(3, 2, 16), elements(3), REP, "mul_ir", False)),
     "rotate one x": (rotation._rotate, lambda: (points(1, 2, 16), elements(3), REP, "ir_mul", True)),
@@ -121,7 +121,7 @@ def test_operators_keep_the_rules_of_torch(name):
         x.clone().requires_grad_(differentiable is None or i < differentiable) if isinstance(x, torch.Tensor) else x
         for i, x in enumerate(arguments())
     ]
-    torch.library.opcheck(operator, tuple(given))
+    torch.library.opcheck(operator.overload, tuple(given))
 
 
 @pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
@@ -239,7 +239,7 @@ def test_sparse_generators_are_the_dense_ones(l):
 
 def test_derivative_of_D_is_D_times_generators():
     R, G = eq.random_rotations(5), [points(5, 2 * l + 1, 2 * l + 1) for l in range(13)]
-    torque = wigner._torque(R, torch.cat([g.reshape(-1) for g in G]), 12)
+    torque = wigner._wigner_D_torque(R, torch.cat([g.reshape(-1) for g in G]), 12)
     expected = sum(
         torch.einsum("nij,nia,kaj->nk", g, D, reference.generators(l))
         for l, (g, D) in enumerate(zip(G, eq.wigner_D(R, 12), strict=True))

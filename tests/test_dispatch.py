@@ -1,5 +1,8 @@
 """Compiled kernels and the reference path that serves every other device do the same."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -108,3 +111,47 @@ def test_shapes_are_known_on_the_meta_device():
 def test_backend_says_what_serves():
     found = backend()
     assert found["devices"] == ["cpu"] and found["isa"] in found["isas"] and found["cuda"] is False
+
+
+ISA = """
+import torch, equiscope as eq
+from equiscope.ops import _fallback, _native, backend
+torch.manual_seed(0)
+R, xyz, x = eq.random_rotations(37), torch.randn(37, 3).double(), torch.randn(37, 2, 21).double()
+rep = eq.Representation.parse("2x0e+1x1o+1x7e+1x0o")
+same = lambda a, b: torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+same(_native.wigner_D(R, 9), _fallback.wigner_D(R, 9))
+same(_native.wigner_D_torque(R, torch.ones(37 * 1330).double(), 9),
+     _fallback.wigner_D_torque(R, torch.ones(37 * 1330).double(), 9))
+same(_native.spherical_harmonics(xyz, 9), _fallback.spherical_harmonics(xyz, 9))
+same(_native.rotate(x, -R, rep, False), _fallback.rotate(x, -R, rep, False))
+grid = eq.quadrature(8)
+u = torch.randn(len(grid), 19).double()
+found = []
+for kernels in (_native, _fallback):
+    found.append(torch.zeros(165, 19).double())
+    kernels.project(u[: len(u) // 2].reshape(-1, 9, 19), grid.rings, grid.ring_weights, 4, None, found[-1])
+same(*found)
+print(backend()["isa"])
+"""
+
+
+def run_with_isa(isa):
+    environment = {**os.environ, "EQUISCOPE_ISA": isa}
+    return subprocess.run([sys.executable, "-c", ISA], capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_every_instruction_set_agrees_with_the_reference(isa):
+    run = run_with_isa(isa)
+    if run.returncode:
+        # a machine without it says so; anything else is a failure
+        assert "ValueError" in run.stderr and "EQUISCOPE_ISA" in run.stderr and isa in run.stderr, run.stderr
+        assert isa != "baseline"
+    else:
+        assert run.stdout.strip() == isa
+
+
+def test_unknown_instruction_set_is_refused_by_name():
+    run = run_with_isa("avx1024")
+    assert run.returncode and "ValueError" in run.stderr and "avx1024" in run.stderr

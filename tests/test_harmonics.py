@@ -105,3 +105,16 @@ def test_batch_axes_are_kept(batch, lmax):
     flat = xyz.reshape(-1, 3)
     for index, row in enumerate(Y.reshape(len(flat), (lmax + 1) ** 2)):
         assert torch.equal(row, eq.spherical_harmonics(flat[index], lmax))
+
+
+def test_strides_and_pending_negation_do_not_matter():
+    xyz = torch.randn(8, 3, dtype=DOUBLE)
+    expected = eq.spherical_harmonics(xyz, 5)
+    spread = torch.zeros(16, 6, dtype=DOUBLE)[::2, ::2]
+    spread.copy_(xyz)
+    columns = xyz.T.contiguous().T
+    negated = torch._neg_view(-xyz)
+    assert negated.is_neg() and not columns.is_contiguous()
+    for strange in (spread, columns, negated):
+        assert torch.equal(eq.spherical_harmonics(strange, 5), expected)
+    assert torch.equal(eq.spherical_harmonics(xyz[:1].expand(8, 3), 5), expected[:1].expand(8, 36))

@@ -166,3 +166,15 @@ def test_power_does_not_depend_on_the_orientation_of_the_function():
     B, C = eq.character_power(u, grid, 6), eq.character_power(w, grid, 6)
     assert float(B[::2].abs().max()) < 1e-12 and float(B[:, 1].abs().max()) < 1e-12
     torch.testing.assert_close(B, C, rtol=0, atol=2e-4)
+
+
+def test_streaming_reads_values_of_any_stride_and_pending_negation():
+    grid = eq.quadrature(4)
+    u = torch.randn(2, len(grid.rings), grid.gammas, 6, dtype=DOUBLE)
+    found = []
+    for values in (u, u.transpose(1, 2).contiguous().transpose(1, 2), torch._neg_view(-u)):
+        stream = CharacterProjection(grid, 2, 3)
+        for coset in range(2):
+            stream.update(values[coset, ..., ::2], slice(None), coset, center=values[0, 0, 0, ::2])
+        found.append(stream.coefficients)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])

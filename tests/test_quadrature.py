@@ -8,11 +8,12 @@ import torch
 
 import equiscope as eq
 from equiscope.so3.quadrature import LEBEDEV_DEGREES, NEGATIVE_WEIGHTS, next_degree
+from equiscope.so3.rotations import polar
 
 DOUBLE = torch.float64
 
 
-@pytest.mark.parametrize("degree", [0, 1, 2, 3, 7, 8, 12, 16, 25])
+@pytest.mark.parametrize("degree", [0, 1, 2, 3, 7, 8, 12, 16])
 def test_matrix_elements_integrate_exactly_up_to_the_degree(degree):
     grid = eq.quadrature(degree, group="SO3")
     for l, D in enumerate(eq.wigner_D(grid.rotations, degree)):
@@ -102,3 +103,10 @@ def test_random_rotations_are_orthogonal_uniform_and_repeatable(group):
     for n in (-1, 2.0, True, None):
         with pytest.raises(eq.errors.ArgumentError, match="n: expected"):
             eq.random_rotations(n)
+
+
+def test_polar_step_leaves_the_fourth_power_of_the_error():
+    R = eq.random_rotations(50, group="O3")
+    bent = R + 1e-4 * torch.randn(50, 3, 3, dtype=DOUBLE)
+    U, _, V = torch.linalg.svd(bent)
+    torch.testing.assert_close(polar(bent), U @ V, rtol=0, atol=1e-13)

@@ -129,7 +129,7 @@ def audit(
     declared = {name: kind for name, kind in layers.items() if kind} if isinstance(layers, Mapping) else {}
     kinds = {name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in declared.items()}
     hooked = _hooked(adapter, patterns, kinds)
-    run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, _bar(progress, data))
+    run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, _bar(progress))
     with run, torch.no_grad():
         convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
     audit_outputs, audit_layers = run.collector.results()
@@ -239,7 +239,7 @@ class _Run:
         keep: str | None,
         batch_rows: int,
         batch_bytes: int | None,
-        bar: Callable[[int], Any],
+        bar: Callable[[int, int | None], Any],
     ) -> None:
         self._adapter = adapter
         self._hooked = hooked
@@ -275,7 +275,7 @@ class _Run:
 
     def fixed(self, degree: int) -> list[dict[str, Any]]:
         """The whole data set on one grid."""
-        self._evaluate(int(degree), self._adapter.systems())
+        self._evaluate(int(degree), self._adapter.systems(), self._adapter.count)
         return [self._entry(None)]
 
     def automatic(self, tolerance: float) -> list[dict[str, Any]]:
@@ -291,7 +291,7 @@ class _Run:
         entries: list[dict[str, Any]] = []
         previous = None
         while True:
-            self._evaluate(degree, iter(pilot))
+            self._evaluate(degree, iter(pilot), len(pilot))
             found = self.collector.results()
             change = None if previous is None else _change(previous, found)
             entries.append(self._entry(change))
@@ -307,10 +307,10 @@ class _Run:
                 break
             previous, degree = found, following
         if further is not None:
-            self._evaluate(degree, itertools.chain(pilot, [further], stream))
+            self._evaluate(degree, itertools.chain(pilot, [further], stream), self._adapter.count)
         return entries
 
-    def _evaluate(self, degree: int, systems: Iterator[System]) -> None:
+    def _evaluate(self, degree: int, systems: Iterator[System], count: int | None) -> None:
         self.grid: Quadrature = quadrature(degree)
         self.collector = Collector(
             self._adapter, self.grid, self._lmax, keep=self._keep, layer_representations=self._kinds
@@ -324,7 +324,7 @@ class _Run:
             batch_rows=self._batch_rows,
             batch_bytes=self._batch_bytes,
         )
-        with self._bar(len(self.grid)) as advance:
+        with self._bar(len(self.grid), count) as advance:
             self.collector.consume(drive, advance)
         self.evaluations += drive.evaluations
         self._skipped = drive.layers.skipped
@@ -387,24 +387,22 @@ def _negligible(found: Found, tolerance: float) -> bool:
     return True
 
 
-def _bar(progress: bool | None, data: Any) -> Callable[[int], Any]:
+def _bar(progress: bool | None) -> Callable[[int, int | None], Any]:
     """Factory of context managers that yield ``advance(copies)``: a progress bar, or nothing."""
-    shown = sys.stderr.isatty() if progress is None else progress
-    systems = len(data) if hasattr(data, "__len__") and not isinstance(data, (str, Path)) else None
 
     @contextlib.contextmanager
-    def quiet(size: int) -> Iterator[Callable[[int], None]]:
+    def quiet(size: int, systems: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda copies: None
 
     @contextlib.contextmanager
-    def bar(size: int) -> Iterator[Callable[[int], None]]:
+    def bar(size: int, systems: int | None) -> Iterator[Callable[[int], None]]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as shown_bar:
-            total = None if systems is None else systems * size
-            task = shown_bar.add_task(f"{size} rotations per system", total=total)
-            yield lambda copies: shown_bar.advance(task, copies)
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=console.is_terminal) as shown:
+            task = shown.add_task(f"{size} rotations per system", total=None if systems is None else systems * size)
+            yield lambda copies: shown.advance(task, copies)
 
-    return bar if shown else quiet
+    return bar if (sys.stderr.isatty() if progress is None else progress) else quiet

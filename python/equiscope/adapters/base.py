@@ -43,6 +43,8 @@ class Adapter(ABC):
     """How each declared output transforms."""
     features: Sequence[str] = ()
     """Names of model outputs that are audited as layers: no representation, spectrum only."""
+    count: int | None = None
+    """Number of systems, where it is known beforehand."""
     module: torch.nn.Module | None = None
     """Where hidden modules can be hooked; None for a plain callable."""
     description: Mapping[str, str]

@@ -116,6 +116,7 @@ class MetatomicAdapter(Adapter):
             )
 
         self._structures = read_structures(data)
+        self.count = len(self._structures)
         self._check_types()
         self._templates: dict[str, Template] = {}
         self._samples = Samples()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
@@ -48,6 +48,7 @@ class PlainAdapter(Adapter):
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._model = model
         self._data = data
+        self.count = len(data) if isinstance(data, Sized) else None
         self._batching = batching or "stack"
         self.inputs = _declared(inputs, "inputs", "input", basis, layout)
         self.outputs = _declared(outputs, "outputs", SINGLE, basis, layout)

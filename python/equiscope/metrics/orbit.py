@@ -15,8 +15,11 @@ from ..ops.projection import CharacterProjection
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Block, Representation
 
-BLOCK_BYTES = 1 << 21
-"""Values are collected into blocks of about this size: large enough to hide the cost of a call, small enough for L2."""
+SLICE_BYTES = 1 << 21
+"""Moments are taken on slices of about this size: large enough to hide the cost of a call, small enough for L2."""
+
+RINGS_TOGETHER = 8
+"""Rings are projected in multiples of this many: the kernel holds as many points in its lanes."""
 
 CANDIDATES = 8
 """Rotations kept as candidates for the worst one until the mean is known."""
@@ -96,9 +99,14 @@ class OrbitMoments:
         self._center = self._first.reshape(-1)
         self._projection = CharacterProjection(grid, lmax, self._width, device=first.device)
         points = grid.rings.shape[0]
-        ring_bytes = max(1, grid.gammas * self._width * 8)
-        self._block_rings = max(1, min(points, BLOCK_BYTES // ring_bytes))
-        self._buffer = first.new_empty((self._block_rings * grid.gammas, *self._shape))
+        # Every projection reads and writes all coefficients once, so a block of values may be as large as they are:
+        # then neither dominates, and memory does not depend on the number of rotations.
+        coefficients = self._projection.coefficients
+        ring_bytes = max(1, grid.gammas * self._width * first.element_size())
+        rings = max(SLICE_BYTES, coefficients.numel() * coefficients.element_size()) // ring_bytes
+        rings = max(rings // RINGS_TOGETHER, 1) * RINGS_TOGETHER
+        self._buffer = first.new_empty((min(points, rings) * grid.gammas, *self._shape))
+        self._slice = max(1, SLICE_BYTES // max(1, 8 * self._width))
         self._filled = 0
         self._done = 0
         self._coset_size = points * grid.gammas
@@ -124,29 +132,33 @@ class OrbitMoments:
 
     def _process(self) -> None:
         start, n = self._done, self._filled
-        block = self._buffer[:n]
-        wide = block.to(torch.float64)
+        for row in range(0, n, self._slice):
+            self._add_moments(self._buffer[row : min(row + self._slice, n)], start + row)
+        coset, offset = divmod(start, self._coset_size)
+        gammas = self._grid.gammas
+        first_ring = offset // gammas
+        self._projection.update(
+            self._buffer[:n].reshape(n // gammas, gammas, self._width),
+            slice(first_ring, first_ring + n // gammas),
+            coset,
+            center=self._center,
+        )
+        self._done += n
+        self._filled = 0
+
+    def _add_moments(self, values: torch.Tensor, start: int) -> None:
+        n = values.shape[0]
+        wide = values.to(torch.float64)
         weights = self._weights[start : start + n]
         centred = wide - self._first
-        squares = centred.square().sum(-1)
+        squares = _square_norm(centred)
         spread = _weighted(weights, squares)
         if not bool(torch.isfinite(spread).all()):
             bad = ~torch.isfinite(wide.reshape(n, -1)).all(dim=1)
             raise NonFiniteValues(start + int(bad.to(torch.int8).argmax()))
         self._spread += spread
-        coset, offset = divmod(start, self._coset_size)
-        gammas = self._grid.gammas
-        first_ring = offset // gammas
-        self._projection.update(
-            block.reshape(n // gammas, gammas, self._width),
-            slice(first_ring, first_ring + n // gammas),
-            coset,
-            center=self._center,
-        )
         if self._representation is not None:
             self._back_rotate(wide, centred, squares, weights, start)
-        self._done += n
-        self._filled = 0
 
     def _back_rotate(
         self, wide: torch.Tensor, centred: torch.Tensor, squares: torch.Tensor, weights: torch.Tensor, start: int
@@ -159,7 +171,7 @@ class OrbitMoments:
             rotations = self._grid.select(start, start + n).to(wide.device).reshape(n, 1, 1, 3, 3)
             z = kind.rotate(kind.unflatten(wide), rotations, inverse=True)
             centred = kind.flatten(z) - self._first
-            squares = centred.square().sum(-1)
+            squares = _square_norm(centred)
         if len(kind.blocks) == 1:
             self._square[0] += _weighted(weights, squares)
         else:
@@ -254,6 +266,11 @@ def sector_power(coefficients: torch.Tensor, lmax: int) -> torch.Tensor:
         both = torch.stack([(proper + improper).square().sum((0, -1)), (proper - improper).square().sum((0, -1))])
         power.append(both * ((2 * l + 1) / 4.0))
     return torch.stack(power)
+
+
+def _square_norm(values: torch.Tensor) -> torch.Tensor:
+    """Sum of squares over the last axis."""
+    return values.square().squeeze(-1) if values.shape[-1] == 1 else values.square().sum(-1)
 
 
 def _weighted(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,8 @@
-"""The kernels as differentiable operators on tensors. Nothing else imports the compiled module."""
+"""The kernels as differentiable operators on tensors. Nothing else imports the compiled module.
+
+They are custom operators of torch: derivatives come through ``torch.autograd`` (also after ``torch.func.vmap``), not
+through ``torch.func.grad``, which torch does not offer for custom operators.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def kernels(device: torch.device) -> ModuleType:
     if device.type not in _warned:
         _warned.add(device.type)
         warnings.warn(
-            f"equiscope has no compiled kernels for {device.type!r}: tensors there take the slow reference in plain torch",
+            f"equiscope has no compiled kernels for {device.type!r}: tensors there take the slow reference path",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -18,8 +18,8 @@ try:
 except ImportError as error:
     raise ImportError(
         "equiscope: expected the compiled module equiscope._C, got none that can be imported "
-        f"({error}). Install the package with `pip install .` in the source tree (a C++17 compiler is needed); if it is "
-        "installed, start Python outside of the source tree"
+        f"({error}). Install the package with `pip install .` in the source tree (a C++17 compiler is needed); if "
+        "it is installed, start Python outside of the source tree"
     ) from error
 
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}

@@ -17,13 +17,15 @@ from ..so3.representation import Representation
 from ._basis import BASES, relabel_points
 from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
 from ._dispatch import kernels
+from ._operator import Operator
 
 
 def spherical_harmonics(xyz: torch.Tensor, lmax: int, *, basis: str = "standard") -> torch.Tensor:
     """Real spherical harmonics ``(*batch, (lmax+1)**2)`` of the directions of xyz.
 
     ``Y_lm = N_lm P_l^|m|(cos theta) * (sqrt2 sin |m| phi, 1, sqrt2 cos m phi)`` for m < 0, = 0, > 0, without
-    Condon-Shortley phase, normalised so that the integral of Y^2 over the sphere is 1; Y_1 is proportional to (y, z, x).
+    Condon-Shortley phase, normalised so that the integral of Y^2 over the sphere is 1; Y_1 is proportional to (y, z,
+    x).
 
     Args:
         xyz: ``(*batch, 3)`` float32 or float64, any unit; only the direction counts. A zero vector has no direction:
@@ -35,8 +37,8 @@ def spherical_harmonics(xyz: torch.Tensor, lmax: int, *, basis: str = "standard"
         In the dtype of xyz; last axis ``for l: for m in -l..l``.
 
     Error, times sqrt((2l+1)/4pi): float64 below 16 (l+1) eps up to l = 64 and 2e-12 up to 131; float32 below
-    max(6e-7, 1.2e-7 (l+1)) (`test_harmonics_agree_with_50_digits`). Cost: about 2 multiply-adds per value; limited by writing.
-    Differentiable to any order in eager mode, once under ``torch.compile``. Deterministic, thread safe.
+    max(6e-7, 1.2e-7 (l+1)) (`test_harmonics_agree_with_50_digits`). Cost: about 2 multiply-adds per value; limited by
+    writing. Differentiable to any order in eager mode, once under ``torch.compile``. Deterministic, thread safe.
 
     Raises:
         ArgumentError: lmax out of range, a point not finite (row named), unknown basis.
@@ -51,7 +53,7 @@ def spherical_harmonics(xyz: torch.Tensor, lmax: int, *, basis: str = "standard"
     lmax = check_lmax(lmax)
     check_choice("basis", basis, BASES)
     flat = relabel_points(xyz, basis).reshape(-1, 3)
-    return _harmonics(flat, lmax).reshape(*xyz.shape[:-1], (lmax + 1) ** 2)
+    return _spherical_harmonics(flat, lmax).reshape(*xyz.shape[:-1], (lmax + 1) ** 2)
 
 
 def _gradient(xyz: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
@@ -70,8 +72,8 @@ def _along(values: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor
     return generator_along(values, omega, *table(rep, values))
 
 
-@torch.library.custom_op("equiscope::spherical_harmonics", mutates_args=())
-def _harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+@Operator
+def _spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
     finite = torch.isfinite(xyz).all(-1)
     if not bool(finite.all()):
         row = int((~finite).to(torch.int8).argmax())
@@ -79,17 +81,17 @@ def _harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
     return kernels(xyz.device).spherical_harmonics(xyz, lmax)
 
 
-@torch.library.custom_op("equiscope::spherical_harmonics_torque", mutates_args=())
-def _torque(xyz: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
+@Operator
+def _spherical_harmonics_torque(xyz: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
     return kernels(xyz.device).spherical_harmonics_torque(xyz, grad, lmax)
 
 
-@_harmonics.register_fake
+@_spherical_harmonics.register_fake
 def _(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
     return xyz.new_empty(xyz.shape[0], (lmax + 1) ** 2)
 
 
-@_torque.register_fake
+@_spherical_harmonics_torque.register_fake
 def _(xyz: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
     return xyz.new_empty(xyz.shape[0], 3)
 
@@ -101,7 +103,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 def _harmonics_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
     (xyz,) = ctx.saved_tensors
-    return _gradient(xyz, _torque(xyz, grad, ctx.lmax)), None
+    return _gradient(xyz, _spherical_harmonics_torque(xyz, grad, ctx.lmax)), None
 
 
 def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
@@ -109,23 +111,23 @@ def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     xyz, outer = ctx.saved_tensors
     by_xyz = by_outer = None
     if ctx.needs_input_grad[0]:
-        by_xyz = _gradient(xyz, _torque(xyz, -_along(outer, grad, ctx.lmax), ctx.lmax))
+        by_xyz = _gradient(xyz, _spherical_harmonics_torque(xyz, -_along(outer, grad, ctx.lmax), ctx.lmax))
     if ctx.needs_input_grad[1]:
-        by_outer = _along(_harmonics(xyz, ctx.lmax), grad, ctx.lmax)
+        by_outer = _along(_spherical_harmonics(xyz, ctx.lmax), grad, ctx.lmax)
     return by_xyz, by_outer, None
 
 
-_harmonics.register_autograd(_harmonics_backward, setup_context=_save)
-_torque.register_autograd(_torque_backward, setup_context=_save)
+_spherical_harmonics.register_autograd(_harmonics_backward, setup_context=_save)
+_spherical_harmonics_torque.register_autograd(_torque_backward, setup_context=_save)
 
 
-@_harmonics.register_vmap
+@_spherical_harmonics.register_vmap
 def _(info: Any, in_dims: tuple[Any, ...], xyz: torch.Tensor, lmax: int) -> tuple[torch.Tensor, int]:
     moved = xyz.movedim(in_dims[0], 0)
-    return _harmonics(moved.flatten(0, 1), lmax).unflatten(0, moved.shape[:2]), 0
+    return _spherical_harmonics(moved.flatten(0, 1), lmax).unflatten(0, moved.shape[:2]), 0
 
 
-@_torque.register_vmap
+@_spherical_harmonics_torque.register_vmap
 def _(
     info: Any, in_dims: tuple[Any, ...], xyz: torch.Tensor, grad: torch.Tensor, lmax: int
 ) -> tuple[torch.Tensor, int]:
@@ -134,4 +136,4 @@ def _(
         x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
         for x, dim in zip((xyz, grad), in_dims[:2], strict=True)
     )
-    return _torque(xyz.flatten(0, 1), grad.flatten(0, 1), lmax).unflatten(0, (size, -1)), 0
+    return _spherical_harmonics_torque(xyz.flatten(0, 1), grad.flatten(0, 1), lmax).unflatten(0, (size, -1)), 0

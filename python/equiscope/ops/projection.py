@@ -1,4 +1,4 @@
-"""Projection of values on a grid of O(3) onto its irreps, as differentiable operators and as a streaming accumulator."""
+"""Projection of values on a grid of O(3) onto its irreps: differentiable operators and a streaming accumulator."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ._check import (
 )
 from ._dispatch import kernels
 from ._native import packed_size
+from ._operator import Operator
 from .rotation import checked_rotations
 
 
@@ -33,8 +34,8 @@ def character_power(
 
         B_(l, sigma) = (2l+1)/4 sum_mn |c^l_mn(+) + sigma (-1)^l c^l_mn(-)|^2,
 
-    and the B of all (l, sigma) sum to ``int |u|^2 dg`` (Parseval). On a grid of SO(3) alone there is no sigma: the second
-    axis has length 1 and holds ``(2l+1) sum_mn |c^l_mn|^2``.
+    and the B of all (l, sigma) sum to ``int |u|^2 dg`` (Parseval). On a grid of SO(3) alone there is no sigma: the
+    second axis has length 1 and holds ``(2l+1) sum_mn |c^l_mn|^2``.
 
     Args:
         values: ``(G, *rest)``, one per element of the grid; float32, float64, or float16 and bfloat16, which accumulate
@@ -42,8 +43,8 @@ def character_power(
         quadrature: a `Quadrature` (fast: the equispaced angles are transformed first), or ``(rotations, weights)`` of
             any grid: ``(G, 3, 3)`` with elements of both cosets in any order, and ``(G,)``, float32 or float64; the
             weights of each coset are normalised to sum 1.
-        lmax: highest l, 0..131 and not above the degree of the quadrature. Content l' leaks into l where l + l' is above
-            that degree, so 2 lmax is the least degree that separates what lies below lmax.
+        lmax: highest l, 0..131 and not above the degree of the quadrature. Content l' leaks into l where l + l' is
+            above that degree, so 2 lmax is the least degree that separates what lies below lmax.
 
     Values are centred on the first before they are projected and the constant is given back to (0, +1), so that a large
     constant costs no digits elsewhere. The D matrices of the grid are never held at once.
@@ -60,7 +61,7 @@ def character_power(
         DTypeError, DeviceError: unsupported dtypes, mixed devices.
 
     >>> grid = quadrature(4)
-    >>> character_power(grid.rotations[:, 2, 2], grid, 1)   # z of a rotated vector: all in (1, +1)
+    >>> character_power(grid.rotations[:, 2, 2], grid, 1).round(decimals=4)   # z of a turned vector: all in (1, +1)
     tensor([[0.0000, 0.0000],
             [0.3333, 0.0000]], dtype=torch.float64)
     """
@@ -201,7 +202,7 @@ def _cosets(
         yield coset, which, sign * rings[which], own / total
 
 
-@torch.library.custom_op("equiscope::project", mutates_args=())
+@Operator
 def _project(
     values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int, strict: bool
 ) -> torch.Tensor:
@@ -217,7 +218,7 @@ def _project(
     return out
 
 
-@torch.library.custom_op("equiscope::synthesize", mutates_args=())
+@Operator
 def _synthesize(
     coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, cosets: int
 ) -> torch.Tensor:

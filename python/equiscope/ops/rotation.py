@@ -22,6 +22,7 @@ from ._check import (
     handedness,
 )
 from ._dispatch import kernels
+from ._operator import Operator
 from .wigner import on_group, tangent_gradient
 
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
@@ -39,12 +40,13 @@ def rotate(
     """rho(g) x, or rho(g)^-1 x, for elements g of O(3).
 
     For g = s R (s = +-1, R a rotation) an irrep (l, parity p) is multiplied by ``s^[p odd] D^l(R)``; "vector" by g,
-    "pseudovector" by R, "pseudoscalar" by s, "tensor" t by g t g^T; "voigt" is the symmetric tensor (xx, yy, zz, yz, xz, xy).
+    "pseudovector" by R, "pseudoscalar" by s, "tensor" t by g t g^T; "voigt" is the symmetric tensor (xx, yy, zz, yz,
+    xz, xy).
 
     Args:
-        x: ``(*batch, *components)``, float32 or float64, or float16 or bfloat16 which are rotated in float32. Components are
-            no axis for "scalar", "invariant" and "pseudoscalar", (3,) for "vector" and "pseudovector", (3, 3) for
-            "tensor", (6,) for "voigt", (dim,) for irreps.
+        x: ``(*batch, *components)``, float32 or float64, or float16 or bfloat16 which are rotated in float32.
+            Components are no axis for "scalar", "invariant" and "pseudoscalar", (3,) for "vector" and "pseudovector",
+            (3, 3) for "tensor", (6,) for "voigt", (dim,) for irreps.
         rotations: ``(*rbatch, 3, 3)`` with determinant +1 or -1, in the dtype in which x is rotated; rbatch broadcasts
             against batch. One rotation for many rows and many rotations for one x both run without copies of x.
         rep: one of these words, an Irreps string such as "8x0e+4x1o", or a `Representation`.
@@ -54,9 +56,9 @@ def rotate(
     Returns:
         ``(*broadcast of batch and rbatch, *components)`` in the dtype of x.
 
-    Error: of the size of x times that of `wigner_D` (`test_rotate_agrees_with_dense_matrices`). Cost: D of each rotation
-    is made once, in scratch, and never stored; then 2 (2l+1) flops per component. Differentiable by x and by rotations, to
-    any order in eager mode, once under ``torch.compile``. Deterministic for irreps, thread safe.
+    Error: of the size of x times that of `wigner_D` (`test_rotate_agrees_with_dense_matrices`). Cost: D of each
+    rotation is made once, in scratch, and never stored; then 2 (2l+1) flops per component. Differentiable by x and by
+    rotations, to any order in eager mode, once under ``torch.compile``. Deterministic for irreps, thread safe.
 
     Raises:
         ShapeError: components that do not fit, batches that do not broadcast, rotations not ``(*rbatch, 3, 3)``.
@@ -97,11 +99,14 @@ def rotate(
     return out.permute(*back, len(lead)).reshape((*lead, *shape))
 
 
-@torch.compiler.assume_constant_result
 def _description(rep: Any, basis: str, layout: str) -> tuple[str, tuple[int, ...], bool, str, str]:
-    """Name, component shape, whether irreps, basis and layout, as plain values that a compiler can treat as constants."""
+    """Name, component shape, whether irreps, basis and layout: plain values, constants to a compiler."""
     kind = rep if isinstance(rep, Representation) else _parse(rep, basis, layout)
     return kind.name, kind.component_shape, kind.irreps is not None, kind.basis, kind.layout
+
+
+# all that torch.compiler.assume_constant_result does, but that imports the compiler, which takes a second
+_description._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _parse(rep: Any, basis: str, layout: str) -> Representation:
@@ -163,14 +168,14 @@ def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> 
     return x @ matrix.mT
 
 
-@torch.library.custom_op("equiscope::checked_rotations", mutates_args=())
+@Operator
 def checked_rotations(rotations: torch.Tensor) -> torch.Tensor:
-    """A copy of ``(n, 3, 3)``, refused unless orthogonal: in the path of the data, so that no compiler drops the check."""
+    """A copy of ``(n, 3, 3)``, refused unless orthogonal: in the path of the data, so no compiler drops the check."""
     check_orthogonal(rotations, proper=False)
     return rotations.clone()
 
 
-@torch.library.custom_op("equiscope::rotate", mutates_args=())
+@Operator
 def _rotate(x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, inverse: bool) -> torch.Tensor:
     check_orthogonal(rotations, proper=False)
     return kernels(x.device).rotate(x, rotations, _parse_cached(irreps, "standard", layout), inverse)

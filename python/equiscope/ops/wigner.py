@@ -1,7 +1,7 @@
 """Wigner-D matrices as a differentiable operator.
 
-With R = Q exp(sum t_k L_k), dD/dt_k = D X_k: the derivative is D times sparse generators, so the operator and its torque
-are closed under differentiation and save nothing but R.
+With R = Q exp(sum t_k L_k), dD/dt_k = D X_k: the derivative is D times sparse generators, so the operator and its
+torque are closed under differentiation and save nothing but R.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ._basis import BASES, relabel_matrices
 from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
 from ._dispatch import kernels
 from ._native import packed_size
+from ._operator import Operator
 
 
 def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> tuple[torch.Tensor, ...]:
@@ -34,10 +35,10 @@ def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> 
         Views of one buffer ``for l: for rotation: for mp in -l..l: for m in -l..l``, in the dtype of `rotations`.
 
     Error: float64 below 16 (l+1) eps up to l = 64 and 2e-12 up to 131; float32 below 6e-8 for the
-    matrix given, to which the rounding of its entries adds up to 5e-8 (l+1) (`test_wigner_D_agrees_with_50_digits`). Cost: about 3 multiply-adds per value; limited by
-    writing (lmax+1)(2 lmax+1)(2 lmax+3)/3 values per rotation. Differentiable to any order in eager mode, once under
-    ``torch.compile``; the gradient with respect to a matrix is that of D of its polar factor. Deterministic for any number
-    of threads; thread safe.
+    matrix given, to which the rounding of its entries adds up to 5e-8 (l+1) (`test_wigner_D_agrees_with_50_digits`).
+    Cost: about 3 multiply-adds per value; limited by writing (lmax+1)(2 lmax+1)(2 lmax+3)/3 values per rotation.
+    Differentiable to any order in eager mode, once under ``torch.compile``; the gradient with respect to a matrix is
+    that of D of its polar factor. Deterministic for any number of threads; thread safe.
 
     Raises:
         ArgumentError: lmax out of range, a matrix not finite, not orthogonal or with determinant -1 (row named),
@@ -80,14 +81,14 @@ def _times_generator(packed: torch.Tensor, omega: torch.Tensor, lmax: int) -> to
     return torch.cat(out)
 
 
-@torch.library.custom_op("equiscope::wigner_D", mutates_args=())
+@Operator
 def _wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
     check_orthogonal(rotations, proper=True)
     return kernels(rotations.device).wigner_D(rotations, lmax)
 
 
-@torch.library.custom_op("equiscope::wigner_D_torque", mutates_args=())
-def _torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
+@Operator
+def _wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
     return kernels(rotations.device).wigner_D_torque(rotations, grad, lmax)
 
 
@@ -96,7 +97,7 @@ def _(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
     return rotations.new_empty(rotations.shape[0] * packed_size(lmax))
 
 
-@_torque.register_fake
+@_wigner_D_torque.register_fake
 def _(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
     return rotations.new_empty(rotations.shape[0], 3)
 
@@ -108,7 +109,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 def _wigner_D_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
     (rotations,) = ctx.saved_tensors
-    return tangent_gradient(rotations, _torque(rotations, grad, ctx.lmax)), None
+    return tangent_gradient(rotations, _wigner_D_torque(rotations, grad, ctx.lmax)), None
 
 
 def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
@@ -117,14 +118,14 @@ def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     by_rotations = by_outer = None
     if ctx.needs_input_grad[0]:
         turned = -_times_generator(outer, grad, ctx.lmax)
-        by_rotations = tangent_gradient(rotations, _torque(rotations, turned, ctx.lmax))
+        by_rotations = tangent_gradient(rotations, _wigner_D_torque(rotations, turned, ctx.lmax))
     if ctx.needs_input_grad[1]:
         by_outer = _times_generator(_wigner_D(rotations, ctx.lmax), grad, ctx.lmax)
     return by_rotations, by_outer, None
 
 
 _wigner_D.register_autograd(_wigner_D_backward, setup_context=_save)
-_torque.register_autograd(_torque_backward, setup_context=_save)
+_wigner_D_torque.register_autograd(_torque_backward, setup_context=_save)
 
 
 def _join(packed: torch.Tensor, vmapped: int, lmax: int) -> torch.Tensor:
@@ -145,7 +146,7 @@ def _(info: Any, in_dims: tuple[Any, ...], rotations: torch.Tensor, lmax: int) -
     return _part(packed, info.batch_size, moved.shape[1], lmax), 0
 
 
-@_torque.register_vmap
+@_wigner_D_torque.register_vmap
 def _(
     info: Any, in_dims: tuple[Any, ...], rotations: torch.Tensor, grad: torch.Tensor, lmax: int
 ) -> tuple[torch.Tensor, int]:
@@ -154,5 +155,5 @@ def _(
         x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
         for x, dim in zip((rotations, grad), in_dims[:2], strict=True)
     )
-    out = _torque(rotations.flatten(0, 1), _join(grad, size, lmax), lmax)
+    out = _wigner_D_torque(rotations.flatten(0, 1), _join(grad, size, lmax), lmax)
     return out.unflatten(0, (size, -1)), 0

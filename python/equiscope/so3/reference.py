@@ -1,8 +1,8 @@
 """Slow readable references of the kernels, in float64 and plain torch. Performance is not the focus here.
 
-Nothing is shared with the fast algorithms: D comes from Euler angles and the eigenvectors of a generator, harmonics from
-associated Legendre functions, projections from the D of the whole grid. Tensors on a device without compiled kernels
-take this path too. Arguments are taken as checked.
+Nothing is shared with the fast algorithms: D comes from Euler angles and the eigenvectors of a generator, harmonics
+from associated Legendre functions, projections from the D of the whole grid. Tensors on a device without compiled
+kernels take this path too. Arguments are taken as checked.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> 
 def euler_angles(rotations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(alpha, beta, gamma) of R = Rz(alpha) Ry(beta) Rz(gamma).
 
-    gamma is what remains after alpha and beta are undone, so that near the poles, where alpha has no digits, the errors of
-    alpha and gamma cancel.
+    gamma is what remains after alpha and beta are undone, so that near the poles, where alpha has no digits, the
+    errors of alpha and gamma cancel.
     """
     x, y, z = rotations[..., 0, 2], rotations[..., 1, 2], rotations[..., 2, 2]
     alpha, beta = torch.atan2(y, x), torch.atan2(torch.hypot(x, y), z)
@@ -98,8 +98,8 @@ def _about_z(l: int, angle: torch.Tensor) -> torch.Tensor:
 def spherical_harmonics(xyz: torch.Tensor, lmax: int, *, basis: str = "standard") -> torch.Tensor:
     """``(*batch, (lmax+1)**2)`` of the directions of xyz ``(*batch, 3)``; a zero vector has Y_00 only.
 
-    Y_lm = N_lm P_l^|m|(cos theta) times sqrt2 sin |m| phi (m < 0), 1 (m = 0), sqrt2 cos m phi (m > 0), with the normalised
-    Legendre functions from their recursion in l at fixed m.
+    Y_lm = N_lm P_l^|m|(cos theta) times sqrt2 sin |m| phi (m < 0), 1 (m = 0), sqrt2 cos m phi (m > 0), with the
+    normalised Legendre functions from their recursion in l at fixed m.
     """
     wide = xyz.to(torch.float64)
     if basis == "e3nn":

@@ -51,8 +51,8 @@ def random_rotations(
 def polar(rotations: torch.Tensor) -> torch.Tensor:
     """The orthogonal factor of nearly orthogonal ``(..., 3, 3)``, differentiable to third order.
 
-    Two Newton-Schulz steps R (3 - R^T R) / 2: the error falls from e to e^4, so values and their first three derivatives
-    are those of the polar factor at an orthogonal matrix.
+    Two Newton-Schulz steps R (3 - R^T R) / 2: the error falls from e to e^4, so values and their first three
+    derivatives are those of the polar factor at an orthogonal matrix.
     """
     for _ in range(2):
         rotations = 1.5 * rotations - 0.5 * rotations @ (rotations.transpose(-1, -2) @ rotations)

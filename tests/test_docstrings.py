@@ -1,0 +1,17 @@
+"""The examples in the docstrings of the kernels run and print what they say."""
+
+import doctest
+
+import pytest
+import torch
+
+from equiscope.ops import harmonics, projection, rotation, wigner
+from equiscope.so3 import quadrature, rotations
+
+NAMES = {"torch": torch, "quadrature": quadrature.quadrature}
+
+
+@pytest.mark.parametrize("module", [harmonics, projection, rotation, wigner, rotations], ids=lambda m: m.__name__)
+def test_examples_run(module):
+    found = doctest.testmod(module, extraglobs=NAMES)
+    assert found.attempted > 0 and found.failed == 0

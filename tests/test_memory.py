@@ -1,0 +1,36 @@
+"""Memory of an audit does not grow with the data or with the grid."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource, sys
+import equiscope as eq
+from equiscope import demo
+
+systems, degree = int(sys.argv[1]), int(sys.argv[2])
+molecules = demo.load_molecules()
+stream = ((str(i), molecules[i % len(molecules)]) for i in range(systems))
+report = eq.audit(
+    demo.load_model(), stream, inputs=demo.INPUTS, outputs=demo.REPRESENTATIONS, layers=demo.LAYERS, lmax=3, degree=degree
+)
+assert len(report.systems) == systems
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def peak(systems, degree):
+    """Megabytes."""
+    arguments = [sys.executable, "-c", CODE, str(systems), str(degree)]
+    return float(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
+
+
+def test_memory_does_not_grow_with_the_number_of_rotations():
+    assert peak(2, 21) - peak(2, 6) < 25
+
+
+@pytest.mark.parametrize("systems", [100, pytest.param(500, marks=pytest.mark.slow)])
+def test_memory_does_not_grow_with_the_number_of_systems(systems):
+    assert peak(systems, 6) - peak(5, 6) < 25
