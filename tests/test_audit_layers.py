@@ -235,7 +235,12 @@ def equivariant_network(planted=0.0):
 
 
 E3NN_SETTINGS = dict(
-    inputs=INPUTS, outputs={"vectors": "8x1o", "scalars": "invariant"}, layers="layers.*", basis="e3nn", lmax=2, degree=8
+    inputs=INPUTS,
+    outputs={"vectors": "8x1o", "scalars": "invariant"},
+    layers="layers.*",
+    basis="e3nn",
+    lmax=2,
+    degree=8,
 )
 
 

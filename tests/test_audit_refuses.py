@@ -1,4 +1,4 @@
-"""Bad input to the audit: a typed error that names the argument, what was expected and what came, before the model runs."""
+"""Bad input to the audit: typed errors that name argument, expectation and what came, before the model runs."""
 
 import math
 
@@ -88,7 +88,8 @@ def sums(x):
 
 
 def test_unknown_output_is_refused_with_the_names_there_are():
-    with pytest.raises(errors.ArgumentError, match=r"outputs: expected names that the model returns \(u, v, k\), got 'e'"):
+    message = r"outputs: expected names that the model returns \(u, v, k\), got 'e'"
+    with pytest.raises(errors.ArgumentError, match=message):
         eq.audit(sums, [{"x": POINTS}], **{**GOOD, "outputs": {"e": "scalar"}})
 
 
@@ -98,7 +99,7 @@ def test_output_that_does_not_fit_its_representation_is_refused():
 
 
 def test_integer_output_is_refused():
-    with pytest.raises(errors.ModelError, match="k: expected a floating-point output, got torch.int64"):
+    with pytest.raises(errors.ModelError, match=r"k: expected a floating-point output, got torch\.int64"):
         eq.audit(sums, [{"x": POINTS}], **{**GOOD, "outputs": {"k": "scalar"}})
 
 
@@ -113,12 +114,12 @@ def test_two_systems_of_one_name_are_refused():
 
 
 def test_model_that_always_fails_is_reported():
-    with pytest.raises(errors.ModelError, match="finite values for at least one system.*NaN or infinity"):
+    with pytest.raises(errors.ModelError, match=r"finite values for at least one system.*NaN or infinity"):
         eq.audit(lambda x: {"u": x.sum((-1, -2)) * math.nan}, [{"x": POINTS}], **GOOD)
 
 
 def test_model_that_cannot_be_called_is_refused():
-    with pytest.raises(errors.ArgumentError, match="model: expected .* got int"):
+    with pytest.raises(errors.ArgumentError, match=r"model: expected .* got int"):
         eq.audit(3, [{"x": POINTS}], **GOOD)
 
 

@@ -14,7 +14,13 @@ systems, degree = int(sys.argv[1]), int(sys.argv[2])
 molecules = demo.load_molecules()
 stream = ((str(i), molecules[i % len(molecules)]) for i in range(systems))
 report = eq.audit(
-    demo.load_model(), stream, inputs=demo.INPUTS, outputs=demo.REPRESENTATIONS, layers=demo.LAYERS, lmax=3, degree=degree
+    demo.load_model(),
+    stream,
+    inputs=demo.INPUTS,
+    outputs=demo.REPRESENTATIONS,
+    layers=demo.LAYERS,
+    lmax=3,
+    degree=degree,
 )
 assert len(report.systems) == systems
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -524,7 +524,7 @@ def test_models_that_are_not_metatomic_are_refused() -> None:
 def test_models_that_ask_for_more_than_structures_are_refused() -> None:
     model = toy()
     model._requested_inputs = {"charge": ModelOutput(unit="e", sample_kind="atom")}
-    with pytest.raises(ArgumentError, match="one that also asks for.*charge"):
+    with pytest.raises(ArgumentError, match=r"one that also asks for.*charge"):
         MetatomicAdapter(model, [WATER])
 
 

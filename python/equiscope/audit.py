@@ -103,7 +103,8 @@ def audit(
 
     Statistics are accumulated in float64, centred; the result does not depend on the batch size beyond the round-off
     of the model. Memory does not grow with the number of rotations or systems. NaN or infinity from the model stops
-    that system alone and is recorded in ``failures`` with its rotation. Train mode, random state and hooks are restored.
+    that system alone and is recorded in ``failures`` with its rotation. Train mode, random state and hooks are
+    restored.
     """
     started = time.perf_counter()
     _check_settings(lmax, degree, tolerance, keep, batch_rows, batch_bytes)

@@ -66,7 +66,7 @@ double largest_difference(const Vector& a, const Vector& b) {
 Vector wigner_of(const Kernels& kernels, const Vector& r, int lmax, int threads = 1) {
     const Index n = static_cast<Index>(r.size()) / 9;
     Vector out(static_cast<std::size_t>(n * matrix_count(lmax)), std::nan(""));
-    kernels.twice.wigner_D(r.data(), n, lmax, out.data(), threads);
+    kernels.twice.wigner_D(*tables_for(lmax), r.data(), n, out.data(), threads);
     return out;
 }
 
@@ -84,7 +84,7 @@ void values_agree_with_extended_precision(const Kernels& kernels) {
         long double exact[9];
         for (int k = 0; k < 9; ++k) exact[k] = r[static_cast<std::size_t>(9 * i + k)];
         orthonormalize(exact);
-        wigner(exact, lmax, tables->wigner(), powers.data(), [&](Index l, Index row, Index column, long double value) {
+        wigner(exact, lmax, tables->wigner, powers.data(), [&](Index l, Index row, Index column, long double value) {
             const Index size = 2 * l + 1;
             const Index at = n * matrix_offset(l) + i * size * size + (row + l) * size + column + l;
             const double error = std::fabs(static_cast<double>(value) - out[static_cast<std::size_t>(at)]);
@@ -110,8 +110,8 @@ void harmonics_rotate_with_D(const Kernels& kernels) {
         for (int a = 0; a < 3; ++a)
             for (int b = 0; b < 3; ++b)
                 turned[static_cast<std::size_t>(3 * i + a)] += r[static_cast<std::size_t>(9 * i + 3 * a + b)] * xyz[static_cast<std::size_t>(3 * i + b)];
-    kernels.twice.spherical_harmonics(xyz.data(), n, lmax, y.data(), 1);
-    kernels.twice.spherical_harmonics(turned.data(), n, lmax, rotated.data(), 1);
+    kernels.twice.spherical_harmonics(*tables_for(lmax), xyz.data(), n, y.data(), 1);
+    kernels.twice.spherical_harmonics(*tables_for(lmax), turned.data(), n, rotated.data(), 1);
     for (Index i = 0; i < n; ++i)
         for (Index l = 0; l <= lmax; ++l)
             for (Index row = 0; row <= 2 * l; ++row)
@@ -132,9 +132,9 @@ void rotation_of_blocks_is_D(const Kernels& kernels) {
         const std::vector<IrrepBlock> blocks = {{1, 2, 0, inner ? Index(1) : Index(3), inner ? Index(2) : Index(1), true},
                                                 {2, 1, 6, 5, 1, false}};
         Vector out(x.size(), std::nan("")), back(x.size()), inverted(x.size()), expected(x.size());
-        kernels.twice.rotate(x.data(), false, r.data(), n, rows, dim, blocks, false, out.data(), 1);
-        kernels.twice.rotate(out.data(), false, r.data(), n, rows, dim, blocks, true, back.data(), 1);
-        kernels.twice.rotate(x.data(), false, minus.data(), n, rows, dim, blocks, false, inverted.data(), 1);
+        kernels.twice.rotate(*tables_for(2), x.data(), false, r.data(), n, rows, dim, blocks.data(), 2, false, out.data(), 1);
+        kernels.twice.rotate(*tables_for(2), out.data(), false, r.data(), n, rows, dim, blocks.data(), 2, true, back.data(), 1);
+        kernels.twice.rotate(*tables_for(2), x.data(), false, minus.data(), n, rows, dim, blocks.data(), 2, false, inverted.data(), 1);
         for (Index i = 0; i < n * rows; ++i)
             for (const IrrepBlock& b : blocks)
                 for (Index c = 0; c < b.mul; ++c)
@@ -159,9 +159,9 @@ void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
         const Rings rings{r.data(), weights.data(), points, gammas};
         const Vector values = random_values(points * gammas * channels, 7), c = random_values(size * channels, 8);
         Vector projected(c.size()), again(c.size()), synthesized(values.size(), std::nan(""));
-        kernels.project_dd(values.data(), rings, lmax, channels, nullptr, projected.data(), 1);
-        kernels.project_dd(values.data(), rings, lmax, channels, nullptr, again.data(), 7);
-        kernels.twice.synthesize(c.data(), rings, lmax, channels, synthesized.data(), 1);
+        kernels.project_dd(*tables_for(lmax), values.data(), rings, channels, nullptr, projected.data(), 1);
+        kernels.project_dd(*tables_for(lmax), values.data(), rings, channels, nullptr, again.data(), 7);
+        kernels.twice.synthesize(*tables_for(lmax), c.data(), rings, channels, synthesized.data(), 1);
         double left = 0, right = 0;
         for (std::size_t i = 0; i < c.size(); ++i) left += projected[i] * c[i];
         for (std::size_t i = 0; i < values.size(); ++i) right += synthesized[i] * values[i];
@@ -176,7 +176,7 @@ void torque_is_the_derivative(const Kernels& kernels) {
     const double t = 1e-6;
     const Vector r = random_rotations(1, 9), grad = random_values(matrix_count(lmax), 10);
     double torque[3];
-    kernels.twice.wigner_D_torque(r.data(), 1, lmax, grad.data(), torque, 1);
+    kernels.twice.wigner_D_torque(*tables_for(lmax), r.data(), 1, grad.data(), torque, 1);
     for (int k = 0; k < 3; ++k) {
         const int i = (k + 1) % 3, j = (k + 2) % 3;
         double change = 0;
@@ -202,7 +202,7 @@ void sizes_and_threads_do_not_matter(const Kernels& kernels) {
         check(one == seven, "D has equal bits on 1 and 7 threads", kernels.isa, static_cast<double>(n));
         for (double value : one) check(std::isfinite(value), "every element is written", kernels.isa);
         std::vector<float> few(xyz.begin(), xyz.end()), y(static_cast<std::size_t>(36 * n), std::nanf(""));
-        kernels.single.spherical_harmonics(few.data(), n, 5, y.data(), 3);
+        kernels.single.spherical_harmonics(*tables_for(5), few.data(), n, y.data(), 3);
         for (float value : y) check(std::isfinite(value), "every harmonic is written", kernels.isa);
     }
 }
@@ -230,7 +230,7 @@ void callers_may_be_many_and_may_fork(const Kernels& kernels) {
 void errors_of_a_task_reach_the_caller() {
     bool thrown = false;
     try {
-        parallel_for(100, 4, [](long i) {
+        parallel_for(100, 4, [](Index i) {
             if (i == 57) throw std::runtime_error("57");
         });
     } catch (const std::runtime_error&) {
@@ -242,12 +242,7 @@ void errors_of_a_task_reach_the_caller() {
 }  // namespace
 
 int main() {
-    std::vector<const Kernels*> all = {&baseline_kernels};
-#if defined(EQUISCOPE_X86)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all.push_back(&avx2_kernels);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) all.push_back(&avx512_kernels);
-#endif
+    const std::vector<const Kernels*> all = usable_kernels();
     for (const Kernels* kernels : all) {
         values_agree_with_extended_precision(*kernels);
         identity_is_exact(*kernels);

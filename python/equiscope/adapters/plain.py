@@ -122,7 +122,8 @@ class PlainAdapter(Adapter):
         tensors = [(k, v) for k, v in zip(keys, values, strict=True) if isinstance(v, torch.Tensor)]
         parameters = [] if self.module is None else list(self.module.parameters())
         devices = {f"data[{name}].{k}": v.device for k, v in tensors}
-        devices.update({"model": p.device for p in parameters[:1]})
+        if parameters:
+            devices["model"] = parameters[0].device
         if len(set(devices.values())) > 1:
             fail(DeviceError, f"data[{name}]", "tensors on the device of the model", _listing(devices))
         dtypes = {f"data[{name}].{k}": v.dtype for k, v in tensors if v.is_floating_point()}

@@ -14,7 +14,8 @@ def canonical(values: torch.Tensor, grid: Quadrature, representation: Representa
     if not isinstance(values, torch.Tensor) or not values.is_floating_point():
         fail(DTypeError, "values", "a floating-point tensor", getattr(values, "dtype", type(values).__name__))
     if values.ndim < 1 or values.shape[0] != len(grid):
-        fail(ShapeError, "values", f"({len(grid)}, samples, ...) on a grid of degree {grid.degree}", tuple(values.shape))
+        expected = f"({len(grid)}, samples, ...) on a grid of degree {grid.degree}"
+        fail(ShapeError, "values", expected, tuple(values.shape))
     representation.check(tuple(values.shape[1:]), "values")
     rest = values.shape[1 : values.ndim - representation.component_axes]
     return values.detach().reshape(len(grid), rest[0] if rest else 1, -1, representation.components)

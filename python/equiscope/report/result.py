@@ -150,7 +150,7 @@ class Audit:
     convergence: list[dict[str, Any]] = field(default_factory=list)
     """One entry per degree tried: degree, rotations, change, variance {output: A}, power {key: nested list}."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """JSON values: model, data, lmax, degree, rotations, group, dtype, device, keep, tolerance, batch, inputs, outputs."""
+    """JSON values: model, data, lmax, degree, rotations, group, dtype, keep, tolerance, batch, inputs, outputs."""
     environment: dict[str, Any] = field(default_factory=dict)
     """JSON values: versions, instruction set, threads, date."""
     timings: dict[str, float] = field(default_factory=dict)
