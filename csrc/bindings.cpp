@@ -4,12 +4,15 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <tuple>
+#include <type_traits>
+#include <vector>
 
 #include "cpu/kernels.hpp"
 #include "cpu/tables.hpp"
@@ -21,8 +24,8 @@ namespace {
 
 using Address = std::uintptr_t;
 
-constexpr int lmax_limit = 1024;                       // far above any stated error bound; keeps E(lmax) exact
-constexpr Index size_limit = Index(1) << 48;           // no address space holds more elements
+constexpr int lmax_limit = 256;                // the seeds of the recursions overflow near 1000
+constexpr Index size_limit = Index(1) << 48;  // no address space holds more elements
 
 void require(bool condition, const std::string& argument, const std::string& expected, const std::string& got) {
     if (!condition) throw std::invalid_argument(argument + ": expected " + expected + ", got " + got);
@@ -52,9 +55,8 @@ void require_size(const char* argument, Address address, Index size, Index neede
     require(address != 0 || needed == 0, argument, "an address", "null");
 }
 
-int checked_threads(int threads) {
+void check_threads(int threads) {
     require(threads >= 1, "threads", "a positive integer", std::to_string(threads));
-    return threads;
 }
 
 template <class T>
@@ -67,26 +69,30 @@ T* output(Address address) {
     return reinterpret_cast<T*>(address);
 }
 
-// Calls body with a null pointer of the element type that `dtype` names.
+// Calls body(kernels of the element type that `dtype` names, a null pointer of that type), without the GIL: everything
+// that belongs to Python has been read.
 template <class Body>
-void with_dtype(const std::string& dtype, const Body& body) {
-    if (dtype == "float64") return body(static_cast<double*>(nullptr));
-    require(dtype == "float32", "dtype", "float32 or float64", dtype);
-    body(static_cast<float*>(nullptr));
+void with_kernels(const std::string& dtype, const Body& body) {
+    const Kernels& kernels = active_kernels();
+    require(dtype == "float32" || dtype == "float64", "dtype", "float32 or float64", dtype);
+    py::gil_scoped_release release;
+    if (dtype == "float32")
+        body(kernels.single, static_cast<const float*>(nullptr));
+    else
+        body(kernels.twice, static_cast<const double*>(nullptr));
 }
 
-const KernelsOf<float>& table(const Kernels& kernels, float*) { return kernels.single; }
-const KernelsOf<double>& table(const Kernels& kernels, double*) { return kernels.twice; }
+template <class T>
+using element = std::remove_cv_t<std::remove_pointer_t<T>>;
 
 void wigner_D(Address rotations, Index n, Index lmax, Address out, Index out_size, const std::string& dtype,
               int threads) {
     require_size("rotations", rotations, product("rotations", {n, 9}), 9 * n);
     require_size("out", out, out_size, product("out", {n, matrix_count(checked_lmax(lmax))}));
-    const Kernels& kernels = active_kernels();
-    with_dtype(dtype, [&](auto* type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        py::gil_scoped_release release;
-        table(kernels, type).wigner_D(input<T>(rotations), n, checked_lmax(lmax), output<T>(out), checked_threads(threads));
+    check_threads(threads);
+    with_kernels(dtype, [&](const auto& kernels, auto type) {
+        using T = element<decltype(type)>;
+        kernels.wigner_D(*tables_for(checked_lmax(lmax)), input<T>(rotations), n, output<T>(out), threads);
     });
 }
 
@@ -94,12 +100,11 @@ void wigner_D_torque(Address rotations, Index n, Index lmax, Address grad, Index
                      const std::string& dtype, int threads) {
     require_size("rotations", rotations, product("rotations", {n, 9}), 9 * n);
     require_size("grad", grad, grad_size, product("grad", {n, matrix_count(checked_lmax(lmax))}));
-    const Kernels& kernels = active_kernels();
-    with_dtype(dtype, [&](auto* type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        py::gil_scoped_release release;
-        table(kernels, type).wigner_D_torque(input<T>(rotations), n, checked_lmax(lmax), input<T>(grad), output<T>(out),
-                                             checked_threads(threads));
+    check_threads(threads);
+    with_kernels(dtype, [&](const auto& kernels, auto type) {
+        using T = element<decltype(type)>;
+        kernels.wigner_D_torque(*tables_for(checked_lmax(lmax)), input<T>(rotations), n, input<T>(grad), output<T>(out),
+                                threads);
     });
 }
 
@@ -107,12 +112,10 @@ void spherical_harmonics(Address xyz, Index n, Index lmax, Address out, Index ou
                          int threads) {
     require_size("xyz", xyz, product("xyz", {n, 3}), 3 * n);
     require_size("out", out, out_size, product("out", {n, harmonic_count(checked_lmax(lmax))}));
-    const Kernels& kernels = active_kernels();
-    with_dtype(dtype, [&](auto* type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        py::gil_scoped_release release;
-        table(kernels, type).spherical_harmonics(input<T>(xyz), n, checked_lmax(lmax), output<T>(out),
-                                                 checked_threads(threads));
+    check_threads(threads);
+    with_kernels(dtype, [&](const auto& kernels, auto type) {
+        using T = element<decltype(type)>;
+        kernels.spherical_harmonics(*tables_for(checked_lmax(lmax)), input<T>(xyz), n, output<T>(out), threads);
     });
 }
 
@@ -120,12 +123,11 @@ void spherical_harmonics_torque(Address xyz, Index n, Index lmax, Address grad, 
                                 const std::string& dtype, int threads) {
     require_size("xyz", xyz, product("xyz", {n, 3}), 3 * n);
     require_size("grad", grad, grad_size, product("grad", {n, harmonic_count(checked_lmax(lmax))}));
-    const Kernels& kernels = active_kernels();
-    with_dtype(dtype, [&](auto* type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        py::gil_scoped_release release;
-        table(kernels, type).spherical_harmonics_torque(input<T>(xyz), n, checked_lmax(lmax), input<T>(grad),
-                                                        output<T>(out), checked_threads(threads));
+    check_threads(threads);
+    with_kernels(dtype, [&](const auto& kernels, auto type) {
+        using T = element<decltype(type)>;
+        kernels.spherical_harmonics_torque(*tables_for(checked_lmax(lmax)), input<T>(xyz), n, input<T>(grad),
+                                           output<T>(out), threads);
     });
 }
 
@@ -151,12 +153,13 @@ void rotate(Address x, Index x_size, Address rotations, Index batch, Index rows,
     require_size("x", x, x_size, product("x", {x_shared ? 1 : batch, rows, dim}));
     require_size("out", out, out_size, product("out", {batch, rows, dim}));
     const std::vector<IrrepBlock> checked = checked_blocks(blocks, dim);
-    const Kernels& kernels = active_kernels();
-    with_dtype(dtype, [&](auto* type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        py::gil_scoped_release release;
-        table(kernels, type).rotate(input<T>(x), x_shared, input<T>(rotations), batch, rows, dim, checked, inverse,
-                                    output<T>(out), checked_threads(threads));
+    check_threads(threads);
+    Index lmax = 0;
+    for (const IrrepBlock& block : checked) lmax = std::max(lmax, block.l);
+    with_kernels(dtype, [&](const auto& kernels, auto type) {
+        using T = element<decltype(type)>;
+        kernels.rotate(*tables_for(static_cast<int>(lmax)), input<T>(x), x_shared, input<T>(rotations), batch, rows, dim,
+                       checked.data(), static_cast<Index>(checked.size()), inverse, output<T>(out), threads);
     });
 }
 
@@ -174,19 +177,20 @@ void project(Address values, Index values_size, Address rings, Address weights, 
     require_size("out", out, out_size, product("out", {matrix_count(checked_lmax(lmax)), channels}));
     const Rings grid = checked_rings(rings, weights, points, gammas);
     const Kernels& kernels = active_kernels();
-    checked_threads(threads);
+    check_threads(threads);
     const bool in_float = value_dtype == "float32", out_float = out_dtype == "float32";
     require((in_float || value_dtype == "float64") && (out_float || out_dtype == "float64") && (in_float || !out_float),
             "dtype", "(float32, float32), (float32, float64) or (float64, float64)", value_dtype + ", " + out_dtype);
     py::gil_scoped_release release;
+    const auto tables = tables_for(checked_lmax(lmax));
     if (!in_float)
-        kernels.project_dd(input<double>(values), grid, checked_lmax(lmax), channels, input<double>(center),
+        kernels.project_dd(*tables, input<double>(values), grid, channels, input<double>(center),
                            output<double>(out), threads);
     else if (out_float)
-        kernels.project_ff(input<float>(values), grid, checked_lmax(lmax), channels, input<double>(center),
+        kernels.project_ff(*tables, input<float>(values), grid, channels, input<double>(center),
                            output<float>(out), threads);
     else
-        kernels.project_fd(input<float>(values), grid, checked_lmax(lmax), channels, input<double>(center),
+        kernels.project_fd(*tables, input<float>(values), grid, channels, input<double>(center),
                            output<double>(out), threads);
 }
 
@@ -197,12 +201,10 @@ void synthesize(Address coefficients, Index coefficients_size, Address rings, Ad
                  product("coefficients", {matrix_count(checked_lmax(lmax)), channels}));
     require_size("out", out, out_size, product("out", {points, gammas, channels}));
     const Rings grid = checked_rings(rings, weights, points, gammas);
-    const Kernels& kernels = active_kernels();
-    with_dtype(dtype, [&](auto* type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        py::gil_scoped_release release;
-        table(kernels, type).synthesize(input<T>(coefficients), grid, checked_lmax(lmax), channels, output<T>(out),
-                                        checked_threads(threads));
+    check_threads(threads);
+    with_kernels(dtype, [&](const auto& kernels, auto type) {
+        using T = element<decltype(type)>;
+        kernels.synthesize(*tables_for(checked_lmax(lmax)), input<T>(coefficients), grid, channels, output<T>(out), threads);
     });
 }
 
@@ -233,9 +235,8 @@ std::tuple<Index, double, double> check_rotations(Address rotations, Index n, co
                                                   double tolerance, int) {
     require_size("rotations", rotations, product("rotations", {n, 9}), 9 * n);
     std::tuple<Index, double, double> found;
-    with_dtype(dtype, [&](auto* type) {
-        using T = std::remove_pointer_t<decltype(type)>;
-        py::gil_scoped_release release;
+    with_kernels(dtype, [&](const auto&, auto type) {
+        using T = element<decltype(type)>;
         found = first_bad_rotation(input<T>(rotations), n, tolerance);
     });
     return found;

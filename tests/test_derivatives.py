@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch._dynamo.testing
 from torch.autograd import gradcheck, gradgradcheck
 
 import equiscope as eq
@@ -203,6 +204,26 @@ def test_compiles_without_graph_breaks_forward_and_backward(name):
     torch.testing.assert_close(value, expected, rtol=0, atol=1e-13)
     for got, same in zip(torch.autograd.grad(value, arguments), torch.autograd.grad(expected, arguments), strict=True):
         torch.testing.assert_close(got, same, rtol=0, atol=1e-13)
+    torch._dynamo.reset()
+
+
+def test_one_compilation_serves_every_batch_size():
+    calls = {
+        "wigner_D": (lambda R: sum(D.sin().sum() for D in eq.wigner_D(R, 3)), lambda n: [eq.random_rotations(n)]),
+        "harmonics": (lambda x: eq.spherical_harmonics(x, 3).sin().sum(), lambda n: [points(n, 3)]),
+        "rotate": (lambda x, R: eq.rotate(x, R, REP).sin().sum(), lambda n: [points(n, 16), elements(n)]),
+        "vector": (lambda x, R: eq.rotate(x, R, "vector").sin().sum(), lambda n: [points(n, 3), elements(n)]),
+    }
+    for name, (function, arguments) in calls.items():
+        torch._dynamo.reset()
+        counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+        compiled = torch.compile(function, fullgraph=True, backend=counter, dynamic=True)
+        for n in (5, 7, 11):
+            given = [x.requires_grad_() for x in arguments(n)]
+            expected = torch.autograd.grad(function(*given), given)
+            for got, same in zip(torch.autograd.grad(compiled(*given), given), expected, strict=True):
+                torch.testing.assert_close(got, same, rtol=0, atol=1e-13)
+        assert counter.frame_count == 1, name
     torch._dynamo.reset()
 
 

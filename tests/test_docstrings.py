@@ -11,7 +11,9 @@ from equiscope.so3 import quadrature, rotations
 NAMES = {"torch": torch, "quadrature": quadrature.quadrature}
 
 
-@pytest.mark.parametrize("module", [harmonics, projection, rotation, wigner, rotations], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [harmonics, projection, rotation, wigner, quadrature, rotations], ids=lambda m: m.__name__
+)
 def test_examples_run(module):
     found = doctest.testmod(module, extraglobs=NAMES)
     assert found.attempted > 0 and found.failed == 0

@@ -59,7 +59,8 @@ std::vector<Candidate> candidates() {
     __builtin_cpu_init();
     found.push_back({&avx2_kernels, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")});
     found.push_back({&avx512_kernels, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")});
+                                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+                                          __builtin_cpu_supports("fma")});
 #endif
     return found;
 }

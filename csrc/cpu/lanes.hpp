@@ -43,6 +43,10 @@ class Scratch {
     T* data_;
 };
 
+inline void clear(Lanes* data, Index count) {
+    for (Index i = 0; i < count; ++i) data[i] = Lanes{};
+}
+
 constexpr Index least(Index a, Index b) { return a < b ? a : b; }
 constexpr Index most(Index a, Index b) { return a < b ? b : a; }
 constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }

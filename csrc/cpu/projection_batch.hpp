@@ -3,11 +3,14 @@
 // sums do not depend on the number of threads.
 #pragma once
 
+#include <cmath>
+
 #include "cpu/wigner_batch.hpp"
 #include "equiscope/projection.hpp"
 
 namespace equiscope {
 namespace EQUISCOPE_ISA {
+namespace {
 
 constexpr Index table_bytes = Index(32) << 20;  // D of one chunk of points; larger chunks save nothing
 constexpr Index width = 2;                      // vectors of channels held in registers
@@ -16,11 +19,11 @@ constexpr Index channel_block = width * lanes;  // channels of one task
 // D at gamma = 0 for blocks of `lanes` points, a point in each lane: block b holds E(lmax) packs.
 class RingTable {
   public:
-    RingTable(const Rings& rings, int lmax)
-        : rings_(rings),
-          lmax_(lmax),
-          size_(matrix_count(lmax)),
-          capacity_(std::min(packs(rings.points), std::max<Index>(1, table_bytes / (size_ * Index(sizeof(Lanes)))))),
+    RingTable(const Tables& tables, const Rings& rings)
+        : tables_(tables),
+          rings_(rings),
+          size_(matrix_count(tables.lmax)),
+          capacity_(least(packs(rings.points), most(1, table_bytes / (size_ * Index(sizeof(Lanes)))))),
           table_(capacity_ * size_) {}
 
     // Calls body(first, last) for chunks of blocks, with their D at hand.
@@ -28,8 +31,8 @@ class RingTable {
     void for_chunks(int threads, const Body& body) {
         const Index blocks = packs(rings_.points);
         for (first_ = 0; first_ < blocks; first_ += capacity_) {
-            const Index last = std::min(blocks, first_ + capacity_);
-            parallel_for(last - first_, threads, [&](long task) { fill(first_ + task); });
+            const Index last = least(blocks, first_ + capacity_);
+            parallel_for(last - first_, threads, [&](Index task) { fill(first_ + task); });
             body(first_, last);
         }
     }
@@ -40,35 +43,38 @@ class RingTable {
     void fill(Index index) {
         const Index start = index * lanes;
         Lanes r[9];
-        double det[lanes];
-        load_rotations(rings_.rotations + 9 * start, std::min(lanes, rings_.points - start), r, det);
-        WignerTile(lmax_).fill(r, table_.get() + (index - first_) * size_);
+        load_rotations(rings_.rotations + 9 * start, least(lanes, rings_.points - start), r);
+        WignerTile(tables_).fill_into(r, table_.get() + (index - first_) * size_);
     }
 
+    Tables tables_;
     Rings rings_;
-    int lmax_;
     Index size_, capacity_, first_ = 0;
-    Scratch table_;
+    Scratch<Lanes> table_;
 };
 
 // cos and sin of n gamma_k for n = 0 .. lmax and k = 1 .. half, the angles below pi.
 struct RingAngles {
-    RingAngles(Index gammas, int lmax) : half((gammas - 1) / 2), even(gammas > 1 && gammas % 2 == 0) {
+    RingAngles(Index gammas, int lmax)
+        : half((gammas - 1) / 2),
+          even(gammas > 1 && gammas % 2 == 0),
+          cosines((lmax + 1) * half),
+          sines((lmax + 1) * half) {
         const double pi = 3.14159265358979323846;
         for (Index n = 0; n <= lmax; ++n)
             for (Index k = 1; k <= half; ++k) {
                 // reduced to one turn before the multiplication by pi, where it is exact
                 const double angle = 2.0 * pi * static_cast<double>(n * k % gammas) / static_cast<double>(gammas);
-                cosines.push_back(std::cos(angle));
-                sines.push_back(std::sin(angle));
+                cosines.get()[n * half + k - 1] = std::cos(angle);
+                sines.get()[n * half + k - 1] = std::sin(angle);
             }
     }
-    const double* cosine(Index n) const { return cosines.data() + n * half; }
-    const double* sine(Index n) const { return sines.data() + n * half; }
+    const double* cosine(Index n) const { return cosines.get() + n * half; }
+    const double* sine(Index n) const { return sines.get() + n * half; }
 
     Index half;
     bool even;
-    std::vector<double> cosines, sines;
+    Scratch<double> cosines, sines;
 };
 
 // The channels of one task.
@@ -79,22 +85,22 @@ struct Channels {
     void load(const In* sample, const double* center, Lanes v[width]) const {
         sample += first;
         if (count == channel_block) {
-            for (Index j = 0; j < width; ++j) v[j] = EQUISCOPE_ISA::load(sample + j * lanes);
-            for (Index j = 0; j < width && center; ++j) v[j] -= EQUISCOPE_ISA::load(center + first + j * lanes);
+            for (Index j = 0; j < width; ++j) v[j] = equiscope::EQUISCOPE_ISA::load<Lanes>(sample + j * lanes);
+            for (Index j = 0; j < width && center; ++j) v[j] -= equiscope::EQUISCOPE_ISA::load<Lanes>(center + first + j * lanes);
             return;
         }
         double padded[channel_block] = {};
         for (Index i = 0; i < count; ++i)
             padded[i] = static_cast<double>(sample[i]) - (center ? center[first + i] : 0.0);
-        for (Index j = 0; j < width; ++j) v[j] = EQUISCOPE_ISA::load(padded + j * lanes);
+        for (Index j = 0; j < width; ++j) v[j] = equiscope::EQUISCOPE_ISA::load<Lanes>(padded + j * lanes);
     }
 };
 
 template <class Body>
 void for_channels(Index channels, int threads, const Body& body) {
-    parallel_for((channels + channel_block - 1) / channel_block, threads, [&](long task) {
+    parallel_for((channels + channel_block - 1) / channel_block, threads, [&](Index task) {
         const Index first = task * channel_block;
-        body(Channels{channels, first, std::min(channel_block, channels - first)});
+        body(Channels{channels, first, least(channel_block, channels - first)});
     });
 }
 
@@ -122,46 +128,59 @@ void fourier_of_ring(const In* ring, Index gammas, double weight, const double* 
                          angles.sine(n), n % 2 != 0, f[n * stride + j], f[n * stride + width + j]);
 }
 
+// Rows m .. m + rows - 1 of one (l, n): `rows` rows share the loads of the samples.
+template <Index rows>
+inline void accumulate_rows(const Lanes* d, const Lanes* samples, Index row_size, Index center, Index n, Lanes* sums) {
+    constexpr Index pair = 2 * width;
+    Lanes plus[rows][width] = {}, minus[rows][width] = {};
+    for (Index p = 0; p < lanes; ++p)
+        for (Index m = 0; m < rows; ++m) {
+            const double plus_d = reinterpret_cast<const double*>(d + center + m * row_size + n)[p];
+            const double minus_d = reinterpret_cast<const double*>(d + center + m * row_size - n)[p];
+            for (Index j = 0; j < width; ++j) {
+                const Lanes &cosine = samples[p * pair + j], &sine = samples[p * pair + width + j];
+                plus[m][j] += cosine * plus_d + sine * minus_d;
+                minus[m][j] += cosine * minus_d - sine * plus_d;
+            }
+        }
+    for (Index m = 0; m < rows; ++m)
+        for (Index j = 0; j < width; ++j) {
+            sums[(center + m * row_size + n) * width + j] += plus[m][j];
+            if (n > 0) sums[(center + m * row_size - n) * width + j] += minus[m][j];
+        }
+}
+
 // sums[l, m, +-n] += sum over the points of a block of D(l, m, n) cosine_n + D(l, m, -n) sine_n, and for -n
 // D(l, m, -n) cosine_n - D(l, m, n) sine_n. f[n][point][{cosine, sine}][width].
 inline void accumulate_block(const Lanes* d, const Lanes* f, int lmax, Lanes* sums) {
-    constexpr Index pair = 2 * width;
+    constexpr Index together = 3;
     for (Index l = 0; l <= lmax; ++l) {
-        for (Index m = 0; m <= 2 * l; ++m) {
-            const Index center = matrix_offset(l) + m * (2 * l + 1) + l;
-            for (Index n = 0; n <= l; ++n) {
-                const double* plus_d = reinterpret_cast<const double*>(d + center + n);
-                const double* minus_d = reinterpret_cast<const double*>(d + center - n);
-                const Lanes* samples = f + n * lanes * pair;
-                Lanes plus[width] = {}, minus[width] = {};
-                for (Index p = 0; p < lanes; ++p)
-                    for (Index j = 0; j < width; ++j) {
-                        const Lanes &cosine = samples[p * pair + j], &sine = samples[p * pair + width + j];
-                        plus[j] += cosine * plus_d[p] + sine * minus_d[p];
-                        minus[j] += cosine * minus_d[p] - sine * plus_d[p];
-                    }
-                for (Index j = 0; j < width; ++j) {
-                    sums[(center + n) * width + j] += plus[j];
-                    if (n > 0) sums[(center - n) * width + j] += minus[j];
-                }
-            }
+        const Index row_size = 2 * l + 1;
+        for (Index n = 0; n <= l; ++n) {
+            const Lanes* samples = f + n * lanes * 2 * width;
+            Index m = 0, center = matrix_offset(l) + l;
+            for (; m + together <= row_size; m += together, center += together * row_size)
+                accumulate_rows<together>(d, samples, row_size, center, n, sums);
+            for (; m < row_size; ++m, center += row_size)
+                accumulate_rows<1>(d, samples, row_size, center, n, sums);
         }
     }
 }
 
 template <class In, class Out>
-void project(const In* values, const Rings& rings, int lmax, Index channels, const double* center, Out* out,
-             int threads) {
+void project(const Tables& tables, const In* values, const Rings& rings, Index channels, const double* center,
+             Out* out, int threads) {
+    const int lmax = tables.lmax;
     const Index size = matrix_count(lmax), ring_size = rings.gammas * channels, pair = 2 * width;
     const RingAngles angles(rings.gammas, lmax);
-    RingTable table(rings, lmax);
+    RingTable table(tables, rings);
     table.for_chunks(threads, [&](Index first, Index last) {
         for_channels(channels, threads, [&](const Channels& own) {
-            Scratch sums(size * width), folded(2 * (angles.half + 1) * width), fourier((lmax + 1) * lanes * pair);
-            std::fill(sums.get(), sums.get() + size * width, Lanes{});
+            const Scratch<Lanes> sums(size * width), folded(2 * (angles.half + 1) * width), fourier((lmax + 1) * lanes * pair);
+            clear(sums.get(), size * width);
             for (Index block = first; block < last; ++block) {
-                std::fill(fourier.get(), fourier.get() + (lmax + 1) * lanes * pair, Lanes{});
-                for (Index point = block * lanes; point < std::min(rings.points, (block + 1) * lanes); ++point)
+                clear(fourier.get(), (lmax + 1) * lanes * pair);
+                for (Index point = block * lanes; point < least(rings.points, (block + 1) * lanes); ++point)
                     fourier_of_ring(values + point * ring_size, rings.gammas,
                                     rings.weights[point] / static_cast<double>(rings.gammas), center, own, angles, lmax,
                                     folded.get(), fourier.get() + point % lanes * pair, lanes * pair);
@@ -179,7 +198,7 @@ void project(const In* values, const Rings& rings, int lmax, Index channels, con
 
 // Fourier coefficients f[n][{cosine, sine}][width] of the function on one ring, from c[E(lmax)][width].
 inline void fourier_of_coefficients(const double* d, const Lanes* c, int lmax, Lanes* f) {
-    std::fill(f, f + (lmax + 1) * 2 * width, Lanes{});
+    clear(f, (lmax + 1) * 2 * width);
     for (Index l = 0; l <= lmax; ++l)
         for (Index m = 0; m <= 2 * l; ++m) {
             const Index center = matrix_offset(l) + m * (2 * l + 1) + l;
@@ -197,7 +216,7 @@ inline void fourier_of_coefficients(const double* d, const Lanes* c, int lmax, L
 
 // The function at angle k of its ring.
 inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngles& angles, int lmax, Lanes v[width]) {
-    const Index folded = std::min(k, gammas - k);  // gamma_{K-k} = -gamma_k: the sine changes sign
+    const Index folded = least(k, gammas - k);  // gamma_{K-k} = -gamma_k: the sine changes sign
     for (Index j = 0; j < width; ++j) v[j] = f[j];
     for (Index n = 1; n <= lmax; ++n) {
         double cosine = 1.0, sine = 0.0;
@@ -212,16 +231,17 @@ inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngle
 }
 
 template <class T>
-void synthesize(const T* coefficients, const Rings& rings, int lmax, Index channels, T* out, int threads) {
+void synthesize(const Tables& tables, const T* coefficients, const Rings& rings, Index channels, T* out, int threads) {
+    const int lmax = tables.lmax;
     const Index size = matrix_count(lmax), gammas = rings.gammas;
     const RingAngles angles(gammas, lmax);
-    RingTable table(rings, lmax);
+    RingTable table(tables, rings);
     table.for_chunks(threads, [&](Index first, Index last) {
         for_channels(channels, threads, [&](const Channels& own) {
-            Scratch c(size * width), fourier((lmax + 1) * 2 * width);
+            const Scratch<Lanes> c(size * width), fourier((lmax + 1) * 2 * width);
             for (Index row = 0; row < size; ++row)
                 own.load(coefficients + row * channels, nullptr, c.get() + row * width);
-            for (Index point = first * lanes; point < std::min(rings.points, last * lanes); ++point) {
+            for (Index point = first * lanes; point < least(rings.points, last * lanes); ++point) {
                 const double* d = reinterpret_cast<const double*>(table.block(point / lanes)) + point % lanes;
                 fourier_of_coefficients(d, c.get(), lmax, fourier.get());
                 const double weight = rings.weights[point] / static_cast<double>(gammas);
@@ -237,5 +257,6 @@ void synthesize(const T* coefficients, const Rings& rings, int lmax, Index chann
     });
 }
 
+}  // namespace
 }  // namespace EQUISCOPE_ISA
 }  // namespace equiscope

@@ -16,7 +16,7 @@ from .so3.quadrature import Quadrature
 from .so3.representation import Representation
 
 ROUND_OFF_EPS = 16.0
-"""Round-off of a model, in eps of its output's size: rotating an input and summing a few hundred terms costs several."""
+"""Round-off of a model, in eps of its output's size: rotating an input and summing some hundred terms costs several."""
 
 STOCHASTIC_EPS = 100.0
 """Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""

@@ -1,39 +1,72 @@
 // Generators X_k of the real irreps: d/dt D^l(exp(t L_k)) at t = 0, with L_k v = e_k x v and k = 0, 1, 2 for x, y, z.
-// Antisymmetric, at most two nonzeros per row. From the ladder operators: X_x = i L_x, X_y = i L_y, X_z = i L_z, in the
-// basis without Condon-Shortley phase.
+// Antisymmetric, at most two nonzeros per row. From the ladder operators, in the basis without Condon-Shortley phase:
+//   X_z couples m and -m by m, X_x and X_y couple |m| and |m| - 1 by sqrt(l(l+1) - m(m-1)) / 2.
 #pragma once
 
 #include <cmath>
 
 #include "config.hpp"
+#include "index.hpp"
 
 namespace equiscope {
+
+EQUISCOPE_HOST_DEVICE inline double ladder(int l, int m) { return 0.5 * std::sqrt(l * (l + 1.0) - m * (m - 1.0)); }
+
+constexpr double root2 = 1.4142135623730951;
 
 // Calls entry(k, row, column, value) for every nonzero of the three generators, row and column in -l..l.
 template <class Entry>
 EQUISCOPE_HOST_DEVICE inline void generators(int l, Entry&& entry) {
-    const double casimir = l * (l + 1.0), root2 = 1.4142135623730951;
+    const auto pair = [&](int k, int row, int column, double value) {
+        entry(k, row, column, value);
+        entry(k, column, row, -value);
+    };
     for (int m = 1; m <= l; ++m) {
-        entry(2, m, -m, -static_cast<double>(m));
-        entry(2, -m, m, static_cast<double>(m));
-        // couples |m| and |m| - 1
-        const double half = 0.5 * std::sqrt(casimir - m * (m - 1.0));
-        if (m == 1) {
-            entry(1, 1, 0, half * root2);
-            entry(1, 0, 1, -half * root2);
-            entry(0, -1, 0, -half * root2);
-            entry(0, 0, -1, half * root2);
+        const int k = m - 1;
+        pair(2, -m, m, m);
+        if (k == 0) {
+            pair(1, 1, 0, root2 * ladder(l, 1));
+            pair(0, 0, -1, root2 * ladder(l, 1));
         } else {
-            const int k = m - 1;
-            entry(1, m, k, half);
-            entry(1, k, m, -half);
-            entry(1, -m, -k, half);
-            entry(1, -k, -m, -half);
-            entry(0, m, -k, half);
-            entry(0, -k, m, -half);
-            entry(0, -m, k, -half);
-            entry(0, k, -m, half);
+            pair(1, m, k, ladder(l, m));
+            pair(1, -m, -k, ladder(l, m));
+            pair(0, m, -k, ladder(l, m));
+            pair(0, k, -m, ladder(l, m));
         }
+    }
+}
+
+// torque[k] += sum_i <g_i, d_i X_k> over `rows` row vectors of degree l: the derivative of sum_i <g_i, d_i> when each d_i
+// is D_i and the rotation turns in the frame of the body. d and g are rows x (2l+1).
+template <class S>
+EQUISCOPE_HOST_DEVICE inline void add_torque(int l, Index rows, const S* d, const S* g, S torque[3]) {
+    const Index size = 2 * l + 1;
+    d += l, g += l;
+    const S zero = torque[0] * 0.0;
+    for (int m = 1; m <= l; ++m) {
+        const int k = m - 1;
+        S x = zero, y = zero, z = zero;
+        if (k == 0) {
+            for (Index i = 0; i < rows; ++i) {
+                const S *a = d + i * size, *b = g + i * size;
+                z += a[-1] * b[1] - a[1] * b[-1];
+                y += a[1] * b[0] - a[0] * b[1];
+                x += a[0] * b[-1] - a[-1] * b[0];
+            }
+        } else {
+            for (Index i = 0; i < rows; ++i) {
+                const S *a = d + i * size, *b = g + i * size;
+                z += a[-m] * b[m] - a[m] * b[-m];
+                y += a[m] * b[k] - a[k] * b[m];
+                y += a[-m] * b[-k] - a[-k] * b[-m];
+                x += a[m] * b[-k] - a[-k] * b[m];
+                x += a[k] * b[-m] - a[-m] * b[k];
+            }
+        }
+        const double half = k == 0 ? root2 * ladder(l, m) : ladder(l, m);
+        torque[0] += x * half;
+        torque[1] += y * half;
+        torque[2] += z * static_cast<double>(m);
     }
 }
 

@@ -201,7 +201,8 @@ def _rotate_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     x, rotations = ctx.saved_tensors
     irreps, layout, inverse = ctx.settings
     by_x = by_rotations = None
-    back = _rotate(grad, rotations, irreps, layout, not inverse)
+    if ctx.needs_input_grad[0] or not inverse:
+        back = _rotate(grad, rotations, irreps, layout, not inverse)
     if ctx.needs_input_grad[0]:
         by_x = back.sum(0, keepdim=True) if x.shape[0] == 1 else back
     if ctx.needs_input_grad[1]:

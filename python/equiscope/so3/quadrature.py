@@ -81,10 +81,15 @@ class Quadrature:
 
 
 def quadrature(degree: int, *, group: str = "O3", allow_negative: bool = False) -> Quadrature:
-    """Quadrature of O(3) (or SO(3)) that is exact for products of matrix elements up to total degree `degree`.
+    """Grid on O(3) or SO(3) that integrates products of matrix elements exactly up to total degree `degree`.
 
+    ``sum_g w_g D^l_mn(g) D^l'_m'n'(g) = int D^l_mn D^l'_m'n' dg`` for l + l' <= degree (Haar measure of total 1).
     The Lebedev rule of the smallest degree >= `degree` gives (alpha, beta) of R = Rz(alpha) Ry(beta) Rz(gamma), and
     ``degree + 1`` equispaced angles give gamma.
+
+    Error: 1e-13 (`test_matrix_elements_integrate_exactly_up_to_the_degree`). Cost: about (degree+1)^2/3 points times
+    degree + 1 angles, twice for O(3): 3740 elements at degree 16. The 16 latest grids are kept; they are shared, so
+    their tensors must not be written to.
 
     Args:
         degree: 0..131.
@@ -92,8 +97,17 @@ def quadrature(degree: int, *, group: str = "O3", allow_negative: bool = False) 
         allow_negative: accept the Lebedev rules of degree 13, 25 and 27, which have negative weights; otherwise the
             next higher rule takes their place.
 
+    Returns:
+        A `Quadrature`; its elements ``rotations`` ``(G, 3, 3)`` and ``weights`` ``(G,)`` are float64 on the CPU, in the
+        order ``for coset (+R, then -R): for point: for gamma``.
+
+    Source: V. I. Lebedev and D. N. Laikov, Doklady Mathematics 59, 477 (1999), as in scipy.
+
     Raises:
         ArgumentError: degree is no integer or out of range; unknown group.
+
+    >>> len(quadrature(16))
+    3740
     """
     if isinstance(degree, bool) or not isinstance(degree, Integral) or not 0 <= degree <= MAXIMUM_DEGREE:
         fail(ArgumentError, "degree", f"an integer from 0 to {MAXIMUM_DEGREE}", repr(degree))
