@@ -28,6 +28,8 @@ CASES = {
     "lmax float": (dict(lmax=2.0), errors.ArgumentError, "lmax: expected a non-negative integer, got 2.0"),
     "lmax bool": (dict(lmax=True), errors.ArgumentError, "lmax"),
     "degree above 131": (dict(degree=132), errors.ArgumentError, "degree: expected .*131.*got 132"),
+    "lmax beyond the grids": (dict(lmax=66), errors.ArgumentError, "lmax: expected at most 65.*got 66"),
+    "degree below 2 lmax": (dict(lmax=4, degree=7), errors.ArgumentError, "degree: .*at least 2 lmax = 8.*got 7"),
     "degree negative": (dict(degree=-2), errors.ArgumentError, "degree"),
     "degree word": (dict(degree="high"), errors.ArgumentError, "degree: .*'high'"),
     "degree float": (dict(degree=8.0), errors.ArgumentError, "degree"),

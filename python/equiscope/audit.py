@@ -24,7 +24,7 @@ from .info import info
 from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
 from .report.result import Audit, Output, Spectrum
-from .so3.quadrature import Quadrature, next_degree, quadrature
+from .so3.quadrature import MAXIMUM_DEGREE, Quadrature, next_degree, quadrature
 from .so3.representation import Representation
 
 MINIMUM_DEGREE = 6
@@ -80,9 +80,10 @@ def audit(
             metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
             representation (or None) declares how layers transform; e3nn modules say it themselves. A layer whose
             representation is known gets an equivariance error as well.
-        lmax: highest l resolved, >= 0.
-        degree: degree of the grid, 0..131; results are exact where the product of two matrix elements stays within
-            it. "auto" (also None) raises it from 2 lmax until everything asked for changes by less than `tolerance`.
+        lmax: highest l resolved, 0..65.
+        degree: degree of the grid, 2 lmax..131; results are exact where the product of two matrix elements stays
+            within it. "auto" (also None) raises it from 2 lmax until all that is asked for changes by less than
+            `tolerance`.
         tolerance: relative, for "auto".
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
@@ -178,10 +179,14 @@ def _check_settings(
 ) -> None:
     if isinstance(lmax, bool) or not isinstance(lmax, Integral) or lmax < 0:
         fail(ArgumentError, "lmax", "a non-negative integer", repr(lmax))
+    if 2 * lmax > MAXIMUM_DEGREE:
+        fail(ArgumentError, "lmax", f"at most {MAXIMUM_DEGREE // 2}, half the degree of the finest grid", lmax)
     if degree not in (None, "auto"):
         if isinstance(degree, bool) or not isinstance(degree, Integral):
             fail(ArgumentError, "degree", 'an integer from 0 to 131 or "auto"', repr(degree))
         quadrature(int(degree))
+        if degree < 2 * lmax:
+            fail(ArgumentError, "degree", f"at least 2 lmax = {2 * lmax}, below which sectors mix", degree)
     if not 0 < tolerance < 1:
         fail(ArgumentError, "tolerance", "a number between 0 and 1", repr(tolerance))
     if keep not in (None, "samples"):
