@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -18,12 +17,14 @@ import torch
 from .adapters.base import Adapter, System
 from .adapters.e3nn import declared_by_module
 from .adapters.select import select_adapter
-from .collect import ROUND_OFF_EPS, Collector
+from .collect import Collector
+from .convergence import change, negligible
 from .errors import ArgumentError, ModelError, fail
 from .info import info
 from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
-from .report.result import Audit, Output, Spectrum
+from .progress import Bar, progress_bar
+from .report.result import Audit
 from .so3.quadrature import MAXIMUM_DEGREE, Quadrature, next_degree, quadrature
 from .so3.representation import Representation
 
@@ -131,7 +132,7 @@ def audit(
     declared = {name: kind for name, kind in layers.items() if kind} if isinstance(layers, Mapping) else {}
     kinds = {name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in declared.items()}
     hooked = _hooked(adapter, patterns, kinds)
-    run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, _bar(progress))
+    run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, progress_bar(progress))
     with run, torch.no_grad():
         convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
     audit_outputs, audit_layers = run.collector.results()
@@ -245,7 +246,7 @@ class _Run:
         keep: str | None,
         batch_rows: int,
         batch_bytes: int | None,
-        bar: Callable[[int, int | None], Any],
+        bar: Bar,
     ) -> None:
         self._adapter = adapter
         self._hooked = hooked
@@ -299,16 +300,16 @@ class _Run:
         while True:
             self._evaluate(degree, iter(pilot), len(pilot))
             found = self.collector.results()
-            change = None if previous is None else _change(previous, found)
-            entries.append(self._entry(change))
-            if change is not None and change <= tolerance:
+            moved = None if previous is None else change(previous, found)
+            entries.append(self._entry(moved))
+            if moved is not None and moved <= tolerance:
                 degree = entries[-2]["degree"]
                 break
-            if _negligible(found, tolerance):
+            if negligible(found, tolerance):
                 break
             following = next_degree(degree)
             if following > max(MAXIMUM_AUTO_DEGREE, 2 * self._lmax):
-                if change is None:
+                if moved is None:
                     self._notes.append(f"degree {degree} is the only one that was tried: ask for a higher degree")
                 break
             previous, degree = found, following
@@ -348,67 +349,3 @@ class _Run:
     def warnings(self) -> list[str]:
         skipped = [f"layer {name} was left out: {reason}" for name, reason in self._skipped.items()]
         return [*self._notes, *skipped]
-
-
-Found = tuple[dict[str, Output], dict[str, Spectrum]]
-
-
-def _noise_power(result: Spectrum) -> float:
-    """Power that is round-off or randomness of the model, whatever the grid."""
-    round_off = ROUND_OFF_EPS * torch.finfo(getattr(torch, result.dtype)).eps
-    components = result.components if isinstance(result, Output) else 1
-    return components * result.noise**2 + round_off**2 * result.pooled_total
-
-
-def _change(old: Found, new: Found) -> float:
-    """Largest relative change between two degrees, of A and of every B that matters."""
-    before_all, after_all = {**old[1], **old[0]}, {**new[1], **new[0]}
-    worst = 0.0
-    for name, result in after_all.items():
-        if name not in before_all:
-            return float("inf")
-        old_result, noise = before_all[name], _noise_power(result)
-        if isinstance(result, Output) and isinstance(old_result, Output):
-            before, after = old_result.rmse**2, result.rmse**2
-            scale = max(before, after, 1e2 * noise / result.components)
-            worst = max(worst, abs(after - before) / scale if scale > 0 else 0.0)
-        # sectors far below everything that varies are judged on the scale of what varies
-        power, old_power = result.pooled_power, old_result.pooled_power
-        floor = max(1e-3 * _varying(result), 1e2 * noise, 1e-300)
-        scale = torch.maximum(power, old_power).clamp_min(floor)
-        worst = max(worst, float(((power - old_power).abs() / scale).max()))
-    return worst
-
-
-def _varying(result: Spectrum) -> float:
-    """Power outside the strongest sector."""
-    return max(result.pooled_total - float(result.pooled_power.max()), 0.0)
-
-
-def _negligible(found: Found, tolerance: float) -> bool:
-    """Whether the power above lmax is too small to matter at this degree, so that no higher one need be tried."""
-    for result in (*found[0].values(), *found[1].values()):
-        if result.pooled_unresolved > max(1e-2 * tolerance * _varying(result), _noise_power(result)):
-            return False
-    return True
-
-
-def _bar(progress: bool | None) -> Callable[[int, int | None], Any]:
-    """Factory of context managers that yield ``advance(copies)``: a progress bar, or nothing."""
-
-    @contextlib.contextmanager
-    def quiet(size: int, systems: int | None) -> Iterator[Callable[[int], None]]:
-        yield lambda copies: None
-
-    @contextlib.contextmanager
-    def bar(size: int, systems: int | None) -> Iterator[Callable[[int], None]]:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=console.is_terminal) as shown:
-            task = shown.add_task(f"{size} rotations per system", total=None if systems is None else systems * size)
-            yield lambda copies: shown.advance(task, copies)
-
-    return bar if (sys.stderr.isatty() if progress is None else progress) else quiet

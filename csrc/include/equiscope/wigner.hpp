@@ -66,6 +66,10 @@ EQUISCOPE_HOST_DEVICE inline void orthonormalize(S r[9]) {
                                                         r[3 * i + 2] * gram[6 + j]) * 0.5;
         for (int i = 0; i < 9; ++i) r[i] = next[i];
     }
+    // d^l has slope l(l+1)/2 in z at the poles: z is taken from the small entries of its column, where round-off is small
+    const S zero = r[8] * 0.0, size = r[8] < zero ? -r[8] : r[8];
+    const S recomputed = 1.0 - (r[2] * r[2] + r[5] * r[5]) / (1.0 + size);
+    r[8] = r[8] < zero ? -recomputed : recomputed;
 }
 
 // Calls out(l, row, column, value) once for every element, row and column in -l..l, for the rotation r (orthonormal).

@@ -268,36 +268,28 @@ def _as_channels(x: torch.Tensor, dim: int) -> torch.Tensor:
     return x.movedim(dim, 2).flatten(2, 3)
 
 
-@_project.register_vmap
-def _(
-    info: Any,
-    in_dims: tuple[Any, ...],
-    values: torch.Tensor,
-    rings: torch.Tensor,
-    weights: torch.Tensor,
-    *settings: Any,
-) -> tuple[torch.Tensor, int]:
-    if in_dims[1] is None and in_dims[2] is None:
-        out = _project(_as_channels(values, in_dims[0]), rings, weights, *settings)
-        return out.unflatten(2, (info.batch_size, -1)), 2
-    each = _each(info.batch_size, in_dims[:3], values, rings, weights)
-    return torch.stack([_project(*tensors, *settings) for tensors in each]), 0
+def _batched(operator: Operator) -> Any:
+    """A further axis of values or coefficients is an axis of channels; grids that differ are taken one by one."""
+
+    def rule(
+        info: Any,
+        in_dims: tuple[Any, ...],
+        values: torch.Tensor,
+        rings: torch.Tensor,
+        weights: torch.Tensor,
+        *settings: Any,
+    ) -> tuple[torch.Tensor, int]:
+        if in_dims[1] is None and in_dims[2] is None:
+            out = operator(_as_channels(values, in_dims[0]), rings, weights, *settings)
+            return out.unflatten(2, (info.batch_size, -1)), 2
+        each = _each(info.batch_size, in_dims[:3], values, rings, weights)
+        return torch.stack([operator(*tensors, *settings) for tensors in each]), 0
+
+    return rule
 
 
-@_synthesize.register_vmap
-def _(
-    info: Any,
-    in_dims: tuple[Any, ...],
-    values: torch.Tensor,
-    rings: torch.Tensor,
-    weights: torch.Tensor,
-    *settings: Any,
-) -> tuple[torch.Tensor, int]:
-    if in_dims[1] is None and in_dims[2] is None:
-        out = _synthesize(_as_channels(values, in_dims[0]), rings, weights, *settings)
-        return out.unflatten(2, (info.batch_size, -1)), 2
-    each = _each(info.batch_size, in_dims[:3], values, rings, weights)
-    return torch.stack([_synthesize(*tensors, *settings) for tensors in each]), 0
+_project.register_vmap(_batched(_project))
+_synthesize.register_vmap(_batched(_synthesize))
 
 
 def _each(size: int, in_dims: tuple[Any, ...], *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
