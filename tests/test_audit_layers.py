@@ -168,6 +168,43 @@ def test_concat_stack_of_one_and_loop_agree():
     torch.testing.assert_close(joined.layers["rows"].power, single.layers["rows"].power)
 
 
+def test_constants_are_passed_with_their_own_system():
+    def model(positions, power, batch=None):
+        total = positions.new_zeros(int(batch.max()) + 1).index_add(0, batch, positions[:, 2] ** power)
+        return {"total": total}
+
+    data = [
+        {"positions": torch.randn(n, 3, dtype=torch.float64), "power": p} for n, p in ((3, 1), (2, 1), (2, 2), (1, 3))
+    ]
+    report = eq.audit(
+        model, data, inputs=INPUTS, outputs={"total": "scalar"}, batching="concat", lmax=3, degree=6, keep="samples"
+    )
+    power = report.outputs["total"].power[..., 0].sum(1)
+    assert [[l for l in range(4) if float(power[l, s]) > 1e-12] for s in range(4)] == [[1], [1], [0, 2], [1, 3]]
+
+
+def test_channels_that_vary_between_systems_are_pooled_but_cannot_be_joined():
+    class Pairs(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.distances = torch.nn.Identity()
+
+        def forward(self, positions):
+            return {"u": self.distances(torch.cdist(positions, positions)).sum((-1, -2))}
+
+    data = [{"positions": torch.randn(n, 3)} for n in (2, 3)]
+    settings = dict(inputs=INPUTS, outputs={"u": "scalar"}, layers="distances", lmax=1, degree=6)
+    assert float(eq.audit(Pairs(), data, **settings).layers["distances"].fractions[0, 0]) == pytest.approx(1.0)
+    with pytest.raises(eq.errors.ModelError, match=r"distances: expected 2 channels in every system.*got 3 in '1'"):
+        eq.audit(Pairs(), data, keep="samples", **settings)
+
+
+def test_module_called_like_an_output_is_refused(tower):
+    tower.energy = torch.nn.Identity()
+    with pytest.raises(eq.errors.ArgumentError, match=r"layers: .*not called like an output, got 'energy'"):
+        run(tower, layers="energy")
+
+
 def test_rows_that_change_with_the_orientation_are_refused():
     def model(positions, batch=None):
         return {"kept": positions[positions[:, 2] > 0]}

@@ -223,6 +223,8 @@ def _hooked(
         has = f"; outputs that can be audited as layers: {', '.join(names)}" if (names := _features(adapter)) else ""
         fail(ArgumentError, "layers", f"no module patterns for this model ({why}{has})", ", ".join(map(repr, patterns)))
     names = matching_modules(module, patterns)
+    if both := [name for name in names if name in adapter.outputs]:
+        fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
     modules = dict(module.named_modules())
     found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
     for pattern, kind in declared.items():

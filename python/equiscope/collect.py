@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .adapters.base import Adapter, System
+from .errors import ModelError
 from .metrics import CharacterSpectrum, EquivarianceError, OrbitMoments, OrbitSummary
 from .metrics.orbit import NonFiniteValues
 from .probe.drive import Begin, Drive, End
@@ -138,6 +139,11 @@ class Collector:
         else:
             row.layers[pool.name] = {**_share_row(orbit), **(_error_row(orbit, noise) if mean is not None else {})}
         if self._keep:
+            if orbit.channels != pool.channels:
+                raise ModelError(
+                    f"{pool.name}: expected {pool.channels} channels in every system, because keep='samples' joins them, "
+                    f"got {orbit.channels} in {begin.system.name!r}"
+                )
             pool.kept.append((index, orbit, None if mean is None else self._native(pool.name, mean)))
 
     def _native(self, name: str, mean: torch.Tensor) -> torch.Tensor:

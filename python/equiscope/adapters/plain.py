@@ -134,10 +134,12 @@ class PlainAdapter(Adapter):
             fail(DTypeError, f"data[{name}]", "one floating-point dtype for model and inputs", _listing(dtypes))
 
     def compatible(self, first: System, other: System) -> bool:
-        if not self.stack_leading_copies:
-            return True
         (a, _, spec_a), (b, _, spec_b) = first.payload, other.payload
-        return spec_a == spec_b and all(_same_form(x, y) for x, y in zip(a, b, strict=True))
+        if spec_a != spec_b or callable(self._batching):
+            return spec_a == spec_b
+        # joined rows may differ in number; a constant is passed once and must be the same for all
+        shapes = self.stack_leading_copies
+        return all(_same_form(x, y, shapes=shapes) for x, y in zip(a, b, strict=True))
 
     # -- copies --------------------------------------------------------------------------------------------------
 
@@ -278,9 +280,9 @@ def _listing(found: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
-def _same_form(x: Any, y: Any) -> bool:
+def _same_form(x: Any, y: Any, *, shapes: bool) -> bool:
     if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
-        return x.shape == y.shape and x.dtype == y.dtype
+        return x.dtype == y.dtype and (x.shape == y.shape if shapes else x.shape[1:] == y.shape[1:])
     return type(x) is type(y) and x == y
 
 

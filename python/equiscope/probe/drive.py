@@ -73,9 +73,10 @@ class Layers:
                     values[name] = self._canonical(name, part)
                     break
             else:
-                self.skipped[name] = (
-                    f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies"
-                )
+                reason = f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies"
+                if name in self.copies_axis:
+                    raise ModelError(f"{name}: expected the layout of earlier systems, got in {system.name!r} {reason}")
+                self.skipped[name] = reason
         return values
 
     def _try(self, name: str, tensor: torch.Tensor, axis: int, system: System) -> torch.Tensor | None:
@@ -140,6 +141,7 @@ class Drive:
     def drop(self, system: System) -> None:
         """Evaluate no further copies of `system`; no `End` follows."""
         self._dropped.add(system.name)
+        self._forget(system)
 
     def __iter__(self) -> Iterator[Begin | Slice | End]:
         size = len(self._grid)
