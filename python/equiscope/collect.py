@@ -141,7 +141,7 @@ class Collector:
         if self._keep:
             if orbit.channels != pool.channels:
                 raise ModelError(
-                    f"{pool.name}: expected {pool.channels} channels in every system, because keep='samples' joins them, "
+                    f"{pool.name}: expected {pool.channels} channels in every system, since keep='samples' joins them, "
                     f"got {orbit.channels} in {begin.system.name!r}"
                 )
             pool.kept.append((index, orbit, None if mean is None else self._native(pool.name, mean)))
