@@ -3,10 +3,9 @@
 // sums do not depend on the number of threads.
 #pragma once
 
-#include <cmath>
-
+#include "cpu/octant_projection.hpp"
+#include "cpu/ring_fourier.hpp"
 #include "cpu/wigner_batch.hpp"
-#include "equiscope/projection.hpp"
 
 namespace equiscope {
 namespace EQUISCOPE_ISA {
@@ -14,7 +13,7 @@ namespace {
 
 constexpr Index table_bytes = Index(32) << 20;  // D of one chunk of points; larger chunks save nothing
 constexpr Index width = 2;                      // vectors of channels held in registers
-constexpr Index channel_block = width * lanes;  // channels of one task
+using ChannelBlock = Channels<Lanes, width>;
 
 // D at gamma = 0 for blocks of `lanes` points, a point in each lane: block b holds E(lmax) packs.
 class RingTable {
@@ -52,81 +51,6 @@ class RingTable {
     Index size_, capacity_, first_ = 0;
     Scratch<Lanes> table_;
 };
-
-// cos and sin of n gamma_k for n = 0 .. lmax and k = 1 .. half, the angles below pi.
-struct RingAngles {
-    RingAngles(Index gammas, int lmax)
-        : half((gammas - 1) / 2),
-          even(gammas > 1 && gammas % 2 == 0),
-          cosines((lmax + 1) * half),
-          sines((lmax + 1) * half) {
-        const double pi = 3.14159265358979323846;
-        for (Index n = 0; n <= lmax; ++n)
-            for (Index k = 1; k <= half; ++k) {
-                // reduced to one turn before the multiplication by pi, where it is exact
-                const double angle = 2.0 * pi * static_cast<double>(n * k % gammas) / static_cast<double>(gammas);
-                cosines.get()[n * half + k - 1] = std::cos(angle);
-                sines.get()[n * half + k - 1] = std::sin(angle);
-            }
-    }
-    const double* cosine(Index n) const { return cosines.get() + n * half; }
-    const double* sine(Index n) const { return sines.get() + n * half; }
-
-    Index half;
-    bool even;
-    Scratch<double> cosines, sines;
-};
-
-// The channels of one task.
-struct Channels {
-    Index total, first, count;
-
-    template <class In>
-    void load(const In* sample, const double* center, Lanes v[width]) const {
-        sample += first;
-        if (count == channel_block) {
-            for (Index j = 0; j < width; ++j) v[j] = equiscope::EQUISCOPE_ISA::load<Lanes>(sample + j * lanes);
-            for (Index j = 0; j < width && center; ++j) v[j] -= equiscope::EQUISCOPE_ISA::load<Lanes>(center + first + j * lanes);
-            return;
-        }
-        double padded[channel_block] = {};
-        for (Index i = 0; i < count; ++i)
-            padded[i] = static_cast<double>(sample[i]) - (center ? center[first + i] : 0.0);
-        for (Index j = 0; j < width; ++j) v[j] = equiscope::EQUISCOPE_ISA::load<Lanes>(padded + j * lanes);
-    }
-};
-
-template <class Body>
-void for_channels(Index channels, int threads, const Body& body) {
-    parallel_for((channels + channel_block - 1) / channel_block, threads, [&](Index task) {
-        const Index first = task * channel_block;
-        body(Channels{channels, first, least(channel_block, channels - first)});
-    });
-}
-
-// Weighted Fourier sums of the ring of one point, f[n * stride + {cosine, sine} * width + j]; `folded` is scratch.
-template <class In>
-void fourier_of_ring(const In* ring, Index gammas, double weight, const double* center, const Channels& channels,
-                     const RingAngles& angles, int lmax, Lanes* folded, Lanes* f, Index stride) {
-    Lanes first[width], middle[width] = {};
-    channels.load(ring, center, first);
-    if (angles.even) channels.load(ring + gammas / 2 * channels.total, center, middle);
-    Lanes* even = folded;
-    Lanes* odd = folded + angles.half * width;
-    for (Index k = 1; k <= angles.half; ++k) {
-        Lanes a[width], b[width];
-        channels.load(ring + k * channels.total, center, a);
-        channels.load(ring + (gammas - k) * channels.total, center, b);
-        for (Index j = 0; j < width; ++j) {
-            even[(k - 1) * width + j] = (a[j] + b[j]) * weight;
-            odd[(k - 1) * width + j] = (a[j] - b[j]) * weight;
-        }
-    }
-    for (Index n = 0; n <= lmax; ++n)
-        for (Index j = 0; j < width; ++j)
-            ring_fourier(even + j, odd + j, width, angles.half, first[j] * weight, middle[j] * weight, angles.cosine(n),
-                         angles.sine(n), n % 2 != 0, f[n * stride + j], f[n * stride + width + j]);
-}
 
 // Rows m .. m + rows - 1 of one (l, n): `rows` rows share the loads of the samples.
 template <Index rows>
@@ -167,16 +91,17 @@ inline void accumulate_block(const Lanes* d, const Lanes* f, int lmax, Lanes* su
     }
 }
 
+// Any grid: one D matrix for every ring.
 template <class In, class Out>
-void project(const Tables& tables, const In* values, const Rings& rings, Index channels, const double* center,
-             Out* out, int threads) {
+void project_rings(const Tables& tables, const In* values, const Rings& rings, Index channels, const double* center,
+                   Out* out, int threads) {
     const int lmax = tables.lmax;
     const Index size = matrix_count(lmax), ring_size = rings.gammas * channels, pair = 2 * width;
-    const RingAngles angles(rings.gammas, lmax);
+    const RingAngles<double> angles(rings.gammas, lmax);
     RingTable table(tables, rings);
     table.for_chunks(threads, [&](Index first, Index last) {
-        for_channels(channels, threads, [&](const Channels& own) {
-            const Scratch<Lanes> sums(size * width), folded(2 * (angles.half + 1) * width), fourier((lmax + 1) * lanes * pair);
+        for_channels<Lanes, width>(channels, threads, [&](const ChannelBlock& own) {
+            const Scratch<Lanes> sums(size * width), folded(2 * angles.half * width), fourier((lmax + 1) * lanes * pair);
             clear(sums.get(), size * width);
             for (Index block = first; block < last; ++block) {
                 clear(fourier.get(), (lmax + 1) * lanes * pair);
@@ -186,14 +111,24 @@ void project(const Tables& tables, const In* values, const Rings& rings, Index c
                                     folded.get(), fourier.get() + point % lanes * pair, lanes * pair);
                 accumulate_block(table.block(block), fourier.get(), lmax, sums.get());
             }
-            const double* flat = reinterpret_cast<const double*>(sums.get());
-            for (Index row = 0; row < size; ++row)
-                for (Index i = 0; i < own.count; ++i) {
-                    Out& target = out[row * channels + own.first + i];
-                    target = static_cast<Out>(static_cast<double>(target) + flat[row * channel_block + i]);
-                }
+            for (Index row = 0; row < size; ++row) own.add(sums.get() + row * width, out + row * channels);
         });
     });
+}
+
+template <class In, class Out>
+void project(const Tables& tables, const In* values, const Rings& rings, Index channels, const double* center, Out* out,
+             int threads) {
+    if (rings.points == 0 || channels == 0) return;
+    const RingPlan plan(rings, tables.lmax);
+    // float32 throughout only where the result is float32
+    using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
+    if (!plan.worthwhile)
+        project_rings(tables, values, rings, channels, center, out, threads);
+    else if (channels <= Parts<V>::count)
+        project_octants<V, 1>(tables, plan, values, rings, channels, center, out, threads);
+    else
+        project_octants<V, 2>(tables, plan, values, rings, channels, center, out, threads);
 }
 
 // Fourier coefficients f[n][{cosine, sine}][width] of the function on one ring, from c[E(lmax)][width].
@@ -215,7 +150,7 @@ inline void fourier_of_coefficients(const double* d, const Lanes* c, int lmax, L
 }
 
 // The function at angle k of its ring.
-inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngles& angles, int lmax, Lanes v[width]) {
+inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngles<double>& angles, int lmax, Lanes v[width]) {
     const Index folded = least(k, gammas - k);  // gamma_{K-k} = -gamma_k: the sine changes sign
     for (Index j = 0; j < width; ++j) v[j] = f[j];
     for (Index n = 1; n <= lmax; ++n) {
@@ -234,10 +169,10 @@ template <class T>
 void synthesize(const Tables& tables, const T* coefficients, const Rings& rings, Index channels, T* out, int threads) {
     const int lmax = tables.lmax;
     const Index size = matrix_count(lmax), gammas = rings.gammas;
-    const RingAngles angles(gammas, lmax);
+    const RingAngles<double> angles(gammas, lmax);
     RingTable table(tables, rings);
     table.for_chunks(threads, [&](Index first, Index last) {
-        for_channels(channels, threads, [&](const Channels& own) {
+        for_channels<Lanes, width>(channels, threads, [&](const ChannelBlock& own) {
             const Scratch<Lanes> c(size * width), fourier((lmax + 1) * 2 * width);
             for (Index row = 0; row < size; ++row)
                 own.load(coefficients + row * channels, nullptr, c.get() + row * width);

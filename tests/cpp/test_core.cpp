@@ -151,6 +151,65 @@ void rotation_of_blocks_is_D(const Kernels& kernels) {
     }
 }
 
+Vector about(int axis, double angle) {
+    Vector r(9);
+    const int i = (axis + 1) % 3, j = (axis + 2) % 3;
+    r[static_cast<std::size_t>(4 * axis)] = 1.0;
+    r[static_cast<std::size_t>(4 * i)] = r[static_cast<std::size_t>(4 * j)] = std::cos(angle);
+    r[static_cast<std::size_t>(3 * j + i)] = std::sin(angle), r[static_cast<std::size_t>(3 * i + j)] = -std::sin(angle);
+    return r;
+}
+
+Vector times(const Vector& a, const Vector& b) {
+    Vector c(9);
+    for (std::size_t i = 0; i < 3; ++i)
+        for (std::size_t j = 0; j < 3; ++j)
+            for (std::size_t k = 0; k < 3; ++k) c[3 * i + j] += a[3 * i + k] * b[3 * k + j];
+    return c;
+}
+
+// Rings with the reflections of a quadrature rule, poles and coordinate planes included, and a turn c about z.
+Vector structured_rings(double c) {
+    const double pi = 3.14159265358979323846;
+    Vector rings;
+    for (double b : {0.0, 0.3, 1.1, pi / 2})
+        for (double a : {0.0, 0.4, pi / 4, pi / 2})
+            for (double mirrored_b : {b, pi - b})
+                for (double mirrored_a : {a, -a, pi - a, pi + a}) {
+                    if ((b == 0.0 && (a != 0.0 || mirrored_a != 0.0)) || (a == 0.4 && mirrored_a == pi - a)) continue;
+                    const Vector ring = times(times(about(2, mirrored_a), about(1, mirrored_b)), about(2, c));
+                    rings.insert(rings.end(), ring.begin(), ring.end());
+                }
+    return rings;
+}
+
+void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& rings, Index gammas, int lmax,
+                                         Index channels) {
+    const Index points = static_cast<Index>(rings.size()) / 9, size = matrix_count(lmax);
+    const Vector weights = random_values(points, 20), values = random_values(points * gammas * channels, 21);
+    const Vector center = random_values(channels, 22);
+    Vector expected(static_cast<std::size_t>(size * channels), 1.0), found(expected);
+    for (Index p = 0; p < points; ++p)
+        for (Index k = 0; k < gammas; ++k) {
+            const Vector ring(rings.begin() + 9 * p, rings.begin() + 9 * (p + 1));
+            const double gamma = 2 * 3.14159265358979323846 * static_cast<double>(k) / static_cast<double>(gammas);
+            const Vector d = wigner_of(kernels, times(ring, about(2, gamma)), lmax);
+            for (Index row = 0; row < size; ++row)
+                for (Index f = 0; f < channels; ++f)
+                    expected[static_cast<std::size_t>(row * channels + f)] +=
+                        weights[static_cast<std::size_t>(p)] / static_cast<double>(gammas) * d[static_cast<std::size_t>(row)] *
+                        (values[static_cast<std::size_t>((p * gammas + k) * channels + f)] - center[static_cast<std::size_t>(f)]);
+        }
+    const Rings grid{rings.data(), weights.data(), points, gammas};
+    kernels.project_dd(*tables_for(lmax), values.data(), grid, channels, center.data(), found.data(), 2);
+    check(largest_difference(found, expected) < 1e-12, "projection is the sum over the grid", kernels.isa,
+          largest_difference(found, expected));
+    const std::vector<float> narrow(values.begin(), values.end());
+    std::vector<float> single(expected.size(), 1.0f);
+    kernels.project_ff(*tables_for(lmax), narrow.data(), grid, channels, center.data(), single.data(), 1);
+    check(largest_difference(Vector(single.begin(), single.end()), expected) < 1e-5, "the same in float32", kernels.isa);
+}
+
 void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
     for (Index gammas : {1, 2, 5, 8}) {
         const int lmax = 3;
@@ -248,6 +307,10 @@ int main() {
         identity_is_exact(*kernels);
         harmonics_rotate_with_D(*kernels);
         rotation_of_blocks_is_D(*kernels);
+        for (double c : {0.0, 0.7})
+            for (Index channels : {1, 16, 37})
+                projection_is_the_sum_over_the_grid(*kernels, structured_rings(c), 5 + channels % 2, 6, channels);
+        projection_is_the_sum_over_the_grid(*kernels, random_rotations(11, 23), 4, 5, 9);
         synthesis_is_the_adjoint_of_projection(*kernels);
         torque_is_the_derivative(*kernels);
         sizes_and_threads_do_not_matter(*kernels);

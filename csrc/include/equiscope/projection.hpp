@@ -1,27 +1,58 @@
-// Character projection on a ring: elements R Rz(gamma_k), gamma_k = 2 pi k / K, share one matrix D(R):
+// Character projection on rings R Rz(gamma_k), gamma_k = 2 pi k / K. The samples of a ring enter through their Fourier
+// sums C_n = sum_k cos(n gamma_k) v_k and S_n = sum_k sin(n gamma_k) v_k, since
 //   D^l_{m,n}(R Rz(g))  = D^l_{m,n}(R) cos(n g) + D^l_{m,-n}(R) sin(n g)      n >= 0
-//   D^l_{m,-n}(R Rz(g)) = D^l_{m,-n}(R) cos(n g) - D^l_{m,n}(R) sin(n g)
-// so a sum over the ring needs only the Fourier sums of the samples, and D at gamma = 0.
+//   D^l_{m,-n}(R Rz(g)) = D^l_{m,-n}(R) cos(n g) - D^l_{m,n}(R) sin(n g).
+// With R = Rz(a) Ry(b) Rz(c), Rz(c) turns (C_n, S_n), Rz(a) mixes the rows m and -m in the same way, and D(Ry(b)) does not
+// mix m >= 0 with m < 0: it has the entries p = D_{m,n}(Ry(b)) and q = D_{-m,-n}(Ry(b)) alone. With CC = sum cos(m a) C_n,
+// CS = sum cos(m a) S_n, SC = sum sin(m a) C_n, SS = sum sin(m a) S_n over the rings of equal b, the coefficients are
+//   c_{m,n} = p CC - q SS,  c_{m,-n} = -p CS - q SC,  c_{-m,n} = p SC + q CS,  c_{-m,-n} = -p SS + q CC.
+// At pi - b, p takes the sign (-1)^{l+m+n} and q its opposite.
 #pragma once
+
+#include <cmath>
 
 #include "config.hpp"
 #include "index.hpp"
 
 namespace equiscope {
 
-// Fourier sums of one ring for one n, from samples folded at k and K - k (k = 1 .. (K - 1) / 2):
-//   cosine = v_0 + sum_k cos(n g_k) even_k [+ (-1)^n v_{K/2}],  sine = sum_k sin(n g_k) odd_k
-// `even` and `odd` hold half = (K - 1) / 2 values at distance `stride`; `first` is v_0, `middle` v_{K/2} or zero.
-template <class S>
+// Fourier sums for `count` neighbouring n from samples folded at k and K - k (k = 1 .. half):
+//   C_n = first + (-1)^n middle + sum_k cos(n g_k) even_k,  S_n = sum_k sin(n g_k) odd_k
+// with `first` = v_0 and `middle` = v_{K/2} or zero. Row i of `cosines` and `sines` has the values of n0 + i at k.
+// even_k and odd_k lie at distance `stride`, C_n and S_n of neighbouring n at distance `step`.
+template <int count, class S, class Real>
 EQUISCOPE_HOST_DEVICE inline void ring_fourier(const S* even, const S* odd, Index stride, Index half, const S& first,
-                                               const S& middle, const double* cosines, const double* sines, bool odd_n,
-                                               S& cosine, S& sine) {
-    S c = odd_n ? first - middle : first + middle, s = first * 0.0;
-    for (Index k = 0; k < half; ++k) {
-        c += even[k * stride] * cosines[k];
-        s += odd[k * stride] * sines[k];
+                                               const S& middle, const Real* cosines, const Real* sines, Index n0, S* c,
+                                               S* s, Index step) {
+    S cosine[count], sine[count];
+    for (int i = 0; i < count; ++i) {
+        cosine[i] = (n0 + i) % 2 != 0 ? first - middle : first + middle;
+        sine[i] = first - first;
     }
-    cosine = c, sine = s;
+    for (Index k = 0; k < half; ++k)
+        for (int i = 0; i < count; ++i) {
+            cosine[i] += even[k * stride] * cosines[i * half + k];
+            sine[i] += odd[k * stride] * sines[i * half + k];
+        }
+    for (int i = 0; i < count; ++i) {
+        c[i * step] = cosine[i];
+        s[i * step] = sine[i];
+    }
+}
+
+// R = Rz(a) Ry(b) Rz(c), sin b >= 0. Where b = 0 or pi, a is 0.
+struct RingAxes {
+    double cos_a, sin_a, cos_b, sin_b, cos_c, sin_c;
+};
+
+EQUISCOPE_HOST_DEVICE inline RingAxes ring_axes(const double r[9]) {
+    const double horizontal = std::sqrt(r[2] * r[2] + r[5] * r[5]);
+    const double cos_a = horizontal > 0 ? r[2] / horizontal : 1.0, sin_a = horizontal > 0 ? r[5] / horizontal : 0.0;
+    // the middle row of Rz(-a) R is (sin c, cos c, 0), also where a is ill determined
+    const double sin_c = cos_a * r[3] - sin_a * r[0], cos_c = cos_a * r[4] - sin_a * r[1];
+    const double rounding = 1e-15;
+    if (cos_c > 0 && std::fabs(sin_c) < rounding) return {cos_a, sin_a, r[8], horizontal, 1.0, 0.0};
+    return {cos_a, sin_a, r[8], horizontal, cos_c, sin_c};
 }
 
 }  // namespace equiscope

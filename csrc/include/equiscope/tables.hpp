@@ -28,8 +28,7 @@ inline void fill_wigner_tables(Index lmax, WignerStep* steps, double* seeds) {
                 const double a = n * (2.0 * k + 1.0) / scale;
                 const double b = a * p * q / (k * n);
                 const double c = n * std::sqrt((k - p) * (k + p) * ((k - q) * (k + q))) / (k * scale);
-                // on the diagonal a - b - c = 1; kept exact, so that the identity has D = 1 to the last bit
-                *steps++ = {a, b, mp == m ? (a - b) - 1.0 : c};
+                *steps++ = {a, b, c};
             }
         }
     }

@@ -72,16 +72,49 @@ EQUISCOPE_HOST_DEVICE inline void orthonormalize(S r[9]) {
     r[8] = r[8] < zero ? -recomputed : recomputed;
 }
 
+// The recursion on the diagonal, mp = m, where D is near 1 at a pole and the three-term form would lose l^2 eps. There
+// a - b - c = 1, so on |z| the solution that is 1 at the pole advances by a small difference,
+//   near_{l+1} - near_l = c (near_l - near_{l-1}) - a (1 - |z|) near_l,
+// and the other one as usual. At z < 0 the two change places, with alternating sign.
+template <class S>
+class Diagonal {
+  public:
+    // square: 1 - z^2, from the small entries of its column
+    EQUISCOPE_HOST_DEVICE Diagonal(const S& z, const S& square)
+        : zero_(z * 0.0), z_(z), size_(z < zero_ ? -z : z), height_(square / (1.0 + size_)), near_(zero_ + 1.0),
+          difference_(zero_), far_(near_), far_before_(zero_) {}
+
+    EQUISCOPE_HOST_DEVICE void advance(const WignerStep& step, S& plus, S& minus) {
+        difference_ = difference_ * step.c - near_ * height_ * step.a;
+        near_ = near_ + difference_;
+        const S far_next = (size_ * step.a + step.b) * far_ - far_before_ * step.c;
+        far_before_ = far_, far_ = far_next;
+        alternating_ = -alternating_;
+        plus = z_ < zero_ ? far_ * alternating_ : near_;
+        minus = z_ < zero_ ? near_ * alternating_ : far_;
+    }
+
+  private:
+    S zero_, z_, size_, height_, near_, difference_, far_, far_before_;
+    double alternating_ = 1.0;
+};
+
 // Calls out(l, row, column, value) once for every element, row and column in -l..l, for the rotation r (orthonormal).
 // `powers` is scratch for 2 (lmax + 1) complex numbers.
 template <class S, class Out>
 EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTables& tables, Complex<S>* powers,
                                          Out&& out) {
-    const Complex<S> u{(r[0] + r[4]) * 0.5, (r[3] - r[1]) * 0.5};
-    const Complex<S> v{(r[4] - r[0]) * 0.5, (r[3] + r[1]) * -0.5};
+    Complex<S> u{(r[0] + r[4]) * 0.5, (r[3] - r[1]) * 0.5};
+    Complex<S> v{(r[4] - r[0]) * 0.5, (r[3] + r[1]) * -0.5};
     const Complex<S> w{r[2] * 0.5, r[5] * 0.5};
     const Complex<S> t{r[6] * -0.5, r[7] * 0.5};
     const S x = r[8], zero = x * 0.0, one = zero + 1.0;
+    // the one of U and V that vanishes at the nearer pole is a difference of entries near 1, and enters with a slope of
+    // l^2: it is taken from W T = S^2 U and W conj(T) = C^2 V instead
+    const S scale = 2.0 / (1.0 + (x < zero ? -x : x));
+    const Complex<S> wt = w * t, wc = w * conj(t);
+    u = {x < zero ? wt.re * scale : u.re, x < zero ? wt.im * scale : u.im};
+    v = {x < zero ? v.re : wc.re * scale, x < zero ? v.im : wc.im * scale};
     Complex<S>* up = powers;
     Complex<S>* vp = powers + (lmax + 1);
     up[0] = vp[0] = Complex<S>{one, zero};
@@ -106,6 +139,7 @@ EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTab
             rp = {rp.re * k, rp.im * k}, rm = {rm.re * even_m, rm.im * even_m};
             cp = {cp.re * even_both, cp.im * even_both}, cm = {cm.re * even_mp, cm.im * even_mp};
             S plus = one, plus_before = zero, minus = one, minus_before = zero;
+            Diagonal<S> diagonal(x, r[2] * r[2] + r[5] * r[5]);
             for (int l = mp;; ++l) {
                 if (m == 0) {
                     if (mp == 0) {
@@ -133,6 +167,10 @@ EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTab
                     }
                 }
                 if (l == lmax) break;
+                if (mp == m) {
+                    diagonal.advance(*step++, plus, minus);
+                    continue;
+                }
                 const S plus_next = (x * step->a - step->b) * plus - plus_before * step->c;
                 const S minus_next = (x * step->a + step->b) * minus - minus_before * step->c;
                 plus_before = plus, plus = plus_next;
