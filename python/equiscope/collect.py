@@ -12,12 +12,10 @@ from .errors import ModelError
 from .metrics import CharacterSpectrum, EquivarianceError, OrbitMoments, OrbitSummary
 from .metrics.orbit import NonFiniteValues
 from .probe.drive import Begin, Drive, End
+from .report.floor import ROUND_OFF
 from .report.result import Failure, Output, Part, Spectrum, SystemRow, Worst
 from .so3.quadrature import Quadrature
 from .so3.representation import Representation
-
-ROUND_OFF_EPS = 16.0
-"""Round-off of a model, in eps of its output's size: rotating an input and summing some hundred terms costs several."""
 
 STOCHASTIC_EPS = 100.0
 """Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
@@ -202,7 +200,7 @@ class Collector:
             variance=error["variance"],
             rmse=float(error["rmse"]),
             relative=float(error["relative"]),
-            noise_floor=max(fields["noise"], ROUND_OFF_EPS * eps),
+            noise_floor=max(fields["noise"], ROUND_OFF * eps),
             stochastic=fields["noise"] > STOCHASTIC_EPS * eps,
             worst=pool.worst,
         )

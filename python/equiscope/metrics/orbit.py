@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import ArgumentError
-from ..ops.projection import CharacterProjection
+from ..ops.projection import CharacterProjection, sector_power
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Block, Representation
 
@@ -212,7 +212,7 @@ class OrbitMoments:
             rows = block.rows if block is not None and len(blocks) > 1 else slice(None)
             sector = (block.lam, block.sigma) if block is not None else (0, 1)
             own = coefficients[..., rows]
-            centred_power[sector] = sector_power(own, self._lmax)
+            centred_power[sector] = sector_power(*own, self._lmax).sum(-1)
             power[sector] = centred_power[sector].clone()
             mean = own[:, 0].mean(0) + center[..., rows]
             power[sector][0, 0] = mean.square().sum(-1)
@@ -251,21 +251,6 @@ class OrbitMoments:
                 "ask for a higher degree"
             )
         return variance.clamp_min(0.0) / block.components
-
-
-def sector_power(coefficients: torch.Tensor, lmax: int) -> torch.Tensor:
-    """B_(l, sigma), ``(lmax + 1, 2, s, c)``, from c^l_mn of both cosets, ``(2, E(lmax), s, c, components)``."""
-    power = []
-    row = 0
-    for l in range(lmax + 1):
-        size = (2 * l + 1) ** 2
-        proper, improper = coefficients[0, row : row + size], coefficients[1, row : row + size]
-        row += size
-        if l % 2:
-            improper = -improper
-        both = torch.stack([(proper + improper).square().sum((0, -1)), (proper - improper).square().sum((0, -1))])
-        power.append(both * ((2 * l + 1) / 4.0))
-    return torch.stack(power)
 
 
 def _square_norm(values: torch.Tensor) -> torch.Tensor:

@@ -111,6 +111,11 @@ def _power(coefficients: torch.Tensor, lmax: int, center: torch.Tensor | None, c
     if center is not None:
         at_zero = torch.stack([proper[:1] + center, improper[:1] + center])
         proper, improper = (torch.cat([zero, c[1:]]) for zero, c in zip(at_zero, (proper, improper), strict=True))
+    return sector_power(proper, improper, lmax, cosets)
+
+
+def sector_power(proper: torch.Tensor, improper: torch.Tensor, lmax: int, cosets: int = 2) -> torch.Tensor:
+    """B ``(lmax + 1, cosets, *rest)`` from c^l_mn of the two cosets, each ``(E(lmax), *rest)``."""
     power, row = [], 0
     for l in range(lmax + 1):
         size = (2 * l + 1) ** 2
