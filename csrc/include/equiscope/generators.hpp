@@ -37,37 +37,40 @@ EQUISCOPE_HOST_DEVICE inline void generators(int l, Entry&& entry) {
 }
 
 // torque[k] += sum_i <g_i, d_i X_k> over `rows` row vectors of degree l: the derivative of sum_i <g_i, d_i> when each d_i
-// is D_i and the rotation turns in the frame of the body. d and g are rows x (2l+1).
-template <class S>
-EQUISCOPE_HOST_DEVICE inline void add_torque(int l, Index rows, const S* d, const S* g, S torque[3]) {
+// is D_i and the rotation turns in the frame of the body. d and g are rows x (2l+1); half(m) is the entry of X_x and X_y
+// that couples m and m - 1.
+template <class S, class T, class Half>
+EQUISCOPE_HOST_DEVICE inline void add_torque(int l, Index rows, const T* d, const T* g, S torque[3], const Half& half) {
     const Index size = 2 * l + 1;
     d += l, g += l;
     const S zero = torque[0] * 0.0;
     for (int m = 1; m <= l; ++m) {
         const int k = m - 1;
         S x = zero, y = zero, z = zero;
-        if (k == 0) {
-            for (Index i = 0; i < rows; ++i) {
-                const S *a = d + i * size, *b = g + i * size;
-                z += a[-1] * b[1] - a[1] * b[-1];
-                y += a[1] * b[0] - a[0] * b[1];
-                x += a[0] * b[-1] - a[-1] * b[0];
-            }
-        } else {
-            for (Index i = 0; i < rows; ++i) {
-                const S *a = d + i * size, *b = g + i * size;
-                z += a[-m] * b[m] - a[m] * b[-m];
-                y += a[m] * b[k] - a[k] * b[m];
-                y += a[-m] * b[-k] - a[-k] * b[-m];
-                x += a[m] * b[-k] - a[-k] * b[m];
-                x += a[k] * b[-m] - a[-m] * b[k];
+        for (Index i = 0; i < rows; ++i) {
+            const T *a = d + i * size, *b = g + i * size;
+            const S a_minus = static_cast<S>(a[-m]), a_plus = static_cast<S>(a[m]), a_k = static_cast<S>(a[k]);
+            const S b_minus = static_cast<S>(b[-m]), b_plus = static_cast<S>(b[m]), b_k = static_cast<S>(b[k]);
+            z += a_minus * b_plus - a_plus * b_minus;
+            y += a_plus * b_k - a_k * b_plus;
+            x += a_k * b_minus - a_minus * b_k;
+            if (k > 0) {
+                const S a_other = static_cast<S>(a[-k]), b_other = static_cast<S>(b[-k]);
+                y += a_minus * b_other - a_other * b_minus;
+                x += a_plus * b_other - a_other * b_plus;
             }
         }
-        const double half = k == 0 ? root2 * ladder(l, m) : ladder(l, m);
-        torque[0] += x * half;
-        torque[1] += y * half;
+        torque[0] += x * half(m);
+        torque[1] += y * half(m);
         torque[2] += z * static_cast<double>(m);
     }
+}
+
+EQUISCOPE_HOST_DEVICE inline double generator_half(int l, int m) { return m == 1 ? root2 * ladder(l, 1) : ladder(l, m); }
+
+template <class S>
+EQUISCOPE_HOST_DEVICE inline void add_torque(int l, Index rows, const S* d, const S* g, S torque[3]) {
+    add_torque(l, rows, d, g, torque, [l](int m) { return generator_half(l, m); });
 }
 
 }  // namespace equiscope

@@ -20,23 +20,30 @@ struct HarmonicTables {
 
 EQUISCOPE_HOST_DEVICE constexpr Index harmonic_step_count(Index lmax) { return lmax * (lmax + 1) / 2; }
 
+EQUISCOPE_HOST_DEVICE constexpr Index harmonic_step_offset(Index lmax, Index m) { return m * lmax - m * (m - 1) / 2; }
+
+// Calls out(l, m, value) and out(l, -m, value) for all l in m .. last, with cosine + i sine = (x + i y)^m.
+template <class S, class Out>
+EQUISCOPE_HOST_DEVICE inline void harmonic_order(int m, int last, const S& z, const S& cosine, const S& sine,
+                                                 const HarmonicStep* step, double seed, Out&& out) {
+    S current = z * 0.0 + seed, before = z * 0.0;
+    for (int l = m;; ++l) {
+        out(l, m, current * cosine);
+        if (m > 0) out(l, -m, current * sine);
+        if (l == last) break;
+        const S next = z * current * step->a - before * step->b;
+        before = current, current = next;
+        ++step;
+    }
+}
+
 // Calls out(l, m, value) once for every harmonic.
 template <class S, class Out>
 EQUISCOPE_HOST_DEVICE inline void harmonics(const S& x, const S& y, const S& z, int lmax,
                                             const HarmonicTables& tables, Out&& out) {
-    const S zero = z * 0.0;
-    S cosine = zero + 1.0, sine = zero;
-    const HarmonicStep* step = tables.steps;
+    S cosine = z * 0.0 + 1.0, sine = z * 0.0;
     for (int m = 0; m <= lmax; ++m) {
-        S current = zero + tables.seeds[m], before = zero;
-        for (int l = m;; ++l) {
-            out(l, m, current * cosine);
-            if (m > 0) out(l, -m, current * sine);
-            if (l == lmax) break;
-            const S next = z * current * step->a - before * step->b;
-            before = current, current = next;
-            ++step;
-        }
+        harmonic_order(m, lmax, z, cosine, sine, tables.steps + harmonic_step_offset(lmax, m), tables.seeds[m], out);
         const S turned = x * cosine - y * sine;
         sine = x * sine + y * cosine;
         cosine = turned;

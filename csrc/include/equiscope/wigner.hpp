@@ -99,86 +99,111 @@ class Diagonal {
     double alternating_ = 1.0;
 };
 
-// Calls out(l, row, column, value) once for every element, row and column in -l..l, for the rotation r (orthonormal).
-// `powers` is scratch for 2 (lmax + 1) complex numbers.
-template <class S, class Out>
-EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTables& tables, Complex<S>* powers,
-                                         Out&& out) {
+// What all elements of the matrices of one rotation share.
+template <class S>
+struct WignerFactors {
+    Complex<S> u, v, w, t;
+    S z, square;  // cos b and sin^2 b
+};
+
+// Of an orthonormal matrix.
+template <class S>
+EQUISCOPE_HOST_DEVICE inline WignerFactors<S> wigner_factors(const S r[9]) {
     Complex<S> u{(r[0] + r[4]) * 0.5, (r[3] - r[1]) * 0.5};
     Complex<S> v{(r[4] - r[0]) * 0.5, (r[3] + r[1]) * -0.5};
     const Complex<S> w{r[2] * 0.5, r[5] * 0.5};
     const Complex<S> t{r[6] * -0.5, r[7] * 0.5};
-    const S x = r[8], zero = x * 0.0, one = zero + 1.0;
+    const S x = r[8], zero = x * 0.0;
     // the one of U and V that vanishes at the nearer pole is a difference of entries near 1, and enters with a slope of
     // l^2: it is taken from W T = S^2 U and W conj(T) = C^2 V instead
     const S scale = 2.0 / (1.0 + (x < zero ? -x : x));
     const Complex<S> wt = w * t, wc = w * conj(t);
     u = {x < zero ? wt.re * scale : u.re, x < zero ? wt.im * scale : u.im};
     v = {x < zero ? v.re : wc.re * scale, x < zero ? v.im : wc.im * scale};
-    Complex<S>* up = powers;
-    Complex<S>* vp = powers + (lmax + 1);
-    up[0] = vp[0] = Complex<S>{one, zero};
+    return {u, v, w, t, x, r[2] * r[2] + r[5] * r[5]};
+}
+
+// U^k into up[0 .. lmax] and V^k into vp[0 .. lmax].
+template <class S>
+EQUISCOPE_HOST_DEVICE inline void wigner_powers(const WignerFactors<S>& f, int lmax, Complex<S>* up, Complex<S>* vp) {
+    const S zero = f.z * 0.0;
+    up[0] = vp[0] = Complex<S>{zero + 1.0, zero};
     for (int k = 1; k <= lmax; ++k) {
-        up[k] = up[k - 1] * u;
-        vp[k] = vp[k - 1] * v;
+        up[k] = up[k - 1] * f.u;
+        vp[k] = vp[k - 1] * f.v;
     }
-    for (int mp = 0; mp <= lmax; ++mp) {
-        for (int m = 0; m <= mp; ++m) {
-            const WignerStep* step = tables.steps + wigner_step_offset(lmax, mp, m);
-            const double k = tables.seeds[mp * (mp + 1) / 2 + m];
-            const int p = (mp + m) / 2, q = (mp - m) / 2;
-            const bool odd = (mp + m) % 2 != 0;
-            // signs of the basis without Condon-Shortley phase
-            const double even_m = m % 2 ? -k : k, even_mp = mp % 2 ? -k : k, even_both = odd ? -k : k;
-            Complex<S> rp = up[p] * vp[q], rm = up[q] * vp[p];
-            Complex<S> cp = up[p] * conj(vp[q]), cm = conj(up[q]) * vp[p];
-            if (odd) {
-                rp = rp * w, rm = rm * w;
-                cp = cp * t, cm = cm * conj(t);
+}
+
+// Calls out(l, row, column, value) for the elements (+-mp, +-m) and (+-m, +-mp) of all l in mp .. last.
+template <class S, class Out>
+EQUISCOPE_HOST_DEVICE inline void wigner_pair(int mp, int m, int last, const WignerFactors<S>& f, const Complex<S>* up,
+                                              const Complex<S>* vp, const WignerStep* step, double k, Out&& out) {
+    const S zero = f.z * 0.0, one = zero + 1.0;
+    const int p = (mp + m) / 2, q = (mp - m) / 2;
+    const bool odd = (mp + m) % 2 != 0;
+    // signs of the basis without Condon-Shortley phase
+    const double even_m = m % 2 ? -k : k, even_mp = mp % 2 ? -k : k, even_both = odd ? -k : k;
+    Complex<S> rp = up[p] * vp[q], rm = up[q] * vp[p];
+    Complex<S> cp = up[p] * conj(vp[q]), cm = conj(up[q]) * vp[p];
+    if (odd) {
+        rp = rp * f.w, rm = rm * f.w;
+        cp = cp * f.t, cm = cm * conj(f.t);
+    }
+    rp = {rp.re * k, rp.im * k}, rm = {rm.re * even_m, rm.im * even_m};
+    cp = {cp.re * even_both, cp.im * even_both}, cm = {cm.re * even_mp, cm.im * even_mp};
+    S plus = one, plus_before = zero, minus = one, minus_before = zero;
+    Diagonal<S> diagonal(f.z, f.square);
+    for (int l = mp;; ++l) {
+        if (m == 0) {
+            if (mp == 0) {
+                out(l, 0, 0, plus);
+            } else {
+                const double root2 = 1.4142135623730951;
+                const S scaled = plus * root2;
+                out(l, mp, 0, rp.re * scaled);
+                out(l, -mp, 0, rp.im * scaled);
+                out(l, 0, mp, cp.re * scaled);
+                out(l, 0, -mp, cp.im * scaled * -1.0);
             }
-            rp = {rp.re * k, rp.im * k}, rm = {rm.re * even_m, rm.im * even_m};
-            cp = {cp.re * even_both, cp.im * even_both}, cm = {cm.re * even_mp, cm.im * even_mp};
-            S plus = one, plus_before = zero, minus = one, minus_before = zero;
-            Diagonal<S> diagonal(x, r[2] * r[2] + r[5] * r[5]);
-            for (int l = mp;; ++l) {
-                if (m == 0) {
-                    if (mp == 0) {
-                        out(l, 0, 0, plus);
-                    } else {
-                        const double root2 = 1.4142135623730951;
-                        const S scaled = plus * root2;
-                        out(l, mp, 0, rp.re * scaled);
-                        out(l, -mp, 0, rp.im * scaled);
-                        out(l, 0, mp, cp.re * scaled);
-                        out(l, 0, -mp, cp.im * scaled * -1.0);
-                    }
-                } else {
-                    const S a = rp.re * plus, b = rm.re * minus, c = rp.im * plus, d = rm.im * minus;
-                    out(l, mp, m, a + b);
-                    out(l, -mp, -m, a - b);
-                    out(l, -mp, m, c + d);
-                    out(l, mp, -m, d - c);
-                    if (mp != m) {
-                        const S e = cp.re * plus, f = cm.re * minus, g = cp.im * plus, h = cm.im * minus;
-                        out(l, m, mp, e + f);
-                        out(l, -m, -mp, e - f);
-                        out(l, -m, mp, g + h);
-                        out(l, m, -mp, h - g);
-                    }
-                }
-                if (l == lmax) break;
-                if (mp == m) {
-                    diagonal.advance(*step++, plus, minus);
-                    continue;
-                }
-                const S plus_next = (x * step->a - step->b) * plus - plus_before * step->c;
-                const S minus_next = (x * step->a + step->b) * minus - minus_before * step->c;
-                plus_before = plus, plus = plus_next;
-                minus_before = minus, minus = minus_next;
-                ++step;
+        } else {
+            const S a = rp.re * plus, b = rm.re * minus, c = rp.im * plus, d = rm.im * minus;
+            out(l, mp, m, a + b);
+            out(l, -mp, -m, a - b);
+            out(l, -mp, m, c + d);
+            out(l, mp, -m, d - c);
+            if (mp != m) {
+                const S e = cp.re * plus, f2 = cm.re * minus, g = cp.im * plus, h = cm.im * minus;
+                out(l, m, mp, e + f2);
+                out(l, -m, -mp, e - f2);
+                out(l, -m, mp, g + h);
+                out(l, m, -mp, h - g);
             }
         }
+        if (l == last) break;
+        if (mp == m) {
+            diagonal.advance(*step++, plus, minus);
+            continue;
+        }
+        const S plus_next = (f.z * step->a - step->b) * plus - plus_before * step->c;
+        const S minus_next = (f.z * step->a + step->b) * minus - minus_before * step->c;
+        plus_before = plus, plus = plus_next;
+        minus_before = minus, minus = minus_next;
+        ++step;
     }
+}
+
+// Calls out(l, row, column, value) once for every element, row and column in -l..l, for the rotation r (orthonormal).
+// `powers` is scratch for 2 (lmax + 1) complex numbers.
+template <class S, class Out>
+EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTables& tables, Complex<S>* powers,
+                                         Out&& out) {
+    const WignerFactors<S> factors = wigner_factors(r);
+    Complex<S>*up = powers, *vp = powers + (lmax + 1);
+    wigner_powers(factors, lmax, up, vp);
+    for (int mp = 0; mp <= lmax; ++mp)
+        for (int m = 0; m <= mp; ++m)
+            wigner_pair(mp, m, lmax, factors, up, vp, tables.steps + wigner_step_offset(lmax, mp, m),
+                        tables.seeds[mp * (mp + 1) / 2 + m], out);
 }
 
 }  // namespace equiscope

@@ -1,0 +1,58 @@
+// Runs a body (block.hpp) on the device.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "cuda/block.hpp"
+#include "cuda/kernels.hpp"
+
+namespace equiscope {
+namespace cuda {
+
+template <class Body, class State, int... phase>
+__device__ __forceinline__ void run_phases(const Body& body, Index block, int thread, Index round, State& state,
+                                           void* shared, std::integer_sequence<int, phase...>) {
+    ((body.template run<phase>(block, thread, round, state, shared), __syncthreads()), ...);
+}
+
+template <class Body>
+__global__ void __launch_bounds__(Body::threads) run_on_device(const Body body) {
+    extern __shared__ double shared[];
+    typename Body::State state{};
+    const Index block = blockIdx.x, rounds = body.rounds(block);
+    for (Index round = 0; round < rounds; ++round)
+        run_phases(body, block, static_cast<int>(threadIdx.x), round, state, shared,
+                   std::make_integer_sequence<int, Body::phases>());
+}
+
+// Throws std::runtime_error that says what to do.
+void require_success(cudaError_t status, const Place& place);
+
+// Makes a device current and puts the former one back.
+class DeviceGuard {
+  public:
+    explicit DeviceGuard(const Place& place);
+    ~DeviceGuard();
+    DeviceGuard(const DeviceGuard&) = delete;
+    DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+  private:
+    int before_;
+};
+
+// Asynchronous, on the stream of `place`.
+template <class Body>
+void launch(const Place& place, const Body& body, Index blocks) {
+    if (blocks == 0) return;
+    const DeviceGuard guard(place);
+    const auto bytes = static_cast<std::size_t>(body.shared_bytes());
+    if (bytes > 48 * 1024)
+        require_success(cudaFuncSetAttribute(run_on_device<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                             static_cast<int>(bytes)), place);
+    run_on_device<Body><<<static_cast<unsigned>(blocks), Body::threads, bytes,
+                          static_cast<cudaStream_t>(place.stream)>>>(body);
+    require_success(cudaGetLastError(), place);
+}
+
+}  // namespace cuda
+}  // namespace equiscope
