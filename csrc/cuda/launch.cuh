@@ -17,7 +17,7 @@ __device__ __forceinline__ void run_phases(const Body& body, Index block, int th
 
 template <class Body>
 __global__ void __launch_bounds__(Body::threads) run_on_device(const Body body) {
-    extern __shared__ double shared[];
+    extern __shared__ __align__(16) double shared[];
     typename Body::State state{};
     const Index block = blockIdx.x, rounds = body.rounds(block);
     for (Index round = 0; round < rounds; ++round)
@@ -26,32 +26,34 @@ __global__ void __launch_bounds__(Body::threads) run_on_device(const Body body) 
 }
 
 // Throws std::runtime_error that says what to do.
-void require_success(cudaError_t status, const Place& place);
+void require_success(cudaError_t status, int device);
 
 // Makes a device current and puts the former one back.
 class DeviceGuard {
   public:
-    explicit DeviceGuard(const Place& place);
+    explicit DeviceGuard(int device);
     ~DeviceGuard();
     DeviceGuard(const DeviceGuard&) = delete;
     DeviceGuard& operator=(const DeviceGuard&) = delete;
 
   private:
-    int before_;
+    int before_, device_;
 };
 
 // Asynchronous, on the stream of `place`.
 template <class Body>
-void launch(const Place& place, const Body& body, Index blocks) {
+void launch(const Place& place, const Body& body) {
+    const Index blocks = body.blocks();
     if (blocks == 0) return;
-    const DeviceGuard guard(place);
+    const DeviceGuard guard(place.device);
     const auto bytes = static_cast<std::size_t>(body.shared_bytes());
     if (bytes > 48 * 1024)
         require_success(cudaFuncSetAttribute(run_on_device<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                             static_cast<int>(bytes)), place);
+                                             static_cast<int>(bytes)),
+                        place.device);
     run_on_device<Body><<<static_cast<unsigned>(blocks), Body::threads, bytes,
                           static_cast<cudaStream_t>(place.stream)>>>(body);
-    require_success(cudaGetLastError(), place);
+    require_success(cudaGetLastError(), place.device);
 }
 
 }  // namespace cuda

@@ -6,13 +6,12 @@
 
 #include <cmath>
 #include <cstdio>
-#include <limits>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "checks.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/pool.hpp"
 #include "cpu/tables.hpp"
@@ -20,48 +19,6 @@
 using namespace equiscope;
 
 namespace {
-
-int failures = 0;
-
-void check(bool claim, const std::string& what, const char* isa, double found = 0.0) {
-    if (claim) return;
-    ++failures;
-    std::printf("FAILED [%s] %s (%g)\n", isa, what.c_str(), found);
-}
-
-using Vector = std::vector<double>;
-
-Vector random_rotations(Index n, unsigned seed) {
-    std::mt19937_64 generator(seed);
-    std::normal_distribution<double> normal;
-    Vector r;
-    for (Index i = 0; i < n; ++i) {
-        double w = normal(generator), x = normal(generator), y = normal(generator), z = normal(generator);
-        const double norm = std::sqrt(w * w + x * x + y * y + z * z);
-        w /= norm, x /= norm, y /= norm, z /= norm;
-        for (double entry : {1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), 2 * (x * y + w * z),
-                             1 - 2 * (x * x + z * z), 2 * (y * z - w * x), 2 * (x * z - w * y), 2 * (y * z + w * x),
-                             1 - 2 * (x * x + y * y)})
-            r.push_back(entry);
-    }
-    return r;
-}
-
-Vector random_values(Index n, unsigned seed) {
-    std::mt19937_64 generator(seed);
-    std::normal_distribution<double> normal;
-    Vector values(static_cast<std::size_t>(n));
-    for (double& value : values) value = normal(generator);
-    return values;
-}
-
-double largest_difference(const Vector& a, const Vector& b) {
-    double worst = a.size() == b.size() ? 0.0 : std::numeric_limits<double>::infinity();
-    for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) {
-        if (!(std::fabs(a[i] - b[i]) <= worst)) worst = std::fabs(a[i] - b[i]);
-    }
-    return worst;
-}
 
 Vector wigner_of(const Kernels& kernels, const Vector& r, int lmax, int threads = 1) {
     const Index n = static_cast<Index>(r.size()) / 9;

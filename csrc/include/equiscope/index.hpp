@@ -20,7 +20,10 @@ EQUISCOPE_HOST_DEVICE constexpr Index matrix_count(Index lmax) {
     return (lmax + 1) * (2 * lmax + 1) * (2 * lmax + 3) / 3;
 }
 
-// E(l - 1): where the matrix of degree l starts.
-EQUISCOPE_HOST_DEVICE constexpr Index matrix_offset(Index l) { return l == 0 ? 0 : matrix_count(l - 1); }
+// E(l - 1): where the matrix of degree l starts. In the type of l, so that small tiles are addressed by 32-bit numbers.
+template <class Integer>
+EQUISCOPE_HOST_DEVICE constexpr Integer matrix_offset(Integer l) {
+    return l * (2 * l - 1) * (2 * l + 1) / 3;
+}
 
 }  // namespace equiscope

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "generators.hpp"
 #include "harmonics.hpp"
 #include "index.hpp"
 #include "wigner.hpp"
@@ -48,6 +49,35 @@ inline void fill_harmonic_tables(Index lmax, HarmonicStep* steps, double* seeds)
             *steps++ = {a, a * std::sqrt((n - q) * (n + q) / (4.0 * n * n - 1.0))};
         }
     }
+}
+
+// All of it in one array of doubles, to be copied to a device.
+struct FlatTables {
+    WignerTables wigner;
+    HarmonicTables harmonic;
+    const double* halves;  // generator_half(l, m) at l (l - 1) / 2 + m - 1
+    Index size;
+};
+
+inline FlatTables flat_tables(const double* data, Index lmax) {
+    static_assert(sizeof(WignerStep) == 3 * sizeof(double) && sizeof(HarmonicStep) == 2 * sizeof(double));
+    const double* wigner_seeds = data + 3 * wigner_step_count(lmax);
+    const double* harmonic_steps = wigner_seeds + wigner_pair_count(lmax);
+    const double* harmonic_seeds = harmonic_steps + 2 * harmonic_step_count(lmax);
+    const double* halves = harmonic_seeds + lmax + 1;
+    return {{reinterpret_cast<const WignerStep*>(data), wigner_seeds},
+            {reinterpret_cast<const HarmonicStep*>(harmonic_steps), harmonic_seeds},
+            halves,
+            halves - data + lmax * (lmax + 1) / 2};
+}
+
+inline void fill_flat_tables(Index lmax, double* data) {
+    const FlatTables parts = flat_tables(data, lmax);
+    fill_wigner_tables(lmax, const_cast<WignerStep*>(parts.wigner.steps), const_cast<double*>(parts.wigner.seeds));
+    fill_harmonic_tables(lmax, const_cast<HarmonicStep*>(parts.harmonic.steps), const_cast<double*>(parts.harmonic.seeds));
+    auto* half = const_cast<double*>(parts.halves);
+    for (int l = 1; l <= lmax; ++l)
+        for (int m = 1; m <= l; ++m) *half++ = generator_half(l, m);
 }
 
 }  // namespace equiscope

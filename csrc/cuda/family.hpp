@@ -1,0 +1,172 @@
+// The two families of functions that the kernels evaluate on a tile of entries (rotations or points), one recursion per
+// item: pairs (mp, m) of matrix elements, orders m of harmonics. Entries lie side by side in neighbouring threads, so that
+// a warp takes one branch and reads one coefficient.
+#pragma once
+
+#include <cmath>
+
+#include "cpu/kernels.hpp"
+#include "equiscope/generators.hpp"
+
+namespace equiscope {
+namespace cuda {
+
+EQUISCOPE_HOST_DEVICE constexpr double not_a_number() { return NAN; }
+
+// Largest k with k^2 <= index.
+EQUISCOPE_HOST_DEVICE inline int square_root(int index) {
+    int k = static_cast<int>(std::sqrt(static_cast<float>(index)));
+    while (k * k > index) --k;
+    while ((k + 1) * (k + 1) <= index) ++k;
+    return k;
+}
+
+// Largest k with k (k + 1) / 2 <= index.
+EQUISCOPE_HOST_DEVICE inline int triangular_root(int index) {
+    int k = static_cast<int>((std::sqrt(8.0f * static_cast<float>(index) + 1.0f) - 1.0f) * 0.5f);
+    while (k * (k + 1) / 2 > index) --k;
+    while ((k + 1) * (k + 2) / 2 <= index) ++k;
+    return k;
+}
+
+struct WignerFamily {
+    static constexpr int inputs = 9;
+    static constexpr bool run_per_degree = true;  // out holds for l: for entry: values
+
+    EQUISCOPE_HOST_DEVICE static int offset(int l) { return matrix_offset(l); }
+    EQUISCOPE_HOST_DEVICE static int rows(int l) { return 2 * l + 1; }
+    EQUISCOPE_HOST_DEVICE static int rows_before(int l) { return l * l; }
+    EQUISCOPE_HOST_DEVICE static int degree_of_row(int row) { return square_root(row); }
+    EQUISCOPE_HOST_DEVICE static int items(int last) { return (last + 1) * (last + 2) / 2; }
+    // factors, sign of the determinant, U^k, V^k; an even number, so that what follows is aligned to 16 bytes
+    EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 12 + 4 * (lmax + 1); }
+
+    // A matrix that is not orthogonal to `tolerance` has NaN for its values: nothing waits to throw an error. Of an
+    // improper one -R is taken where `proper` does not forbid it.
+    template <class T>
+    EQUISCOPE_HOST_DEVICE static void prepare(const T* in, int lmax, double tolerance, bool proper, double* scratch) {
+        double r[9];
+        for (int i = 0; i < 9; ++i) r[i] = static_cast<double>(in[i]);
+        bool good = true;
+        for (int i = 0; i < 3; ++i)
+            for (int j = i; j < 3; ++j) {
+                const double dot = r[3 * i] * r[3 * j] + r[3 * i + 1] * r[3 * j + 1] + r[3 * i + 2] * r[3 * j + 2];
+                good = good && std::fabs(i == j ? dot - 1.0 : dot) <= tolerance;
+            }
+        const double det = r[0] * (r[4] * r[8] - r[5] * r[7]) - r[1] * (r[3] * r[8] - r[5] * r[6]) +
+                           r[2] * (r[3] * r[7] - r[4] * r[6]);
+        good = good && (det > 0.0 || !proper);
+        const double sign = det < 0.0 ? -1.0 : 1.0;
+        for (int i = 0; i < 9; ++i) r[i] = good ? r[i] * sign : not_a_number();
+        orthonormalize(r);
+        auto* factors = reinterpret_cast<WignerFactors<double>*>(scratch);
+        *factors = wigner_factors(r);
+        scratch[10] = sign;
+        auto* up = reinterpret_cast<Complex<double>*>(scratch + 12);
+        wigner_powers(*factors, lmax, up, up + lmax + 1);
+    }
+
+    // Calls out(l, row, column, value) for one pair, l <= last.
+    template <class Out>
+    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
+        const int mp = triangular_root(item), m = item - mp * (mp + 1) / 2, lmax = tables.lmax;
+        const auto* up = reinterpret_cast<const Complex<double>*>(scratch + 12);
+        wigner_pair(mp, m, last, *reinterpret_cast<const WignerFactors<double>*>(scratch), up, up + lmax + 1,
+                    tables.wigner.steps + wigner_step_offset(lmax, mp, m), tables.wigner.seeds[item], out);
+    }
+};
+
+struct HarmonicFamily {
+    static constexpr int inputs = 3;
+    static constexpr bool run_per_degree = false;  // out holds for entry: for l: values
+
+    EQUISCOPE_HOST_DEVICE static int offset(int l) { return l * l; }
+    EQUISCOPE_HOST_DEVICE static int rows(int) { return 1; }
+    EQUISCOPE_HOST_DEVICE static int rows_before(int l) { return l; }
+    EQUISCOPE_HOST_DEVICE static int degree_of_row(int row) { return row; }
+    EQUISCOPE_HOST_DEVICE static int items(int last) { return last + 1; }
+    // z, whether there is a direction, (x + i y)^m
+    EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 2 + 2 * (lmax + 1); }
+
+    // A point with an entry that is not finite has NaN for its values.
+    template <class T>
+    EQUISCOPE_HOST_DEVICE static void prepare(const T* in, int lmax, double, bool, double* scratch) {
+        double v[3] = {static_cast<double>(in[0]), static_cast<double>(in[1]), static_cast<double>(in[2])};
+        const double poison = 0.0 * v[0] + 0.0 * v[1] + 0.0 * v[2];  // NaN unless all are finite
+        double largest = 0.0;
+        for (double x : v) largest = std::fabs(x) > largest ? std::fabs(x) : largest;
+        const bool present = largest > 0.0;
+        // scaled by the largest entry, so that squares neither overflow nor vanish
+        for (double& x : v) x = present ? x / largest : 0.0;
+        const double length = present ? std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) : 1.0;
+        for (double& x : v) x = x / length + poison;
+        scratch[0] = v[2];
+        scratch[1] = present ? 1.0 : 0.0;
+        auto* powers = reinterpret_cast<Complex<double>*>(scratch + 2);
+        powers[0] = {1.0, 0.0};
+        for (int m = 1; m <= lmax; ++m) powers[m] = powers[m - 1] * Complex<double>{v[0], v[1]};
+    }
+
+    // Calls out(l, 0, m, value) for one order, l <= last. Without a direction only l = 0 has an equivariant value.
+    template <class Out>
+    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
+        const int m = item;
+        const auto& power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
+        harmonic_order(m, last, scratch[0], power.re, power.im,
+                       tables.harmonic.steps + harmonic_step_offset(tables.lmax, m), tables.harmonic.seeds[m],
+                       [&](int l, int order, double value) { out(l, 0, order, l > 0 ? value * scratch[1] : value); });
+    }
+};
+
+// A tile of `entries` entries in shared memory, degrees first .. last of a family.
+template <class Family>
+struct Tile {
+    int entries, first, last;
+
+    EQUISCOPE_HOST_DEVICE int values_per_entry() const { return Family::offset(last + 1) - Family::offset(first); }
+    // odd, so that neighbouring entries lie in different banks
+    EQUISCOPE_HOST_DEVICE int pitch(int l) const {
+        return Family::run_per_degree ? Family::offset(l + 1) - Family::offset(l) : values_per_entry() | 1;
+    }
+    EQUISCOPE_HOST_DEVICE int size() const {
+        return entries * (Family::run_per_degree ? values_per_entry() : values_per_entry() | 1);
+    }
+    // where degree l of an entry starts
+    EQUISCOPE_HOST_DEVICE int at(int entry, int l) const {
+        const int before = Family::offset(l) - Family::offset(first);
+        return Family::run_per_degree ? entries * before + entry * pitch(l) : entry * pitch(l) + before;
+    }
+    // where degree l of an entry of `n` starts in the packed array
+    EQUISCOPE_HOST_DEVICE static Index packed(Index n, int lmax, Index entry, int l) {
+        return Family::run_per_degree ? n * Family::offset(l) + entry * (Family::offset(l + 1) - Family::offset(l))
+                                      : entry * Family::offset(lmax + 1) + Family::offset(l);
+    }
+
+    // Calls move(position in the tile, position in the packed array) for all values of entries start .. start + count,
+    // neighbouring threads at neighbouring places of the packed array.
+    template <class Move>
+    EQUISCOPE_HOST_DEVICE void for_values(Index n, int lmax, Index start, int count, int thread, int threads,
+                                          const Move& move) const {
+        constexpr int line = 32;  // a warp begins where a line of memory does, for values of 4 bytes
+        if (Family::run_per_degree) {
+            for (int l = first; l <= last; ++l) {
+                const int total = count * pitch(l), from = at(0, l);
+                const Index to = packed(n, lmax, start, l);
+                for (int i = thread - static_cast<int>(to % line); i < total; i += threads)
+                    if (i >= 0) move(from + i, to + i);
+            }
+            return;
+        }
+        const int width = values_per_entry(), stride = pitch(first), total = count * width;
+        const bool whole = first == 0 && last == lmax;
+        const Index to = packed(n, lmax, start, first);
+        for (int i = thread - (whole ? static_cast<int>(to % line) : 0); i < total; i += threads) {
+            if (i < 0) continue;
+            const int entry = i / width, within = i - entry * width;
+            move(entry * stride + within, whole ? to + i : to + Index(entry) * Family::offset(lmax + 1) + within);
+        }
+    }
+};
+
+}  // namespace cuda
+}  // namespace equiscope
