@@ -6,68 +6,24 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <tuple>
-#include <type_traits>
 #include <vector>
 
+#include "checks.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/tables.hpp"
 
 namespace py = pybind11;
 
 namespace equiscope {
+
+#if defined(EQUISCOPE_WITH_CUDA)
+void bind_cuda(py::module_& module);
+#endif
+
 namespace {
-
-using Address = std::uintptr_t;
-
-constexpr int lmax_limit = 256;                // the seeds of the recursions overflow near 1000
-constexpr Index size_limit = Index(1) << 48;  // no address space holds more elements
-
-void require(bool condition, const std::string& argument, const std::string& expected, const std::string& got) {
-    if (!condition) throw std::invalid_argument(argument + ": expected " + expected + ", got " + got);
-}
-
-void require_count(const char* argument, Index value) {
-    require(value >= 0 && value < size_limit, argument, "a size from 0 to 2^48", std::to_string(value));
-}
-
-int checked_lmax(Index lmax) {
-    require(lmax >= 0 && lmax <= lmax_limit, "lmax", "0 to " + std::to_string(lmax_limit), std::to_string(lmax));
-    return static_cast<int>(lmax);
-}
-
-Index product(const char* argument, std::initializer_list<Index> factors) {
-    Index size = 1;
-    for (Index factor : factors) {
-        require_count(argument, factor);
-        require(factor == 0 || size <= size_limit / factor, argument, "fewer than 2^48 elements", "more");
-        size *= factor;
-    }
-    return size;
-}
-
-void require_size(const char* argument, Address address, Index size, Index needed) {
-    require(size == needed, argument, std::to_string(needed) + " elements", std::to_string(size));
-    require(address != 0 || needed == 0, argument, "an address", "null");
-}
-
-void check_threads(int threads) {
-    require(threads >= 1, "threads", "a positive integer", std::to_string(threads));
-}
-
-template <class T>
-const T* input(Address address) {
-    return reinterpret_cast<const T*>(address);
-}
-
-template <class T>
-T* output(Address address) {
-    return reinterpret_cast<T*>(address);
-}
 
 // Calls body(kernels of the element type that `dtype` names, a null pointer of that type), without the GIL: everything
 // that belongs to Python has been read.
@@ -81,9 +37,6 @@ void with_kernels(const std::string& dtype, const Body& body) {
     else
         body(kernels.twice, static_cast<const double*>(nullptr));
 }
-
-template <class T>
-using element = std::remove_cv_t<std::remove_pointer_t<T>>;
 
 void wigner_D(Address rotations, Index n, Index lmax, Address out, Index out_size, const std::string& dtype,
               int threads) {
@@ -247,7 +200,11 @@ py::dict info() {
     found["version"] = EQUISCOPE_VERSION;
     found["isa"] = active_kernels().isa;
     found["isas"] = compiled_isas();
+#if defined(EQUISCOPE_WITH_CUDA)
+    found["cuda"] = true;
+#else
     found["cuda"] = false;
+#endif
     found["compiler"] = EQUISCOPE_COMPILER;
     found["threads_max"] = static_cast<int>(std::thread::hardware_concurrency());
     return found;
@@ -283,4 +240,7 @@ PYBIND11_MODULE(_C, module) {
     module.def("check_rotations", &check_rotations, arg("rotations"), arg("n"), arg("dtype"), arg("tolerance"),
                arg("threads"));
     module.def("info", &info);
+#if defined(EQUISCOPE_WITH_CUDA)
+    bind_cuda(module);
+#endif
 }

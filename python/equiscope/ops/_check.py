@@ -65,17 +65,19 @@ def handedness(rotations: torch.Tensor) -> torch.Tensor:
     return torch.sign((torch.linalg.cross(first, second) * third).sum(-1))
 
 
-def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "rotations") -> torch.Tensor:
-    """Values of ``(n, 3, 3)``: finite, orthogonal, and det +1 where `proper`. Returns the signs of the determinants."""
+def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "rotations") -> None:
+    """Values of ``(n, 3, 3)``: finite, orthogonal, det +1 where `proper`. Left to kernels that defer it."""
+    own = kernels(rotations.device)
+    if own.DEFERS_CHECKS:
+        return
     limit = ORTHOGONALITY[rotations.dtype]
-    row, deviation, _ = kernels(rotations.device).check_rotations(rotations, limit)
+    row, deviation, _ = own.check_rotations(rotations, limit)
     if row >= 0:
         finite = bool(torch.isfinite(rotations[row]).all())
         got = f"row {row} with |R R^T - 1| = {deviation:.3g}" if finite else f"row {row} with non-finite values"
         fail(ArgumentError, argument, f"orthogonal 3x3 matrices (|R R^T - 1| <= {limit:g})", got)
-    signs = handedness(rotations)
-    if proper and bool((signs < 0).any()):
-        row = int((signs < 0).to(torch.int8).argmax())
+    if proper and bool((handedness(rotations) < 0).any()):
+        row = int((handedness(rotations) < 0).to(torch.int8).argmax())
         fail(
             ArgumentError,
             argument,
@@ -83,4 +85,13 @@ def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "
             "inversion (rotate does both)",
             f"row {row} with determinant -1",
         )
-    return signs
+
+
+def orthogonal_or_nan(rotations: torch.Tensor) -> torch.Tensor:
+    """A copy of ``(n, 3, 3)``, refused unless orthogonal; where checks are deferred, NaN is what would be refused."""
+    check_orthogonal(rotations, proper=False)
+    if not kernels(rotations.device).DEFERS_CHECKS:
+        return rotations.clone()
+    one = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+    deviation = ((rotations[:, :, None] * rotations[:, None]).sum(-1) - one).abs().amax((-1, -2), keepdim=True)
+    return torch.where(deviation <= ORTHOGONALITY[rotations.dtype], rotations, torch.nan)

@@ -13,6 +13,11 @@ from . import _fallback, _native
 TABLE: dict[str, ModuleType] = {"cpu": _native}
 """Compiled kernels by type of device; what is not here takes the reference path."""
 
+if _native.info()["cuda"] and torch.version.hip is None:
+    from . import _cuda
+
+    TABLE["cuda"] = _cuda
+
 _warned: set[str] = set()
 
 
@@ -32,5 +37,6 @@ def kernels(device: torch.device) -> ModuleType:
 
 
 def backend() -> dict[str, Any]:
-    """What the compiled module says about itself, and the devices it serves."""
-    return {**_native.info(), "devices": sorted(TABLE)}
+    """What the compiled module says about itself, and the types of device it serves."""
+    found = {**_native.info(), "devices": sorted(TABLE)}
+    return {**found, **_cuda.info()} if "cuda" in TABLE else found

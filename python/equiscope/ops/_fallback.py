@@ -7,6 +7,8 @@ import torch
 from ..so3 import reference
 from ..so3.representation import Representation
 
+DEFERS_CHECKS = False
+
 
 def check_rotations(rotations: torch.Tensor, tolerance: float) -> tuple[int, float, float]:
     """Row (-1: none), |R R^T - 1| and determinant of the first matrix that is not finite and orthogonal."""
@@ -69,7 +71,7 @@ def project(
     wide = values.to(torch.float64)
     if center is not None:
         wide = wide - center.to(torch.float64)
-    D = reference.grid_matrix(rings, values.shape[1], weights, lmax)
+    D = reference.grid_matrix(rings.to(values.device), values.shape[1], weights.to(values.device), lmax)
     out += (D.T @ wide.flatten(0, 1)).to(out.dtype)
 
 
@@ -77,5 +79,5 @@ def synthesize(
     coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int
 ) -> torch.Tensor:
     """Coefficients ``(E(lmax), channels)`` to ``(points, gammas, channels)``: the adjoint of `project`."""
-    D = reference.grid_matrix(rings, gammas, weights, lmax)
+    D = reference.grid_matrix(rings.to(coefficients.device), gammas, weights.to(coefficients.device), lmax)
     return (D @ coefficients.to(torch.float64)).to(coefficients.dtype).unflatten(0, (-1, gammas))

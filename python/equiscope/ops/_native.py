@@ -22,6 +22,9 @@ except ImportError as error:
         "it is installed, start Python outside of the source tree"
     ) from error
 
+DEFERS_CHECKS = False
+"""Values are looked at before anything is computed."""
+
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 

@@ -18,6 +18,7 @@ from ._check import (
     check_rotation_matrices,
     check_same_device,
     check_tensor,
+    handedness,
 )
 from ._dispatch import kernels
 from ._native import packed_size
@@ -80,12 +81,15 @@ def character_power(
 
 
 def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tensor, torch.Tensor, int, int]:
-    """Rings and weights of all cosets in float64 on the device of values, angles per ring, number of cosets."""
+    """Rings and weights of all cosets in float64, angles per ring, number of cosets.
+
+    Those of a `Quadrature` stay on the host, where their structure is looked at; any other grid lies with its values.
+    """
     if isinstance(quadrature, Quadrature):
         if lmax > quadrature.degree:
             fail(ArgumentError, "lmax", f"at most the degree of the quadrature ({quadrature.degree})", lmax)
         rings, weights = quadrature.elements
-        return rings.to(values.device), weights.to(values.device), quadrature.gammas, quadrature.cosets
+        return rings, weights, quadrature.gammas, quadrature.cosets
     if not isinstance(quadrature, tuple | list) or len(quadrature) != 2:
         fail(DTypeError, "quadrature", "a Quadrature or a pair (rotations, weights)", type(quadrature).__name__)
     rotations, weights = quadrature
@@ -159,8 +163,8 @@ class CharacterProjection:
         self.gammas = quadrature.gammas
         self.coefficients = torch.zeros(2, packed_size(self.lmax), channels, dtype=dtype, device=device)
         """``(2, E(lmax), channels)``, rows ``for l: for m: for n``."""
-        self._rings = quadrature.rings.to(self.coefficients.device)
-        self._weights = quadrature.ring_weights.to(self.coefficients.device)
+        self._rings = quadrature.rings
+        self._weights = quadrature.ring_weights
         self._kernels = kernels(self.coefficients.device)
 
     def update(self, values: torch.Tensor, points: slice, coset: int, *, center: torch.Tensor | None = None) -> None:
@@ -192,7 +196,8 @@ def _cosets(
     rings: torch.Tensor, weights: torch.Tensor, cosets: int
 ) -> Iterator[tuple[int, torch.Tensor | slice, torch.Tensor, torch.Tensor]]:
     """Per coset its number, which elements it has, their proper parts, and their weights with sum 1."""
-    signs = check_orthogonal(rings, proper=False, argument="quadrature")
+    check_orthogonal(rings, proper=False, argument="quadrature")
+    signs = handedness(rings)
     for coset, sign in enumerate((1.0, -1.0)[:cosets]):
         chosen = torch.nonzero(signs == sign)[:, 0]
         if chosen.numel() == 0:
@@ -213,10 +218,11 @@ def _project(
 ) -> torch.Tensor:
     """``(2, E(lmax), channels)`` from ``(elements, gammas, channels)``; `strict` refuses what is not finite."""
     out = values.new_zeros(2, packed_size(lmax), values.shape[2])
+    backend = kernels(values.device)
     for coset, which, proper, own in _cosets(rings, weights, cosets):
-        kernels(values.device).project(values[which], proper, own, lmax, None, out[coset])
+        backend.project(values[which], proper, own, lmax, None, out[coset])
     # every value enters every coefficient of its coset, so one row shows whether one was not finite
-    if strict and not bool(torch.isfinite(out[:, 0]).all()):
+    if strict and not backend.DEFERS_CHECKS and not bool(torch.isfinite(out[:, 0]).all()):
         bad = ~torch.isfinite(values.flatten(0, 1)).all(1)
         element = f"NaN or infinity at grid element {int(bad.to(torch.int8).argmax())}"
         fail(ArgumentError, "values", "finite values", element if bool(bad.any()) else "an overflow of their sum")

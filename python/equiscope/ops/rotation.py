@@ -20,6 +20,7 @@ from ._check import (
     check_same_device,
     check_tensor,
     handedness,
+    orthogonal_or_nan,
 )
 from ._dispatch import kernels
 from ._operator import Operator
@@ -171,8 +172,7 @@ def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> 
 @Operator
 def checked_rotations(rotations: torch.Tensor) -> torch.Tensor:
     """A copy of ``(n, 3, 3)``, refused unless orthogonal: in the path of the data, so no compiler drops the check."""
-    check_orthogonal(rotations, proper=False)
-    return rotations.clone()
+    return orthogonal_or_nan(rotations)
 
 
 @Operator

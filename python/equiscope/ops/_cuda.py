@@ -1,0 +1,180 @@
+"""The CUDA kernels on tensors: the functions of `_native`, queued on torch's current stream, in memory from torch.
+
+Nothing waits for the device, so values cannot be refused: where the CPU refuses a matrix or a point, results are NaN.
+Work can be captured in a CUDA graph once every lmax in it was used before, which is when its tables are uploaded.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from ..errors import DeviceError, fail
+from ..so3.representation import Representation
+from ..so3.tolerance import ORTHOGONALITY
+from . import _products
+from ._native import _C, _NAMES, _blocks, dense, packed_size
+
+DEFERS_CHECKS = True
+
+
+def _where(x: torch.Tensor) -> tuple[int, int]:
+    """Device and stream."""
+    _serve(x.device.index)
+    return x.device.index, torch.cuda.current_stream(x.device).cuda_stream
+
+
+@functools.cache
+def _serve(index: int) -> None:
+    """DeviceError at the first use of a device that this build cannot serve."""
+    device_info(index)
+
+
+# Never dropped, because a captured graph holds addresses; at most 5 MB for one lmax
+@functools.cache
+def _upload(lmax: int, device: torch.device) -> torch.Tensor:
+    _refuse_capture(f"lmax = {lmax}")
+    flat = torch.empty(_C.cuda.table_size(lmax), dtype=torch.float64)
+    _C.cuda.fill_tables(lmax, flat.data_ptr(), flat.numel())
+    return flat.to(device)
+
+
+def _refuse_capture(what: str) -> None:
+    if torch.cuda.is_current_stream_capturing():
+        fail(DeviceError, "stream", f"one call with {what} before a graph is captured", "the first one while capturing")
+
+
+def _tables(lmax: int, x: torch.Tensor) -> tuple[int, int]:
+    flat = _upload(lmax, x.device)
+    return flat.data_ptr(), flat.numel()
+
+
+def wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(n, 3, 3)`` to packed ``(n * E(lmax),)``."""
+    rotations = dense(rotations)
+    n = rotations.shape[0]
+    out = rotations.new_empty(n * packed_size(lmax))
+    _C.cuda.wigner_D(
+        *_where(out),
+        *_tables(lmax, out),
+        rotations.data_ptr(),
+        n,
+        lmax,
+        out.data_ptr(),
+        out.numel(),
+        _NAMES[out.dtype],
+        ORTHOGONALITY[out.dtype],
+    )
+    return out
+
+
+def wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(n, 3)``: sum_l <grad^l, D^l X_k>."""
+    rotations, grad = dense(rotations), dense(grad)
+    out = rotations.new_empty(rotations.shape[0], 3)
+    done = _C.cuda.wigner_D_torque(
+        *_where(out),
+        *_tables(lmax, out),
+        rotations.data_ptr(),
+        rotations.shape[0],
+        lmax,
+        grad.data_ptr(),
+        grad.numel(),
+        out.data_ptr(),
+        _NAMES[out.dtype],
+        ORTHOGONALITY[out.dtype],
+    )
+    return out if done else _products.wigner_D_torque(rotations, grad, lmax, wigner_D)
+
+
+def spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(n, 3)`` to ``(n, (lmax+1)**2)``."""
+    xyz = dense(xyz)
+    out = xyz.new_empty(xyz.shape[0], (lmax + 1) ** 2)
+    _C.cuda.spherical_harmonics(
+        *_where(out),
+        *_tables(lmax, out),
+        xyz.data_ptr(),
+        xyz.shape[0],
+        lmax,
+        out.data_ptr(),
+        out.numel(),
+        _NAMES[out.dtype],
+    )
+    return out
+
+
+def spherical_harmonics_torque(xyz: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(n, 3)``: sum_l grad^l . X_k Y^l."""
+    xyz, grad = dense(xyz), dense(grad)
+    out = xyz.new_empty(xyz.shape[0], 3)
+    done = _C.cuda.spherical_harmonics_torque(
+        *_where(out),
+        *_tables(lmax, out),
+        xyz.data_ptr(),
+        xyz.shape[0],
+        lmax,
+        grad.data_ptr(),
+        grad.numel(),
+        out.data_ptr(),
+        _NAMES[out.dtype],
+    )
+    assert done, "harmonics of one degree fit into the shared memory of every supported device"
+    return out
+
+
+@functools.cache
+def _copies(rep: Representation, device: torch.device) -> torch.Tensor:
+    """``(copies, 4)``: l, offset, stride of m and whether odd, of every copy of every irrep."""
+    _refuse_capture(f"the representation {rep.name!r}")
+    rows = [
+        (l, offset + copy * stride_mul, stride_m, int(odd))
+        for l, mul, offset, stride_mul, stride_m, odd in _blocks(rep)
+        for copy in range(mul)
+    ]
+    return torch.tensor(rows, dtype=torch.int32).reshape(-1, 4).to(device)
+
+
+def rotate(x: torch.Tensor, rotations: torch.Tensor, rep: Representation, inverse: bool) -> torch.Tensor:
+    """x ``(batch or 1, rows, dim)``, rotations ``(batch, 3, 3)``, to ``(batch, rows, dim)``."""
+    x, rotations = dense(x), dense(rotations)
+    batch, (own, rows, dim) = rotations.shape[0], x.shape
+    out = x.new_empty(batch, rows, dim)
+    lmax = max((block[0] for block in _blocks(rep)), default=0)
+    copies = _copies(rep, x.device)
+    done = _C.cuda.rotate(
+        *_where(out),
+        *_tables(lmax, out),
+        lmax,
+        x.data_ptr(),
+        x.numel(),
+        rotations.data_ptr(),
+        batch,
+        rows,
+        dim,
+        own == 1 and batch != 1,
+        copies.data_ptr(),
+        copies.shape[0],
+        inverse,
+        out.data_ptr(),
+        out.numel(),
+        _NAMES[out.dtype],
+        ORTHOGONALITY[out.dtype],
+    )
+    return out if done else _products.rotate(x, rotations, rep, inverse, wigner_D)
+
+
+def info() -> dict[str, Any]:
+    """Toolkit and architectures of this build."""
+    toolkit = _C.cuda.toolkit
+    return {"toolkit": f"{toolkit // 1000}.{toolkit % 1000 // 10}", "architectures": _C.cuda.architectures}
+
+
+def device_info(index: int) -> dict[str, Any]:
+    """Name, compute capability, shared memory and multiprocessors; DeviceError where this build cannot serve it."""
+    try:
+        return dict(_C.cuda.device(index))
+    except RuntimeError as error:
+        raise DeviceError(str(error)) from None
