@@ -1,0 +1,263 @@
+// Character projection on a ring grid in one pass (equations in equiscope/projection.hpp). A block owns a few channels and
+// a few neighbouring n; nothing but the result leaves it.
+//   phase 0  samples of both cosets -> sums over reflections -> Fourier sums over gamma, in registers; to shared memory
+//   phase 1  a thread takes one channel and pairs (m, n): sums over alpha, then over beta, for a block of degrees; squares
+//   phase 2  squares summed over the threads
+// B_(l, sigma) needs c(+) + (-1)^l sigma c(-) alone, so that the phases run for the sum of the cosets, then for the
+// difference; once more for every further block of degrees, without phase 0.
+//
+// Order of all sums: over k ascending, then over reflections as butterflies before it, octants and groups ascending, then
+// pairs (m, n) of a thread, threads, and blocks of n (by the caller) ascending. It depends on the grid, lmax and `together`
+// alone, not on the channels beside a channel.
+//
+// Per channel at lmax 8 on 110 points of 17 angles (19 octants, 11 groups, 29 units), both cosets: 33 k multiply-adds over
+// gamma, 24 k over alpha, 50 k over beta, and 25 k operations on samples on their way in; from shared memory 24 k numbers
+// are read, 5 k written.
+#pragma once
+
+#include <type_traits>
+
+#include "cuda/projection_plan.hpp"
+
+namespace equiscope {
+namespace cuda {
+
+constexpr int projection_groups = 32;  // of threads; each has all channels of the block
+constexpr int degree_block = 9;        // degrees whose coefficients a thread holds at once
+constexpr int row_bytes = 32;          // of the channels of a block in Compute: one sector of device memory
+
+constexpr Index projection_shared(Index octants, int together) {
+    return (octants * planes * 2 * together + degree_block * projection_groups) * row_bytes;
+}
+
+// How many neighbouring n a block takes: as many as fit, since each block reads all samples, but few enough that all
+// multiprocessors have work. 0 where nothing fits.
+inline int choose_together(int lmax, Index octants, Index channel_blocks, Index shared_limit, int multiprocessors) {
+    int best = 0;
+    for (int together : {1, 3, 6, most_together}) {
+        const int chunks = (lmax + together) / together;
+        if (projection_shared(octants, together) > shared_limit) break;
+        if (best > lmax || (best > 0 && channel_blocks * chunks < multiprocessors)) break;
+        best = together;
+    }
+    return best;
+}
+
+// `both`: values hold +R, then -R, which are combined. Otherwise one coset.
+template <class In, class Compute, int together, bool both>
+struct Project {
+    static constexpr int width = row_bytes / static_cast<int>(sizeof(Compute));
+    static constexpr int threads = projection_groups * width, phases = 3;
+    static constexpr int plane_size = 2 * together * width, octant_size = planes * plane_size;
+    struct State {};
+
+    ProjectionShape shape;
+    ProjectionTables<Compute> tables;
+    const In* values;      // for coset: for point: for gamma: for channel
+    Index channels;
+    const double* center;  // of every channel, or null
+    Compute* power;        // for chunk of n: for l: for sigma: for channel; null: coefficients are wanted
+    Compute* coefficients; // for (l, m, n): for channel, added to
+    int first_octant, last_octant;
+
+    EQUISCOPE_HOST_DEVICE int chunks() const { return (shape.lmax + together) / together; }
+    EQUISCOPE_HOST_DEVICE int degree_blocks() const { return shape.lmax / degree_block + 1; }
+    Index blocks() const { return (channels + width - 1) / width * chunks(); }
+    Index shared_bytes() const { return projection_shared(last_octant - first_octant, together); }
+    EQUISCOPE_HOST_DEVICE Index rounds(Index) const { return (both ? 2 : 1) * degree_blocks(); }
+
+    template <int phase>
+    EQUISCOPE_HOST_DEVICE void run(Index block, int thread, Index round, State&, void* shared) const {
+        Compute* sums = static_cast<Compute*>(shared);
+        Compute* squares = sums + (last_octant - first_octant) * octant_size;  // for degree of the block: for thread
+        // blocks of n are neighbours: they read the same samples
+        const int chunk = static_cast<int>(block % chunks()), first_n = chunk * together;
+        const int lane = thread % width, group = thread / width;
+        const Index channel = block / chunks() * width + lane;
+        const bool present = channel < channels;
+        const int first_degree = static_cast<int>(round % degree_blocks()) * degree_block;
+        const bool difference = round >= degree_blocks();
+        if (phase == 0 && first_degree == 0)
+            for (int u = tables.unit_start[first_octant] + group; u < tables.unit_start[last_octant]; u += projection_groups)
+                transform(u, present ? channel : channels - 1, first_n, difference, sums + lane);
+        if (phase == 1) {
+            Compute power_of[degree_block] = {};
+            const int tasks = (shape.lmax + 1) * together;
+            // small m first, which have most degrees; every other time from the end, to even the work out
+            for (int start = 0; start < tasks; start += projection_groups) {
+                const bool turn = start / projection_groups % 2 != 0;
+                const int task = start + (turn ? projection_groups - 1 - group : group);
+                const int m = task / together, n = first_n + task % together;
+                if (task < tasks && n <= shape.lmax && present)
+                    sum_degrees(m, n, first_n, first_degree, channel, difference, sums + lane, power_of);
+            }
+            if (power)
+                for (int i = 0; i < degree_block; ++i) squares[i * threads + thread] = power_of[i];
+        }
+        if (phase == 2 && power)
+            for (int i = group; i < degree_block; i += projection_groups) {
+                const int l = first_degree + i;
+                if (l > shape.lmax || !present) continue;
+                Compute sum = 0;
+                for (int g = 0; g < projection_groups; ++g) sum += squares[i * threads + g * width + lane];
+                // c(+) + c(-) belongs to sigma = (-1)^l, and sigma = +1 comes first
+                const int sector = both && (l % 2 != 0) != difference ? 1 : 0, sectors = both ? 2 : 1;
+                power[((Index(chunk) * (shape.lmax + 1) + l) * sectors + sector) * channels + channel] =
+                    sum * static_cast<Compute>(2 * l + 1) / static_cast<Compute>(both ? 4 : 1);
+            }
+    }
+
+  private:
+    EQUISCOPE_HOST_DEVICE static Compute convert(const In& x) {
+        if constexpr (std::is_arithmetic<In>::value) return static_cast<Compute>(x);
+        else return static_cast<Compute>(static_cast<float>(x));
+    }
+
+    // What is taken from a sample, as `high` + `low`. For power any number near the samples will do: `high` is given back.
+    EQUISCOPE_HOST_DEVICE void split_center(Index channel, Compute& high, Compute& low) const {
+        high = center ? static_cast<Compute>(center[channel]) : power ? convert(values[channel]) : Compute(0);
+        low = center && !power ? static_cast<Compute>(center[channel] - static_cast<double>(high)) : Compute(0);
+    }
+
+    // Patterns of reflections of the samples at gamma_k.
+    EQUISCOPE_HOST_DEVICE void fold(const Unit<Compute>& unit, const In* own, int k, bool difference, Compute high,
+                                    Compute low, Compute pattern[4]) const {
+        const Index ring = Index(shape.gammas) * channels;
+        const Compute sign = difference ? Compute(-1) : Compute(1);
+        Compute t[4];
+        for (int j = 0; j < 4; ++j) {
+            t[j] = 0;
+            for (int i = j; i < 8; i += 4) {
+                if (unit.image[i] < 0) continue;
+                const In* sample = own + unit.image[i] * ring + k * channels;
+                Compute x = convert(*sample) - high;
+                if constexpr (both) x += sign * (convert(sample[shape.points * ring]) - high);
+                else x -= low;
+                t[j] += unit.weight[i] * x;
+            }
+        }
+        const Compute a = t[0] + t[1], b = t[0] - t[1], c = t[2] + t[3], d = t[2] - t[3];
+        pattern[0] = a + c, pattern[1] = b + d, pattern[2] = a - c, pattern[3] = b - d;
+    }
+
+    // Fourier sums of one unit into the planes of its octant: sums[octant][plane][C, S][n].
+    EQUISCOPE_HOST_DEVICE void transform(int index, Index channel, int first_n, bool difference, Compute* sums) const {
+        const Unit<Compute>& unit = tables.units[index];
+        const int gammas = shape.gammas, half = half_of(gammas), orders = order_count(shape.lmax);
+        const In* own = values + channel;
+        Compute high, low, c[4][together], s[4][together], even[4], odd[4];
+        split_center(channel, high, low);
+        fold(unit, own, 0, difference, high, low, even);
+        for (int j = 0; j < 4; ++j)
+            for (int i = 0; i < together; ++i) c[j][i] = even[j], s[j][i] = 0;
+        if (gammas % 2 == 0) {
+            fold(unit, own, gammas / 2, difference, high, low, even);
+            for (int j = 0; j < 4; ++j)
+                for (int i = 0; i < together; ++i) c[j][i] += (first_n + i) % 2 != 0 ? -even[j] : even[j];
+        }
+        for (int k = 1; k <= half; ++k) {
+            Compute before[4], behind[4];
+            fold(unit, own, k, difference, high, low, before);
+            fold(unit, own, gammas - k, difference, high, low, behind);
+            for (int j = 0; j < 4; ++j) even[j] = before[j] + behind[j], odd[j] = before[j] - behind[j];
+            const Pair<Compute>* angle = tables.angles + (k - 1) * orders + first_n;
+            for (int i = 0; i < together; ++i) {
+                const Pair<Compute> at = angle[i];
+                for (int j = 0; j < 4; ++j) {
+                    c[j][i] += even[j] * at.first;
+                    s[j][i] += odd[j] * at.second;
+                }
+            }
+        }
+        if (shape.turned)
+            for (int i = 0; i < together; ++i) {
+                const Pair<Compute> at = tables.turns[Index(index) * orders + first_n + i];
+                for (int j = 0; j < 4; ++j) {
+                    const Compute turned = c[j][i] * at.first - s[j][i] * at.second;
+                    s[j][i] = c[j][i] * at.second + s[j][i] * at.first;
+                    c[j][i] = turned;
+                }
+            }
+        Compute* octant = sums + (unit.octant - first_octant) * octant_size;
+        for (int j = 0; j < 4; ++j)
+            for (int f = 0; f < planes; ++f) {
+                if (!(unit.targets >> (8 * j + f) & 1)) continue;
+                Compute* plane = octant + f * plane_size;
+                for (int i = 0; i < together; ++i) {
+                    plane[i * width] = c[j][i];
+                    plane[(together + i) * width] = s[j][i];
+                }
+            }
+    }
+
+    // c[l, +-m, +-n] for a block of degrees, from sums[octant][plane][C, S][n].
+    EQUISCOPE_HOST_DEVICE void sum_degrees(int m, int n, int first_n, int first_degree, Index channel, bool difference,
+                                           const Compute* sums, Compute* power_of) const {
+        const int lmax = shape.lmax, lowest = lowest_degree(m, n), rows = lmax + 1 - lowest;
+        // bit i: degree first_degree + i exists
+        unsigned degrees = 0;
+        for (int i = 0; i < degree_block; ++i) {
+            const int l = first_degree + i;
+            if (l >= m && l >= n && l <= lmax) degrees |= 1u << i;
+        }
+        if (degrees == 0) return;
+        // p takes what is as odd in z as l + m + n, q the other; `like` is what p takes at even i
+        const int z = (first_degree + m + n) % 2;
+        const Compute* plane = sums + m % 2 * 4 * plane_size + (n - first_n) * width;
+        const Compute *like_plane = plane + z * 2 * plane_size, *unlike_plane = plane + (1 - z) * 2 * plane_size;
+        const Pair<Compute>* alphas = tables.alphas + Index(m) * shape.octants;
+        Index beta = (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups + first_degree - lowest) * quad + n % quad;
+        beta += Index(tables.group[first_octant]) * rows * quad;
+        Compute c[degree_block][4] = {};
+        for (int g = tables.group[first_octant]; g <= tables.group[last_octant - 1]; ++g, beta += Index(rows) * quad) {
+            const int start = tables.octant_start[g], end = tables.octant_start[g + 1];
+            // CC, CS, SC, SS
+            Compute like[4] = {}, unlike[4] = {};
+            for (int o = start < first_octant ? first_octant : start; o < (end < last_octant ? end : last_octant); ++o) {
+                const Pair<Compute> alpha = alphas[o];
+                const Compute* a = like_plane + (o - first_octant) * octant_size;
+                const Compute* b = unlike_plane + (o - first_octant) * octant_size;
+                for (int cs = 0; cs < 2; ++cs) {
+                    const int at = cs * together * width;
+                    like[cs] += alpha.first * a[at];
+                    like[2 + cs] += alpha.second * a[at + plane_size];
+                    unlike[cs] += alpha.first * b[at];
+                    unlike[2 + cs] += alpha.second * b[at + plane_size];
+                }
+            }
+            for (int i = 0; i < degree_block; ++i) {
+                if (!(degrees >> i & 1)) continue;
+                const Pair<Compute> pq = tables.betas[beta + i * quad];
+                const Compute p = pq.first, q = pq.second;
+                const Compute *x = i % 2 ? unlike : like, *y = i % 2 ? like : unlike;
+                c[i][0] += p * x[0] - q * y[3];
+                c[i][1] -= p * x[1] + q * y[2];
+                c[i][2] += p * x[2] + q * y[1];
+                c[i][3] -= p * x[3] - q * y[0];
+            }
+        }
+        if (power) {
+            if (first_degree == 0 && m == 0 && n == 0 && !difference) {
+                Compute high, low;
+                split_center(channel, high, low);
+                c[0][0] += both ? high + high : high;
+            }
+            // of m = 0 and n = 0 the elements that do not exist are zero
+            for (int i = 0; i < degree_block; ++i)
+                for (int k = 0; k < 4; ++k) power_of[i] += c[i][k] * c[i][k];
+            return;
+        }
+        for (int i = 0; i < degree_block; ++i) {
+            if (!(degrees >> i & 1)) continue;
+            const Index l = first_degree + i, row = m * (2 * l + 1);
+            Compute* middle = coefficients + (matrix_offset(l) + 2 * l * (l + 1)) * channels + channel;
+            middle[(row + n) * channels] += c[i][0];
+            if (n > 0) middle[(row - n) * channels] += c[i][1];
+            if (m > 0) middle[(n - row) * channels] += c[i][2];
+            if (m > 0 && n > 0) middle[(-row - n) * channels] += c[i][3];
+        }
+    }
+};
+
+}  // namespace cuda
+}  // namespace equiscope

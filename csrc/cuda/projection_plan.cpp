@@ -1,0 +1,175 @@
+#include "cuda/projection_plan.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "cpu/ring_plan.hpp"
+
+namespace equiscope {
+namespace cuda {
+namespace {
+
+constexpr double same_turn = 2e-15;  // a few roundings of a matrix entry, as in ring_plan.cpp
+
+// An octant of the ring plan, or the part of it whose rings have one angle c.
+struct Part {
+    double cos_a, sin_a;
+    int group, image[8];
+};
+
+std::vector<Part> parts_of(const RingPlan& plan) {
+    std::vector<Part> parts;
+    for (Index g = 0; g < plan.group_count; ++g)
+        for (Index o = plan.groups[g].first; o < plan.groups[g].last; ++o) {
+            const Octant& octant = plan.octants[o];
+            bool done[8];
+            for (int i = 0; i < 8; ++i) done[i] = octant.image[i] < 0;
+            for (int i = 0; i < 8; ++i) {
+                if (done[i]) continue;
+                Part part{octant.cos_a, octant.sin_a, static_cast<int>(g), {-1, -1, -1, -1, -1, -1, -1, -1}};
+                const double* own = plan.turns + 2 * octant.image[i];
+                for (int j = i; j < 8; ++j) {
+                    if (done[j]) continue;
+                    const double* other = plan.turns + 2 * octant.image[j];
+                    if (std::fabs(own[0] - other[0]) > same_turn || std::fabs(own[1] - other[1]) > same_turn) continue;
+                    part.image[j] = static_cast<int>(octant.image[j]);
+                    done[j] = true;
+                }
+                parts.push_back(part);
+            }
+        }
+    return parts;
+}
+
+// Plane of the pattern of reflections: bit 0 odd in x, bit 1 odd in y, bit 2 odd in z. For even m, cos m a is even in x and
+// y and sin m a odd in both; for odd m, cos m a is odd in x and sin m a odd in y.
+int plane_of(int pattern) {
+    constexpr int plane[4] = {0, 4, 5, 1};
+    return plane[pattern % 4] + 2 * (pattern / 4);
+}
+
+template <class Real>
+void add_units(const Part& part, int octant, const Rings& rings, std::vector<Unit<Real>>& units) {
+    int used = 0;  // reflections that some ring needs; the sums are the same with and without the others
+    for (int i = 0; i < 8; ++i)
+        if (part.image[i] >= 0) used |= i;
+    int bits[3], count = 0;  // the reflection of each bit of j
+    for (int bit = 1; bit < 8; bit *= 2)
+        if (used & bit) bits[count++] = bit;
+    for (int half = 0; half < (count == 3 ? 2 : 1); ++half) {
+        Unit<Real> unit{};
+        unit.octant = octant;
+        for (int j = 0; j < 8; ++j) {
+            int reflection = 0;
+            for (int b = 0; b < count; ++b)
+                if (j >> b & 1) reflection |= bits[b];
+            const int point = j >> count ? -1 : part.image[reflection];
+            unit.image[j] = point;
+            if (point < 0) continue;
+            const double weight = rings.weights[point] / static_cast<double>(rings.gammas);
+            unit.weight[j] = static_cast<Real>(half == 1 && j >= 4 ? -weight : weight);
+        }
+        for (int pattern = 0; pattern < 8; ++pattern) {
+            int s = 0;
+            for (int b = 0; b < count; ++b)
+                if (pattern & bits[b]) s |= 1 << b;
+            if (s / 4 == half) unit.targets |= 1u << (8 * (s % 4) + plane_of(pattern));
+        }
+        units.push_back(unit);
+    }
+}
+
+// {cos, sin} of n times an angle.
+template <class Real>
+void fill_multiples(double cosine, double sine, int count, Pair<Real>* target) {
+    double c = 1.0, s = 0.0;
+    for (int n = 0; n < count; ++n) {
+        target[n] = {static_cast<Real>(c), static_cast<Real>(s)};
+        const double next = c * cosine - s * sine;
+        s = s * cosine + c * sine;
+        c = next;
+    }
+}
+
+}  // namespace
+
+template <class Real>
+ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) {
+    const int lmax = wigner_tables.lmax, orders = order_count(lmax);
+    const RingPlan rings_plan(rings, lmax);
+    const std::vector<Part> parts = parts_of(rings_plan);
+    std::vector<Unit<Real>> units;
+    std::vector<int> unit_start{0};
+    for (const Part& part : parts) {
+        add_units(part, static_cast<int>(unit_start.size()) - 1, rings, units);
+        unit_start.push_back(static_cast<int>(units.size()));
+    }
+    ProjectionPlan plan{{lmax, static_cast<int>(rings.gammas), static_cast<int>(rings.points), static_cast<int>(parts.size()),
+                         static_cast<int>(rings_plan.group_count), static_cast<int>(units.size()), rings_plan.turned,
+                         rings_plan.worthwhile}, {}};
+    const ProjectionShape& shape = plan.shape;
+    Index size = 0;
+    projection_tables<Real>(shape, nullptr, &size);
+    plan.data.resize(static_cast<std::size_t>(size));
+    const ProjectionTables<Real> tables = projection_tables<Real>(shape, plan.data.data());
+    const auto writable = [](auto* entry) { return const_cast<std::remove_const_t<std::remove_pointer_t<decltype(entry)>>*>(entry); };
+
+    std::copy(units.begin(), units.end(), writable(tables.units));
+    std::copy(unit_start.begin(), unit_start.end(), writable(tables.unit_start));
+    int* octant_start = writable(tables.octant_start);
+    for (std::size_t o = parts.size(); o-- > 0;) {
+        writable(tables.group)[o] = parts[o].group;
+        octant_start[parts[o].group] = static_cast<int>(o);
+    }
+    octant_start[shape.groups] = shape.octants;
+
+    const double pi = 3.14159265358979323846;
+    for (int k = 1; k <= half_of(shape.gammas); ++k)
+        for (int n = 0; n < orders; ++n) {
+            // reduced to one turn before the multiplication by pi, where it is exact
+            const double angle = 2.0 * pi * static_cast<double>(n * k % shape.gammas) / static_cast<double>(shape.gammas);
+            writable(tables.angles)[(k - 1) * orders + n] = {static_cast<Real>(std::cos(angle)),
+                                                             static_cast<Real>(std::sin(angle))};
+        }
+    std::vector<Pair<Real>> multiples(static_cast<std::size_t>(lmax + 1));
+    for (int o = 0; o < shape.octants; ++o) {
+        const Part& part = parts[static_cast<std::size_t>(o)];
+        fill_multiples(part.cos_a, part.sin_a, lmax + 1, multiples.data());
+        for (int m = 0; m <= lmax; ++m)
+            writable(tables.alphas)[Index(m) * shape.octants + o] = multiples[static_cast<std::size_t>(m)];
+    }
+    for (int u = 0; shape.turned && u < shape.units; ++u) {
+        int image = 0;
+        while (units[static_cast<std::size_t>(u)].image[image] < 0) ++image;
+        const double* turn = rings_plan.turns + 2 * units[static_cast<std::size_t>(u)].image[image];
+        fill_multiples(turn[0], turn[1], orders, writable(tables.turns) + Index(u) * orders);
+    }
+
+    int* rows = writable(tables.rows);
+    for (int m = 0, before = 0; m <= lmax; ++m)
+        for (int n = 0; n <= lmax; n += quad) {
+            rows[m * quads(lmax) + n / quad] = before;
+            before += lmax + 1 - lowest_degree(m, n);
+        }
+    std::vector<Complex<double>> powers(static_cast<std::size_t>(2 * (lmax + 1)));
+    for (int g = 0; g < shape.groups; ++g) {
+        const double c = rings_plan.groups[g].cos_b, s = rings_plan.groups[g].sin_b;
+        const double r[9] = {c, 0, s, 0, 1, 0, -s, 0, c};
+        wigner(r, lmax, wigner_tables.wigner, powers.data(), [&](Index l, Index row, Index column, double value) {
+            if ((row < 0) != (column < 0)) return;
+            const int m = static_cast<int>(std::abs(row)), n = static_cast<int>(std::abs(column));
+            const int lowest = lowest_degree(m, n), at = rows[m * quads(lmax) + n / quad];
+            Pair<Real>& entry = writable(tables.betas)[((Index(at) * shape.groups + Index(g) * (lmax + 1 - lowest) +
+                                                         (l - lowest)) * quad + n % quad)];
+            (row < 0 ? entry.second : entry.first) = static_cast<Real>(value);
+        });
+    }
+    return plan;
+}
+
+template ProjectionPlan projection_plan<float>(const Rings&, const Tables&);
+template ProjectionPlan projection_plan<double>(const Rings&, const Tables&);
+
+}  // namespace cuda
+}  // namespace equiscope
