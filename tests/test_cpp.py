@@ -21,6 +21,7 @@ def test_core_is_clean(tmp_path, sanitizer):
         [cmake, "--build", str(tmp_path), "--parallel", str(os.cpu_count() or 1)],
         [str(tmp_path / "test_core")],
         [str(tmp_path / "test_cuda_bodies")],
+        [str(tmp_path / "test_cuda_projection")],
     ):
         ran = subprocess.run(command, capture_output=True, text=True, timeout=280)
         assert ran.returncode == 0, ran.stdout + ran.stderr

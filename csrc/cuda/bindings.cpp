@@ -4,7 +4,9 @@
 #include <pybind11/pybind11.h>
 
 #include "checks.hpp"
+#include "cpu/tables.hpp"
 #include "cuda/kernels.hpp"
+#include "cuda/projection_kernels.hpp"
 #include "equiscope/tables.hpp"
 
 namespace py = pybind11;
@@ -98,6 +100,67 @@ bool rotate(int device, Address stream, Address tables, Index tables_size, Index
     });
 }
 
+// The host's part of a projection: the shape of a grid, and tables that go to the device.
+cuda::ProjectionPlan plan(Address rings, Address weights, Index points, Index gammas, Index lmax, const std::string& dtype) {
+    require_size("rings", rings, product("rings", {points, 9}), 9 * points);
+    require_size("weights", weights, product("weights", {points}), points);
+    require(gammas >= 1 && gammas < (Index(1) << 20), "gammas", "1 to 2^20", std::to_string(gammas));
+    const Rings grid{input<double>(rings), input<double>(weights), points, gammas};
+    return with_type(dtype, [&](auto type) {
+        return cuda::projection_plan<element<decltype(type)>>(grid, *tables_for(checked_lmax(lmax)));
+    });
+}
+
+void copy_plan(const cuda::ProjectionPlan& own, Address out, Index out_size) {
+    require_size("out", out, out_size, static_cast<Index>(own.data.size()));
+    std::copy(own.data.begin(), own.data.end(), output<double>(out));
+}
+
+cuda::Sample sample_of(const std::string& dtype, const std::string& compute) {
+    const bool single = compute == "float32";
+    if (dtype == "float32") return cuda::Sample::single;
+    if (dtype == "float64" && !single) return cuda::Sample::twice;
+    if (dtype == "float16" && single) return cuda::Sample::half;
+    require(dtype == "bfloat16" && single, "dtype", "samples no wider than " + compute + ", 16-bit ones for float32", dtype);
+    return cuda::Sample::bfloat16;
+}
+
+Index power_parts(int device, const cuda::ProjectionPlan& own, Index channels, const std::string& compute) {
+    return with_type(compute, [&](auto type) {
+        return Index(cuda::power_parts<element<decltype(type)>>(place_of(device, 0), own.shape, channels));
+    });
+}
+
+void character_power(int device, Address stream, const cuda::ProjectionPlan& own, Address plan_data, Index plan_size,
+                     Address values, Index values_size, const std::string& dtype, int cosets, Index channels, Address parts,
+                     Index parts_size, const std::string& compute) {
+    const cuda::ProjectionShape& shape = own.shape;
+    require(cosets == 1 || cosets == 2, "cosets", "1 or 2", std::to_string(cosets));
+    require_size("plan", plan_data, plan_size, static_cast<Index>(own.data.size()));
+    require_size("values", values, values_size, product("values", {cosets, shape.points, shape.gammas, channels}));
+    require_size("parts", parts, parts_size,
+                 product("parts", {power_parts(device, own, channels, compute), shape.lmax + 1, cosets, channels}));
+    const cuda::Sample sample = sample_of(dtype, compute);
+    with_type(compute, [&](auto type) {
+        cuda::character_power(place_of(device, stream), shape, input<double>(plan_data), input<void>(values), sample, cosets,
+                              channels, nullptr, output<element<decltype(type)>>(parts));
+    });
+}
+
+void project(int device, Address stream, const cuda::ProjectionPlan& own, Address plan_data, Index plan_size, Address values,
+             Index values_size, const std::string& dtype, Index channels, Address center, Address out, Index out_size,
+             const std::string& compute) {
+    const cuda::ProjectionShape& shape = own.shape;
+    require_size("plan", plan_data, plan_size, static_cast<Index>(own.data.size()));
+    require_size("values", values, values_size, product("values", {shape.points, shape.gammas, channels}));
+    require_size("out", out, out_size, product("out", {matrix_count(shape.lmax), channels}));
+    const cuda::Sample sample = sample_of(dtype, compute);
+    with_type(compute, [&](auto type) {
+        cuda::project(place_of(device, stream), shape, input<double>(plan_data), input<void>(values), sample, channels,
+                      input<double>(center), output<element<decltype(type)>>(out));
+    });
+}
+
 py::dict device(int index) {
     const cuda::DeviceInfo found = cuda::device_info(index);
     py::dict out;
@@ -131,6 +194,18 @@ void bind_cuda(py::module_& parent) {
     module.def("rotate", &rotate, arg("device"), arg("stream"), arg("tables"), arg("tables_size"), arg("lmax"), arg("x"),
                arg("x_size"), arg("rotations"), arg("batch"), arg("rows"), arg("dim"), arg("x_shared"), arg("copies"),
                arg("copy_count"), arg("inverse"), arg("out"), arg("out_size"), arg("dtype"), arg("tolerance"));
+    py::class_<cuda::ProjectionPlan>(module, "Plan")
+        .def_property_readonly("size", [](const cuda::ProjectionPlan& own) { return own.data.size(); })
+        .def_property_readonly("worthwhile", [](const cuda::ProjectionPlan& own) { return own.shape.worthwhile; })
+        .def("copy", &copy_plan, arg("out"), arg("out_size"));
+    module.def("plan", &plan, arg("rings"), arg("weights"), arg("points"), arg("gammas"), arg("lmax"), arg("dtype"));
+    module.def("power_parts", &power_parts, arg("device"), arg("plan"), arg("channels"), arg("compute"));
+    module.def("character_power", &character_power, arg("device"), arg("stream"), arg("plan"), arg("plan_data"),
+               arg("plan_size"), arg("values"), arg("values_size"), arg("dtype"), arg("cosets"), arg("channels"),
+               arg("parts"), arg("parts_size"), arg("compute"));
+    module.def("project", &project, arg("device"), arg("stream"), arg("plan"), arg("plan_data"), arg("plan_size"),
+               arg("values"), arg("values_size"), arg("dtype"), arg("channels"), arg("center"), arg("out"),
+               arg("out_size"), arg("compute"));
 }
 
 }  // namespace equiscope

@@ -6,7 +6,9 @@ Work can be captured in a CUDA graph once every lmax in it was used before, whic
 
 from __future__ import annotations
 
+import collections
 import functools
+import threading
 from typing import Any
 
 import torch
@@ -164,6 +166,122 @@ def rotate(x: torch.Tensor, rotations: torch.Tensor, rep: Representation, invers
         ORTHOGONALITY[out.dtype],
     )
     return out if done else _products.rotate(x, rotations, rep, inverse, wigner_D)
+
+
+_SAMPLES = {**_NAMES, torch.float16: "float16", torch.bfloat16: "bfloat16"}
+
+
+class _Grid:
+    """What the projection knows of rings on the host, and its tables on a device."""
+
+    __slots__ = ("data", "plan")
+
+    def __init__(
+        self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, compute: str, device: torch.device
+    ) -> None:
+        _refuse_capture(f"this grid and lmax = {lmax}")
+        points = rings.shape[0]
+        self.plan = _C.cuda.plan(rings.data_ptr(), weights.data_ptr(), points, gammas, lmax, compute)
+        data = torch.empty(self.plan.size, dtype=torch.float64)
+        self.plan.copy(data.data_ptr(), data.numel())
+        self.data = data.to(device)
+
+
+GRIDS_KEPT = 128
+_grids: collections.OrderedDict[Any, _Grid] = collections.OrderedDict()
+_captured: list[_Grid] = []
+_lock = threading.Lock()
+
+
+def _grid(
+    rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, compute: torch.dtype, device: torch.device
+) -> _Grid:
+    rings, weights = dense(rings), dense(weights)
+    key = (rings.numpy().tobytes(), weights.numpy().tobytes(), gammas, lmax, compute, device)
+    with _lock:
+        found = _grids.pop(key, None) or _Grid(rings, weights, gammas, lmax, _NAMES[compute], device)
+        _grids[key] = found
+        if torch.cuda.is_current_stream_capturing():
+            _captured.append(found)  # a graph holds its addresses
+        if len(_grids) > GRIDS_KEPT:
+            _grids.popitem(last=False)
+    return found
+
+
+def character_power(
+    values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int
+) -> torch.Tensor | None:
+    """B ``(lmax + 1, cosets, channels)`` of ``(cosets, points, gammas, channels)`` in one pass; None where there is none.
+
+    rings and weights, on the host, are those of the first coset. 16-bit samples are read as they are.
+    """
+    values = dense(values)
+    channels, gammas = values.shape[3], values.shape[2]
+    compute = torch.float64 if values.dtype == torch.float64 else torch.float32
+    grid = _grid(rings, weights, gammas, lmax, compute, values.device)
+    device, stream = _where(values)
+    parts = _C.cuda.power_parts(device, grid.plan, channels, _NAMES[compute]) if grid.plan.worthwhile else 0
+    if parts == 0:
+        return None
+    out = values.new_empty(parts, lmax + 1, cosets, channels, dtype=compute)
+    _C.cuda.character_power(
+        device,
+        stream,
+        grid.plan,
+        grid.data.data_ptr(),
+        grid.data.numel(),
+        values.data_ptr(),
+        values.numel(),
+        _SAMPLES[values.dtype],
+        cosets,
+        channels,
+        out.data_ptr(),
+        out.numel(),
+        _NAMES[compute],
+    )
+    return out[0] if parts == 1 else out.sum(0)
+
+
+def project(
+    values: torch.Tensor,
+    rings: torch.Tensor,
+    weights: torch.Tensor,
+    lmax: int,
+    center: torch.Tensor | None,
+    out: torch.Tensor,
+) -> None:
+    """Add to out ``(E(lmax), channels)``, contiguous, what values ``(points, gammas, channels)`` contribute."""
+    values = dense(values)
+    center = None if center is None else dense(center.to(torch.float64))
+    points, gammas, channels = values.shape
+    if rings.device.type == "cpu":
+        grid = _grid(rings, weights, gammas, lmax, out.dtype, values.device)
+        if grid.plan.worthwhile:
+            _C.cuda.project(
+                *_where(values),
+                grid.plan,
+                grid.data.data_ptr(),
+                grid.data.numel(),
+                values.data_ptr(),
+                values.numel(),
+                _SAMPLES[values.dtype],
+                channels,
+                0 if center is None else center.data_ptr(),
+                out.data_ptr(),
+                out.numel(),
+                _NAMES[out.dtype],
+            )
+            return
+    rotations, weights = _products.elements(rings.to(values.device), weights.to(values.device), gammas)
+    _products.project(values.flatten(0, 1), rotations, weights, lmax, center, out, wigner_D)
+
+
+def synthesize(
+    coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int
+) -> torch.Tensor:
+    """Coefficients ``(E(lmax), channels)`` to ``(points, gammas, channels)``: the adjoint of `project`."""
+    rings, weights = rings.to(coefficients.device), weights.to(coefficients.device)
+    return _products.synthesize(coefficients, rings, weights, gammas, lmax, wigner_D)
 
 
 def info() -> dict[str, Any]:

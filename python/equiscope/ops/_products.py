@@ -70,6 +70,16 @@ def wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int, wign
     return total.to(rotations.dtype)
 
 
+def elements(rings: torch.Tensor, weights: torch.Tensor, gammas: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotations ``(points * gammas, 3, 3)`` and weights of all elements of rings ``(points, 3, 3)``."""
+    if gammas == 1:
+        return rings, weights
+    gamma = 2 * math.pi / gammas * torch.arange(gammas, dtype=rings.dtype, device=rings.device)
+    c, s, o, i = torch.cos(gamma), torch.sin(gamma), torch.zeros_like(gamma), torch.ones_like(gamma)
+    turns = torch.stack([c, -s, o, s, c, o, o, o, i], dim=-1).reshape(gammas, 3, 3)
+    return (rings[:, None] @ turns).flatten(0, 1), weights.repeat_interleave(gammas) / gammas
+
+
 def project(
     values: torch.Tensor,
     rotations: torch.Tensor,

@@ -73,6 +73,12 @@ def character_power(
     if values.ndim < 1 or values.shape[0] != elements:
         fail(ShapeError, "values", f"({elements}, *rest) for a grid of {elements} elements", tuple(values.shape))
     rest = values.shape[1:]
+    one_pass = isinstance(quadrature, Quadrature) and hasattr(kernels(values.device), "character_power")
+    if one_pass and not (values.requires_grad and torch.is_grad_enabled()):
+        points = rings.shape[0] // cosets
+        samples = values.reshape(cosets, points, gammas, rest.numel())
+        power = _power_of_samples(samples, rings[:points], weights[:points], lmax)
+        return power.reshape(lmax + 1, cosets, *rest)
     working = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
     working = working.reshape(rings.shape[0], gammas, rest.numel())
     center = working[:1, 0].sum(0)
@@ -238,6 +244,27 @@ def _synthesize(
     for coset, which, proper, own in _cosets(rings, weights, cosets):
         out[which] = kernels(coefficients.device).synthesize(coefficients[coset], proper, own, gammas, lmax)
     return out
+
+
+@Operator
+def _power_of_samples(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int) -> torch.Tensor:
+    """``(lmax + 1, cosets, channels)`` from ``(cosets, points, gammas, channels)`` on the rings of a quadrature."""
+    own, cosets = kernels(values.device), values.shape[0]
+    power = own.character_power(values, rings, weights, lmax, cosets)
+    if power is not None:
+        return power
+    values = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
+    center = values[0, 0, 0]
+    out = values.new_zeros(2, packed_size(lmax), values.shape[3])
+    for coset in range(cosets):
+        own.project(values[coset], rings, weights, lmax, center, out[coset])
+    return _power(out, lmax, center, cosets)
+
+
+@_power_of_samples.register_fake
+def _(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int) -> torch.Tensor:
+    dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
+    return values.new_empty(lmax + 1, values.shape[0], values.shape[3], dtype=dtype)
 
 
 @_project.register_fake
