@@ -1,10 +1,26 @@
-// Runs a body (block.hpp) on the device.
+// Runs a body (block.hpp) on the device, or on the host in a build that is made to test all but the device
+// (EQUISCOPE_CUDA=HOST).
 #pragma once
-
-#include <cuda_runtime.h>
 
 #include "cuda/block.hpp"
 #include "cuda/kernels.hpp"
+
+#if defined(EQUISCOPE_CUDA_ON_HOST)
+
+namespace equiscope {
+namespace cuda {
+
+template <class Body>
+void launch(const Place&, const Body& body) {
+    run_on_host(body, body.blocks());
+}
+
+}  // namespace cuda
+}  // namespace equiscope
+
+#else
+
+#include <cuda_runtime.h>
 
 namespace equiscope {
 namespace cuda {
@@ -58,3 +74,5 @@ void launch(const Place& place, const Body& body) {
 
 }  // namespace cuda
 }  // namespace equiscope
+
+#endif

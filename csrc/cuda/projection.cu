@@ -1,13 +1,31 @@
+#if !defined(EQUISCOPE_CUDA_ON_HOST)
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#endif
 
 #include "cuda/launch.cuh"
 #include "cuda/projection.hpp"
 #include "cuda/projection_kernels.hpp"
 
+#include <cstdint>
+#include <cstring>
+
 namespace equiscope {
 namespace cuda {
 namespace {
+
+#if defined(EQUISCOPE_CUDA_ON_HOST)
+using __half = _Float16;
+struct __nv_bfloat16 {
+    std::uint16_t bits;
+    explicit operator float() const {
+        const std::uint32_t wide = static_cast<std::uint32_t>(bits) << 16;
+        float value;
+        std::memcpy(&value, &wide, sizeof value);
+        return value;
+    }
+};
+#endif
 
 template <int count>
 using Together = std::integral_constant<int, count>;

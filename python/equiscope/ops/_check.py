@@ -9,6 +9,7 @@ import torch
 
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
 from ..so3.tolerance import MAXIMUM_LMAX, ORTHOGONALITY
+from . import _fallback
 from ._dispatch import kernels
 
 KERNEL_DTYPES = (torch.float32, torch.float64)
@@ -76,8 +77,8 @@ def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "
         finite = bool(torch.isfinite(rotations[row]).all())
         got = f"row {row} with |R R^T - 1| = {deviation:.3g}" if finite else f"row {row} with non-finite values"
         fail(ArgumentError, argument, f"orthogonal 3x3 matrices (|R R^T - 1| <= {limit:g})", got)
-    if proper and bool((handedness(rotations) < 0).any()):
-        row = int((handedness(rotations) < 0).to(torch.int8).argmax())
+    row = getattr(own, "first_improper", _fallback.first_improper)(rotations) if proper else -1
+    if row >= 0:
         fail(
             ArgumentError,
             argument,

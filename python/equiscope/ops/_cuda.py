@@ -24,6 +24,8 @@ DEFERS_CHECKS = True
 
 def _where(x: torch.Tensor) -> tuple[int, int]:
     """Device and stream."""
+    if x.device.type == "cpu":
+        return 0, 0  # a build whose kernels run on the host
     _serve(x.device.index)
     return x.device.index, torch.cuda.current_stream(x.device).cuda_stream
 
@@ -37,14 +39,18 @@ def _serve(index: int) -> None:
 # Never dropped, because a captured graph holds addresses; at most 5 MB for one lmax
 @functools.cache
 def _upload(lmax: int, device: torch.device) -> torch.Tensor:
-    _refuse_capture(f"lmax = {lmax}")
+    _refuse_capture(f"lmax = {lmax}", device)
     flat = torch.empty(_C.cuda.table_size(lmax), dtype=torch.float64)
     _C.cuda.fill_tables(lmax, flat.data_ptr(), flat.numel())
     return flat.to(device)
 
 
-def _refuse_capture(what: str) -> None:
-    if torch.cuda.is_current_stream_capturing():
+def _capturing(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
+def _refuse_capture(what: str, device: torch.device) -> None:
+    if _capturing(device):
         fail(DeviceError, "stream", f"one call with {what} before a graph is captured", "the first one while capturing")
 
 
@@ -130,7 +136,7 @@ def spherical_harmonics_torque(xyz: torch.Tensor, grad: torch.Tensor, lmax: int)
 @functools.cache
 def _copies(rep: Representation, device: torch.device) -> torch.Tensor:
     """``(copies, 4)``: l, offset, stride of m and whether odd, of every copy of every irrep."""
-    _refuse_capture(f"the representation {rep.name!r}")
+    _refuse_capture(f"the representation {rep.name!r}", device)
     rows = [
         (l, offset + copy * stride_mul, stride_m, int(odd))
         for l, mul, offset, stride_mul, stride_m, odd in _blocks(rep)
@@ -179,7 +185,7 @@ class _Grid:
     def __init__(
         self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, compute: str, device: torch.device
     ) -> None:
-        _refuse_capture(f"this grid and lmax = {lmax}")
+        _refuse_capture(f"this grid and lmax = {lmax}", device)
         points = rings.shape[0]
         self.plan = _C.cuda.plan(rings.data_ptr(), weights.data_ptr(), points, gammas, lmax, compute)
         data = torch.empty(self.plan.size, dtype=torch.float64)
@@ -201,7 +207,7 @@ def _grid(
     with _lock:
         found = _grids.pop(key, None) or _Grid(rings, weights, gammas, lmax, _NAMES[compute], device)
         _grids[key] = found
-        if torch.cuda.is_current_stream_capturing():
+        if _capturing(device):
             _captured.append(found)  # a graph holds its addresses
         if len(_grids) > GRIDS_KEPT:
             _grids.popitem(last=False)
@@ -211,7 +217,7 @@ def _grid(
 def character_power(
     values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int
 ) -> torch.Tensor | None:
-    """B ``(lmax + 1, cosets, channels)`` of ``(cosets, points, gammas, channels)`` in one pass; None where there is none.
+    """B ``(lmax + 1, cosets, channels)`` of ``(cosets, points, gammas, channels)`` at once; None where it does not fit.
 
     rings and weights, on the host, are those of the first coset. 16-bit samples are read as they are.
     """
@@ -253,7 +259,7 @@ def project(
     """Add to out ``(E(lmax), channels)``, contiguous, what values ``(points, gammas, channels)`` contribute."""
     values = dense(values)
     center = None if center is None else dense(center.to(torch.float64))
-    points, gammas, channels = values.shape
+    gammas, channels = values.shape[1:]
     if rings.device.type == "cpu":
         grid = _grid(rings, weights, gammas, lmax, out.dtype, values.device)
         if grid.plan.worthwhile:

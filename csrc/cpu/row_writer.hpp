@@ -1,0 +1,154 @@
+// Tiles, with an item in each lane, written as rows that follow one another in memory. Whole aligned vectors are put
+// together in registers across the borders of the rows, so that large results can pass by the caches: an ordinary store
+// reads every line before it writes it.
+#pragma once
+
+#if defined(EQUISCOPE_X86)
+#include <immintrin.h>
+#endif
+
+#include <cstdint>
+
+#include "cpu/lanes.hpp"
+
+namespace equiscope {
+namespace EQUISCOPE_ISA {
+namespace {
+
+// Stores past the caches to an aligned address. Other threads see them only after `stream_fence`.
+template <class V>
+inline void stream(const V& value, void* target) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(V) == 64) return _mm512_stream_si512(static_cast<__m512i*>(target), reinterpret_cast<__m512i>(value));
+#endif
+#if defined(__AVX__)
+    if constexpr (sizeof(V) == 32) return _mm256_stream_si256(static_cast<__m256i*>(target), reinterpret_cast<__m256i>(value));
+#endif
+    std::memcpy(target, &value, sizeof value);
+}
+
+inline void stream_fence() {
+#if defined(EQUISCOPE_X86)
+    _mm_sfence();
+#endif
+}
+
+// Rows of `size` elements of a run of packs. One writer serves the packs of one task in order.
+template <class T>
+class RowWriter {
+  public:
+    static constexpr Index unit = sizeof(Lanes) / sizeof(T);  // elements of a vector
+    static constexpr Index margin = unit;                     // entries that may be read behind a tile
+
+    static constexpr bool usable = lanes >= 4;                // SSE2 has no shuffle by a variable
+
+    explicit RowWriter(Index runs) : carried_(runs) {
+        for (Index shift = 0; shift < unit; ++shift)
+            for (Index at = 0; at < unit; ++at)
+                shifts_[shift][at] = at < shift ? place(unit + at - shift) : unit + place(at - shift);
+        for (Index at = 0; at < unit; ++at) slots_[at] = at;
+    }
+
+    // Takes up rows of one pack, tile[size + margin] to out[lanes * size], size >= unit. Packs of one run follow one another in memory:
+    // what is left over at the end of one is written with the next one, unless it is the last.
+    void begin(const LanesOf<T>* tile, Index size, T* out, Index run, bool first, bool last) {
+        tile_ = tile, out_ = out, run_ = run, first_ = first, last_ = last;
+        whole_ = size / unit, rest_ = size % unit, column_ = 1;
+        const Index skew = static_cast<Index>(reinterpret_cast<std::uintptr_t>(out) / sizeof(T)) % unit;
+        for (Index lane = 0; lane <= lanes; ++lane) shift_[lane] = (skew + lane * rest_) % unit;
+        for (Index lane = 0; lane < lanes; ++lane) line_[lane] = out + lane * size - shift_[lane];
+        load(tile, before_);
+        for (Index lane = 0; lane < lanes; ++lane)
+            heads_[lane] = __builtin_shuffle(before_[lane], before_[lane], shifts_[shift_[lane]]);
+    }
+
+    // Writes `columns` vectors of each row, or what there is. Returns whether the rows are done.
+    template <bool streaming>
+    bool advance(Index columns) {
+        const Index stop = least(whole_, column_ + columns);
+        V before[lanes];
+        for (Index lane = 0; lane < lanes; ++lane) before[lane] = before_[lane];
+        for (Index u = column_; u < stop; ++u) {
+            V now[lanes];
+            load(tile_ + u * unit, now);
+            for (Index lane = 0; lane < lanes; ++lane) {
+                put<streaming>(__builtin_shuffle(before[lane], now[lane], shifts_[shift_[lane]]), line_[lane] + u * unit);
+                before[lane] = now[lane];
+            }
+        }
+        for (Index lane = 0; lane < lanes; ++lane) before_[lane] = before[lane];
+        column_ = stop;
+        if (stop < whole_) return false;
+        finish<streaming>();
+        return true;
+    }
+
+  private:
+    using V = typename VectorOf<T, unit>::type;
+    using Slots = typename VectorOf<std::conditional_t<sizeof(T) == 8, long long, int>, unit>::type;
+
+    template <bool streaming>
+    void finish() {
+        V now[lanes];
+        load(tile_ + whole_ * unit, now);
+        const Index skew = shift_[0];
+        if (first_)
+            put_part(heads_[0], out_ - skew, skew, unit);
+        else
+            put<streaming>(join(carried_.get()[run_], heads_[0], skew), out_ - skew);
+        for (Index lane = 0; lane < lanes; ++lane) {
+            V tail = __builtin_shuffle(before_[lane], now[lane], shifts_[shift_[lane]]);
+            T* target = line_[lane] + whole_ * unit;
+            if (shift_[lane] + rest_ >= unit) {
+                put<streaming>(tail, target);
+                tail = __builtin_shuffle(now[lane], now[lane], shifts_[shift_[lane]]);
+                target += unit;
+            }
+            if (lane + 1 < lanes)
+                put<streaming>(join(tail, heads_[lane + 1], shift_[lane + 1]), target);
+            else if (last_)
+                put_part(tail, target, 0, shift_[lanes]);
+            else
+                carried_.get()[run_] = tail;
+        }
+    }
+
+    // Where the entries of a vector of one lane lie after `load`: float32 reads two entries of the tile at once.
+    static constexpr Index place(Index entry) { return entry / (unit / lanes) + entry % (unit / lanes) * lanes; }
+
+    // v[lane][place(i)] = tile[i][lane].
+    static void load(const LanesOf<T>* tile, V v[lanes]) {
+        for (Index k = 0; k < lanes; ++k) std::memcpy(&v[k], tile + k * (unit / lanes), sizeof(V));
+        transpose(v);
+    }
+
+    // The first `count` elements of a and the others of b.
+    V join(const V& a, const V& b, Index count) const {
+        return slots_ < static_cast<std::remove_reference_t<decltype(slots_[0])>>(count) ? a : b;
+    }
+
+    template <bool streaming>
+    static void put(const V& value, T* target) {
+        if constexpr (streaming)
+            stream(value, target);
+        else
+            std::memcpy(target, &value, sizeof value);
+    }
+
+    static void put_part(const V& value, T* target, Index first, Index last) {
+        for (Index at = first; at < last; ++at) target[at] = value[at];
+    }
+
+    Slots shifts_[unit], slots_;
+    Scratch<V> carried_;
+    const LanesOf<T>* tile_ = nullptr;
+    T *out_ = nullptr, *line_[lanes] = {};  // the vector in which each row starts
+    V before_[lanes], heads_[lanes];
+    Index shift_[lanes + 1] = {};           // where in that vector
+    Index run_ = 0, whole_ = 0, rest_ = 0, column_ = 0;
+    bool first_ = false, last_ = false;
+};
+
+}  // namespace
+}  // namespace EQUISCOPE_ISA
+}  // namespace equiscope
