@@ -31,8 +31,18 @@ __device__ __forceinline__ void run_phases(const Body& body, Index block, int th
     ((body.template run<phase>(block, thread, round, state, shared), __syncthreads()), ...);
 }
 
+// Blocks that a multiprocessor is to hold at once, at least: what a body asks for as `resident`, so that registers suffice.
 template <class Body>
-__global__ void __launch_bounds__(Body::threads) run_on_device(const Body body) {
+constexpr int resident_blocks(...) {
+    return 1;
+}
+template <class Body, int resident = Body::resident>
+constexpr int resident_blocks(int) {
+    return resident;
+}
+
+template <class Body>
+__global__ void __launch_bounds__(Body::threads, resident_blocks<Body>(0)) run_on_device(const Body body) {
     extern __shared__ __align__(16) double shared[];
     typename Body::State state{};
     const Index block = blockIdx.x, rounds = body.rounds(block);

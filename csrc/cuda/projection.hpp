@@ -15,9 +15,17 @@
 // are read, 5 k written.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 #include "cuda/projection_plan.hpp"
+
+// Loops over what a thread keeps in registers have to be unrolled: registers have no addresses.
+#if defined(__CUDA_ARCH__)
+#define EQUISCOPE_UNROLL _Pragma("unroll")
+#else
+#define EQUISCOPE_UNROLL
+#endif
 
 namespace equiscope {
 namespace cuda {
@@ -47,7 +55,7 @@ inline int choose_together(int lmax, Index octants, Index channel_blocks, Index 
 template <class In, class Compute, int together, bool both>
 struct Project {
     static constexpr int width = row_bytes / static_cast<int>(sizeof(Compute));
-    static constexpr int threads = projection_groups * width, phases = 3;
+    static constexpr int threads = projection_groups * width, phases = 3, resident = 2;
     static constexpr int plane_size = 2 * together * width, octant_size = planes * plane_size;
     struct State {};
 
@@ -56,10 +64,12 @@ struct Project {
     const In* values;      // for coset: for point: for gamma: for channel
     Index channels;
     const double* center;  // of every channel, or null
-    Compute* power;        // for chunk of n: for l: for sigma: for channel; null: coefficients are wanted
+    Compute* power;        // for chunk of n: for l: for sigma: for channel; null (of one coset): coefficients are wanted
     Compute* coefficients; // for (l, m, n): for channel, added to
     int first_octant, last_octant;
 
+    // known to the compiler where it can be: the two ends of the kernel need many registers
+    EQUISCOPE_HOST_DEVICE bool squared() const { return both || power; }
     EQUISCOPE_HOST_DEVICE int chunks() const { return (shape.lmax + together) / together; }
     EQUISCOPE_HOST_DEVICE int degree_blocks() const { return shape.lmax / degree_block + 1; }
     Index blocks() const { return (channels + width - 1) / width * chunks(); }
@@ -71,15 +81,27 @@ struct Project {
         Compute* sums = static_cast<Compute*>(shared);
         Compute* squares = sums + (last_octant - first_octant) * octant_size;  // for degree of the block: for thread
         // blocks of n are neighbours: they read the same samples
-        const int chunk = static_cast<int>(block % chunks()), first_n = chunk * together;
+        const unsigned number = static_cast<unsigned>(block), parts = static_cast<unsigned>(chunks());
+        const int chunk = static_cast<int>(number % parts), first_n = chunk * together;
         const int lane = thread % width, group = thread / width;
-        const Index channel = block / chunks() * width + lane;
+        const Index channel = Index(number / parts) * width + lane;
         const bool present = channel < channels;
-        const int first_degree = static_cast<int>(round % degree_blocks()) * degree_block;
         const bool difference = round >= degree_blocks();
+        const int first_degree = (static_cast<int>(round) - (difference ? degree_blocks() : 0)) * degree_block;
         if (phase == 0 && first_degree == 0)
-            for (int u = tables.unit_start[first_octant] + group; u < tables.unit_start[last_octant]; u += projection_groups)
-                transform(u, present ? channel : channels - 1, first_n, difference, sums + lane);
+            for (int u = group; u < shape.units; u += projection_groups) {
+                if (tables.units[u].octant < first_octant || tables.units[u].octant >= last_octant) continue;
+                const Index own = present ? channel : channels - 1;
+                if constexpr (both) {
+                    if (difference) {
+                        u < shape.full_units ? transform<8, true>(u, own, first_n, sums + lane)
+                                             : transform<4, true>(u, own, first_n, sums + lane);
+                        continue;
+                    }
+                }
+                u < shape.full_units ? transform<8, false>(u, own, first_n, sums + lane)
+                                     : transform<4, false>(u, own, first_n, sums + lane);
+            }
         if (phase == 1) {
             Compute power_of[degree_block] = {};
             const int tasks = (shape.lmax + 1) * together;
@@ -91,10 +113,12 @@ struct Project {
                 if (task < tasks && n <= shape.lmax && present)
                     sum_degrees(m, n, first_n, first_degree, channel, difference, sums + lane, power_of);
             }
-            if (power)
+            if (squared()) {
+                EQUISCOPE_UNROLL
                 for (int i = 0; i < degree_block; ++i) squares[i * threads + thread] = power_of[i];
+            }
         }
-        if (phase == 2 && power)
+        if (phase == 2 && squared())
             for (int i = group; i < degree_block; i += projection_groups) {
                 const int l = first_degree + i;
                 if (l > shape.lmax || !present) continue;
@@ -115,74 +139,93 @@ struct Project {
 
     // What is taken from a sample, as `high` + `low`. For power any number near the samples will do: `high` is given back.
     EQUISCOPE_HOST_DEVICE void split_center(Index channel, Compute& high, Compute& low) const {
-        high = center ? static_cast<Compute>(center[channel]) : power ? convert(values[channel]) : Compute(0);
-        low = center && !power ? static_cast<Compute>(center[channel] - static_cast<double>(high)) : Compute(0);
+        high = center ? static_cast<Compute>(center[channel]) : squared() ? convert(values[channel]) : Compute(0);
+        low = center && !squared() ? static_cast<Compute>(center[channel] - static_cast<double>(high)) : Compute(0);
     }
 
-    // Patterns of reflections of the samples at gamma_k.
-    EQUISCOPE_HOST_DEVICE void fold(const Unit<Compute>& unit, const In* own, int k, bool difference, Compute high,
-                                    Compute low, Compute pattern[4]) const {
-        const Index ring = Index(shape.gammas) * channels;
-        const Compute sign = difference ? Compute(-1) : Compute(1);
+    // Row `row` of values, for one channel; the product of two 32-bit numbers is one instruction.
+    EQUISCOPE_HOST_DEVICE Compute sample(const In* own, unsigned row) const {
+        return convert(own[std::uint64_t(row) * std::uint64_t(static_cast<unsigned>(channels))]);
+    }
+
+    // Patterns of reflections of the samples at gamma_k, from `count` rings.
+    template <int count, bool difference>
+    EQUISCOPE_HOST_DEVICE void fold(const Unit<Compute>& unit, const In* own, unsigned k, Compute high, Compute low,
+                                    Compute pattern[4]) const {
         Compute t[4];
-        for (int j = 0; j < 4; ++j) {
-            t[j] = 0;
-            for (int i = j; i < 8; i += 4) {
-                if (unit.image[i] < 0) continue;
-                const In* sample = own + unit.image[i] * ring + k * channels;
-                Compute x = convert(*sample) - high;
-                if constexpr (both) x += sign * (convert(sample[shape.points * ring]) - high);
-                else x -= low;
-                t[j] += unit.weight[i] * x;
+        EQUISCOPE_UNROLL
+        for (int i = 0; i < count; ++i) {
+            const unsigned row = unit.row[i] + k;
+            Compute x = sample(own, row);
+            if constexpr (both) {
+                const Compute y = sample(own, row + static_cast<unsigned>(shape.points * shape.gammas));
+                if constexpr (difference) x -= y;
+                else x = (x - high) + (y - high);
+            } else {
+                x = (x - high) - low;
             }
+            t[i % 4] = i < 4 ? unit.weight[i] * x : t[i % 4] + unit.weight[i] * x;
         }
         const Compute a = t[0] + t[1], b = t[0] - t[1], c = t[2] + t[3], d = t[2] - t[3];
         pattern[0] = a + c, pattern[1] = b + d, pattern[2] = a - c, pattern[3] = b - d;
     }
 
     // Fourier sums of one unit into the planes of its octant: sums[octant][plane][C, S][n].
-    EQUISCOPE_HOST_DEVICE void transform(int index, Index channel, int first_n, bool difference, Compute* sums) const {
+    template <int count, bool difference>
+    EQUISCOPE_HOST_DEVICE void transform(int index, Index channel, int first_n, Compute* sums) const {
         const Unit<Compute>& unit = tables.units[index];
         const int gammas = shape.gammas, half = half_of(gammas), orders = order_count(shape.lmax);
         const In* own = values + channel;
         Compute high, low, c[4][together], s[4][together], even[4], odd[4];
         split_center(channel, high, low);
-        fold(unit, own, 0, difference, high, low, even);
+        fold<count, difference>(unit, own, 0, high, low, even);
+        EQUISCOPE_UNROLL
         for (int j = 0; j < 4; ++j)
+            EQUISCOPE_UNROLL
             for (int i = 0; i < together; ++i) c[j][i] = even[j], s[j][i] = 0;
         if (gammas % 2 == 0) {
-            fold(unit, own, gammas / 2, difference, high, low, even);
+            fold<count, difference>(unit, own, static_cast<unsigned>(gammas) / 2, high, low, even);
+            EQUISCOPE_UNROLL
             for (int j = 0; j < 4; ++j)
+                EQUISCOPE_UNROLL
                 for (int i = 0; i < together; ++i) c[j][i] += (first_n + i) % 2 != 0 ? -even[j] : even[j];
         }
-        for (int k = 1; k <= half; ++k) {
+        const Pair<Compute>* angle = tables.angles + first_n;
+        for (int k = 1; k <= half; ++k, angle += orders) {
             Compute before[4], behind[4];
-            fold(unit, own, k, difference, high, low, before);
-            fold(unit, own, gammas - k, difference, high, low, behind);
+            fold<count, difference>(unit, own, static_cast<unsigned>(k), high, low, before);
+            fold<count, difference>(unit, own, static_cast<unsigned>(gammas - k), high, low, behind);
+            EQUISCOPE_UNROLL
             for (int j = 0; j < 4; ++j) even[j] = before[j] + behind[j], odd[j] = before[j] - behind[j];
-            const Pair<Compute>* angle = tables.angles + (k - 1) * orders + first_n;
+            EQUISCOPE_UNROLL
             for (int i = 0; i < together; ++i) {
                 const Pair<Compute> at = angle[i];
+                EQUISCOPE_UNROLL
                 for (int j = 0; j < 4; ++j) {
                     c[j][i] += even[j] * at.first;
                     s[j][i] += odd[j] * at.second;
                 }
             }
         }
-        if (shape.turned)
+        if (shape.turned) {
+            EQUISCOPE_UNROLL
             for (int i = 0; i < together; ++i) {
                 const Pair<Compute> at = tables.turns[Index(index) * orders + first_n + i];
+                EQUISCOPE_UNROLL
                 for (int j = 0; j < 4; ++j) {
                     const Compute turned = c[j][i] * at.first - s[j][i] * at.second;
                     s[j][i] = c[j][i] * at.second + s[j][i] * at.first;
                     c[j][i] = turned;
                 }
             }
+        }
         Compute* octant = sums + (unit.octant - first_octant) * octant_size;
+        EQUISCOPE_UNROLL
         for (int j = 0; j < 4; ++j)
             for (int f = 0; f < planes; ++f) {
                 if (!(unit.targets >> (8 * j + f) & 1)) continue;
                 Compute* plane = octant + f * plane_size;
+                EQUISCOPE_UNROLL
                 for (int i = 0; i < together; ++i) {
                     plane[i * width] = c[j][i];
                     plane[(together + i) * width] = s[j][i];
@@ -194,62 +237,66 @@ struct Project {
     EQUISCOPE_HOST_DEVICE void sum_degrees(int m, int n, int first_n, int first_degree, Index channel, bool difference,
                                            const Compute* sums, Compute* power_of) const {
         const int lmax = shape.lmax, lowest = lowest_degree(m, n), rows = lmax + 1 - lowest;
-        // bit i: degree first_degree + i exists
-        unsigned degrees = 0;
-        for (int i = 0; i < degree_block; ++i) {
-            const int l = first_degree + i;
-            if (l >= m && l >= n && l <= lmax) degrees |= 1u << i;
-        }
-        if (degrees == 0) return;
+        if (first_degree + degree_block <= m || first_degree + degree_block <= n || first_degree > lmax) return;
         // p takes what is as odd in z as l + m + n, q the other; `like` is what p takes at even i
         const int z = (first_degree + m + n) % 2;
         const Compute* plane = sums + m % 2 * 4 * plane_size + (n - first_n) * width;
         const Compute *like_plane = plane + z * 2 * plane_size, *unlike_plane = plane + (1 - z) * 2 * plane_size;
-        const Pair<Compute>* alphas = tables.alphas + Index(m) * shape.octants;
-        Index beta = (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups + first_degree - lowest) * quad + n % quad;
-        beta += Index(tables.group[first_octant]) * rows * quad;
+        const Pair<Compute>* alpha = tables.alphas + Index(m) * shape.octants + first_octant;
+        const int first_group = tables.group[first_octant], last_group = tables.group[last_octant - 1];
+        const Pair<Compute>* betas = tables.betas + n % quad +
+                                     (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups + Index(first_group) * rows +
+                                      first_degree - lowest) * quad;
         Compute c[degree_block][4] = {};
-        for (int g = tables.group[first_octant]; g <= tables.group[last_octant - 1]; ++g, beta += Index(rows) * quad) {
-            const int start = tables.octant_start[g], end = tables.octant_start[g + 1];
+        for (int g = first_group, o = first_octant; g <= last_group; ++g, betas += rows * quad) {
+            const int end = tables.octant_start[g + 1] < last_octant ? tables.octant_start[g + 1] : last_octant;
             // CC, CS, SC, SS
             Compute like[4] = {}, unlike[4] = {};
-            for (int o = start < first_octant ? first_octant : start; o < (end < last_octant ? end : last_octant); ++o) {
-                const Pair<Compute> alpha = alphas[o];
-                const Compute* a = like_plane + (o - first_octant) * octant_size;
-                const Compute* b = unlike_plane + (o - first_octant) * octant_size;
+            for (; o < end; ++o, ++alpha, like_plane += octant_size, unlike_plane += octant_size) {
+                const Pair<Compute> a = *alpha;
+                EQUISCOPE_UNROLL
                 for (int cs = 0; cs < 2; ++cs) {
                     const int at = cs * together * width;
-                    like[cs] += alpha.first * a[at];
-                    like[2 + cs] += alpha.second * a[at + plane_size];
-                    unlike[cs] += alpha.first * b[at];
-                    unlike[2 + cs] += alpha.second * b[at + plane_size];
+                    like[cs] += a.first * like_plane[at];
+                    like[2 + cs] += a.second * like_plane[at + plane_size];
+                    unlike[cs] += a.first * unlike_plane[at];
+                    unlike[2 + cs] += a.second * unlike_plane[at + plane_size];
                 }
             }
-            for (int i = 0; i < degree_block; ++i) {
-                if (!(degrees >> i & 1)) continue;
-                const Pair<Compute> pq = tables.betas[beta + i * quad];
-                const Compute p = pq.first, q = pq.second;
-                const Compute *x = i % 2 ? unlike : like, *y = i % 2 ? like : unlike;
-                c[i][0] += p * x[0] - q * y[3];
-                c[i][1] -= p * x[1] + q * y[2];
-                c[i][2] += p * x[2] + q * y[1];
-                c[i][3] -= p * x[3] - q * y[0];
+            // two degrees at a time, from the highest on: their loads overlap, and few threads branch apart
+            EQUISCOPE_UNROLL
+            for (int top = degree_block - 1; top >= 0; top -= 2) {
+                if (first_degree + (top > 0 ? top - 1 : 0) > lmax) continue;
+                if (first_degree + top < m || first_degree + top < n) break;
+                EQUISCOPE_UNROLL
+                for (int i = top; i >= 0 && i > top - 2; --i) {
+                    const Pair<Compute> pq = betas[i * quad];
+                    const Compute p = pq.first, q = pq.second;
+                    const Compute *x = i % 2 ? unlike : like, *y = i % 2 ? like : unlike;
+                    c[i][0] += p * x[0], c[i][0] -= q * y[3];
+                    c[i][1] -= p * x[1], c[i][1] -= q * y[2];
+                    c[i][2] += p * x[2], c[i][2] += q * y[1];
+                    c[i][3] -= p * x[3], c[i][3] += q * y[0];
+                }
             }
         }
-        if (power) {
+        if (squared()) {
             if (first_degree == 0 && m == 0 && n == 0 && !difference) {
                 Compute high, low;
                 split_center(channel, high, low);
                 c[0][0] += both ? high + high : high;
             }
             // of m = 0 and n = 0 the elements that do not exist are zero
+            EQUISCOPE_UNROLL
             for (int i = 0; i < degree_block; ++i)
+                EQUISCOPE_UNROLL
                 for (int k = 0; k < 4; ++k) power_of[i] += c[i][k] * c[i][k];
             return;
         }
+        EQUISCOPE_UNROLL
         for (int i = 0; i < degree_block; ++i) {
-            if (!(degrees >> i & 1)) continue;
             const Index l = first_degree + i, row = m * (2 * l + 1);
+            if (l < m || l < n || l > lmax) continue;
             Compute* middle = coefficients + (matrix_offset(l) + 2 * l * (l + 1)) * channels + channel;
             middle[(row + n) * channels] += c[i][0];
             if (n > 0) middle[(row - n) * channels] += c[i][1];

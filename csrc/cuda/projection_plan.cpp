@@ -50,22 +50,28 @@ int plane_of(int pattern) {
 }
 
 template <class Real>
-void add_units(const Part& part, int octant, const Rings& rings, std::vector<Unit<Real>>& units) {
+void add_units(const Part& part, int octant, const Rings& rings, std::vector<Unit<Real>>& full,
+               std::vector<Unit<Real>>& others) {
     int used = 0;  // reflections that some ring needs; the sums are the same with and without the others
     for (int i = 0; i < 8; ++i)
         if (part.image[i] >= 0) used |= i;
     int bits[3], count = 0;  // the reflection of each bit of j
     for (int bit = 1; bit < 8; bit *= 2)
         if (used & bit) bits[count++] = bit;
+    const auto ring = [&](int j) {
+        int reflection = 0;
+        for (int b = 0; b < count; ++b)
+            if (j >> b & 1) reflection |= bits[b];
+        return j >> count ? -1 : part.image[reflection];
+    };
+    int some = 0;
+    while (ring(some) < 0) ++some;
     for (int half = 0; half < (count == 3 ? 2 : 1); ++half) {
         Unit<Real> unit{};
         unit.octant = octant;
         for (int j = 0; j < 8; ++j) {
-            int reflection = 0;
-            for (int b = 0; b < count; ++b)
-                if (j >> b & 1) reflection |= bits[b];
-            const int point = j >> count ? -1 : part.image[reflection];
-            unit.image[j] = point;
+            const int point = ring(j);
+            unit.row[j] = static_cast<unsigned>((point < 0 ? ring(some) : point) * rings.gammas);
             if (point < 0) continue;
             const double weight = rings.weights[point] / static_cast<double>(rings.gammas);
             unit.weight[j] = static_cast<Real>(half == 1 && j >= 4 ? -weight : weight);
@@ -76,7 +82,7 @@ void add_units(const Part& part, int octant, const Rings& rings, std::vector<Uni
                 if (pattern & bits[b]) s |= 1 << b;
             if (s / 4 == half) unit.targets |= 1u << (8 * (s % 4) + plane_of(pattern));
         }
-        units.push_back(unit);
+        (count == 3 ? full : others).push_back(unit);
     }
 }
 
@@ -99,15 +105,13 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
     const int lmax = wigner_tables.lmax, orders = order_count(lmax);
     const RingPlan rings_plan(rings, lmax);
     const std::vector<Part> parts = parts_of(rings_plan);
-    std::vector<Unit<Real>> units;
-    std::vector<int> unit_start{0};
-    for (const Part& part : parts) {
-        add_units(part, static_cast<int>(unit_start.size()) - 1, rings, units);
-        unit_start.push_back(static_cast<int>(units.size()));
-    }
+    std::vector<Unit<Real>> units, others;
+    for (std::size_t o = 0; o < parts.size(); ++o) add_units(parts[o], static_cast<int>(o), rings, units, others);
+    const std::size_t full_units = units.size();
+    units.insert(units.end(), others.begin(), others.end());
     ProjectionPlan plan{{lmax, static_cast<int>(rings.gammas), static_cast<int>(rings.points), static_cast<int>(parts.size()),
-                         static_cast<int>(rings_plan.group_count), static_cast<int>(units.size()), rings_plan.turned,
-                         rings_plan.worthwhile}, {}};
+                         static_cast<int>(rings_plan.group_count), static_cast<int>(units.size()), static_cast<int>(full_units),
+                         rings_plan.turned, rings_plan.worthwhile}, {}};
     const ProjectionShape& shape = plan.shape;
     Index size = 0;
     projection_tables<Real>(shape, nullptr, &size);
@@ -116,7 +120,6 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
     const auto writable = [](auto* entry) { return const_cast<std::remove_const_t<std::remove_pointer_t<decltype(entry)>>*>(entry); };
 
     std::copy(units.begin(), units.end(), writable(tables.units));
-    std::copy(unit_start.begin(), unit_start.end(), writable(tables.unit_start));
     int* octant_start = writable(tables.octant_start);
     for (std::size_t o = parts.size(); o-- > 0;) {
         writable(tables.group)[o] = parts[o].group;
@@ -140,9 +143,7 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
             writable(tables.alphas)[Index(m) * shape.octants + o] = multiples[static_cast<std::size_t>(m)];
     }
     for (int u = 0; shape.turned && u < shape.units; ++u) {
-        int image = 0;
-        while (units[static_cast<std::size_t>(u)].image[image] < 0) ++image;
-        const double* turn = rings_plan.turns + 2 * units[static_cast<std::size_t>(u)].image[image];
+        const double* turn = rings_plan.turns + 2 * (units[static_cast<std::size_t>(u)].row[0] / static_cast<unsigned>(rings.gammas));
         fill_multiples(turn[0], turn[1], orders, writable(tables.turns) + Index(u) * orders);
     }
 

@@ -9,7 +9,7 @@ namespace equiscope {
 namespace cuda {
 
 struct ProjectionShape {
-    int lmax, gammas, points, octants, groups, units;
+    int lmax, gammas, points, octants, groups, units, full_units;
     bool turned;      // some ring has an angle c
     bool worthwhile;  // less work than one D matrix for every ring
 };
@@ -21,11 +21,12 @@ struct alignas(2 * sizeof(Real)) Pair {
 };
 
 // Up to 8 rings of one octant, which a thread turns into 4 patterns of signs: pattern s is sum_j (-1)^{bits of s & j}
-// (weight_j v_j + weight_{j+4} v_{j+4}). An octant with all 8 rings is two units, whose last 4 weights differ in sign.
+// (weight_j v_j + weight_{j+4} v_{j+4}). An octant with all three reflections is two units, whose last 4 weights differ in
+// sign; they come first. The others have 4 rings at most.
 template <class Real>
 struct alignas(16) Unit {
-    Real weight[8];    // of the rule, divided by the number of gammas
-    int image[8];      // ring, or -1
+    Real weight[8];    // of the rule, divided by the number of gammas; 0 where there is no ring
+    unsigned row[8];   // of the samples at gamma = 0; some row of the unit where there is no ring
     unsigned targets;  // bit 8 s + f: pattern s is plane f of its octant
     int octant;
 };
@@ -47,13 +48,16 @@ struct ProjectionTables {
     const Pair<Real>* turns;   // n c: for unit: for n < order_count; none if no ring is turned
     const Unit<Real>* units;
     const int* rows;           // entries of betas, per group, before (m, n / quad)
-    const int* unit_start;     // of every octant and behind the last
     const int* octant_start;   // of every group and behind the last
     const int* group;          // of every octant
 };
 
 EQUISCOPE_HOST_DEVICE constexpr int quads(int lmax) { return lmax / quad + 1; }
-EQUISCOPE_HOST_DEVICE constexpr int lowest_degree(int m, int n) { return m > n / quad * quad ? m : n / quad * quad; }
+// First row of (m, n) in the table of p and q: one below the first that is needed, since degrees are taken two at a time.
+EQUISCOPE_HOST_DEVICE constexpr int lowest_degree(int m, int n) {
+    const int needed = m > n / quad * quad ? m : n / quad * quad;
+    return needed > 0 ? needed - 1 : 0;
+}
 // n of a block may go beyond lmax
 EQUISCOPE_HOST_DEVICE constexpr int order_count(int lmax) { return lmax + most_together; }
 EQUISCOPE_HOST_DEVICE constexpr int half_of(int gammas) { return (gammas - 1) / 2; }
@@ -76,13 +80,12 @@ ProjectionTables<Real> projection_tables(const ProjectionShape& shape, const dou
         at += (count * Index(sizeof(T)) + 15) / 16 * 2;
     };
     ProjectionTables<Real> tables;
-    take(tables.betas, beta_rows(lmax) * shape.groups * quad);
+    take(tables.betas, (beta_rows(lmax) * shape.groups + 1) * quad);  // and one row above the highest degree
     take(tables.angles, Index(half_of(shape.gammas)) * order_count(lmax));
     take(tables.alphas, Index(lmax + 1) * shape.octants);
     take(tables.turns, shape.turned ? Index(shape.units) * order_count(lmax) : 0);
     take(tables.units, shape.units);
     take(tables.rows, (lmax + 1) * quads(lmax));
-    take(tables.unit_start, shape.octants + 1);
     take(tables.octant_start, shape.groups + 1);
     take(tables.group, shape.octants);
     if (size) *size = at;
