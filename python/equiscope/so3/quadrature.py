@@ -8,7 +8,6 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from scipy.integrate import lebedev_rule
 
 from ..errors import ArgumentError, fail
 
@@ -124,6 +123,8 @@ def next_degree(degree: int) -> int:
 
 @functools.lru_cache(maxsize=16)
 def _rule(degree: int, group: str, allow_negative: bool) -> Quadrature:
+    from scipy.integrate import lebedev_rule  # a third of a second, which `import equiscope` need not take
+
     allowed = (d for d in LEBEDEV_DEGREES if d >= degree and (allow_negative or d not in NEGATIVE_WEIGHTS))
     lebedev_degree = next(allowed)
     points, weights = lebedev_rule(lebedev_degree)
