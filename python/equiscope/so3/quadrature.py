@@ -19,6 +19,9 @@ NEGATIVE_WEIGHTS = (13, 25, 27)
 DEGREE_GROWTH = 1.25
 """Smallest step of `next_degree`: below it two degrees may share a rule, above it copies are wasted."""
 
+KEPT_ELEMENTS = 1 << 14
+"""Rotations of grids up to this size (degree 28, 1.2 MB) are built once and kept."""
+
 
 @dataclass(frozen=True)
 class Quadrature:
@@ -61,12 +64,17 @@ class Quadrature:
     @functools.cached_property
     def rotations(self) -> torch.Tensor:
         """``(G, 3, 3)`` float64."""
-        return self.select(0, len(self))
+        return self._build(0, len(self))
 
     def select(self, start: int, stop: int) -> torch.Tensor:
-        """Elements ``start:stop``, without building the others; ``(stop - start, 3, 3)`` float64."""
+        """Elements ``start:stop``, ``(stop - start, 3, 3)`` float64; of a large grid without building the others."""
         if not 0 <= start <= stop <= len(self):
             fail(ArgumentError, "start, stop", f"0 <= start <= stop <= {len(self)}", (start, stop))
+        if len(self) <= KEPT_ELEMENTS:
+            return self.rotations[start:stop]
+        return self._build(start, stop)
+
+    def _build(self, start: int, stop: int) -> torch.Tensor:
         index = torch.arange(start, stop)
         per_coset = self.rings.shape[0] * self.gammas
         coset, within = index // per_coset, index % per_coset
