@@ -340,6 +340,51 @@ def test_what_was_kept_of_a_finished_system_is_dropped() -> None:
     assert [system.name for system in adapter.systems()] == ["structure@0", "structure@1"]
 
 
+def test_merged_copies_give_what_single_ones_give() -> None:
+    force = ["energy", "non_conservative_force"]
+    adapter = MetatomicAdapter(pet.MODEL, pet.STRUCTURES, outputs=force, features=pet.FEATURES)
+    pieces = pieces_of(adapter, some_rotations())
+    assert adapter.merges == {s.name: not s.pbc.any() for s in read_structures(pet.STRUCTURES)}
+    merged = [adapter.forward([piece]) for piece in pieces if adapter.merges[piece.system.name]]
+    adapter.hooked()
+    apart = [adapter.forward([piece]) for piece in pieces_of(adapter, some_rotations())]
+    assert merged and not any(adapter.merges.values())
+    for a, b in zip(merged, apart, strict=False):
+        for name in a:
+            torch.testing.assert_close(a[name][0], b[name][0], rtol=1e-12, atol=1e-12 * float(b[name][0].abs().max()))
+
+
+def test_one_system_holds_all_copies_of_a_batch() -> None:
+    model = toy()
+    adapter = MetatomicAdapter(model, [WATER, WATER], outputs=["non_conservative_force"])
+    pieces = pieces_of(adapter, some_rotations())
+    assert adapter.compatible(pieces[0].system, pieces[1].system)
+    seen = []
+    model.module.register_forward_pre_hook(lambda module, arguments: seen.append(len(arguments[0])))
+    adapter.forward(pieces)
+    assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    "fault, outputs", [("global", ["non_conservative_force"]), ("", ["energy"]), ("", ["toy::packed"])]
+)
+def test_models_that_look_at_the_whole_system_get_copies_one_by_one(fault: str, outputs: list[str]) -> None:
+    adapter = MetatomicAdapter(toy(fault), {"water": WATER}, outputs=outputs)
+    found = adapter.forward(pieces_of(adapter, some_rotations()))
+    assert adapter.merges == {"water": False}
+    adapter.hooked()
+    expected = adapter.forward(pieces_of(adapter, some_rotations()))
+    assert all(torch.equal(found[name][0], expected[name][0]) for name in outputs)
+
+
+def test_periodic_structures_get_copies_one_by_one() -> None:
+    periodic = {**WATER, "cell": 6 * np.eye(3), "pbc": [True] * 3}
+    adapter = MetatomicAdapter(toy(), {"gas": WATER, "ice": periodic}, outputs=["non_conservative_force"])
+    gas, ice = adapter.systems()
+    assert adapter.merges == {"gas": True, "ice": False}
+    assert not adapter.compatible(gas, ice)
+
+
 # -- structures ----------------------------------------------------------------------------------------------
 
 

@@ -274,6 +274,7 @@ class _Run:
                 self._stack.callback(setattr, part, "training", part.training)
             module.eval()
         if self._hooked is not None:
+            self._adapter.hooked()
             self._capture = self._stack.enter_context(Capture(self._hooked.module, self._hooked.names))
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")

@@ -9,8 +9,8 @@ import torch
 
 from .adapters.base import Adapter, System
 from .errors import ModelError
-from .metrics import CharacterSpectrum, EquivarianceError, OrbitMoments, OrbitSummary
-from .metrics.orbit import NonFiniteValues
+from .metrics.orbit import NonFiniteValues, OrbitMoments, OrbitSummary
+from .metrics.sums import Pool, PooledError, PooledSpectrum
 from .probe.drive import Begin, Drive, End
 from .report.floor import ROUND_OFF
 from .report.result import Failure, Output, Part, Spectrum, SystemRow, Worst
@@ -22,14 +22,14 @@ STOCHASTIC_EPS = 100.0
 
 
 @dataclass
-class _Pool:
+class _Kept:
     """Everything kept of one output or layer while systems come and go."""
 
     name: str
     representation: Representation | None
-    spectrum: CharacterSpectrum
-    parts: list[CharacterSpectrum]
-    error: EquivarianceError | None
+    spectrum: Pool
+    parts: list[Pool]
+    error: Pool | None
     dtype: torch.dtype
     channels: int
     noise_sum: float = 0.0
@@ -55,7 +55,7 @@ class Collector:
         self._grid = grid
         self._lmax = lmax
         self._keep = keep == "samples"
-        self._pools: dict[str, _Pool] = {}
+        self._pools: dict[str, _Kept] = {}
         self._running: dict[str, tuple[Begin, dict[str, OrbitMoments]]] = {}
         self.systems: list[SystemRow] = []
         self.failures: list[Failure] = []
@@ -88,11 +88,11 @@ class Collector:
         if name in self._pools:
             return
         device = value.device
-        spectrum = CharacterSpectrum(self._lmax, self._grid).to(device)
+        spectrum = Pool(PooledSpectrum(self._lmax), device)
         several = kind is not None and len(kind.blocks) > 1
-        parts = [CharacterSpectrum(self._lmax, self._grid).to(device) for _ in kind.blocks] if several else []
-        error = EquivarianceError(kind, self._grid).to(device) if kind is not None else None
-        self._pools[name] = _Pool(name, kind, spectrum, parts, error, value.dtype, value.shape[1])
+        parts = [Pool(PooledSpectrum(self._lmax), device) for _ in kind.blocks] if several else []
+        error = Pool(PooledError(kind), device) if kind is not None else None
+        self._pools[name] = _Kept(name, kind, spectrum, parts, error, value.dtype, value.shape[1])
 
     def _update(self, system: System, values: Mapping[str, torch.Tensor], drive: Drive) -> None:
         if system.name not in self._running:
@@ -119,7 +119,7 @@ class Collector:
             self._add(self._pools[name], begin, moment.finish(), index, row)
         self.systems.append(row)
 
-    def _add(self, pool: _Pool, begin: Begin, orbit: OrbitSummary, index: int, row: SystemRow) -> None:
+    def _add(self, pool: _Kept, begin: Begin, orbit: OrbitSummary, index: int, row: SystemRow) -> None:
         pool.spectrum.add(orbit)
         pool.samples += orbit.samples
         noise = begin.noise[pool.name]
@@ -164,7 +164,7 @@ class Collector:
             (outputs if name in self._adapter.outputs else layers)[name] = result
         return {name: outputs[name] for name in self._adapter.outputs if name in outputs}, layers
 
-    def _spectrum(self, pool: _Pool) -> dict:
+    def _spectrum(self, pool: _Kept) -> dict:
         pooled = {name: value.cpu() for name, value in pool.spectrum.compute().items()}
         fields = {
             "name": pool.name,
@@ -187,7 +187,7 @@ class Collector:
             fields["sample_system"] = torch.repeat_interleave(torch.tensor([i for i, _, _ in pool.kept]), counts)
         return fields
 
-    def _output(self, pool: _Pool) -> Output:
+    def _output(self, pool: _Kept) -> Output:
         assert pool.error is not None and pool.representation is not None
         error = {name: value.cpu() for name, value in pool.error.compute().items()}
         fields = self._spectrum(pool)
@@ -205,7 +205,7 @@ class Collector:
             worst=pool.worst,
         )
         powers = [part.compute()["power"].cpu() for part in pool.parts] or [fields["power"]]
-        for i, irrep in enumerate(pool.error.irreps):
+        for i, irrep in enumerate((b.lam, b.sigma) for b in pool.representation.blocks):
             variance, power = error["variance_by_irrep"].reshape(-1)[i], powers[i]
             rmse = float(variance.sqrt())
             if self._keep:

@@ -74,5 +74,8 @@ class Adapter(ABC):
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         """`mean` ``(samples, channels, components)`` of one system, brought to the model's own layout."""
 
+    def hooked(self) -> None:  # noqa: B027
+        """Hidden modules are listened to: copies must lie one after the other in every tensor."""
+
     def forget(self, system: System) -> None:  # noqa: B027 (most adapters keep nothing)
         """A system is finished: drop what was kept for it."""

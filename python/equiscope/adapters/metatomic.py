@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DataError, DeviceError, DTypeError, MissingExtraError, ModelError, fail
+from ..so3.quadrature import quadrature
 from ..so3.representation import Representation
 from .base import Adapter, Piece, System
 from .structures import Structure, read_structures
@@ -21,7 +23,7 @@ try:
     with warnings.catch_warnings():
         # metatensor compiles TorchScript when it is imported, which torch calls deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
-        from metatensor.torch import TensorMap
+        from metatensor.torch import Labels, TensorMap
         from metatomic.torch import (
             AtomisticModel,
             ModelEvaluationOptions,
@@ -31,6 +33,7 @@ try:
 
         from .metatomic_blocks import Layout, representation_of
         from .metatomic_copies import Template
+        from .metatomic_merged import Merged
         from .metatomic_model import LoadedModel
         from .metatomic_samples import Samples
 except ImportError as error:
@@ -54,6 +57,12 @@ COMPILED = "the model is compiled TorchScript, whose submodules cannot be hooked
 DIRECT_TOLERANCE = 1e-4
 """Relative difference up to which the wrapped module counts as equal to the wrapper: a unit conversion
 changes the first digit, a sum in another order the last."""
+MERGED_EPS = 1e3
+"""In eps of the largest value: up to here merged copies count as equal to single ones. Sums in another order are off by
+tens of eps."""
+STRETCH = 1.05
+"""Merging is tried on copies of a structure together with one stretched by this, so that a model that averages over
+the whole system cannot pass."""
 
 
 class MetatomicAdapter(Adapter):
@@ -77,6 +86,11 @@ class MetatomicAdapter(Adapter):
     adapter is made, with all of metatomic's checks. The wrapper copies every `System` to convert units; since
     data and outputs are in the model's own units here, the wrapped module is called directly from then on,
     provided that it gave the same values on the first structure.
+
+    Making a `System` costs as much as a small model, so all copies of a batch are merged into one, with
+    block-diagonal neighbour lists and per-system outputs summed over atoms, wherever that may be (no periodic
+    direction, every output offered per atom) and is seen to give the same values to round-off: each structure is
+    tried before its turn. `merges` says which were.
 
     Raises `DataError` for a file that is no complete metatomic model and for atomic types it does not know,
     `ArgumentError` for unknown names or units and for models that ask for more inputs than structures hold,
@@ -119,7 +133,7 @@ class MetatomicAdapter(Adapter):
         self.count = len(self._structures)
         self._check_types()
         self._templates: dict[str, Template] = {}
-        self._samples = Samples()
+        self._samples, self._atom_samples = Samples(), Samples()
         self.model_seconds = 0.0
 
         offered = loaded.outputs()
@@ -132,6 +146,8 @@ class MetatomicAdapter(Adapter):
         wanted = [name for name in wanted if name not in self.features]
         self._request = self._requested(offered, [*wanted, *self.features], sample_kind)
         self._direct = False
+        self._last_merged: tuple[list[Template], Merged] | None = None
+        self.merges: dict[str, bool] = {}
         with self._undisturbed():
             first = self._rehearsal()
             self.outputs, self._layouts, self.left_out = self._read(
@@ -140,6 +156,8 @@ class MetatomicAdapter(Adapter):
             kept = [*self.outputs, *self.features]
             # hidden modules are audited without any output, but the model computes nothing unless asked to
             self._request = {name: self._request[name] for name in kept} or self._request
+            self._mergeable = all(offered[name].sample_kind == "atom" for name in self._request)
+            self._atomic = {n: ModelOutput(unit=o.unit, sample_kind="atom") for n, o in self._request.items()}
             self._direct = self._direct_agrees(first)
         self.units = {name: offered[name].unit for name in kept if offered[name].unit}
         self.unhookable_reason = COMPILED if compiled else None
@@ -211,7 +229,7 @@ class MetatomicAdapter(Adapter):
         first = self._structures[0]
         systems = self._template(first).copies(torch.eye(3, dtype=torch.float64).unsqueeze(0), self._dtype)
         try:
-            returned = self._model(systems, self._options(), True)
+            returned = self._model(systems, self._options(self._request), True)
         except Exception as error:  # whatever a foreign model raises
             raise ModelError(
                 f"model: expected outputs {', '.join(self._request)} for structure {first.name!r}, got "
@@ -280,8 +298,8 @@ class MetatomicAdapter(Adapter):
                     return False
         return True
 
-    def _options(self) -> ModelEvaluationOptions:
-        return ModelEvaluationOptions(length_unit=self._capabilities.length_unit, outputs=self._request)
+    def _options(self, request: Mapping[str, ModelOutput]) -> ModelEvaluationOptions:
+        return ModelEvaluationOptions(length_unit=self._capabilities.length_unit, outputs=request)
 
     # -- data ------------------------------------------------------------------------------------------------
 
@@ -299,60 +317,142 @@ class MetatomicAdapter(Adapter):
 
     def _template(self, structure: Structure) -> Template:
         if structure.name not in self._templates:
-            self._templates[structure.name] = Template.make(
-                structure,
-                self._model.requested_neighbor_lists(),
-                scale=self._scale,
-                length_unit=self._capabilities.length_unit,
-                device=self._device,
-            )
+            self._templates[structure.name] = self._make(structure)
         return self._templates[structure.name]
+
+    def _make(self, structure: Structure) -> Template:
+        return Template.make(
+            structure,
+            self._model.requested_neighbor_lists(),
+            scale=self._scale,
+            length_unit=self._capabilities.length_unit,
+            device=self._device,
+        )
 
     def systems(self) -> Iterator[System]:
         item = torch.empty(0, dtype=self._dtype).element_size()
         for structure in self._structures:
             template = self._template(structure)
+            if structure.name not in self.merges:
+                self.merges[structure.name] = self._merged_agrees(structure)
             yield System(structure.name, template, len(structure), template.vectors.numel() * item)
 
     def compatible(self, first: System, other: System) -> bool:
-        return True
+        return self.merges[first.name] == self.merges[other.name]
+
+    def hooked(self) -> None:
+        """Hidden modules are listened to: from now on every copy is a `System` of its own."""
+        self._mergeable = False
+        self.merges.clear()
 
     def forget(self, system: System) -> None:
         self._templates.pop(system.name, None)
-        self._samples.forget(system.name)
+        self._forget_samples(system.name)
+
+    def _forget_samples(self, *structures: str) -> None:
+        for samples in (self._samples, self._atom_samples):
+            samples.forget(*structures)
 
     # -- values ----------------------------------------------------------------------------------------------
 
     def forward(self, pieces: Sequence[Piece]) -> dict[str, list[torch.Tensor]]:
-        systems = [
-            copy for piece in pieces for copy in piece.system.payload.copies(piece.rotations, self._dtype)
-        ]
+        names = [piece.system.name for piece in pieces]
+        templates = [piece.system.payload for piece in pieces]
+        rotations = [piece.rotations for piece in pieces]
+        run = self._run_merged if all(self.merges.get(name, False) for name in names) else self._run_single
+        return run(names, templates, rotations)
+
+    def _run_single(
+        self, structures: Sequence[str], templates: Sequence[Template], rotations: Sequence[torch.Tensor]
+    ) -> dict[str, list[torch.Tensor]]:
+        systems = [copy for t, r in zip(templates, rotations, strict=True) for copy in t.copies(r, self._dtype)]
+        returned = self._evaluate(systems, self._request)
+        copies = [len(r) for r in rotations]
+        found = {}
+        for name in [*self.outputs, *self.features]:
+            values, samples = self._canonical(name, returned)
+            labels = samples.values
+            found[name] = self._samples.split(name, samples.names, labels, values, structures, copies)
+        return found
+
+    def _run_merged(
+        self, structures: Sequence[str], templates: Sequence[Template], rotations: Sequence[torch.Tensor]
+    ) -> dict[str, list[torch.Tensor]]:
+        copies = [len(r) for r in rotations]
+        merged = self._merged(templates, copies)
+        returned = self._evaluate([merged.system(templates, rotations, self._dtype)], self._atomic)
+        found = {}
+        for name in [*self.outputs, *self.features]:
+            values, samples = self._canonical(name, returned)
+            parts = self._atom_samples.split(name, *merged.labels(name, samples), values, structures, copies)
+            if self._request[name].sample_kind == "system":
+                parts = [part.sum(1, keepdim=True, dtype=torch.float64).to(part.dtype) for part in parts]
+            found[name] = parts
+        return found
+
+    def _merged(self, templates: Sequence[Template], copies: Sequence[int]) -> Merged:
+        """The layout of the last batch again where this one has the same structures and numbers of copies."""
+        if self._last_merged is not None:
+            known, merged = self._last_merged
+            same = len(known) == len(templates) and all(a is b for a, b in zip(known, templates, strict=True))
+            if same and merged.counts == tuple(copies):
+                return merged
+        merged = Merged.of(templates, copies)
+        self._last_merged = (list(templates), merged)
+        return merged
+
+    def _merged_agrees(self, structure: Structure) -> bool:
+        """Whether merged copies of `structure` give what single ones give, to round-off."""
+        if not self._mergeable or structure.pbc.any():
+            return False
+        stretched = replace(structure, positions=structure.positions * STRETCH, source=None)
+        templates = [self._template(structure), self._make(stretched)]
+        names = [f"{structure.name}, {which}" for which in ("as it is", "stretched")]
+        rotations = quadrature(3).rotations
+        # both cosets, and another number of copies of the stretched one, lest sums over all agree by symmetry
+        chosen = [rotations[[0, 1, -1, -2]], rotations[:1]]
+        try:
+            with self._undisturbed():
+                single, merged = (run(names, templates, chosen) for run in (self._run_single, self._run_merged))
+        except Exception:  # whatever a foreign model raises for a system of many parts
+            return False
+        finally:
+            self._forget_samples(*names)
+        return all(_agree(a, b) for name in single for a, b in zip(single[name], merged[name], strict=True))
+
+    def _evaluate(
+        self, systems: list[Any], request: Mapping[str, ModelOutput]
+    ) -> Mapping[str, TensorMap]:
         start = time.perf_counter()
         with torch.no_grad():
             if self._direct:
-                returned = self._model.module(systems, self._request, None)
+                returned = self._model.module(systems, request, None)
             else:
-                returned = self._model(systems, self._options(), False)
+                returned = self._model(systems, self._options(request), False)
         self.model_seconds += time.perf_counter() - start
-        return {name: self._canonical(name, returned, pieces) for name in [*self.outputs, *self.features]}
+        return returned
 
-    def _canonical(
-        self, name: str, returned: Mapping[str, TensorMap], pieces: Sequence[Piece]
-    ) -> list[torch.Tensor]:
+    def _canonical(self, name: str, returned: Mapping[str, TensorMap]) -> tuple[torch.Tensor, Labels]:
+        """Values ``(rows, channels, components)`` of an output, and whose rows they are."""
         if name not in returned:
             raise ModelError(f"{name}: expected this output from every call of the model, got none")
         values = self._layouts[name].values(name, returned[name])
         if name in self.features:
             values = values.flatten(1).unsqueeze(-1)
-        structures = [piece.system.name for piece in pieces]
-        copies = [len(piece.rotations) for piece in pieces]
-        return self._samples.split(name, returned[name].block(0).samples, values, structures, copies)
+        return values, returned[name].block(0).samples
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         if name in self.features:
             layout = self._layouts[name]
             mean = mean.reshape(mean.shape[0], layout.properties, layout.components)
         return self._layouts[name].native(mean)
+
+
+def _agree(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.shape != b.shape:
+        return False
+    bound = MERGED_EPS * torch.finfo(a.dtype).eps * float(a.abs().max()) if a.numel() else 0.0
+    return bool(((a - b).abs() <= bound).all())
 
 
 def _dtype(dtype: torch.dtype | None, own: str) -> torch.dtype:

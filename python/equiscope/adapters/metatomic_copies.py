@@ -70,12 +70,15 @@ class Template:
             samples=samples,
         )
 
-    def copies(self, rotations: torch.Tensor, dtype: torch.dtype) -> list[System]:
-        """One `System` per element of O(3), ``(copies, 3, 3)`` float64; rotated, then taken to `dtype`."""
+    def rotated(self, rotations: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+        """Positions, cell and the vectors of each pair list, ``(copies, n, 3)``; rotated, then taken to `dtype`."""
         rotated = (self.vectors @ rotations.to(self.vectors.device).transpose(1, 2)).to(dtype)
-        sizes = [len(self.types), 3, *(len(pairs) for pairs in self.samples)]
-        positions, cells, *pairs = rotated.split(sizes, dim=1)
-        components, properties = _pair_labels(self.types.device)
+        return rotated.split([len(self.types), 3, *(len(pairs) for pairs in self.samples)], dim=1)
+
+    def copies(self, rotations: torch.Tensor, dtype: torch.dtype) -> list[System]:
+        """One `System` per element of O(3), ``(copies, 3, 3)`` float64."""
+        positions, cells, *pairs = self.rotated(rotations, dtype)
+        components, properties = pair_labels(self.types.device)
         return _builder()(
             self.types,
             self.pbc,
@@ -90,7 +93,7 @@ class Template:
 
 
 @cache
-def _pair_labels(device: torch.device) -> tuple[list[Labels], Labels]:
+def pair_labels(device: torch.device) -> tuple[list[Labels], Labels]:
     xyz = Labels("xyz", torch.arange(3, dtype=torch.int32).reshape(3, 1))
     distance = Labels("distance", torch.zeros(1, 1, dtype=torch.int32))
     return [xyz.to(device)], distance.to(device)

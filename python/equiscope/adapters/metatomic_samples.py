@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from metatensor.torch import Labels
 
 from ..errors import ModelError
 
@@ -23,16 +22,18 @@ class Samples:
     def split(
         self,
         name: str,
-        samples: Labels,
+        names: Sequence[str],
+        labels: torch.Tensor,
         values: torch.Tensor,
         structures: Sequence[str],
         copies: Sequence[int],
     ) -> list[torch.Tensor]:
-        """`values` ``(rows, ...)`` as one ``(copies, rows of one copy, ...)`` per structure."""
-        names = list(samples.names)
+        """`values` ``(rows, ...)`` as one ``(copies, rows of one copy, ...)`` per structure.
+
+        `labels` ``(rows, len(names))`` has the number of the copy in the column "system".
+        """
         if "system" not in names:
             raise ModelError(f"{name}: expected a sample dimension 'system', got ({', '.join(names)})")
-        labels = samples.values
         column = names.index("system")
         owner = labels[:, column].to(torch.int64)
         rest = labels[:, [k for k in range(len(names)) if k != column]]
@@ -75,6 +76,7 @@ class Samples:
                 f"{structure!r}, got others from copy {int(same.to(torch.int8).argmin())}"
             )
 
-    def forget(self, structure: str) -> None:
-        """Drop the labels of a finished structure, so that memory does not grow with the data."""
-        self._labels.pop(structure, None)
+    def forget(self, *structures: str) -> None:
+        """Drop the labels of finished structures, so that memory does not grow with the data."""
+        for structure in structures:
+            self._labels.pop(structure, None)

@@ -155,9 +155,9 @@ class PlainAdapter(Adapter):
                 out.append(value.expand(n, *value.shape))
             else:
                 # float64 rotations of float32 data would leave float32 round-off of the rotation in the copies
-                g = piece.rotations.to(value.device)
-                g = g.reshape(n, *(1,) * (value.ndim - kind.component_axes), 3, 3)
-                out.append(kind.rotate(value.to(torch.float64).expand(n, *value.shape), g).to(value.dtype))
+                rows = value.to(torch.float64).reshape(1, -1, *kind.component_shape)
+                turned = kind.rotate_copies(rows, piece.rotations.to(value.device))
+                out.append(turned.to(value.dtype).reshape(n, *value.shape))
         return out
 
     def _call(self, pieces: Sequence[Piece]) -> Any:
@@ -205,11 +205,9 @@ class PlainAdapter(Adapter):
         return {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
 
     def _named(self, result: Any) -> dict[str, torch.Tensor]:
-        leaves = {
-            _key(path): leaf
-            for path, leaf in _pytree.tree_flatten_with_path(result)[0]
-            if isinstance(leaf, torch.Tensor)
-        }
+        flat = isinstance(result, dict) and all(isinstance(leaf, torch.Tensor) for leaf in result.values())
+        paths = result.items() if flat else _pytree.tree_flatten_with_path(result)[0]
+        leaves = {str(path) if flat else _key(path): leaf for path, leaf in paths if isinstance(leaf, torch.Tensor)}
         if set(leaves) == {""}:
             leaves = {next(iter(self.outputs)) if len(self.outputs) == 1 else SINGLE: leaves[""]}
         missing = [name for name in self.outputs if name not in leaves]

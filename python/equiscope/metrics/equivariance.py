@@ -6,12 +6,13 @@ import torch
 
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Representation
-from .orbit import OrbitMoments, OrbitSummary, Sector
-from .sums import ExactSums
+from .metric import PooledMetric
+from .orbit import OrbitMoments, Sector
+from .sums import PooledError
 from .values import canonical
 
 
-class EquivarianceError(ExactSums):
+class EquivarianceError(PooledMetric):
     """Equivariance variance A and its root, pooled over systems with their sample counts as weights.
 
     ``A = (1/d) [ int |z|^2 dg - |int z dg|^2 ]`` with ``z(g) = rho(g)^-1 u(g)``, ``u(g) = f(g x)`` and d the number of
@@ -37,14 +38,11 @@ class EquivarianceError(ExactSums):
         basis: str = "standard",
         layout: str = "mul_ir",
     ) -> None:
-        super().__init__()
-        self.representation = Representation.parse(representation, basis=basis, layout=layout)
+        quantity = PooledError(Representation.parse(representation, basis=basis, layout=layout))
+        super().__init__(quantity)
+        self.representation = quantity.representation
         self.quadrature = quadrature
-        self.irreps: tuple[Sector, ...] = tuple((b.lam, b.sigma) for b in self.representation.blocks)
-        self._add_sum("variance_sum", (len(self.irreps),))
-        self._add_sum("pooled_variance_sum", ())
-        self._add_sum("square_sum", ())
-        self._add_sum("samples_sum", ())
+        self.irreps: tuple[Sector, ...] = quantity.irreps
 
     def update(self, values: torch.Tensor) -> None:
         """Add one system, from its values on the whole grid."""
@@ -52,28 +50,3 @@ class EquivarianceError(ExactSums):
         moments = OrbitMoments(self.quadrature, 0, values[0], self.representation)
         moments.update(values)
         self.add(moments.finish())
-
-    def add(self, orbit: OrbitSummary) -> None:
-        """Add one system whose orbit was accumulated elsewhere."""
-        self._update_count += 1
-        self._computed = None
-        n = orbit.samples
-        by_irrep = torch.stack([orbit.variance[irrep].mean(1).sum() for irrep in self.irreps])
-        self._accumulate("variance_sum", by_irrep)
-        self._accumulate("pooled_variance_sum", orbit.total_variance.mean(1).sum())
-        self._accumulate("square_sum", orbit.total.mean(1).sum() / self.representation.components)
-        self._accumulate("samples_sum", torch.tensor(float(n)))
-
-    def compute(self) -> dict[str, torch.Tensor]:
-        samples = self._sum("samples_sum")
-        variance = self._sum("pooled_variance_sum") / samples
-        size = (self._sum("square_sum") / samples).sqrt()
-        rmse = variance.sqrt()
-        return {
-            "rmse": rmse,
-            "variance": variance,
-            "variance_by_irrep": self._sum("variance_sum") / samples,
-            "size": size,
-            "relative": torch.where(size > 0, rmse / size, torch.zeros_like(rmse)),
-            "samples": samples,
-        }

@@ -9,14 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch.nn.functional import mse_loss
 
 from ..errors import ArgumentError
 from ..ops.projection import CharacterProjection, sector_power
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Block, Representation
 
-SLICE_BYTES = 1 << 21
+SLICE_BYTES = 1 << 19
 """Moments are taken on slices of about this size: large enough to hide the cost of a call, small enough for L2."""
+
+BLOCK_BYTES = 1 << 21
+"""Least size of a block of values that is projected at once."""
 
 RINGS_TOGETHER = 8
 """Rings are projected in multiples of this many: the kernel holds as many points in its lanes."""
@@ -103,7 +107,7 @@ class OrbitMoments:
         # then neither dominates, and memory does not depend on the number of rotations.
         coefficients = self._projection.coefficients
         ring_bytes = max(1, grid.gammas * self._width * first.element_size())
-        rings = max(SLICE_BYTES, coefficients.numel() * coefficients.element_size()) // ring_bytes
+        rings = max(BLOCK_BYTES, coefficients.numel() * coefficients.element_size()) // ring_bytes
         rings = max(rings // RINGS_TOGETHER, 1) * RINGS_TOGETHER
         self._buffer = first.new_empty((min(points, rings) * grid.gammas, *self._shape))
         self._slice = max(1, SLICE_BYTES // max(1, 8 * self._width))
@@ -134,6 +138,9 @@ class OrbitMoments:
         start, n = self._done, self._filled
         for row in range(0, n, self._slice):
             self._add_moments(self._buffer[row : min(row + self._slice, n)], start + row)
+        if not bool(torch.isfinite(self._spread).all()):
+            bad = ~torch.isfinite(self._buffer[:n].reshape(n, -1)).all(dim=1)
+            raise NonFiniteValues(start + int(bad.to(torch.int8).argmax()))
         coset, offset = divmod(start, self._coset_size)
         gammas = self._grid.gammas
         first_ring = offset // gammas
@@ -150,28 +157,25 @@ class OrbitMoments:
         n = values.shape[0]
         wide = values.to(torch.float64)
         weights = self._weights[start : start + n]
-        centred = wide - self._first
-        squares = _square_norm(centred)
-        spread = _weighted(weights, squares)
-        if not bool(torch.isfinite(spread).all()):
-            bad = ~torch.isfinite(wide.reshape(n, -1)).all(dim=1)
-            raise NonFiniteValues(start + int(bad.to(torch.int8).argmax()))
-        self._spread += spread
+        # the square of the difference, in one pass
+        squares = mse_loss(wide, self._first.expand_as(wide), reduction="none")
+        squares = squares.squeeze(-1) if squares.shape[-1] == 1 else squares.sum(-1)
+        self._spread += _weighted(weights, squares)
         if self._representation is not None:
-            self._back_rotate(wide, centred, squares, weights, start)
+            self._back_rotate(wide, squares, weights, start)
 
-    def _back_rotate(
-        self, wide: torch.Tensor, centred: torch.Tensor, squares: torch.Tensor, weights: torch.Tensor, start: int
-    ) -> None:
+    def _back_rotate(self, wide: torch.Tensor, squares: torch.Tensor, weights: torch.Tensor, start: int) -> None:
         """Moments of z(g) = rho(g)^-1 u(g), relative to z(identity)."""
         kind = self._representation
         assert kind is not None
         n = wide.shape[0]
         if not kind.is_invariant:
-            rotations = self._grid.select(start, start + n).to(wide.device).reshape(n, 1, 1, 3, 3)
-            z = kind.rotate(kind.unflatten(wide), rotations, inverse=True)
-            centred = kind.flatten(z) - self._first
-            squares = _square_norm(centred)
+            rotations = self._grid.select(start, start + n).to(wide.device)
+            rows = wide.reshape(n, -1, *kind.component_shape)
+            wide = kind.rotate_copies(rows, rotations, inverse=True).reshape(wide.shape)
+        centred = wide - self._first
+        if not kind.is_invariant:
+            squares = centred.square().sum(-1)
         if len(kind.blocks) == 1:
             self._square[0] += _weighted(weights, squares)
         else:
@@ -251,11 +255,6 @@ class OrbitMoments:
                 "ask for a higher degree"
             )
         return variance.clamp_min(0.0) / block.components
-
-
-def _square_norm(values: torch.Tensor) -> torch.Tensor:
-    """Sum of squares over the last axis."""
-    return values.square().squeeze(-1) if values.shape[-1] == 1 else values.square().sum(-1)
 
 
 def _weighted(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

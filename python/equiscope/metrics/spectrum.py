@@ -6,12 +6,13 @@ import torch
 
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Representation
-from .orbit import OrbitMoments, OrbitSummary
-from .sums import ExactSums
+from .metric import PooledMetric
+from .orbit import OrbitMoments
+from .sums import PooledSpectrum
 from .values import canonical
 
 
-class CharacterSpectrum(ExactSums):
+class CharacterSpectrum(PooledMetric):
     """Power in every irrep (l, sigma) of O(3), pooled over systems with their sample counts as weights.
 
     ``B_(l, sigma) = (2l+1)/4 sum_mn |c^l_mn(+) + sigma (-1)^l c^l_mn(-)|^2``, ``c^l_mn(s) = int D^l_mn(R) u(s R) dR``
@@ -29,14 +30,10 @@ class CharacterSpectrum(ExactSums):
     def __init__(
         self, lmax: int, quadrature: Quadrature, *, representation: str | Representation = "invariant"
     ) -> None:
-        super().__init__()
+        super().__init__(PooledSpectrum(lmax))
         self.lmax = lmax
         self.quadrature = quadrature
         self.representation = Representation.parse(representation)
-        self._add_sum("power_sum", (lmax + 1, 2))
-        self._add_sum("total_sum", ())
-        self._add_sum("unresolved_sum", ())
-        self._add_sum("samples_sum", ())
 
     def update(self, values: torch.Tensor) -> None:
         """Add one system, from its values on the whole grid."""
@@ -44,21 +41,3 @@ class CharacterSpectrum(ExactSums):
         moments = OrbitMoments(self.quadrature, self.lmax, values[0], None)
         moments.update(values)
         self.add(moments.finish())
-
-    def add(self, orbit: OrbitSummary) -> None:
-        """Add one system whose orbit was accumulated elsewhere."""
-        self._update_count += 1
-        self._computed = None
-        self._accumulate("power_sum", orbit.total_power.mean(-1).sum(-1))
-        self._accumulate("total_sum", orbit.total.mean(1).sum())
-        self._accumulate("unresolved_sum", orbit.unresolved.mean(1).sum())
-        self._accumulate("samples_sum", torch.tensor(float(orbit.samples)))
-
-    def compute(self) -> dict[str, torch.Tensor]:
-        samples = self._sum("samples_sum")
-        return {
-            "power": self._sum("power_sum") / samples,
-            "total": self._sum("total_sum") / samples,
-            "unresolved": self._sum("unresolved_sum") / samples,
-            "samples": samples,
-        }

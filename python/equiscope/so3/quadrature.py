@@ -8,7 +8,6 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from scipy.integrate import lebedev_rule
 
 from ..errors import ArgumentError, fail
 
@@ -19,6 +18,9 @@ NEGATIVE_WEIGHTS = (13, 25, 27)
 
 DEGREE_GROWTH = 1.25
 """Smallest step of `next_degree`: below it two degrees may share a rule, above it copies are wasted."""
+
+KEPT_ELEMENTS = 1 << 14
+"""Rotations of grids up to this size (degree 28, 1.2 MB) are built once and kept."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,17 @@ class Quadrature:
     @functools.cached_property
     def rotations(self) -> torch.Tensor:
         """``(G, 3, 3)`` float64."""
-        return self.select(0, len(self))
+        return self._build(0, len(self))
 
     def select(self, start: int, stop: int) -> torch.Tensor:
-        """Elements ``start:stop``, without building the others; ``(stop - start, 3, 3)`` float64."""
+        """Elements ``start:stop``, ``(stop - start, 3, 3)`` float64; of a large grid without building the others."""
         if not 0 <= start <= stop <= len(self):
             fail(ArgumentError, "start, stop", f"0 <= start <= stop <= {len(self)}", (start, stop))
+        if len(self) <= KEPT_ELEMENTS:
+            return self.rotations[start:stop]
+        return self._build(start, stop)
+
+    def _build(self, start: int, stop: int) -> torch.Tensor:
         index = torch.arange(start, stop)
         per_coset = self.rings.shape[0] * self.gammas
         coset, within = index // per_coset, index % per_coset
@@ -124,6 +131,8 @@ def next_degree(degree: int) -> int:
 
 @functools.lru_cache(maxsize=16)
 def _rule(degree: int, group: str, allow_negative: bool) -> Quadrature:
+    from scipy.integrate import lebedev_rule  # a third of a second, which `import equiscope` need not take
+
     allowed = (d for d in LEBEDEV_DEGREES if d >= degree and (allow_negative or d not in NEGATIVE_WEIGHTS))
     lebedev_degree = next(allowed)
     points, weights = lebedev_rule(lebedev_degree)

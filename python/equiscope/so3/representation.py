@@ -123,6 +123,18 @@ class Representation:
 
         return rotate(x, rotations, self, inverse=inverse)
 
+    def rotate_copies(self, x: torch.Tensor, rotations: torch.Tensor, *, inverse: bool = False) -> torch.Tensor:
+        """rho(g) x, or rho(g)^-1 x, for elements ``(n, 3, 3)`` of a grid, known to be orthogonal.
+
+        `x` is ``(n or 1, rows, *component axes)``. Vectors and tensors take products of small matrices and no check.
+        """
+        if self.name == "vector":
+            return x @ (rotations if inverse else rotations.mT)
+        matrix = (rotations.mT if inverse else rotations).unsqueeze(1)
+        if self.name == "tensor":
+            return matrix @ x @ matrix.mT
+        return self.rotate(x, rotations.unsqueeze(1), inverse=inverse)
+
 
 def _rank_2_matrix(name: str) -> torch.Tensor:
     """Orthonormal split of a 3x3 tensor into trace, antisymmetric (y, z, x) and symmetric traceless parts."""
