@@ -5,11 +5,19 @@
 
 #include <cmath>
 
-#include "cpu/kernels.hpp"
 #include "equiscope/generators.hpp"
+#include "equiscope/harmonics.hpp"
+#include "equiscope/wigner.hpp"
 
 namespace equiscope {
 namespace cuda {
+
+// Tables of the recursions up to lmax, on the device.
+struct Recursions {
+    int lmax;
+    WignerTables wigner;
+    HarmonicTables harmonic;
+};
 
 EQUISCOPE_HOST_DEVICE constexpr double not_a_number() { return NAN; }
 
@@ -68,7 +76,7 @@ struct WignerFamily {
 
     // Calls out(l, row, column, value) for one pair, l <= last.
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
+    EQUISCOPE_HOST_DEVICE static void fill(const Recursions& tables, int item, int last, const double* scratch, Out&& out) {
         const int mp = triangular_root(item), m = item - mp * (mp + 1) / 2, lmax = tables.lmax;
         const auto* up = reinterpret_cast<const Complex<double>*>(scratch + 12);
         wigner_pair(mp, m, last, *reinterpret_cast<const WignerFactors<double>*>(scratch), up, up + lmax + 1,
@@ -109,7 +117,7 @@ struct HarmonicFamily {
 
     // Calls out(l, 0, m, value) for one order, l <= last. Without a direction only l = 0 has an equivariant value.
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
+    EQUISCOPE_HOST_DEVICE static void fill(const Recursions& tables, int item, int last, const double* scratch, Out&& out) {
         const int m = item;
         const auto& power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
         harmonic_order(m, last, scratch[0], power.re, power.im,

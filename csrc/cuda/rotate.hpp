@@ -22,7 +22,7 @@ struct Rotate {
         T value[height];
     };
 
-    Tables tables;
+    Recursions tables;
     const T* x;
     bool shared_x;  // one x for all rotations
     const T* rotations;

@@ -23,7 +23,7 @@ class DeviceTables {
     explicit DeviceTables(int lmax) : data_(static_cast<std::size_t>(flat_tables(nullptr, lmax).size)), lmax_(lmax) {
         fill_flat_tables(lmax, data_.data());
     }
-    Tables tables() const {
+    Recursions tables() const {
         const FlatTables flat = flat_tables(data_.data(), lmax_);
         return {lmax_, flat.wigner, flat.harmonic};
     }
