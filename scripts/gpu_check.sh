@@ -7,6 +7,9 @@
 # for the architecture of this card and installs into the environment of `python3` (PYTHON names another one), or with
 # --target into a directory of its own, for environments that may not be written to. --no-build takes the equiscope that
 # is installed. No step stops another; the exit status is 1 if one failed. About 8 minutes on an H100.
+#
+# The functions that are steps run in a shell of their own, under `timeout`.
+# shellcheck disable=SC2317,SC2329
 set -u -o pipefail
 
 usage() {
@@ -120,7 +123,7 @@ if [ "$building" = yes ]; then
 fi
 step information 30 bash -c information
 step "small sizes" 60 "$python" scripts/gpu_small.py
-step "GPU tests" 150 bash -c gpu_tests
+step "GPU tests" 200 bash -c gpu_tests
 step benchmarks 180 "$python" benches/bench_cuda.py "${quick[@]}" --out "$scratch/bench.txt"
 if [ -s "$scratch/bench.txt.json" ]; then
     say "" "==== benchmarks as JSON"

@@ -63,6 +63,11 @@ def largest(x):
     return float(x.abs().max()) if x.numel() else 0.0
 
 
+def alike(found, expected):
+    """To round-off of float32: the library behind torch's matrix products may choose another algorithm."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * largest(expected))
+
+
 def points(n, dtype):
     """The first are the origin and the axes."""
     special = torch.cat([torch.zeros(1, 3), torch.eye(3), -torch.eye(3)])[: n // 2]
@@ -234,8 +239,11 @@ def test_layout_in_memory_does_not_matter(dtype, layout):
     for name, (function, arguments) in functions.items():
         given = [LAYOUTS[layout](x) for x in here(*arguments)]
         plain = [x.contiguous().clone() for x in given]
-        # the same kernel on the same numbers
-        assert torch.equal(function(*given), function(*plain)), name
+        got, expected = function(*given), function(*plain)
+        if name == "vector":  # products of torch, which may go another way for another alignment
+            alike(got, expected)
+        else:
+            assert torch.equal(got, expected), name
 
 
 # ---- derivatives -----------------------------------------------------------------------------------------------------
@@ -409,11 +417,6 @@ def warm(name):
     if ON_CUDA:
         torch.cuda.synchronize(DEVICE)
     return function, first, second
-
-
-def alike(found, expected):
-    """To round-off of float32: the library behind torch's matrix products may choose another algorithm."""
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * largest(expected))
 
 
 @EACH
