@@ -23,8 +23,10 @@
 // Loops over what a thread keeps in registers have to be unrolled: registers have no addresses.
 #if defined(__CUDA_ARCH__)
 #define EQUISCOPE_UNROLL _Pragma("unroll")
+#define EQUISCOPE_ROLL _Pragma("unroll 1")
 #else
 #define EQUISCOPE_UNROLL
+#define EQUISCOPE_ROLL
 #endif
 
 namespace equiscope {
@@ -110,8 +112,11 @@ struct Project {
                 const bool turn = start / projection_groups % 2 != 0;
                 const int task = start + (turn ? projection_groups - 1 - group : group);
                 const int m = task / together, n = first_n + task % together;
-                if (task < tasks && n <= shape.lmax && present)
-                    sum_degrees(m, n, first_n, first_degree, channel, difference, sums + lane, power_of);
+                if (task >= tasks || n > shape.lmax || !present) continue;
+                if (first_degree + degree_block <= shape.lmax + 1)
+                    sum_degrees<true>(m, n, first_n, first_degree, channel, difference, sums + lane, power_of);
+                else
+                    sum_degrees<false>(m, n, first_n, first_degree, channel, difference, sums + lane, power_of);
             }
             if (squared()) {
                 EQUISCOPE_UNROLL
@@ -143,9 +148,10 @@ struct Project {
         low = center && !squared() ? static_cast<Compute>(center[channel] - static_cast<double>(high)) : Compute(0);
     }
 
-    // Row `row` of values, for one channel; the product of two 32-bit numbers is one instruction.
+    // Row `row` of values, for one channel. A 64-bit sum and the product of two 32-bit numbers are one instruction.
     EQUISCOPE_HOST_DEVICE Compute sample(const In* own, unsigned row) const {
-        return convert(own[std::uint64_t(row) * std::uint64_t(static_cast<unsigned>(channels))]);
+        const std::uint64_t offset = std::uint64_t(row) * static_cast<unsigned>(channels * Index(sizeof(In)));
+        return convert(*reinterpret_cast<const In*>(reinterpret_cast<const unsigned char*>(own) + offset));
     }
 
     // Patterns of reflections of the samples at gamma_k, from `count` rings.
@@ -221,7 +227,8 @@ struct Project {
         }
         Compute* octant = sums + (unit.octant - first_octant) * octant_size;
         EQUISCOPE_UNROLL
-        for (int j = 0; j < 4; ++j)
+        for (int j = 0; j < 4; ++j) {
+            EQUISCOPE_ROLL
             for (int f = 0; f < planes; ++f) {
                 if (!(unit.targets >> (8 * j + f) & 1)) continue;
                 Compute* plane = octant + f * plane_size;
@@ -231,9 +238,11 @@ struct Project {
                     plane[(together + i) * width] = s[j][i];
                 }
             }
+        }
     }
 
-    // c[l, +-m, +-n] for a block of degrees, from sums[octant][plane][C, S][n].
+    // c[l, +-m, +-n] for a block of degrees, `whole` if all of them are up to lmax, from sums[octant][plane][C, S][n].
+    template <bool whole>
     EQUISCOPE_HOST_DEVICE void sum_degrees(int m, int n, int first_n, int first_degree, Index channel, bool difference,
                                            const Compute* sums, Compute* power_of) const {
         const int lmax = shape.lmax, lowest = lowest_degree(m, n), rows = lmax + 1 - lowest;
@@ -242,31 +251,27 @@ struct Project {
         const int z = (first_degree + m + n) % 2;
         const Compute* plane = sums + m % 2 * 4 * plane_size + (n - first_n) * width;
         const Compute *like_plane = plane + z * 2 * plane_size, *unlike_plane = plane + (1 - z) * 2 * plane_size;
-        const Pair<Compute>* alpha = tables.alphas + Index(m) * shape.octants + first_octant;
-        const int first_group = tables.group[first_octant], last_group = tables.group[last_octant - 1];
+        const Turn<Compute>* turn = tables.alphas + Index(m) * shape.octants + first_octant;
         const Pair<Compute>* betas = tables.betas + n % quad +
-                                     (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups + Index(first_group) * rows +
+                                     (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups + Index(tables.group[first_octant]) * rows +
                                       first_degree - lowest) * quad;
         Compute c[degree_block][4] = {};
-        for (int g = first_group, o = first_octant; g <= last_group; ++g, betas += rows * quad) {
-            const int end = tables.octant_start[g + 1] < last_octant ? tables.octant_start[g + 1] : last_octant;
-            // CC, CS, SC, SS
-            Compute like[4] = {}, unlike[4] = {};
-            for (; o < end; ++o, ++alpha, like_plane += octant_size, unlike_plane += octant_size) {
-                const Pair<Compute> a = *alpha;
-                EQUISCOPE_UNROLL
-                for (int cs = 0; cs < 2; ++cs) {
-                    const int at = cs * together * width;
-                    like[cs] += a.first * like_plane[at];
-                    like[2 + cs] += a.second * like_plane[at + plane_size];
-                    unlike[cs] += a.first * unlike_plane[at];
-                    unlike[2 + cs] += a.second * unlike_plane[at + plane_size];
-                }
+        Compute like[4] = {}, unlike[4] = {};  // CC, CS, SC, SS
+        for (int o = first_octant; o < last_octant; ++o, ++turn, like_plane += octant_size, unlike_plane += octant_size) {
+            const Turn<Compute> a = *turn;
+            EQUISCOPE_UNROLL
+            for (int cs = 0; cs < 2; ++cs) {
+                const int at = cs * together * width;
+                like[cs] += a.cosine * like_plane[at];
+                like[2 + cs] += a.sine * like_plane[at + plane_size];
+                unlike[cs] += a.cosine * unlike_plane[at];
+                unlike[2 + cs] += a.sine * unlike_plane[at + plane_size];
             }
+            if (!a.ends_group && o + 1 < last_octant) continue;
             // two degrees at a time, from the highest on: their loads overlap, and few threads branch apart
             EQUISCOPE_UNROLL
             for (int top = degree_block - 1; top >= 0; top -= 2) {
-                if (first_degree + (top > 0 ? top - 1 : 0) > lmax) continue;
+                if (!whole && first_degree + (top > 0 ? top - 1 : 0) > lmax) continue;
                 if (first_degree + top < m || first_degree + top < n) break;
                 EQUISCOPE_UNROLL
                 for (int i = top; i >= 0 && i > top - 2; --i) {
@@ -279,6 +284,9 @@ struct Project {
                     c[i][3] -= p * x[3], c[i][3] += q * y[0];
                 }
             }
+            EQUISCOPE_UNROLL
+            for (int k = 0; k < 4; ++k) like[k] = unlike[k] = 0;
+            betas += rows * quad;
         }
         if (squared()) {
             if (first_degree == 0 && m == 0 && n == 0 && !difference) {
