@@ -11,8 +11,8 @@
 // alone, not on the channels beside a channel.
 //
 // Per channel at lmax 8 on 110 points of 17 angles (19 octants in 11 groups, 29 units), both cosets, in machine instructions
-// of sm_90 per thread and channel: 143 k over gamma (about 70 k of them arithmetic on samples and multiply-adds), 118 k over
-// alpha (25 k multiply-adds), 80 k over beta (65 k), 20 k to begin pairs. Samples are read twice, from the second level cache
+// of sm_90 per channel: 132 k over gamma (63 k of them arithmetic), 114 k over alpha (25 k), 69 k over beta (58 k), 21 k to
+// begin pairs (m, n). Samples are read twice, from the second level cache
 // the second time: what the blocks at work hold of them is 32 MB on an H200.
 #pragma once
 
