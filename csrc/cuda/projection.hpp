@@ -10,9 +10,10 @@
 // pairs (m, n) of a thread, threads, and blocks of n (by the caller) ascending. It depends on the grid, lmax and `together`
 // alone, not on the channels beside a channel.
 //
-// Per channel at lmax 8 on 110 points of 17 angles (19 octants, 11 groups, 29 units), both cosets: 33 k multiply-adds over
-// gamma, 24 k over alpha, 50 k over beta, and 25 k operations on samples on their way in; from shared memory 24 k numbers
-// are read, 5 k written.
+// Per channel at lmax 8 on 110 points of 17 angles (19 octants in 11 groups, 29 units), both cosets, in machine instructions
+// of sm_90 per channel: 132 k over gamma (63 k of them arithmetic), 114 k over alpha (25 k), 69 k over beta (58 k), 21 k to
+// begin pairs (m, n). Samples are read twice, from the second level cache
+// the second time: what the blocks at work hold of them is 32 MB on an H200.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,10 @@
 // Loops over what a thread keeps in registers have to be unrolled: registers have no addresses.
 #if defined(__CUDA_ARCH__)
 #define EQUISCOPE_UNROLL _Pragma("unroll")
+#define EQUISCOPE_ROLL _Pragma("unroll 1")
 #else
 #define EQUISCOPE_UNROLL
+#define EQUISCOPE_ROLL
 #endif
 
 namespace equiscope {
@@ -36,6 +39,14 @@ constexpr int row_bytes = 32;          // of the channels of a block in Compute:
 
 constexpr Index projection_shared(Index octants, int together) {
     return (octants * planes * 2 * together + degree_block * projection_groups) * row_bytes;
+}
+
+EQUISCOPE_HOST_DEVICE inline int lowest_bit(unsigned x) {
+#if defined(__CUDA_ARCH__)
+    return __ffs(static_cast<int>(x)) - 1;
+#else
+    return __builtin_ctz(x);
+#endif
 }
 
 // How many neighbouring n a block takes: as many as fit, since each block reads all samples, but few enough that all
@@ -66,7 +77,7 @@ struct Project {
     const double* center;  // of every channel, or null
     Compute* power;        // for chunk of n: for l: for sigma: for channel; null (of one coset): coefficients are wanted
     Compute* coefficients; // for (l, m, n): for channel, added to
-    int first_octant, last_octant;
+    int first_octant, last_octant;  // whose part is taken; all of them for power
 
     // known to the compiler where it can be: the two ends of the kernel need many registers
     EQUISCOPE_HOST_DEVICE bool squared() const { return both || power; }
@@ -90,7 +101,7 @@ struct Project {
         const int first_degree = (static_cast<int>(round) - (difference ? degree_blocks() : 0)) * degree_block;
         if (phase == 0 && first_degree == 0)
             for (int u = group; u < shape.units; u += projection_groups) {
-                if (tables.units[u].octant < first_octant || tables.units[u].octant >= last_octant) continue;
+                if (!squared() && (tables.units[u].octant < first_octant || tables.units[u].octant >= last_octant)) continue;
                 const Index own = present ? channel : channels - 1;
                 if constexpr (both) {
                     if (difference) {
@@ -110,8 +121,11 @@ struct Project {
                 const bool turn = start / projection_groups % 2 != 0;
                 const int task = start + (turn ? projection_groups - 1 - group : group);
                 const int m = task / together, n = first_n + task % together;
-                if (task < tasks && n <= shape.lmax && present)
-                    sum_degrees(m, n, first_n, first_degree, channel, difference, sums + lane, power_of);
+                if (task >= tasks || n > shape.lmax || !present) continue;
+                if (first_degree + degree_block <= shape.lmax + 1)
+                    sum_degrees<true>(m, n, first_n, first_degree, channel, difference, sums + lane, power_of);
+                else
+                    sum_degrees<false>(m, n, first_n, first_degree, channel, difference, sums + lane, power_of);
             }
             if (squared()) {
                 EQUISCOPE_UNROLL
@@ -143,9 +157,10 @@ struct Project {
         low = center && !squared() ? static_cast<Compute>(center[channel] - static_cast<double>(high)) : Compute(0);
     }
 
-    // Row `row` of values, for one channel; the product of two 32-bit numbers is one instruction.
+    // Row `row` of values, for one channel. A 64-bit sum and the product of two 32-bit numbers are one instruction.
     EQUISCOPE_HOST_DEVICE Compute sample(const In* own, unsigned row) const {
-        return convert(own[std::uint64_t(row) * std::uint64_t(static_cast<unsigned>(channels))]);
+        const std::uint64_t offset = std::uint64_t(row) * static_cast<unsigned>(channels * Index(sizeof(In)));
+        return convert(*reinterpret_cast<const In*>(reinterpret_cast<const unsigned char*>(own) + offset));
     }
 
     // Patterns of reflections of the samples at gamma_k, from `count` rings.
@@ -158,7 +173,7 @@ struct Project {
             const unsigned row = unit.row[i] + k;
             Compute x = sample(own, row);
             if constexpr (both) {
-                const Compute y = sample(own, row + static_cast<unsigned>(shape.points * shape.gammas));
+                const Compute y = sample(own + Index(shape.points) * shape.gammas * channels, row);
                 if constexpr (difference) x -= y;
                 else x = (x - high) + (y - high);
             } else {
@@ -219,21 +234,23 @@ struct Project {
                 }
             }
         }
-        Compute* octant = sums + (unit.octant - first_octant) * octant_size;
+        Compute* octant = sums + (unit.octant - (squared() ? 0 : first_octant)) * octant_size;
         EQUISCOPE_UNROLL
-        for (int j = 0; j < 4; ++j)
-            for (int f = 0; f < planes; ++f) {
-                if (!(unit.targets >> (8 * j + f) & 1)) continue;
-                Compute* plane = octant + f * plane_size;
+        for (int j = 0; j < 4; ++j) {
+            EQUISCOPE_ROLL
+            for (unsigned targets = unit.targets >> 8 * j & 0xff; targets != 0; targets &= targets - 1) {
+                Compute* plane = octant + lowest_bit(targets) * plane_size;
                 EQUISCOPE_UNROLL
                 for (int i = 0; i < together; ++i) {
                     plane[i * width] = c[j][i];
                     plane[(together + i) * width] = s[j][i];
                 }
             }
+        }
     }
 
-    // c[l, +-m, +-n] for a block of degrees, from sums[octant][plane][C, S][n].
+    // c[l, +-m, +-n] for a block of degrees, `whole` if all of them are up to lmax, from sums[octant][plane][C, S][n].
+    template <bool whole>
     EQUISCOPE_HOST_DEVICE void sum_degrees(int m, int n, int first_n, int first_degree, Index channel, bool difference,
                                            const Compute* sums, Compute* power_of) const {
         const int lmax = shape.lmax, lowest = lowest_degree(m, n), rows = lmax + 1 - lowest;
@@ -242,31 +259,27 @@ struct Project {
         const int z = (first_degree + m + n) % 2;
         const Compute* plane = sums + m % 2 * 4 * plane_size + (n - first_n) * width;
         const Compute *like_plane = plane + z * 2 * plane_size, *unlike_plane = plane + (1 - z) * 2 * plane_size;
-        const Pair<Compute>* alpha = tables.alphas + Index(m) * shape.octants + first_octant;
-        const int first_group = tables.group[first_octant], last_group = tables.group[last_octant - 1];
+        const Turn<Compute>* turn = tables.alphas + Index(m) * shape.octants + first_octant;
         const Pair<Compute>* betas = tables.betas + n % quad +
-                                     (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups + Index(first_group) * rows +
+                                     (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups + Index(tables.group[first_octant]) * rows +
                                       first_degree - lowest) * quad;
         Compute c[degree_block][4] = {};
-        for (int g = first_group, o = first_octant; g <= last_group; ++g, betas += rows * quad) {
-            const int end = tables.octant_start[g + 1] < last_octant ? tables.octant_start[g + 1] : last_octant;
-            // CC, CS, SC, SS
-            Compute like[4] = {}, unlike[4] = {};
-            for (; o < end; ++o, ++alpha, like_plane += octant_size, unlike_plane += octant_size) {
-                const Pair<Compute> a = *alpha;
-                EQUISCOPE_UNROLL
-                for (int cs = 0; cs < 2; ++cs) {
-                    const int at = cs * together * width;
-                    like[cs] += a.first * like_plane[at];
-                    like[2 + cs] += a.second * like_plane[at + plane_size];
-                    unlike[cs] += a.first * unlike_plane[at];
-                    unlike[2 + cs] += a.second * unlike_plane[at + plane_size];
-                }
+        Compute like[4] = {}, unlike[4] = {};  // CC, CS, SC, SS
+        for (int o = first_octant; o < last_octant; ++o, ++turn, like_plane += octant_size, unlike_plane += octant_size) {
+            const Turn<Compute> a = *turn;
+            EQUISCOPE_UNROLL
+            for (int cs = 0; cs < 2; ++cs) {
+                const int at = cs * together * width;
+                like[cs] += a.cosine * like_plane[at];
+                like[2 + cs] += a.sine * like_plane[at + plane_size];
+                unlike[cs] += a.cosine * unlike_plane[at];
+                unlike[2 + cs] += a.sine * unlike_plane[at + plane_size];
             }
+            if (!a.ends_group && o + 1 < last_octant) continue;
             // two degrees at a time, from the highest on: their loads overlap, and few threads branch apart
             EQUISCOPE_UNROLL
             for (int top = degree_block - 1; top >= 0; top -= 2) {
-                if (first_degree + (top > 0 ? top - 1 : 0) > lmax) continue;
+                if (!whole && first_degree + (top > 0 ? top - 1 : 0) > lmax) continue;
                 if (first_degree + top < m || first_degree + top < n) break;
                 EQUISCOPE_UNROLL
                 for (int i = top; i >= 0 && i > top - 2; --i) {
@@ -279,6 +292,9 @@ struct Project {
                     c[i][3] -= p * x[3], c[i][3] += q * y[0];
                 }
             }
+            EQUISCOPE_UNROLL
+            for (int k = 0; k < 4; ++k) like[k] = unlike[k] = 0;
+            betas += rows * quad;
         }
         if (squared()) {
             if (first_degree == 0 && m == 0 && n == 0 && !difference) {

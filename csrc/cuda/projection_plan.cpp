@@ -120,12 +120,7 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
     const auto writable = [](auto* entry) { return const_cast<std::remove_const_t<std::remove_pointer_t<decltype(entry)>>*>(entry); };
 
     std::copy(units.begin(), units.end(), writable(tables.units));
-    int* octant_start = writable(tables.octant_start);
-    for (std::size_t o = parts.size(); o-- > 0;) {
-        writable(tables.group)[o] = parts[o].group;
-        octant_start[parts[o].group] = static_cast<int>(o);
-    }
-    octant_start[shape.groups] = shape.octants;
+    for (std::size_t o = 0; o < parts.size(); ++o) writable(tables.group)[o] = parts[o].group;
 
     const double pi = 3.14159265358979323846;
     for (int k = 1; k <= half_of(shape.gammas); ++k)
@@ -139,8 +134,11 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
     for (int o = 0; o < shape.octants; ++o) {
         const Part& part = parts[static_cast<std::size_t>(o)];
         fill_multiples(part.cos_a, part.sin_a, lmax + 1, multiples.data());
-        for (int m = 0; m <= lmax; ++m)
-            writable(tables.alphas)[Index(m) * shape.octants + o] = multiples[static_cast<std::size_t>(m)];
+        const bool ends_group = o + 1 == shape.octants || parts[static_cast<std::size_t>(o) + 1].group != part.group;
+        for (int m = 0; m <= lmax; ++m) {
+            const Pair<Real>& multiple = multiples[static_cast<std::size_t>(m)];
+            writable(tables.alphas)[Index(m) * shape.octants + o] = {multiple.first, multiple.second, ends_group ? 1 : 0};
+        }
     }
     for (int u = 0; shape.turned && u < shape.units; ++u) {
         const double* turn = rings_plan.turns + 2 * (units[static_cast<std::size_t>(u)].row[0] / static_cast<unsigned>(rings.gammas));

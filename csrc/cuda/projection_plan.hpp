@@ -20,6 +20,13 @@ struct alignas(2 * sizeof(Real)) Pair {
     Real first, second;
 };
 
+// cos m a and sin m a of an octant, and whether it is the last of its group: one load.
+template <class Real>
+struct alignas(4 * sizeof(Real)) Turn {
+    Real cosine, sine;
+    int ends_group;
+};
+
 // Up to 8 rings of one octant, which a thread turns into 4 patterns of signs: pattern s is sum_j (-1)^{bits of s & j}
 // (weight_j v_j + weight_{j+4} v_{j+4}). An octant with all three reflections is two units, whose last 4 weights differ in
 // sign; they come first. The others have 4 rings at most.
@@ -44,11 +51,10 @@ template <class Real>
 struct ProjectionTables {
     const Pair<Real>* betas;   // p, q: for m: for n / quad: for group: for l from the lowest: for n % quad
     const Pair<Real>* angles;  // n gamma_k: for k in 1 .. half: for n < order_count
-    const Pair<Real>* alphas;  // m a: for m: for octant
+    const Turn<Real>* alphas;  // m a: for m: for octant
     const Pair<Real>* turns;   // n c: for unit: for n < order_count; none if no ring is turned
     const Unit<Real>* units;
     const int* rows;           // entries of betas, per group, before (m, n / quad)
-    const int* octant_start;   // of every group and behind the last
     const int* group;          // of every octant
 };
 
@@ -86,7 +92,6 @@ ProjectionTables<Real> projection_tables(const ProjectionShape& shape, const dou
     take(tables.turns, shape.turned ? Index(shape.units) * order_count(lmax) : 0);
     take(tables.units, shape.units);
     take(tables.rows, (lmax + 1) * quads(lmax));
-    take(tables.octant_start, shape.groups + 1);
     take(tables.group, shape.octants);
     if (size) *size = at;
     return tables;
