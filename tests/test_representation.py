@@ -93,3 +93,14 @@ def test_representation_rotates_as_the_operator_does():
     for inverse in (False, True):
         got = Representation.parse("vector").rotate(x, g, inverse=inverse)
         assert torch.equal(got, eq.rotate(x, g, "vector", inverse=inverse))
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("name", [*KINDS, "2x0e+1x1o+1x2e"])
+def test_rotating_copies_without_checks_is_rotating(name, inverse):
+    kind = Representation.parse(name)
+    grid = eq.quadrature(3).rotations[::5]
+    x = torch.randn(len(grid), 4, *kind.component_shape, dtype=torch.float64)
+    expected = kind.rotate(x, grid.unsqueeze(1), inverse=inverse)
+    torch.testing.assert_close(kind.rotate_copies(x, grid, inverse=inverse), expected, rtol=1e-14, atol=1e-14)
+    one = kind.rotate(x[:1].expand_as(x), grid.unsqueeze(1), inverse=inverse)
+    torch.testing.assert_close(kind.rotate_copies(x[:1], grid, inverse=inverse), one, rtol=1e-14, atol=1e-14)

@@ -21,6 +21,7 @@ from .collect import Collector
 from .convergence import change, negligible
 from .errors import ArgumentError, ModelError, fail
 from .info import info
+from .probe.batch import BatchRows
 from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
 from .progress import Bar, progress_bar
@@ -50,7 +51,7 @@ def audit(
     tolerance: float = 1e-2,
     keep: str | None = None,
     batching: Any = None,
-    batch_rows: int = 1024,
+    batch_rows: int | str = "auto",
     batch_bytes: int | None = None,
     basis: str = "standard",
     layout: str = "mul_ir",
@@ -89,7 +90,8 @@ def audit(
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
             call per copy), or a callable from the list of rotated systems to the model's argument.
-        batch_rows, batch_bytes: a batch is filled across systems and rotations up to these.
+        batch_rows, batch_bytes: a batch is filled across systems and rotations up to these. "auto" times the first
+            batches at several sizes; ``settings["batch_rows"]`` says which one was taken.
         basis, layout: of Irreps strings, "standard" or "e3nn", "mul_ir" or "ir_mul".
         dtype, device: data are brought there; the default leaves them.
         progress: show a progress bar; by default only on a terminal.
@@ -159,7 +161,8 @@ def audit(
             "lebedev_degree": grid.lebedev_degree,
             "gammas": grid.gammas,
             "keep": keep,
-            "batch_rows": batch_rows,
+            "batch_rows": run.batch_rows.rows,
+            "batch_rows_asked": batch_rows,
             "dtype": next((r.dtype for r in (*audit_outputs.values(), *audit_layers.values())), None),
             "inputs": {name: kind.name for name, kind in adapter.inputs.items()},
             "outputs": {name: kind.name for name, kind in adapter.outputs.items()},
@@ -192,11 +195,11 @@ def _check_settings(
         fail(ArgumentError, "tolerance", "a number between 0 and 1", repr(tolerance))
     if keep not in (None, "samples"):
         fail(ArgumentError, "keep", 'None or "samples"', repr(keep))
-    for name, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
-        if value is None and name == "batch_bytes":
+    for name, value, default in (("batch_rows", batch_rows, "auto"), ("batch_bytes", batch_bytes, None)):
+        if value == default:
             continue
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            fail(ArgumentError, name, "a positive integer", repr(value))
+            fail(ArgumentError, name, f"a positive integer or {default!r}", repr(value))
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,7 @@ class _Run:
         hooked: _Hooked | None,
         lmax: int,
         keep: str | None,
-        batch_rows: int,
+        batch_rows: int | str,
         batch_bytes: int | None,
         bar: Bar,
     ) -> None:
@@ -254,7 +257,7 @@ class _Run:
         self._hooked = hooked
         self._lmax = lmax
         self._keep = keep
-        self._batch_rows = batch_rows
+        self.batch_rows = BatchRows(batch_rows)
         self._batch_bytes = batch_bytes
         self._bar = bar
         self._stack = contextlib.ExitStack()
@@ -331,7 +334,7 @@ class _Run:
             systems=systems,
             capture=self._capture,
             layer_representations=self._kinds,
-            batch_rows=self._batch_rows,
+            batch_rows=self.batch_rows,
             batch_bytes=self._batch_bytes,
         )
         with self._bar(len(self.grid), count) as advance:

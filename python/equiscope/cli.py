@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 OutOption = Annotated[Path | None, typer.Option("--out", help="Directory for numbers, pictures and index.html.")]
+DEGREES = "an integer from 0 to 131"
 DegreeOption = Annotated[str, typer.Option(help='Degree of the grid, 0..131, or "auto".')]
 LmaxOption = Annotated[int, typer.Option(help="Highest l resolved.")]
 
@@ -38,7 +39,7 @@ def audit(
     degree: DegreeOption = "auto",
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; default: as the model.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda:0.")] = None,
-    batch_rows: Annotated[int, typer.Option(help="Rows (atoms) per batch.")] = 1024,
+    batch_rows: Annotated[str, typer.Option(help='Rows (atoms) per batch, or "auto".')] = "auto",
     batching: Annotated[str | None, typer.Option(help="stack, concat or loop, for a model from a factory.")] = None,
     out: OutOption = None,
 ) -> None:
@@ -56,10 +57,10 @@ def audit(
         "outputs": _declared(outputs),
         "layers": layers,
         "lmax": lmax,
-        "degree": _degree(degree),
+        "degree": _number("--degree", degree, DEGREES),
         "dtype": dtypes.get(dtype or ""),
         "device": device,
-        "batch_rows": batch_rows,
+        "batch_rows": _number("--batch-rows", batch_rows, "a positive integer"),
         "out": out,
     }
     target: Any = Path(model)
@@ -94,7 +95,7 @@ def demo(
         outputs=shipped.REPRESENTATIONS,
         layers=shipped.LAYERS,
         lmax=lmax,
-        degree=_degree(degree),
+        degree=_number("--degree", degree, DEGREES),
         out=out,
     )
     _show(report, out)
@@ -123,11 +124,11 @@ def _show(report: Any, out: Path | None) -> None:
         typer.echo(f"report: {directory / 'index.html'}")
 
 
-def _degree(text: str) -> int | str:
+def _number(option: str, text: str, expected: str) -> int | str:
     from equiscope.errors import ArgumentError, fail
 
     if text != "auto" and not text.isdigit():
-        fail(ArgumentError, "--degree", 'an integer from 0 to 131 or "auto"', repr(text))
+        fail(ArgumentError, option, f'{expected} or "auto"', repr(text))
     return text if text == "auto" else int(text)
 
 

@@ -70,6 +70,7 @@ class Collector:
             else:
                 self._update(event.system, event.values, drive)
                 advance(event.stop - event.start)
+            del event  # else the values of this batch stay in memory, and in cache, while the model runs on the next
 
     def _begin(self, event: Begin, drive: Drive) -> None:
         bad = [name for name, value in event.values.items() if not bool(torch.isfinite(value).all())]

@@ -61,8 +61,10 @@ MERGED_EPS = 1e3
 """In eps of the largest value: up to here merged copies count as equal to single ones. Sums in another order are off by
 tens of eps."""
 STRETCH = 1.05
-"""Merging is tried on copies of a structure together with one stretched by this, so that a model that averages over
+"""Merging is tried on copies of structures together with one stretched by this, so that a model that averages over
 the whole system cannot pass."""
+TRIED_ATOMS = 256
+"""Merging is tried on structures with this many atoms together: a call of a model has a price of its own."""
 
 
 class MetatomicAdapter(Adapter):
@@ -89,7 +91,7 @@ class MetatomicAdapter(Adapter):
 
     Making a `System` costs as much as a small model, so all copies of a batch are merged into one, with
     block-diagonal neighbour lists and per-system outputs summed over atoms, wherever that may be (no periodic
-    direction, every output offered per atom) and is seen to give the same values to round-off: each structure is
+    direction, every output offered per atom) and is seen to give the same values to round-off: every structure is
     tried before its turn. `merges` says which were.
 
     Raises `DataError` for a file that is no complete metatomic model and for atomic types it does not know,
@@ -331,10 +333,10 @@ class MetatomicAdapter(Adapter):
 
     def systems(self) -> Iterator[System]:
         item = torch.empty(0, dtype=self._dtype).element_size()
-        for structure in self._structures:
+        for index, structure in enumerate(self._structures):
             template = self._template(structure)
             if structure.name not in self.merges:
-                self.merges[structure.name] = self._merged_agrees(structure)
+                self._try_merging(index)
             yield System(structure.name, template, len(structure), template.vectors.numel() * item)
 
     def compatible(self, first: System, other: System) -> bool:
@@ -401,24 +403,32 @@ class MetatomicAdapter(Adapter):
         self._last_merged = (list(templates), merged)
         return merged
 
-    def _merged_agrees(self, structure: Structure) -> bool:
-        """Whether merged copies of `structure` give what single ones give, to round-off."""
-        if not self._mergeable or structure.pbc.any():
-            return False
-        stretched = replace(structure, positions=structure.positions * STRETCH, source=None)
-        templates = [self._template(structure), self._make(stretched)]
-        names = [f"{structure.name}, {which}" for which in ("as it is", "stretched")]
-        rotations = quadrature(3).rotations
-        # both cosets, and another number of copies of the stretched one, lest sums over all agree by symmetry
-        chosen = [rotations[[0, 1, -1, -2]], rotations[:1]]
+    def _try_merging(self, start: int) -> None:
+        """Whether merged copies give what single ones give, to round-off; for some structures from `start` on."""
+        tried: list[Structure] = []
+        for structure in self._structures[start:]:
+            if tried and sum(map(len, tried)) + len(structure) > TRIED_ATOMS:
+                break
+            self.merges[structure.name] = False
+            if self._mergeable and not structure.pbc.any():
+                tried.append(structure)
+        if not tried:
+            return
+        stretched = replace(tried[0], positions=tried[0].positions * STRETCH, source=None)
+        templates = [*map(self._template, tried), self._make(stretched)]
+        names = [*(structure.name for structure in tried), ""]
+        # an element of each coset
+        rotations = quadrature(3).rotations[[1, -1]]
         try:
             with self._undisturbed():
-                single, merged = (run(names, templates, chosen) for run in (self._run_single, self._run_merged))
+                runs = (self._run_single, self._run_merged)
+                single, merged = (run(names, templates, [rotations] * len(names)) for run in runs)
         except Exception:  # whatever a foreign model raises for a system of many parts
-            return False
+            return
         finally:
             self._forget_samples(*names)
-        return all(_agree(a, b) for name in single for a, b in zip(single[name], merged[name], strict=True))
+        for i, structure in enumerate(tried):
+            self.merges[structure.name] = all(_agree(single[name][i], merged[name][i]) for name in single)
 
     def _evaluate(
         self, systems: list[Any], request: Mapping[str, ModelOutput]

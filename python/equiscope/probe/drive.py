@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from ..adapters.rows import RowCounts
 from ..errors import ModelError
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Representation
+from .batch import BatchRows
 from .hooks import Capture
 
 REHEARSAL_COPIES = 2
@@ -113,8 +115,8 @@ class Layers:
 class Drive:
     """Iterates over `Begin`, `Slice` and `End` events; `drop` stops a system before its end.
 
-    Batches hold at most `batch_rows` rows and `batch_bytes` bytes of inputs, at least one copy. Memory does not grow
-    with the number of rotations or systems.
+    Batches hold at most ``batch_rows.rows`` rows and `batch_bytes` bytes of inputs, at least one copy. Memory does not
+    grow with the number of rotations or systems.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ class Drive:
         systems: Iterator[System],
         capture: Capture | None,
         layer_representations: Mapping[str, Representation],
-        batch_rows: int,
+        batch_rows: BatchRows,
         batch_bytes: int | None = None,
     ) -> None:
         self._adapter = adapter
@@ -167,7 +169,7 @@ class Drive:
 
     def _room(self, system: System, rows: int, nbytes: int) -> int:
         """Copies of `system` that still fit; an empty batch always takes one."""
-        room = (self._batch_rows - rows) // system.rows
+        room = (self._batch_rows.rows - rows) // system.rows
         if self._batch_bytes is not None:
             room = min(room, (self._batch_bytes - nbytes) // max(1, system.nbytes))
         return max(room, 0 if rows else 1)
@@ -178,11 +180,23 @@ class Drive:
         if not work:
             return
         pieces = [Piece(system, self._grid.select(start, stop)) for system, start, stop in work]
-        for (system, start, stop), values in zip(work, self._evaluate(pieces), strict=True):
+        began = time.perf_counter()
+        evaluated = self._evaluate(pieces)
+        self._time(work, evaluated, began)
+        for (system, start, stop), values in zip(work, evaluated, strict=True):
             yield Slice(system, start, stop, values)
             if stop == len(self._grid) and system.name not in self._dropped:
                 yield End(system)
                 self._forget(system)
+
+    def _time(
+        self, work: list[tuple[System, int, int]], evaluated: list[dict[str, torch.Tensor]], began: float
+    ) -> None:
+        device = next((value.device for value in evaluated[0].values()), torch.device("cpu"))
+        if device.type == "cuda" and self._batch_rows.searching:
+            torch.cuda.synchronize(device)
+        rows = sum((stop - start) * system.rows for system, start, stop in work)
+        self._batch_rows.record(rows, time.perf_counter() - began, device)
 
     def _evaluate(self, pieces: list[Piece]) -> list[dict[str, torch.Tensor]]:
         outputs, captured = self._call(pieces)
