@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstdlib>
 #include <list>
 #include <mutex>
@@ -10,6 +12,17 @@
 namespace equiscope {
 namespace {
 
+// A quarter of the last cache: what is written next, or by other threads, needs room too. Of a large cache that many
+// cores share, no more than a core can count on.
+Index cached_bytes() {
+    Index last = Index(32) << 20;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    const long found = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    if (found > 0 && found < last) last = found;
+#endif
+    return last / 4;
+}
+
 struct OwnedTables {
     explicit OwnedTables(int lmax)
         : wigner_steps(static_cast<std::size_t>(wigner_step_count(lmax))),
@@ -18,7 +31,8 @@ struct OwnedTables {
           harmonic_seeds(static_cast<std::size_t>(lmax + 1)) {
         fill_wigner_tables(lmax, wigner_steps.data(), wigner_seeds.data());
         fill_harmonic_tables(lmax, harmonic_steps.data(), harmonic_seeds.data());
-        view = {lmax, {wigner_steps.data(), wigner_seeds.data()}, {harmonic_steps.data(), harmonic_seeds.data()}};
+        view = {lmax, {wigner_steps.data(), wigner_seeds.data()}, {harmonic_steps.data(), harmonic_seeds.data()},
+                cached_bytes()};
     }
 
     std::vector<WignerStep> wigner_steps;

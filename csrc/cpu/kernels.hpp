@@ -12,6 +12,7 @@ struct Tables {
     int lmax;
     WignerTables wigner;
     HarmonicTables harmonic;
+    Index cached_bytes;  // results above this size are written past the caches
 };
 
 // One run of irreps along an axis: element (c, m) of the run lies at offset + c stride_mul + (m + l) stride_m.

@@ -25,6 +25,10 @@ struct VectorOf {
 
 using Lanes = VectorOf<double, lanes>::type;
 
+// As many float32 or float64, side by side.
+template <class T>
+using LanesOf = typename VectorOf<T, lanes>::type;
+
 // Uninitialised memory on a cache line boundary.
 template <class T>
 class Scratch {
@@ -71,29 +75,31 @@ inline void store(const V& value, T* target) {
     std::memcpy(target, &narrow, sizeof narrow);
 }
 
-// Exchanges bit `step` of the index of the vector with the same bit of the lane.
-template <Index step, std::size_t... lane>
-inline void exchange(Lanes& a, Lanes& b, std::index_sequence<lane...>) {
-    using Mask = VectorOf<long long, lanes>::type;
-    constexpr Mask low = {((lane & step) ? lanes + static_cast<Index>(lane) - step : static_cast<Index>(lane))...};
-    constexpr Mask high = {((lane & step) ? lanes + static_cast<Index>(lane) : static_cast<Index>(lane) + step)...};
-    const Lanes first = __builtin_shuffle(a, b, low);
+// Exchanges bit `step` of the index of the vector with the same bit of the element.
+template <Index step, class V, std::size_t... at>
+inline void exchange(V& a, V& b, std::index_sequence<at...>) {
+    constexpr Index count = sizeof...(at);
+    using Mask = typename VectorOf<std::conditional_t<sizeof(a[0]) == 8, long long, int>, count>::type;
+    constexpr Mask low = {((at & step) ? count + static_cast<Index>(at) - step : static_cast<Index>(at))...};
+    constexpr Mask high = {((at & step) ? count + static_cast<Index>(at) : static_cast<Index>(at) + step)...};
+    const V first = __builtin_shuffle(a, b, low);
     b = __builtin_shuffle(a, b, high);
     a = first;
 }
 
-template <Index step = 1>
-inline void transpose(Lanes v[lanes]) {
+// v[lane][i] and v[i][lane], in every run of `lanes` elements.
+template <Index step = 1, class V>
+inline void transpose(V v[lanes]) {
     if constexpr (step < lanes) {
         for (Index i = 0; i < lanes; ++i)
-            if (!(i & step)) exchange<step>(v[i], v[i + step], std::make_index_sequence<lanes>());
+            if (!(i & step)) exchange<step>(v[i], v[i + step], std::make_index_sequence<sizeof(V) / sizeof(v[0][0])>());
         transpose<2 * step>(v);
     }
 }
 
 // out[lane * stride + i] = tile[i][lane] for i < size and the first `count` lanes.
-template <class T>
-inline void lanes_to_rows(const Lanes* tile, Index size, Index count, T* out, Index stride) {
+template <class V, class T>
+inline void lanes_to_rows(const V* tile, Index size, Index count, T* out, Index stride) {
     if (size < lanes) {
         for (Index lane = 0; lane < count; ++lane)
             for (Index i = 0; i < size; ++i) out[lane * stride + i] = static_cast<T>(tile[i][lane]);
@@ -102,7 +108,7 @@ inline void lanes_to_rows(const Lanes* tile, Index size, Index count, T* out, In
     for (Index start = 0; start < size; start += lanes) {
         // the last square overlaps the one before, so that no row is written past its end
         const Index i = least(start, size - lanes);
-        Lanes square[lanes];
+        V square[lanes];
         for (Index k = 0; k < lanes; ++k) square[k] = tile[i + k];
         transpose(square);
         if (count == lanes) {

@@ -49,7 +49,7 @@ class BetaTable {
             r[0][lane] = r[8][lane] = own.cos_b;
             r[2][lane] = own.sin_b, r[6][lane] = -own.sin_b;
         }
-        const WignerTile tile(tables_);
+        const WignerTile<> tile(tables_);
         const Lanes* d = tile.fill(r);
         for (Index lane = 0; lane < count; ++lane) {
             while (plan_.chunks[chunk_index].last <= group + lane) ++chunk_index;

@@ -43,7 +43,7 @@ class RingTable {
         const Index start = index * lanes;
         Lanes r[9];
         load_rotations(rings_.rotations + 9 * start, least(lanes, rings_.points - start), r);
-        WignerTile(tables_).fill_into(r, table_.get() + (index - first_) * size_);
+        WignerTile<>(tables_).fill_into(r, table_.get() + (index - first_) * size_);
     }
 
     Tables tables_;

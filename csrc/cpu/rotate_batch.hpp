@@ -77,7 +77,7 @@ void rotate(const Tables& tables, const T* x, bool shared, const T* rotations, I
     const Index row_packs = packs(rows), row_grain = most(1, 1024 / most(1, dim));
     const bool split_rows = rows_in_lanes && packs(batch) < 4 * Index(threads);
     const auto some_packs = [=](Index first, Index last) {
-        const WignerTile tile(tables);
+        const WignerTile<> tile(tables);
         const Scratch<double> dense(rows_in_lanes ? lanes * size : 0);
         for (Index pack = first; pack < last; ++pack) {
             const Index start = pack * lanes, count = least(lanes, batch - start);

@@ -4,6 +4,7 @@
 #include "cpu/kernels.hpp"
 #include "cpu/lanes.hpp"
 #include "cpu/pool.hpp"
+#include "cpu/row_writer.hpp"
 #include "equiscope/generators.hpp"
 
 namespace equiscope {
@@ -27,23 +28,27 @@ inline Lanes load_rotations(const T* source, Index count, Lanes r[9]) {
 }
 
 // D of a pack of rotations into tile[E(lmax)], in the packed order.
+template <class T = double>
 class WignerTile {
   public:
     explicit WignerTile(const Tables& tables)
-        : tables_(tables), centers_(tables.lmax + 1), powers_(2 * (tables.lmax + 1)), tile_(matrix_count(tables.lmax)) {
+        : tables_(tables),
+          centers_(tables.lmax + 1),
+          powers_(2 * (tables.lmax + 1)),
+          tile_(matrix_count(tables.lmax) + RowWriter<T>::margin) {
         for (Index l = 0; l <= tables.lmax; ++l) centers_.get()[l] = matrix_offset(l) + 2 * l * (l + 1);
     }
 
-    const Lanes* fill(const Lanes r[9]) const {
+    const LanesOf<T>* fill(const Lanes r[9]) const {
         fill_into(r, tile_.get());
         return tile_.get();
     }
 
-    void fill_into(const Lanes r[9], Lanes* tile) const {
+    void fill_into(const Lanes r[9], LanesOf<T>* tile) const {
         const Index* centers = centers_.get();
         wigner(r, tables_.lmax, tables_.wigner, powers_.get(),
                [=](Index l, Index row, Index column, const Lanes& value) {
-                   tile[centers[l] + row * (2 * l + 1) + column] = value;
+                   tile[centers[l] + row * (2 * l + 1) + column] = __builtin_convertvector(value, LanesOf<T>);
                });
     }
 
@@ -51,7 +56,7 @@ class WignerTile {
     Tables tables_;
     Scratch<Index> centers_;
     Scratch<Complex<Lanes>> powers_;
-    Scratch<Lanes> tile_;
+    Scratch<LanesOf<T>> tile_;
 };
 
 // Packs per task: enough to hide the cost of handing a task out.
@@ -65,20 +70,36 @@ inline void for_packs(Index n, int threads, const Body& body) {
                  [&](Index task) { body(task * grain, least(count, (task + 1) * grain)); });
 }
 
+template <bool streaming, class T>
+void wigner_D_packs(const Tables& tables, const T* rotations, Index n, T* out, Index first, Index last) {
+    const WignerTile<T> tile(tables);
+    RowWriter<T> writer(tables.lmax + 1);
+    for (Index pack = first; pack < last; ++pack) {
+        const Index start = pack * lanes, count = least(lanes, n - start);
+        Lanes r[9];
+        load_rotations(rotations + 9 * start, count, r);
+        const LanesOf<T>* d = tile.fill(r);
+        for (Index l = 0; l <= tables.lmax; ++l) {
+            const Index size = (2 * l + 1) * (2 * l + 1);
+            T* target = out + n * matrix_offset(l) + start * size;
+            const LanesOf<T>* own = d + matrix_offset(l);
+            if (count == lanes && writer.usable(size))
+                writer.template write<streaming>(own, size, target, l, pack == first, (pack + 2) * lanes > n || pack + 1 == last);
+            else
+                lanes_to_rows(own, size, count, target, size);
+        }
+    }
+    if (streaming) stream_fence();
+}
+
 template <class T>
 void wigner_D(const Tables& tables, const T* rotations, Index n, T* out, int threads) {
+    const bool streaming = n * matrix_count(tables.lmax) * Index(sizeof(T)) > tables.cached_bytes;
     for_packs(n, threads, [=](Index first, Index last) {
-        const WignerTile tile(tables);
-        for (Index pack = first; pack < last; ++pack) {
-            const Index start = pack * lanes, count = least(lanes, n - start);
-            Lanes r[9];
-            load_rotations(rotations + 9 * start, count, r);
-            const Lanes* d = tile.fill(r);
-            for (Index l = 0; l <= tables.lmax; ++l) {
-                const Index size = (2 * l + 1) * (2 * l + 1);
-                lanes_to_rows(d + matrix_offset(l), size, count, out + n * matrix_offset(l) + start * size, size);
-            }
-        }
+        if (streaming)
+            wigner_D_packs<true>(tables, rotations, n, out, first, last);
+        else
+            wigner_D_packs<false>(tables, rotations, n, out, first, last);
     });
 }
 
@@ -86,7 +107,7 @@ template <class T>
 void wigner_D_torque(const Tables& tables, const T* rotations, Index n, const T* grad, T* out, int threads) {
     for_packs(n, threads, [=](Index first, Index last) {
         const Index widest = 2 * tables.lmax + 1;
-        const WignerTile tile(tables);
+        const WignerTile<> tile(tables);
         const Scratch<Lanes> wanted(widest * widest);
         for (Index pack = first; pack < last; ++pack) {
             const Index start = pack * lanes, count = least(lanes, n - start);
