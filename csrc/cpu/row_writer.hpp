@@ -40,8 +40,7 @@ class RowWriter {
     static constexpr Index unit = sizeof(Lanes) / sizeof(T);  // elements of a vector
     static constexpr Index margin = unit;                     // entries that may be read behind a tile
 
-    // SSE2 has no shuffle by a variable.
-    static constexpr bool usable(Index size) { return lanes >= 4 && size >= unit; }
+    static constexpr bool usable = lanes >= 4;                // SSE2 has no shuffle by a variable
 
     explicit RowWriter(Index runs) : carried_(runs) {
         for (Index shift = 0; shift < unit; ++shift)
@@ -50,54 +49,69 @@ class RowWriter {
         for (Index at = 0; at < unit; ++at) slots_[at] = at;
     }
 
-    // Rows of one pack of tile[size + margin] to out[lanes * size]. Packs of one run follow one another in memory: what
-    // is left over at the end of one is written with the next one, unless it is the last.
-    template <bool streaming>
-    void write(const LanesOf<T>* tile, Index size, T* out, Index run, bool first, bool last) {
-        const Index whole = size / unit, rest = size % unit;
+    // Takes up rows of one pack, tile[size + margin] to out[lanes * size], size >= unit. Packs of one run follow one another in memory:
+    // what is left over at the end of one is written with the next one, unless it is the last.
+    void begin(const LanesOf<T>* tile, Index size, T* out, Index run, bool first, bool last) {
+        tile_ = tile, out_ = out, run_ = run, first_ = first, last_ = last;
+        whole_ = size / unit, rest_ = size % unit, column_ = 1;
         const Index skew = static_cast<Index>(reinterpret_cast<std::uintptr_t>(out) / sizeof(T)) % unit;
-        Index shift[lanes + 1];  // where each row starts in its vector
-        T* line[lanes];          // that vector
-        V before[lanes], heads[lanes];
-        for (Index lane = 0; lane <= lanes; ++lane) shift[lane] = (skew + lane * rest) % unit;
-        for (Index lane = 0; lane < lanes; ++lane) line[lane] = out + lane * size - shift[lane];
-        load(tile, before);
+        for (Index lane = 0; lane <= lanes; ++lane) shift_[lane] = (skew + lane * rest_) % unit;
+        for (Index lane = 0; lane < lanes; ++lane) line_[lane] = out + lane * size - shift_[lane];
+        load(tile, before_);
         for (Index lane = 0; lane < lanes; ++lane)
-            heads[lane] = __builtin_shuffle(before[lane], before[lane], shifts_[shift[lane]]);
-        for (Index u = 1; u < whole; ++u) {
+            heads_[lane] = __builtin_shuffle(before_[lane], before_[lane], shifts_[shift_[lane]]);
+    }
+
+    // Writes `columns` vectors of each row, or what there is. Returns whether the rows are done.
+    template <bool streaming>
+    bool advance(Index columns) {
+        const Index stop = least(whole_, column_ + columns);
+        V before[lanes];
+        for (Index lane = 0; lane < lanes; ++lane) before[lane] = before_[lane];
+        for (Index u = column_; u < stop; ++u) {
             V now[lanes];
-            load(tile + u * unit, now);
+            load(tile_ + u * unit, now);
             for (Index lane = 0; lane < lanes; ++lane) {
-                put<streaming>(__builtin_shuffle(before[lane], now[lane], shifts_[shift[lane]]), line[lane] + u * unit);
+                put<streaming>(__builtin_shuffle(before[lane], now[lane], shifts_[shift_[lane]]), line_[lane] + u * unit);
                 before[lane] = now[lane];
             }
         }
-        V now[lanes];
-        load(tile + whole * unit, now);
-        if (first)
-            put_part(heads[0], out - skew, skew, unit);
-        else
-            put<streaming>(join(carried_.get()[run], heads[0], skew), out - skew);
-        for (Index lane = 0; lane < lanes; ++lane) {
-            V tail = __builtin_shuffle(before[lane], now[lane], shifts_[shift[lane]]);
-            T* target = line[lane] + whole * unit;
-            if (shift[lane] + rest >= unit) {
-                put<streaming>(tail, target);
-                tail = __builtin_shuffle(now[lane], now[lane], shifts_[shift[lane]]);
-                target += unit;
-            }
-            if (lane + 1 < lanes)
-                put<streaming>(join(tail, heads[lane + 1], shift[lane + 1]), target);
-            else if (last)
-                put_part(tail, target, 0, shift[lanes]);
-            else
-                carried_.get()[run] = tail;
-        }
+        for (Index lane = 0; lane < lanes; ++lane) before_[lane] = before[lane];
+        column_ = stop;
+        if (stop < whole_) return false;
+        finish<streaming>();
+        return true;
     }
 
   private:
     using V = typename VectorOf<T, unit>::type;
     using Slots = typename VectorOf<std::conditional_t<sizeof(T) == 8, long long, int>, unit>::type;
+
+    template <bool streaming>
+    void finish() {
+        V now[lanes];
+        load(tile_ + whole_ * unit, now);
+        const Index skew = shift_[0];
+        if (first_)
+            put_part(heads_[0], out_ - skew, skew, unit);
+        else
+            put<streaming>(join(carried_.get()[run_], heads_[0], skew), out_ - skew);
+        for (Index lane = 0; lane < lanes; ++lane) {
+            V tail = __builtin_shuffle(before_[lane], now[lane], shifts_[shift_[lane]]);
+            T* target = line_[lane] + whole_ * unit;
+            if (shift_[lane] + rest_ >= unit) {
+                put<streaming>(tail, target);
+                tail = __builtin_shuffle(now[lane], now[lane], shifts_[shift_[lane]]);
+                target += unit;
+            }
+            if (lane + 1 < lanes)
+                put<streaming>(join(tail, heads_[lane + 1], shift_[lane + 1]), target);
+            else if (last_)
+                put_part(tail, target, 0, shift_[lanes]);
+            else
+                carried_.get()[run_] = tail;
+        }
+    }
 
     // Where the entries of a vector of one lane lie after `load`: float32 reads two entries of the tile at once.
     static constexpr Index place(Index entry) { return entry / (unit / lanes) + entry % (unit / lanes) * lanes; }
@@ -127,6 +141,12 @@ class RowWriter {
 
     Slots shifts_[unit], slots_;
     Scratch<V> carried_;
+    const LanesOf<T>* tile_ = nullptr;
+    T *out_ = nullptr, *line_[lanes] = {};  // the vector in which each row starts
+    V before_[lanes], heads_[lanes];
+    Index shift_[lanes + 1] = {};           // where in that vector
+    Index run_ = 0, whole_ = 0, rest_ = 0, column_ = 0;
+    bool first_ = false, last_ = false;
 };
 
 }  // namespace

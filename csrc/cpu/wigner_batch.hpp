@@ -36,59 +36,113 @@ class WignerTile {
           centers_(tables.lmax + 1),
           powers_(2 * (tables.lmax + 1)),
           tile_(matrix_count(tables.lmax) + RowWriter<T>::margin) {
-        for (Index l = 0; l <= tables.lmax; ++l) centers_.get()[l] = matrix_offset(l) + 2 * l * (l + 1);
+        for (Index l = 0; l <= tables.lmax; ++l)
+            centers_.get()[l] = (matrix_offset(l) + 2 * l * (l + 1)) * Index(sizeof(LanesOf<T>));
     }
 
-    const LanesOf<T>* fill(const Lanes r[9]) const {
-        fill_into(r, tile_.get());
+    template <class Between = Nothing>
+    const LanesOf<T>* fill(const Lanes r[9], const Between& between = {}) const {
+        fill_into(r, tile_.get(), between);
         return tile_.get();
     }
 
-    void fill_into(const Lanes r[9], LanesOf<T>* tile) const {
+    template <class Between = Nothing>
+    void fill_into(const Lanes r[9], LanesOf<T>* tile, const Between& between = {}) const {
         const Index* centers = centers_.get();
         wigner(r, tables_.lmax, tables_.wigner, powers_.get(),
                [=](Index l, Index row, Index column, const Lanes& value) {
-                   tile[centers[l] + row * (2 * l + 1) + column] = __builtin_convertvector(value, LanesOf<T>);
-               });
+                   // in bytes: there is no address of 64 times a register
+                   char* center = reinterpret_cast<char*>(tile) + centers[l];
+                   const Index at = (row * (2 * l + 1) + column) * Index(sizeof(LanesOf<T>));
+                   *reinterpret_cast<LanesOf<T>*>(center + at) = __builtin_convertvector(value, LanesOf<T>);
+               },
+               between);
     }
 
   private:
     Tables tables_;
-    Scratch<Index> centers_;
+    Scratch<Index> centers_;  // of the matrices, in bytes
     Scratch<Complex<Lanes>> powers_;
     Scratch<LanesOf<T>> tile_;
 };
 
-// Packs per task: enough to hide the cost of handing a task out.
-constexpr Index grain = 16;
-
-// Calls body(first pack, last pack) over packs of n items.
+// Calls body(first pack, last pack) over packs of n items: a few tasks for each thread, so that small batches are shared
+// out too and scratch is made rarely.
 template <class Body>
 inline void for_packs(Index n, int threads, const Body& body) {
-    const Index count = packs(n);
-    parallel_for(ceil_div(count, grain), threads,
+    constexpr Index largest = 128;
+    const Index count = packs(n), grain = threads > 1 ? least(largest, ceil_div(count, 4 * threads)) : most(1, count);
+    parallel_for(ceil_div(count, most(1, grain)), threads,
                  [&](Index task) { body(task * grain, least(count, (task + 1) * grain)); });
 }
 
+// The matrices of one pack on their way from a tile to memory.
 template <bool streaming, class T>
-void wigner_D_packs(const Tables& tables, const T* rotations, Index n, T* out, Index first, Index last) {
-    const WignerTile<T> tile(tables);
-    RowWriter<T> writer(tables.lmax + 1);
-    for (Index pack = first; pack < last; ++pack) {
-        const Index start = pack * lanes, count = least(lanes, n - start);
-        Lanes r[9];
-        load_rotations(rotations + 9 * start, count, r);
-        const LanesOf<T>* d = tile.fill(r);
-        for (Index l = 0; l <= tables.lmax; ++l) {
-            const Index size = (2 * l + 1) * (2 * l + 1);
-            T* target = out + n * matrix_offset(l) + start * size;
-            const LanesOf<T>* own = d + matrix_offset(l);
-            if (count == lanes && writer.usable(size))
-                writer.template write<streaming>(own, size, target, l, pack == first, (pack + 2) * lanes > n || pack + 1 == last);
-            else
-                lanes_to_rows(own, size, count, target, size);
+class WignerRows {
+  public:
+    WignerRows(int lmax, Index n, T* out) : lmax_(lmax), l_(lmax + 1), n_(n), out_(out), writer_(lmax + 1) {}
+
+    void begin(const LanesOf<T>* tile, Index pack, bool first, bool last) {
+        tile_ = tile, start_ = pack * lanes, count_ = least(lanes, n_ - start_);
+        first_ = first, last_ = last || start_ + 2 * lanes > n_;
+        l_ = 0;
+        begin_matrix();
+    }
+
+    // Writes about `entries` entries of every lane.
+    void advance(Index entries) {
+        for (Index columns = ceil_div(entries, RowWriter<T>::unit); columns > 0 && l_ <= lmax_; columns -= at_once) {
+            if constexpr (RowWriter<T>::usable)
+                if (!writer_.template advance<streaming>(at_once)) continue;
+            ++l_;
+            begin_matrix();
         }
     }
+
+    void finish() {
+        while (l_ <= lmax_) advance(matrix_count(lmax_));
+    }
+
+  private:
+    static constexpr Index at_once = 4;
+
+    void begin_matrix() {
+        for (; l_ <= lmax_; ++l_) {
+            const Index size = (2 * l_ + 1) * (2 * l_ + 1);
+            const LanesOf<T>* tile = tile_ + matrix_offset(l_);
+            T* target = out_ + n_ * matrix_offset(l_) + start_ * size;
+            if constexpr (RowWriter<T>::usable) {
+                if (count_ == lanes && size >= writer_.unit)
+                    return writer_.begin(tile, size, target, l_, first_, last_);
+            }
+            lanes_to_rows(tile, size, count_, target, size);
+        }
+    }
+
+    Index lmax_, l_, n_, start_ = 0, count_ = 0;
+    T* out_;
+    const LanesOf<T>* tile_ = nullptr;
+    RowWriter<T> writer_;
+    bool first_ = false, last_ = false;
+};
+
+// While a pack is computed, the one before it is written: memory and arithmetic are busy at the same time.
+template <bool streaming, class T>
+void wigner_D_packs(const Tables& tables, const T* rotations, Index n, T* out, Index first, Index last) {
+    const bool overlapped = tables.lmax >= 8;  // below, taking turns costs more than it hides
+    const WignerTile<T> even(tables), odd(tables);
+    WignerRows<streaming, T> rows(tables.lmax, n, out);
+    for (Index pack = first; pack < last; ++pack) {
+        const Index start = pack * lanes;
+        Lanes r[9];
+        load_rotations(rotations + 9 * start, least(lanes, n - start), r);
+        const LanesOf<T>* d = (pack % 2 ? odd : even).fill(r, [&](int mp, int m) {
+            if (overlapped) rows.advance((tables.lmax - mp + 1) * (m == mp ? 4 : 8));
+        });
+        rows.finish();
+        rows.begin(d, pack, pack == first, pack + 1 == last);
+    }
+    rows.finish();
     if (streaming) stream_fence();
 }
 

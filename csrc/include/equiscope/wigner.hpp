@@ -99,11 +99,65 @@ class Diagonal {
     double alternating_ = 1.0;
 };
 
+// The eight elements (+-mp, +-m) and (+-m, +-mp) of every l >= mp, or four where m = 0, two pairs less where mp = m.
+// rp and rm are the seeds of (mp, m) and (mp, -m), cp and cm those of (m, mp) and (m, -mp), free of the factors K and
+// (-1)^m in which `plus` and `minus` start. square: 1 - z^2, from the small entries of its column.
+template <bool axis, bool diagonal, class S, class Out>
+EQUISCOPE_HOST_DEVICE inline void wigner_pair(int mp, int m, int lmax, const WignerStep* step, double k, const S& z,
+                                              const S& square, const Complex<S>& rp, const Complex<S>& rm,
+                                              const Complex<S>& cp, const Complex<S>& cm, Out& out) {
+    const double root2 = 1.4142135623730951, sign = m % 2 ? -1.0 : 1.0;
+    const S zero = z * 0.0;
+    S plus = zero + (axis && !diagonal ? k * root2 : k), plus_before = zero;
+    S minus = zero + k * sign, minus_before = zero;
+    Diagonal<S> along(z, square);
+    for (int l = mp;; ++l, ++step) {
+        if constexpr (axis && diagonal) {
+            out(l, 0, 0, plus);
+        } else if constexpr (axis) {
+            out(l, mp, 0, rp.re * plus);
+            out(l, -mp, 0, rp.im * plus);
+            out(l, 0, mp, cp.re * plus);
+            out(l, 0, -mp, -(cp.im * plus));
+        } else {
+            const S a = rp.re * plus, b = rm.re * minus, c = rp.im * plus, d = rm.im * minus;
+            out(l, mp, m, a + b);
+            out(l, -mp, -m, a - b);
+            out(l, -mp, m, c + d);
+            out(l, mp, -m, d - c);
+            if constexpr (!diagonal) {
+                const S e = cp.re * plus, f = cm.re * minus, g = cp.im * plus, h = cm.im * minus;
+                out(l, m, mp, e + f);
+                out(l, -m, -mp, e - f);
+                out(l, -m, mp, g + h);
+                out(l, m, -mp, h - g);
+            }
+        }
+        if (l == lmax) return;
+        if constexpr (diagonal) {
+            along.advance(*step, plus, minus);
+            minus = minus * sign;
+        } else {
+            const S slope = z * step->a;
+            const S plus_next = (slope - step->b) * plus - plus_before * step->c;
+            plus_before = plus, plus = plus_next;
+            if constexpr (!axis) {
+                const S minus_next = (slope + step->b) * minus - minus_before * step->c;
+                minus_before = minus, minus = minus_next;
+            }
+        }
+    }
+}
+
+struct Nothing {
+    EQUISCOPE_HOST_DEVICE void operator()(int, int) const {}
+};
+
 // Calls out(l, row, column, value) once for every element, row and column in -l..l, for the rotation r (orthonormal).
-// `powers` is scratch for 2 (lmax + 1) complex numbers.
-template <class S, class Out>
+// `powers` is scratch for 2 (lmax + 1) complex numbers. between(mp, m) is called when the elements of a pair are done.
+template <class S, class Out, class Between = Nothing>
 EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTables& tables, Complex<S>* powers,
-                                         Out&& out) {
+                                         Out&& out, Between&& between = {}) {
     Complex<S> u{(r[0] + r[4]) * 0.5, (r[3] - r[1]) * 0.5};
     Complex<S> v{(r[4] - r[0]) * 0.5, (r[3] + r[1]) * -0.5};
     const Complex<S> w{r[2] * 0.5, r[5] * 0.5};
@@ -115,6 +169,9 @@ EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTab
     const Complex<S> wt = w * t, wc = w * conj(t);
     u = {x < zero ? wt.re * scale : u.re, x < zero ? wt.im * scale : u.im};
     v = {x < zero ? v.re : wc.re * scale, x < zero ? v.im : wc.im * scale};
+    // (mp + m) odd turns the sign of (m, mp) in the basis without Condon-Shortley phase
+    const Complex<S> minus_t{-t.re, -t.im};
+    const S square = r[2] * r[2] + r[5] * r[5];
     Complex<S>* up = powers;
     Complex<S>* vp = powers + (lmax + 1);
     up[0] = vp[0] = Complex<S>{one, zero};
@@ -127,56 +184,21 @@ EQUISCOPE_HOST_DEVICE inline void wigner(const S r[9], int lmax, const WignerTab
             const WignerStep* step = tables.steps + wigner_step_offset(lmax, mp, m);
             const double k = tables.seeds[mp * (mp + 1) / 2 + m];
             const int p = (mp + m) / 2, q = (mp - m) / 2;
-            const bool odd = (mp + m) % 2 != 0;
-            // signs of the basis without Condon-Shortley phase
-            const double even_m = m % 2 ? -k : k, even_mp = mp % 2 ? -k : k, even_both = odd ? -k : k;
             Complex<S> rp = up[p] * vp[q], rm = up[q] * vp[p];
             Complex<S> cp = up[p] * conj(vp[q]), cm = conj(up[q]) * vp[p];
-            if (odd) {
+            if ((mp + m) % 2 != 0) {
                 rp = rp * w, rm = rm * w;
-                cp = cp * t, cm = cm * conj(t);
+                cp = cp * minus_t, cm = cm * conj(minus_t);
             }
-            rp = {rp.re * k, rp.im * k}, rm = {rm.re * even_m, rm.im * even_m};
-            cp = {cp.re * even_both, cp.im * even_both}, cm = {cm.re * even_mp, cm.im * even_mp};
-            S plus = one, plus_before = zero, minus = one, minus_before = zero;
-            Diagonal<S> diagonal(x, r[2] * r[2] + r[5] * r[5]);
-            for (int l = mp;; ++l) {
-                if (m == 0) {
-                    if (mp == 0) {
-                        out(l, 0, 0, plus);
-                    } else {
-                        const double root2 = 1.4142135623730951;
-                        const S scaled = plus * root2;
-                        out(l, mp, 0, rp.re * scaled);
-                        out(l, -mp, 0, rp.im * scaled);
-                        out(l, 0, mp, cp.re * scaled);
-                        out(l, 0, -mp, cp.im * scaled * -1.0);
-                    }
-                } else {
-                    const S a = rp.re * plus, b = rm.re * minus, c = rp.im * plus, d = rm.im * minus;
-                    out(l, mp, m, a + b);
-                    out(l, -mp, -m, a - b);
-                    out(l, -mp, m, c + d);
-                    out(l, mp, -m, d - c);
-                    if (mp != m) {
-                        const S e = cp.re * plus, f = cm.re * minus, g = cp.im * plus, h = cm.im * minus;
-                        out(l, m, mp, e + f);
-                        out(l, -m, -mp, e - f);
-                        out(l, -m, mp, g + h);
-                        out(l, m, -mp, h - g);
-                    }
-                }
-                if (l == lmax) break;
-                if (mp == m) {
-                    diagonal.advance(*step++, plus, minus);
-                    continue;
-                }
-                const S plus_next = (x * step->a - step->b) * plus - plus_before * step->c;
-                const S minus_next = (x * step->a + step->b) * minus - minus_before * step->c;
-                plus_before = plus, plus = plus_next;
-                minus_before = minus, minus = minus_next;
-                ++step;
-            }
+            if (m > 0 && mp > m)
+                wigner_pair<false, false>(mp, m, lmax, step, k, x, square, rp, rm, cp, cm, out);
+            else if (m > 0)
+                wigner_pair<false, true>(mp, m, lmax, step, k, x, square, rp, rm, cp, cm, out);
+            else if (mp > 0)
+                wigner_pair<true, false>(mp, m, lmax, step, k, x, square, rp, rm, cp, cm, out);
+            else
+                wigner_pair<true, true>(mp, m, lmax, step, k, x, square, rp, rm, cp, cm, out);
+            between(mp, m);
         }
     }
 }
