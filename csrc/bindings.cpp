@@ -242,6 +242,22 @@ std::tuple<Index, double, double> check_rotations(Address rotations, Index n, co
     return found;
 }
 
+// First rotation with a negative determinant; -1 if none.
+Index first_improper(Address rotations, Index n, const std::string& dtype) {
+    require_size("rotations", rotations, product("rotations", {n, 9}), 9 * n);
+    Index row = 0;
+    with_kernels(dtype, [&](const auto&, auto type) {
+        const auto* r = input<element<decltype(type)>>(rotations);
+        const auto determinant = [&](Index i) {
+            const auto* m = r + 9 * i;
+            return m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) +
+                   m[2] * (m[3] * m[7] - m[4] * m[6]);
+        };
+        while (row < n && determinant(row) >= 0) ++row;
+    });
+    return row < n ? row : -1;
+}
+
 py::dict info() {
     py::dict found;
     found["version"] = EQUISCOPE_VERSION;
@@ -282,5 +298,6 @@ PYBIND11_MODULE(_C, module) {
                arg("threads"));
     module.def("check_rotations", &check_rotations, arg("rotations"), arg("n"), arg("dtype"), arg("tolerance"),
                arg("threads"));
+    module.def("first_improper", &first_improper, arg("rotations"), arg("n"), arg("dtype"));
     module.def("info", &info);
 }

@@ -9,6 +9,7 @@ import torch
 
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
 from ..so3.tolerance import MAXIMUM_LMAX, ORTHOGONALITY
+from . import _fallback
 from ._dispatch import kernels
 
 KERNEL_DTYPES = (torch.float32, torch.float64)
@@ -65,17 +66,17 @@ def handedness(rotations: torch.Tensor) -> torch.Tensor:
     return torch.sign((torch.linalg.cross(first, second) * third).sum(-1))
 
 
-def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "rotations") -> torch.Tensor:
-    """Values of ``(n, 3, 3)``: finite, orthogonal, and det +1 where `proper`. Returns the signs of the determinants."""
+def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "rotations") -> None:
+    """Values of ``(n, 3, 3)``: finite, orthogonal, and det +1 where `proper`."""
     limit = ORTHOGONALITY[rotations.dtype]
-    row, deviation, _ = kernels(rotations.device).check_rotations(rotations, limit)
+    found = kernels(rotations.device)
+    row, deviation, _ = found.check_rotations(rotations, limit)
     if row >= 0:
         finite = bool(torch.isfinite(rotations[row]).all())
         got = f"row {row} with |R R^T - 1| = {deviation:.3g}" if finite else f"row {row} with non-finite values"
         fail(ArgumentError, argument, f"orthogonal 3x3 matrices (|R R^T - 1| <= {limit:g})", got)
-    signs = handedness(rotations)
-    if proper and bool((signs < 0).any()):
-        row = int((signs < 0).to(torch.int8).argmax())
+    row = getattr(found, "first_improper", _fallback.first_improper)(rotations) if proper else -1
+    if row >= 0:
         fail(
             ArgumentError,
             argument,
@@ -83,4 +84,3 @@ def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "
             "inversion (rotate does both)",
             f"row {row} with determinant -1",
         )
-    return signs

@@ -20,6 +20,13 @@ def check_rotations(rotations: torch.Tensor, tolerance: float) -> tuple[int, flo
     return row, float(deviation[row]), float(torch.linalg.det(wide[row]))
 
 
+def first_improper(rotations: torch.Tensor) -> int:
+    """The first matrix with a negative determinant, -1 if there is none."""
+    first, second, third = rotations.unbind(-2)
+    improper = (torch.linalg.cross(first, second) * third).sum(-1) < 0
+    return int(improper.to(torch.int8).argmax()) if bool(improper.any()) else -1
+
+
 def wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
     """``(n, 3, 3)`` to packed ``(n * E(lmax),)``."""
     return torch.cat([block.reshape(-1) for block in reference.wigner_D(rotations, lmax)])

@@ -40,6 +40,23 @@ def dense(x: torch.Tensor) -> torch.Tensor:
     return x.resolve_neg().contiguous()
 
 
+def overlap(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether the memory from the first to the last element of a meets that of b."""
+    if a.device != b.device or a.numel() == 0 or b.numel() == 0:
+        return False
+    reach = [sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True)) + 1 for x in (a, b)]
+    first, last = zip(
+        *((x.data_ptr(), x.data_ptr() + n * x.element_size()) for x, n in zip((a, b), reach, strict=True)), strict=True
+    )
+    return first[0] < last[1] and first[1] < last[0]
+
+
+def first_improper(rotations: torch.Tensor) -> int:
+    """The first matrix with a negative determinant, -1 if there is none."""
+    rotations = dense(rotations)
+    return _C.first_improper(rotations.data_ptr(), rotations.numel() // 9, _NAMES[rotations.dtype])
+
+
 def check_rotations(rotations: torch.Tensor, tolerance: float) -> tuple[int, float, float]:
     """Row (-1: none), |R R^T - 1| and determinant of the first matrix that is not finite and orthogonal."""
     rotations = dense(rotations)
@@ -47,11 +64,11 @@ def check_rotations(rotations: torch.Tensor, tolerance: float) -> tuple[int, flo
     return _C.check_rotations(rotations.data_ptr(), n, _NAMES[rotations.dtype], tolerance, torch.get_num_threads())
 
 
-def wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
+def wigner_D(rotations: torch.Tensor, lmax: int, out: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, 3, 3)`` to packed ``(n * E(lmax),)``."""
     rotations = dense(rotations)
     n = rotations.shape[0]
-    out = rotations.new_empty(n * packed_size(lmax))
+    out = rotations.new_empty(n * packed_size(lmax)) if out is None else out
     _C.wigner_D(rotations.data_ptr(), n, lmax, out.data_ptr(), out.numel(), _NAMES[out.dtype], torch.get_num_threads())
     return out
 
@@ -74,11 +91,11 @@ def wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> t
     return out
 
 
-def spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+def spherical_harmonics(xyz: torch.Tensor, lmax: int, out: torch.Tensor | None = None) -> torch.Tensor:
     """``(n, 3)`` to ``(n, (lmax+1)**2)``."""
     xyz = dense(xyz)
     n = xyz.shape[0]
-    out = xyz.new_empty(n, (lmax + 1) ** 2)
+    out = xyz.new_empty(n, (lmax + 1) ** 2) if out is None else out
     _C.spherical_harmonics(
         xyz.data_ptr(), n, lmax, out.data_ptr(), out.numel(), _NAMES[out.dtype], torch.get_num_threads()
     )
@@ -115,11 +132,13 @@ def _blocks(rep: Representation) -> list[tuple[int, int, int, int, int, bool]]:
     return blocks
 
 
-def rotate(x: torch.Tensor, rotations: torch.Tensor, rep: Representation, inverse: bool) -> torch.Tensor:
+def rotate(
+    x: torch.Tensor, rotations: torch.Tensor, rep: Representation, inverse: bool, out: torch.Tensor | None = None
+) -> torch.Tensor:
     """x ``(batch or 1, rows, dim)``, rotations ``(batch, 3, 3)``, to ``(batch, rows, dim)``."""
     x, rotations = dense(x), dense(rotations)
     batch, (own, rows, dim) = rotations.shape[0], x.shape
-    out = x.new_empty(batch, rows, dim)
+    out = x.new_empty(batch, rows, dim) if out is None else out
     _C.rotate(
         x.data_ptr(),
         x.numel(),

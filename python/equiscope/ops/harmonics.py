@@ -18,9 +18,12 @@ from ._basis import BASES, relabel_points
 from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
 from ._dispatch import kernels
 from ._operator import Operator
+from ._out import check_out, fill
 
 
-def spherical_harmonics(xyz: torch.Tensor, lmax: int, *, basis: str = "standard") -> torch.Tensor:
+def spherical_harmonics(
+    xyz: torch.Tensor, lmax: int, *, basis: str = "standard", out: torch.Tensor | None = None
+) -> torch.Tensor:
     """Real spherical harmonics ``(*batch, (lmax+1)**2)`` of the directions of xyz.
 
     ``Y_lm = N_lm P_l^|m|(cos theta) * (sqrt2 sin |m| phi, 1, sqrt2 cos m phi)`` for m < 0, = 0, > 0, without
@@ -32,6 +35,8 @@ def spherical_harmonics(xyz: torch.Tensor, lmax: int, *, basis: str = "standard"
             Y_00 as always and 0 for l >= 1, the only equivariant value, with gradient 0.
         lmax: highest l, 0..131.
         basis: "standard", or "e3nn" where l = 1 is proportional to (x, y, z).
+        out: the buffer to fill, in eager mode and where no gradient is wanted: of the shape, dtype and device of the
+            result, contiguous.
 
     Returns:
         In the dtype of xyz; last axis ``for l: for m in -l..l``.
@@ -41,8 +46,9 @@ def spherical_harmonics(xyz: torch.Tensor, lmax: int, *, basis: str = "standard"
     writing. Differentiable to any order in eager mode, once under ``torch.compile``. Deterministic, thread safe.
 
     Raises:
-        ArgumentError: lmax out of range, a point not finite (row named), unknown basis.
-        ShapeError, DTypeError: not ``(*batch, 3)``, or not float32 or float64.
+        ArgumentError: lmax out of range, a point not finite (row named), unknown basis, `out` that is not contiguous,
+            shares memory with xyz or stands beside a gradient.
+        ShapeError, DTypeError, DeviceError: not ``(*batch, 3)``, not float32 or float64, `out` that does not fit.
 
     >>> spherical_harmonics(torch.tensor([0.0, 0.0, 2.0]), 1)
     tensor([0.2821, 0.0000, 0.4886, 0.0000])
@@ -52,8 +58,15 @@ def spherical_harmonics(xyz: torch.Tensor, lmax: int, *, basis: str = "standard"
         fail(ShapeError, "xyz", "(*batch, 3)", tuple(xyz.shape))
     lmax = check_lmax(lmax)
     check_choice("basis", basis, BASES)
+    shape = (*xyz.shape[:-1], (lmax + 1) ** 2)
+    if out is not None:
+        check_out(out, shape, xyz.dtype, xyz=xyz)
     flat = relabel_points(xyz, basis).reshape(-1, 3)
-    return _spherical_harmonics(flat, lmax).reshape(*xyz.shape[:-1], (lmax + 1) ** 2)
+    if out is None:
+        return _spherical_harmonics(flat, lmax).reshape(shape)
+    _check_finite(flat)
+    fill(out, "spherical_harmonics", flat, lmax)
+    return out
 
 
 def _gradient(xyz: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
@@ -72,12 +85,16 @@ def _along(values: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor
     return generator_along(values, omega, *table(rep, values))
 
 
-@Operator
-def _spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+def _check_finite(xyz: torch.Tensor) -> None:
     finite = torch.isfinite(xyz).all(-1)
     if not bool(finite.all()):
         row = int((~finite).to(torch.int8).argmax())
         fail(ArgumentError, "xyz", "finite coordinates", f"{xyz[row].tolist()} in row {row}")
+
+
+@Operator
+def _spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+    _check_finite(xyz)
     return kernels(xyz.device).spherical_harmonics(xyz, lmax)
 
 

@@ -18,6 +18,7 @@ from ._check import (
     check_rotation_matrices,
     check_same_device,
     check_tensor,
+    handedness,
 )
 from ._dispatch import kernels
 from ._native import packed_size
@@ -192,7 +193,8 @@ def _cosets(
     rings: torch.Tensor, weights: torch.Tensor, cosets: int
 ) -> Iterator[tuple[int, torch.Tensor | slice, torch.Tensor, torch.Tensor]]:
     """Per coset its number, which elements it has, their proper parts, and their weights with sum 1."""
-    signs = check_orthogonal(rings, proper=False, argument="quadrature")
+    check_orthogonal(rings, proper=False, argument="quadrature")
+    signs = handedness(rings)
     for coset, sign in enumerate((1.0, -1.0)[:cosets]):
         chosen = torch.nonzero(signs == sign)[:, 0]
         if chosen.numel() == 0:

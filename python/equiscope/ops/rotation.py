@@ -23,6 +23,7 @@ from ._check import (
 )
 from ._dispatch import kernels
 from ._operator import Operator
+from ._out import check_out, fill
 from .wigner import on_group, tangent_gradient
 
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
@@ -36,6 +37,7 @@ def rotate(
     inverse: bool = False,
     basis: str = "standard",
     layout: str = "mul_ir",
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """rho(g) x, or rho(g)^-1 x, for elements g of O(3).
 
@@ -52,6 +54,9 @@ def rotate(
         rep: one of these words, an Irreps string such as "8x0e+4x1o", or a `Representation`.
         inverse: apply rho(g)^-1.
         basis, layout: of an Irreps string: "standard" or "e3nn"; "mul_ir" (copies outermost) or "ir_mul".
+        out: the buffer to fill, in eager mode and where no gradient is wanted: of the shape, dtype and device of the
+            result, contiguous, apart from x and rotations. Irreps in float32 and float64 whose leading axes are in the
+            order of the rotations' are written there at once, others copied.
 
     Returns:
         ``(*broadcast of batch and rbatch, *components)`` in the dtype of x.
@@ -62,7 +67,8 @@ def rotate(
 
     Raises:
         ShapeError: components that do not fit, batches that do not broadcast, rotations not ``(*rbatch, 3, 3)``.
-        ArgumentError: a matrix not finite or not orthogonal (row named), unknown representation, basis or layout.
+        ArgumentError: a matrix not finite or not orthogonal (row named), unknown representation, basis or layout, `out`
+            that is not contiguous, shares memory with an argument or stands beside a gradient.
         DTypeError, DeviceError: unsupported or mixed dtypes, mixed devices.
 
     >>> rotate(torch.tensor([1.0, 2.0, 3.0]), -torch.eye(3), "vector")
@@ -81,6 +87,8 @@ def rotate(
         fail(DTypeError, "rotations", f"{working} for x of {x.dtype}", rotations.dtype)
     lead_x = x.shape[: x.ndim - axes]
     lead, turned, still = _plan(lead_x, rotations.shape[:-2])
+    if out is not None:
+        check_out(out, (*lead, *shape), x.dtype, x=x, rotations=rotations)
     flat = x.reshape((1,) * (len(lead) - len(lead_x)) + tuple(lead_x) + (components,)).to(working)
     if any(flat.shape[axis] != 1 for axis in turned):
         # x is copied only along those axes where both it and the rotations vary
@@ -91,12 +99,25 @@ def rotate(
     flat = flat.permute(*order, len(lead)).reshape(own, rows, components)
     matrices = on_group(rotations.reshape(n, 3, 3))
     if is_irreps:
-        out = _rotate(flat, relabel_matrices(matrices, basis), name, layout, inverse)
+        matrices = relabel_matrices(matrices, basis)
+        if out is not None and order == sorted(order) and working == x.dtype:
+            check_orthogonal(matrices, proper=False)
+            fill(
+                out.view(n, rows, components),
+                "rotate",
+                flat,
+                matrices,
+                _parse_cached(name, "standard", layout),
+                inverse,
+            )
+            return out
+        turned_x = _rotate(flat, matrices, name, layout, inverse)
     else:
-        out = _act(name, flat, checked_rotations(matrices), inverse)
-    out = out.to(x.dtype).reshape(*(lead[a] for a in order), components)
+        turned_x = _act(name, flat, checked_rotations(matrices), inverse)
+    turned_x = turned_x.to(x.dtype).reshape(*(lead[a] for a in order), components)
     back = [order.index(axis) for axis in range(len(order))]
-    return out.permute(*back, len(lead)).reshape((*lead, *shape))
+    turned_x = turned_x.permute(*back, len(lead)).reshape((*lead, *shape))
+    return turned_x if out is None else out.copy_(turned_x)
 
 
 def _description(rep: Any, basis: str, layout: str) -> tuple[str, tuple[int, ...], bool, str, str]:

@@ -6,6 +6,8 @@ torque are closed under differentiation and save nothing but R.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,9 +19,12 @@ from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_m
 from ._dispatch import kernels
 from ._native import packed_size
 from ._operator import Operator
+from ._out import check_out, fill
 
 
-def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> tuple[torch.Tensor, ...]:
+def wigner_D(
+    rotations: torch.Tensor, lmax: int, *, basis: str = "standard", out: torch.Tensor | None = None
+) -> tuple[torch.Tensor, ...]:
     """Real Wigner-D matrices ``(*batch, 2l+1, 2l+1)`` for l = 0..lmax.
 
     Defined by ``Y_l(R r) = D^l(R) Y_l(r)`` for the real spherical harmonics of `spherical_harmonics` (m = -l..l, no
@@ -30,6 +35,8 @@ def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> 
             orthogonal only to tolerance (1e-4 in float32, 1e-8 in float64) is replaced by its polar factor.
         lmax: highest l, 0..131.
         basis: "standard", or "e3nn" where l = 1 is (x, y, z).
+        out: the buffer to fill, in eager mode and where no gradient is wanted: ``(n E(lmax),)`` for n rotations with
+            E(l) = (l+1)(2l+1)(2l+3)/3, contiguous, of the dtype and on the device of `rotations`.
 
     Returns:
         Views of one buffer ``for l: for rotation: for mp in -l..l: for m in -l..l``, in the dtype of `rotations`.
@@ -42,8 +49,8 @@ def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> 
 
     Raises:
         ArgumentError: lmax out of range, a matrix not finite, not orthogonal or with determinant -1 (row named),
-            unknown basis.
-        ShapeError, DTypeError: not ``(*batch, 3, 3)``, or not float32 or float64.
+            unknown basis, `out` that is not contiguous, shares memory with `rotations` or stands beside a gradient.
+        ShapeError, DTypeError, DeviceError: not ``(*batch, 3, 3)``, not float32 or float64, `out` that does not fit.
 
     >>> [tuple(D.shape) for D in wigner_D(torch.eye(3).expand(7, 3, 3), 2)]
     [(7, 1, 1), (7, 3, 3), (7, 5, 5)]
@@ -52,9 +59,16 @@ def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> 
     lmax = check_lmax(lmax)
     check_choice("basis", basis, BASES)
     batch = rotations.shape[:-2]
-    flat = on_group(relabel_matrices(rotations, basis)).reshape(-1, 3, 3)
-    packed = _wigner_D(flat, lmax)
-    return tuple(D.reshape(*batch, *D.shape[1:]) for D in unpack(packed, flat.shape[0], lmax))
+    n = batch.numel()
+    if out is not None:
+        check_out(out, (n * packed_size(lmax),), rotations.dtype, rotations=rotations)
+    flat = on_group(relabel_matrices(rotations, basis)).reshape(n, 3, 3)
+    if out is None:
+        out = _wigner_D(flat, lmax)
+    else:
+        check_orthogonal(flat, proper=True)
+        fill(out, "wigner_D", flat, lmax)
+    return tuple(unpack(out, batch, lmax))
 
 
 def on_group(rotations: torch.Tensor) -> torch.Tensor:
@@ -67,16 +81,17 @@ def tangent_gradient(rotations: torch.Tensor, torque: torch.Tensor) -> torch.Ten
     return 0.5 * rotations @ hat(torque)
 
 
-def unpack(packed: torch.Tensor, n: int, lmax: int) -> list[torch.Tensor]:
-    """Packed D as views ``(n, 2l+1, 2l+1)``; one split, so that backward joins them in one pass."""
+def unpack(packed: torch.Tensor, batch: Sequence[int], lmax: int) -> list[torch.Tensor]:
+    """Packed D as views ``(*batch, 2l+1, 2l+1)``; one split, so that backward joins them in one pass."""
+    n = math.prod(batch)
     parts = packed.split([n * (2 * l + 1) ** 2 for l in range(lmax + 1)])
-    return [part.view(n, 2 * l + 1, 2 * l + 1) for l, part in enumerate(parts)]
+    return [part.view(*batch, 2 * l + 1, 2 * l + 1) for l, part in enumerate(parts)]
 
 
 def _times_generator(packed: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor:
     """Packed ``A^l sum_k omega_k X_k`` of packed A: rows times X, which is minus X times columns."""
     n, out = omega.shape[0], []
-    for l, part in enumerate(unpack(packed, n, lmax)):
+    for l, part in enumerate(unpack(packed, [n], lmax)):
         out.append(-generator_along(part, omega[:, None, :], *table(l, packed)).reshape(-1))
     return torch.cat(out)
 
@@ -136,7 +151,7 @@ def _join(packed: torch.Tensor, vmapped: int, lmax: int) -> torch.Tensor:
 
 def _part(packed: torch.Tensor, vmapped: int, n: int, lmax: int) -> torch.Tensor:
     """The inverse of `_join`."""
-    return torch.cat([D.reshape(vmapped, -1) for D in unpack(packed, vmapped * n, lmax)], dim=1)
+    return torch.cat([D.reshape(vmapped, -1) for D in unpack(packed, [vmapped * n], lmax)], dim=1)
 
 
 @_wigner_D.register_vmap

@@ -1,0 +1,51 @@
+"""Results in a buffer of the caller: what `out` must be, and the call that fills it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
+from . import _native
+from ._dispatch import kernels
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: torch.Tensor) -> None:
+    """A dense buffer of that shape and dtype on the device of the inputs, apart from them and from any gradient."""
+    if not isinstance(out, torch.Tensor):
+        fail(DTypeError, "out", "a torch.Tensor or None", type(out).__name__)
+    if out.dtype != dtype:
+        fail(DTypeError, "out", f"the dtype of the result ({dtype})", out.dtype)
+    if tuple(out.shape) != shape:
+        fail(ShapeError, "out", str(shape), tuple(out.shape))
+    if out.layout != torch.strided or not out.is_contiguous() or out.is_neg():
+        fail(
+            ArgumentError,
+            "out",
+            "a contiguous tensor",
+            f"strides {out.stride()}" if out.layout == torch.strided else out.layout,
+        )
+    for argument, x in inputs.items():
+        if x.device != out.device:
+            fail(DeviceError, "out", f"the device of {argument} ({x.device})", out.device)
+        if torch.is_grad_enabled() and (x.requires_grad or out.requires_grad):
+            fail(
+                ArgumentError,
+                "out",
+                "no gradient to be wanted",
+                f"{argument if x.requires_grad else 'out'} that requires one",
+            )
+        if _native.overlap(out, x):
+            fail(ArgumentError, "out", f"memory apart from {argument}", "a tensor that shares some of it")
+
+
+def fill(out: torch.Tensor, name: str, *arguments: Any) -> None:
+    """out = the result of the kernel `name`, without autograd."""
+    module = kernels(out.device)
+    if module is _native:
+        getattr(module, name)(*arguments, out=out)
+        if not out.is_inference():
+            torch.autograd.graph.increment_version(out)
+    else:
+        out.copy_(getattr(module, name)(*arguments))
