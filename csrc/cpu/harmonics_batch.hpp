@@ -37,20 +37,24 @@ inline bool load_directions(const T* source, Index count, Lanes v[3]) {
 }
 
 // Y of a pack of directions into tile[(lmax + 1)^2]; a zero vector keeps Y_00 alone, its only equivariant value.
+template <class Entry = double>
 class HarmonicTile {
   public:
-    explicit HarmonicTile(const Tables& tables) : tables_(tables), tile_(harmonic_count(tables.lmax)) {}
+    explicit HarmonicTile(const Tables& tables)
+        : tables_(tables), tile_(harmonic_count(tables.lmax) + RowWriter<Entry>::margin) {}
 
     template <class T>
-    const Lanes* fill(const T* xyz, Index count) const {
-        Lanes v[3], *tile = tile_.get();
+    const LanesOf<Entry>* fill(const T* xyz, Index count) const {
+        Lanes v[3];
+        LanesOf<Entry>* tile = tile_.get();
         const bool all = load_directions(xyz, count, v);
-        harmonics(v[0], v[1], v[2], tables_.lmax, tables_.harmonic,
-                  [=](Index l, Index m, const Lanes& value) { tile[harmonic_index(l, m)] = value; });
+        harmonics(v[0], v[1], v[2], tables_.lmax, tables_.harmonic, [=](Index l, Index m, const Lanes& value) {
+            tile[harmonic_index(l, m)] = __builtin_convertvector(value, LanesOf<Entry>);
+        });
         if (!all) {
             const Lanes zero = {}, one = zero + 1.0;
             const Lanes square = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
-            const Lanes present = square > zero ? one : zero;
+            const auto present = __builtin_convertvector(square > zero ? one : zero, LanesOf<Entry>);
             for (Index i = 1; i < harmonic_count(tables_.lmax); ++i) tile[i] *= present;
         }
         return tile;
@@ -58,18 +62,37 @@ class HarmonicTile {
 
   private:
     Tables tables_;
-    Scratch<Lanes> tile_;
+    Scratch<LanesOf<Entry>> tile_;
 };
+
+template <bool streaming, class T>
+void spherical_harmonics_packs(const Tables& tables, const T* xyz, Index n, T* out, Index first, Index last) {
+    const Index size = harmonic_count(tables.lmax);
+    const HarmonicTile<T> tile(tables);
+    RowWriter<T> writer(1);
+    for (Index pack = first; pack < last; ++pack) {
+        const Index start = pack * lanes, count = least(lanes, n - start);
+        const LanesOf<T>* y = tile.fill(xyz + 3 * start, count);
+        if constexpr (RowWriter<T>::usable) {
+            if (count == lanes && size >= writer.unit) {
+                writer.begin(y, size, out + start * size, 0, pack == first, pack + 1 == last || start + 2 * lanes > n);
+                while (!writer.template advance<streaming>(size)) {}
+                continue;
+            }
+        }
+        lanes_to_rows(y, size, count, out + start * size, size);
+    }
+    if (streaming) stream_fence();
+}
 
 template <class T>
 void spherical_harmonics(const Tables& tables, const T* xyz, Index n, T* out, int threads) {
-    const Index size = harmonic_count(tables.lmax);
+    const bool streaming = n * harmonic_count(tables.lmax) * Index(sizeof(T)) > tables.cached_bytes;
     for_packs(n, threads, [=](Index first, Index last) {
-        const HarmonicTile tile(tables);
-        for (Index pack = first; pack < last; ++pack) {
-            const Index start = pack * lanes, count = least(lanes, n - start);
-            lanes_to_rows(tile.fill(xyz + 3 * start, count), size, count, out + start * size, size);
-        }
+        if (streaming)
+            spherical_harmonics_packs<true>(tables, xyz, n, out, first, last);
+        else
+            spherical_harmonics_packs<false>(tables, xyz, n, out, first, last);
     });
 }
 
@@ -77,7 +100,7 @@ template <class T>
 void spherical_harmonics_torque(const Tables& tables, const T* xyz, Index n, const T* grad, T* out, int threads) {
     const Index size = harmonic_count(tables.lmax);
     for_packs(n, threads, [=](Index first, Index last) {
-        const HarmonicTile tile(tables);
+        const HarmonicTile<> tile(tables);
         const Scratch<Lanes> wanted(size);
         for (Index pack = first; pack < last; ++pack) {
             const Index start = pack * lanes, count = least(lanes, n - start);
