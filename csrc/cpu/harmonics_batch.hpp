@@ -9,30 +9,56 @@ namespace equiscope {
 namespace EQUISCOPE_ISA {
 namespace {
 
+// Every third element of 3 * lanes, from `first` on.
+template <Index first, std::size_t... lane>
+inline Lanes every_third(const Lanes source[3], std::index_sequence<lane...>) {
+    using Mask = VectorOf<long long, lanes>::type;
+    constexpr Mask front = {(3 * static_cast<Index>(lane) + first) % (2 * lanes)...};
+    constexpr Mask back = {(3 * static_cast<Index>(lane) + first < 2 * lanes
+                                ? static_cast<Index>(lane)
+                                : 3 * static_cast<Index>(lane) + first - lanes)...};
+    return __builtin_shuffle(__builtin_shuffle(source[0], source[1], front), source[2], back);
+}
+
+inline Lanes magnitude(const Lanes& x) { return x < Lanes{} ? -x : x; }
+
+template <class Mask>
+inline bool any(const Mask& mask) {
+    long long found = 0;
+    for (Index lane = 0; lane < lanes; ++lane) found |= mask[lane];
+    return found != 0;
+}
+
 // Unit vectors in lanes. Returns false, with a zero vector in that lane, if a point has no direction.
 template <class T>
 inline bool load_directions(const T* source, Index count, Lanes v[3]) {
-    double x[lanes] = {}, y[lanes] = {}, z[lanes] = {}, norm[lanes], largest[lanes];
-    for (Index lane = 0; lane < count; ++lane) {
-        x[lane] = static_cast<double>(source[3 * lane]);
-        y[lane] = static_cast<double>(source[3 * lane + 1]);
-        z[lane] = static_cast<double>(source[3 * lane + 2]);
+    T padded[3 * lanes];
+    if (count < lanes) {
+        for (Index i = 0; i < 3 * lanes; ++i) padded[i] = i < 3 * count ? source[i] : T(1);
+        source = padded;
     }
+    Lanes packed[3];
+    for (Index i = 0; i < 3; ++i) packed[i] = load<Lanes>(source + i * lanes);
+    constexpr auto each = std::make_index_sequence<lanes>();
+    v[0] = every_third<0>(packed, each), v[1] = every_third<1>(packed, each), v[2] = every_third<2>(packed, each);
+    const Lanes zero = {}, one = zero + 1.0;
+    const Lanes a = magnitude(v[0]), b = magnitude(v[1]), c = magnitude(v[2]), ab = a > b ? a : b;
+    const Lanes largest = ab > c ? ab : c;
     bool all = true;
-    for (Index lane = 0; lane < lanes; ++lane) {
-        const double a = std::fabs(x[lane]), b = std::fabs(y[lane]), c = std::fabs(z[lane]);
-        const double ab = a > b ? a : b, abc = ab > c ? ab : c;
-        all = all && (abc > 0.0 || lane >= count);
-        largest[lane] = abc > 0.0 ? abc : 1.0;
+    // where squares would overflow or vanish, that lane alone is scaled by its largest entry
+    const auto extreme = (largest < zero + 1e-120) | (largest > zero + 1e120);
+    if (any(extreme)) {
+        all = !any(largest == zero);
+        const Lanes scale = extreme ? (largest > zero ? largest : one) : one;
+        for (int i = 0; i < 3; ++i) v[i] /= scale;
     }
-    // scaled by the largest entry, so that squares neither overflow nor vanish
-    for (Index lane = 0; lane < lanes; ++lane) {
-        x[lane] /= largest[lane], y[lane] /= largest[lane], z[lane] /= largest[lane];
-        const double square = x[lane] * x[lane] + y[lane] * y[lane] + z[lane] * z[lane];
-        norm[lane] = std::sqrt(square > 0.0 ? square : 1.0);
-    }
-    const Lanes length = load<Lanes>(norm);
-    v[0] = load<Lanes>(x) / length, v[1] = load<Lanes>(y) / length, v[2] = load<Lanes>(z) / length;
+    const Lanes square = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+    double norms[lanes];
+    store(square, norms);
+    for (Index lane = 0; lane < lanes; ++lane) norms[lane] = std::sqrt(norms[lane]);
+    Lanes length = load<Lanes>(norms);
+    if (!all) length = square > zero ? length : one;
+    for (int i = 0; i < 3; ++i) v[i] /= length;
     return all;
 }
 
