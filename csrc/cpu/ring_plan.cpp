@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <list>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <vector>
 
@@ -10,14 +12,23 @@
 
 namespace equiscope {
 
-struct RingPlan::Storage {
-    std::vector<Octant> octants;
-    std::vector<RingGroup> groups;
-    std::vector<RingChunk> chunks;
-    std::vector<double> turns;
-};
-
 namespace {
+
+struct OwnedPlan : RingSharing {
+    OwnedPlan(const Rings& rings, int lmax);
+
+    bool belongs_to(const Rings& rings, int lmax) const {
+        return lmax == highest && static_cast<std::size_t>(9 * rings.points) == rotations.size() &&
+               std::equal(rotations.begin(), rotations.end(), rings.rotations);
+    }
+
+    int highest;
+    std::vector<double> rotations;
+    std::vector<Octant> all_octants;
+    std::vector<RingGroup> all_groups;
+    std::vector<RingChunk> all_chunks;
+    std::vector<double> all_turns;
+};
 
 // Angles closer than this are one angle: a few roundings of a matrix entry, and an error in D of l times that.
 constexpr double same_angle = 2e-15;
@@ -40,10 +51,8 @@ struct Ring {
     int reflection;
 };
 
-}  // namespace
-
-RingPlan::RingPlan(const Rings& rings, int lmax) {
-    auto storage = std::make_unique<Storage>();
+OwnedPlan::OwnedPlan(const Rings& rings, int lmax)
+    : highest(lmax), rotations(rings.rotations, rings.rotations + 9 * rings.points) {
     const std::size_t points = static_cast<std::size_t>(rings.points);
     std::vector<Ring> folded(points);
     turned = false;
@@ -51,8 +60,8 @@ RingPlan::RingPlan(const Rings& rings, int lmax) {
         double r[9];
         proper_rotation(rings.rotations + 9 * p, r);
         const RingAxes axes = ring_axes(r);
-        storage->turns.push_back(axes.cos_c);
-        storage->turns.push_back(axes.sin_c);
+        all_turns.push_back(axes.cos_c);
+        all_turns.push_back(axes.sin_c);
         turned = turned || axes.cos_c != 1.0 || axes.sin_c != 0.0;
         folded[p] = {std::atan2(std::fabs(axes.sin_a), std::fabs(axes.cos_a)),
                      std::atan2(axes.sin_b, std::fabs(axes.cos_b)),
@@ -72,52 +81,82 @@ RingPlan::RingPlan(const Rings& rings, int lmax) {
                       return folded[i].a != folded[j].a ? folded[i].a < folded[j].a : i < j;
                   });
         const auto open_group = [&] {
-            const Index at = static_cast<Index>(storage->octants.size());
-            storage->groups.push_back({std::cos(b), std::sin(b), at, at});
+            const Index at = static_cast<Index>(all_octants.size());
+            all_groups.push_back({std::cos(b), std::sin(b), at, at});
         };
         open_group();
         for (std::size_t i = start; i < end; ++i) {
             const Ring& ring = folded[order[i]];
-            auto& octants = storage->octants;
+            auto& octants = all_octants;
             // the octant before this one, unless its place is taken or it belongs to another angle or group
-            const bool joins = storage->groups.back().last > storage->groups.back().first &&
+            const bool joins = all_groups.back().last > all_groups.back().first &&
                                octants.back().image[ring.reflection] < 0 &&
                                std::fabs(std::atan2(octants.back().sin_a, octants.back().cos_a) - ring.a) <= same_angle;
             if (!joins) {
-                if (storage->groups.back().last - storage->groups.back().first == most_octants) open_group();
+                if (all_groups.back().last - all_groups.back().first == most_octants) open_group();
                 octants.push_back({std::cos(ring.a), std::sin(ring.a), {-1, -1, -1, -1, -1, -1, -1, -1}});
-                ++storage->groups.back().last;
+                ++all_groups.back().last;
             }
             octants.back().image[ring.reflection] = static_cast<Index>(order[i]);
         }
     }
     octants_of_chunk = groups_of_chunk = 0;
-    for (std::size_t g = 0; g < storage->groups.size();) {
+    for (std::size_t g = 0; g < all_groups.size();) {
         const std::size_t first = g;
         Index octants_here = 0;
-        while (g < storage->groups.size()) {
-            const Index more = storage->groups[g].last - storage->groups[g].first;
+        while (g < all_groups.size()) {
+            const Index more = all_groups[g].last - all_groups[g].first;
             if (g > first && octants_here + more > most_octants) break;
             octants_here += more;
             ++g;
         }
-        storage->chunks.push_back({static_cast<Index>(first), static_cast<Index>(g)});
+        all_chunks.push_back({static_cast<Index>(first), static_cast<Index>(g)});
         octants_of_chunk = std::max(octants_of_chunk, octants_here);
         groups_of_chunk = std::max(groups_of_chunk, static_cast<Index>(g - first));
     }
-    group_count = static_cast<Index>(storage->groups.size());
-    chunk_count = static_cast<Index>(storage->chunks.size());
+    group_count = static_cast<Index>(all_groups.size());
+    chunk_count = static_cast<Index>(all_chunks.size());
     // multiply-adds per channel of either way
-    const Index pairs = Index(lmax + 1) * (lmax + 1), octant_count = static_cast<Index>(storage->octants.size());
+    const Index pairs = Index(lmax + 1) * (lmax + 1), octant_count = static_cast<Index>(all_octants.size());
     const Index apart = 8 * octant_count * (3 * (2 * lmax + 1) + pairs) + 2 * group_count * matrix_count(lmax);
     worthwhile = apart < 2 * rings.points * matrix_count(lmax);
-    octants = storage->octants.data();
-    groups = storage->groups.data();
-    chunks = storage->chunks.data();
-    turns = storage->turns.data();
-    storage_ = storage.release();
+    octants = all_octants.data();
+    groups = all_groups.data();
+    chunks = all_chunks.data();
+    turns = all_turns.data();
 }
 
-RingPlan::~RingPlan() { delete storage_; }
+using Held = std::shared_ptr<const OwnedPlan>;
+
+}  // namespace
+
+RingPlan::RingPlan(const Rings& rings, int lmax) {
+    constexpr std::size_t kept = 16;          // an audit uses a few grids again and again
+    constexpr Index largest = Index(1) << 14;  // rings of a plan that is kept: 2 MB
+    static std::mutex mutex;
+    static std::list<Held> cache;  // latest first
+    Held found;
+    {
+        std::lock_guard<std::mutex> lock(mutex);
+        auto entry = cache.begin();
+        while (entry != cache.end() && !(*entry)->belongs_to(rings, lmax)) ++entry;
+        if (entry != cache.end()) {
+            cache.splice(cache.begin(), cache, entry);
+            found = *entry;
+        }
+    }
+    if (!found) {
+        found = std::make_shared<const OwnedPlan>(rings, lmax);
+        if (rings.points <= largest) {
+            std::lock_guard<std::mutex> lock(mutex);
+            cache.push_front(found);
+            if (cache.size() > kept) cache.pop_back();
+        }
+    }
+    static_cast<RingSharing&>(*this) = *found;
+    held_ = new Held(std::move(found));
+}
+
+RingPlan::~RingPlan() { delete static_cast<const Held*>(held_); }
 
 }  // namespace equiscope

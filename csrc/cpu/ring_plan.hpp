@@ -21,13 +21,7 @@ struct RingChunk {
     Index first, last;  // groups that are worked on together
 };
 
-class RingPlan {
-  public:
-    RingPlan(const Rings& rings, int lmax);
-    ~RingPlan();
-    RingPlan(const RingPlan&) = delete;
-    RingPlan& operator=(const RingPlan&) = delete;
-
+struct RingSharing {
     const Octant* octants;
     const RingGroup* groups;
     const RingChunk* chunks;
@@ -36,10 +30,18 @@ class RingPlan {
     Index octants_of_chunk, groups_of_chunk;  // largest numbers
     bool turned;                              // some c is not 0
     bool worthwhile;                          // less work than one D matrix for every ring
+};
+
+// The plan of a grid, from a bounded cache: thread-safe, and valid as long as the object lives.
+class RingPlan : public RingSharing {
+  public:
+    RingPlan(const Rings& rings, int lmax);
+    ~RingPlan();
+    RingPlan(const RingPlan&) = delete;
+    RingPlan& operator=(const RingPlan&) = delete;
 
   private:
-    struct Storage;
-    Storage* storage_;
+    const void* held_;
 };
 
 }  // namespace equiscope
