@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import equiscope as eq
+from equiscope.ops import _fallback, _native
 from equiscope.ops.projection import CharacterProjection, _project, _synthesize
 from equiscope.so3 import reference
 
@@ -179,3 +180,18 @@ def test_streaming_reads_values_of_any_stride_and_pending_negation():
             stream.update(values[coset], slice(None), coset, center=values[0, 0, 0])
         found.append(stream.coefficients)
     assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
+@pytest.mark.parametrize(("degree", "lmax", "channels"), [(3, 1, 1), (9, 4, 8), (11, 5, 37), (15, 6, 70)])
+def test_synthesis_on_grids_with_structure_agrees_with_the_reference(dtype, degree, lmax, channels):
+    grid = eq.quadrature(degree)
+    about_z = torch.tensor([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]], dtype=DOUBLE)
+    coefficients = torch.randn(size(lmax), channels).to(dtype)
+    for rings in (grid.rings, grid.rings @ about_z):
+        arguments = (rings, grid.ring_weights, grid.gammas, lmax)
+        expected = _fallback.synthesize(coefficients.double(), *arguments)
+        got = _native.synthesize(coefficients, *arguments)
+        scale = float(expected.abs().max())
+        bound = 1e-14 if dtype == DOUBLE else 1e-6
+        torch.testing.assert_close(got.double(), expected, rtol=0, atol=bound * scale)

@@ -6,6 +6,7 @@ import torch
 
 import equiscope as eq
 from equiscope.so3 import reference
+from equiscope.so3.rotations import polar
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 KINDS = ["scalar", "invariant", "pseudoscalar", "vector", "pseudovector", "tensor", "voigt"]
@@ -156,3 +157,51 @@ def test_zero_copies_of_an_irrep_take_no_room():
     x, g = draw("2x1o", 4), eq.random_rotations(4)
     torch.testing.assert_close(eq.rotate(x, g, "0x5e+2x1o+0x0e"), eq.rotate(x, g, "2x1o"), rtol=0, atol=0)
     assert eq.rotate(torch.zeros(4, 0, dtype=DOUBLE), g, "0x5e").shape == (4, 0)
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
+@pytest.mark.parametrize("mul", [8, 16, 17, 31, 64, 67])
+def test_many_copies_are_multiplied_by_D(dtype, layout, mul):
+    degrees = (0, 1, 2, 3, 4, 8)
+    rep = "+".join(f"{mul}x{l}e" for l in degrees)
+    g = eq.random_rotations(11, dtype=dtype)
+    D = eq.wigner_D(g, 8)
+    for lead in ((11, 1), (11, 3), (1, 2)):
+        parts = [torch.randn(*lead, mul, 2 * l + 1).to(dtype) for l in degrees]
+        for inverse in (False, True):
+            turned = [p @ (D[l] if inverse else D[l].mT)[:, None] for p, l in zip(parts, degrees, strict=True)]
+            x, expected = (
+                torch.cat([(p if layout == "mul_ir" else p.mT).flatten(2) for p in some], dim=2)
+                for some in (parts, turned)
+            )
+            got = eq.rotate(x, g[:, None], rep, layout=layout, inverse=inverse)
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-13 if dtype == DOUBLE else 2e-5)
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+def test_many_copies_in_float32_stay_within_their_bound(layout):
+    for l in (1, 4, 12):
+        rep, size = f"32x{l}e", 2 * l + 1
+        x, g = torch.randn(50, 32 * size), eq.random_rotations(50, group="O3", dtype=SINGLE)
+        got = eq.rotate(x, g, rep, layout=layout).double()
+        # the polar factor of the matrices given, since their rounding is no error of ours
+        exact = eq.rotate(x.double(), polar(g.double()), rep, layout=layout)
+        norm = x.double().reshape(50, 32, size) if layout == "mul_ir" else x.double().reshape(50, size, 32).mT
+        bound = (6e-8 + 6e-8 * (2 * l + 2)) * norm.norm(dim=2, keepdim=True)
+        error = (got - exact).abs()
+        error = error.reshape(50, 32, size) if layout == "mul_ir" else error.reshape(50, size, 32).mT
+        assert bool((error <= bound).all()), l
+
+
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
+def test_large_results_have_the_bits_of_small_ones(dtype, layout):
+    rep = "64x0e+64x1o+64x2e+64x3o"
+    x, g = torch.randn(2400, 1024).to(dtype), eq.random_rotations(2400, dtype=dtype)
+    large = eq.rotate(x, g, rep, layout=layout)
+    parts = [eq.rotate(x[a : a + 100], g[a : a + 100], rep, layout=layout) for a in range(0, 2400, 100)]
+    assert torch.equal(large, torch.cat(parts))
+    assert torch.equal(
+        eq.rotate(x, g[0], rep, layout=layout)[1000:1100], eq.rotate(x[1000:1100], g[0], rep, layout=layout)
+    )

@@ -87,13 +87,13 @@ inline void exchange(V& a, V& b, std::index_sequence<at...>) {
     a = first;
 }
 
-// v[lane][i] and v[i][lane], in every run of `lanes` elements.
-template <Index step = 1, class V>
-inline void transpose(V v[lanes]) {
-    if constexpr (step < lanes) {
-        for (Index i = 0; i < lanes; ++i)
+// v[k][i] and v[i][k], in every run of `count` elements.
+template <Index count = lanes, Index step = 1, class V>
+inline void transpose(V v[count]) {
+    if constexpr (step < count) {
+        for (Index i = 0; i < count; ++i)
             if (!(i & step)) exchange<step>(v[i], v[i + step], std::make_index_sequence<sizeof(V) / sizeof(v[0][0])>());
-        transpose<2 * step>(v);
+        transpose<count, 2 * step>(v);
     }
 }
 

@@ -98,6 +98,36 @@ class AlphaTable {
     Scratch<Real> table_;
 };
 
+// Even and odd sums over three reflections, each a bit of the index.
+template <class V>
+inline void reflect(V v[8]) {
+    for (int bit = 1; bit < 8; bit *= 2)
+        for (int i = 0; i < 8; ++i)
+            if (!(i & bit)) {
+                const V even = v[i] + v[i + bit];
+                v[i + bit] = v[i] - v[i + bit];
+                v[i] = even;
+            }
+}
+
+// Rz(c) on the right turns the Fourier sums f[n][{C, S}][width].
+template <class V, Index width>
+inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f) {
+    using Real = typename Parts<V>::Real;
+    double cosine = cos_c, sine = sin_c;
+    for (Index n = 1; n <= lmax; ++n) {
+        for (Index j = 0; j < width; ++j) {
+            V &c = f[2 * n * width + j], &s = f[(2 * n + 1) * width + j];
+            const V turned = c * static_cast<Real>(cosine) - s * static_cast<Real>(sine);
+            s = c * static_cast<Real>(sine) + s * static_cast<Real>(cosine);
+            c = turned;
+        }
+        const double next = cosine * cos_c - sine * sin_c;
+        sine = sine * cos_c + cosine * sin_c;
+        cosine = next;
+    }
+}
+
 // Everything of one call that does not depend on the channels.
 template <class V, Index width, class In>
 struct OctantProjection {
@@ -136,20 +166,14 @@ struct OctantProjection {
             fourier_of_ring(values + point * rings.gammas * channels.total, rings.gammas,
                             rings.weights[point] / static_cast<double>(rings.gammas), center, channels, angles, lmax,
                             folded, f, pair);
-            if (plan.turned) turn(plan.turns[2 * point], plan.turns[2 * point + 1], f);
+            if (plan.turned) turn_fourier<V, width>(plan.turns[2 * point], plan.turns[2 * point + 1], lmax, f);
         }
         const Index next = (lmax + 1) * pair;
         for (Index n = 0; n <= lmax; ++n)
             for (Index k = 0; k < pair; ++k) {
                 V v[8];
                 for (int i = 0; i < 8; ++i) v[i] = images[i * next + n * pair + k];
-                for (int bit = 1; bit < 8; bit *= 2)
-                    for (int i = 0; i < 8; ++i)
-                        if (!(i & bit)) {
-                            const V even = v[i] + v[i + bit];
-                            v[i + bit] = v[i] - v[i + bit];
-                            v[i] = even;
-                        }
+                reflect(v);
                 // m even: cos m a is even in x and y, sin m a odd in both; m odd: cos is odd in x, sin odd in y
                 V* even_m = sums + n * 2 * plan.octants_of_chunk * 2 * quad + k;
                 V* odd_m = even_m + plan.octants_of_chunk * 2 * quad;
@@ -158,22 +182,6 @@ struct OctantProjection {
                     odd_m[z * quad] = v[4 * z + 1], odd_m[z * quad + pair] = v[4 * z + 2];
                 }
             }
-    }
-
-    // Rz(c) on the right turns the Fourier sums.
-    void turn(double cos_c, double sin_c, V* f) const {
-        double cosine = cos_c, sine = sin_c;
-        for (Index n = 1; n <= tables.lmax; ++n) {
-            for (Index j = 0; j < width; ++j) {
-                V &c = f[n * pair + j], &s = f[n * pair + width + j];
-                const V turned = c * static_cast<Real>(cosine) - s * static_cast<Real>(sine);
-                s = c * static_cast<Real>(sine) + s * static_cast<Real>(cosine);
-                c = turned;
-            }
-            const double next = cosine * cos_c - sine * sin_c;
-            sine = sine * cos_c + cosine * sin_c;
-            cosine = next;
-        }
     }
 
     // CC, CS, SC, SS of every group of a chunk, even and odd in b: x[(group * 2 + odd) * quad].

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cpu/octant_projection.hpp"
+#include "cpu/octant_synthesis.hpp"
 #include "cpu/ring_fourier.hpp"
 #include "cpu/wigner_batch.hpp"
 
@@ -165,8 +166,10 @@ inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngle
     }
 }
 
+// Any grid: one D matrix for every ring.
 template <class T>
-void synthesize(const Tables& tables, const T* coefficients, const Rings& rings, Index channels, T* out, int threads) {
+void synthesize_rings(const Tables& tables, const T* coefficients, const Rings& rings, Index channels, T* out,
+                      int threads) {
     const int lmax = tables.lmax;
     const Index size = matrix_count(lmax), gammas = rings.gammas;
     const RingAngles<double> angles(gammas, lmax);
@@ -190,6 +193,19 @@ void synthesize(const Tables& tables, const T* coefficients, const Rings& rings,
             }
         });
     });
+}
+
+template <class T>
+void synthesize(const Tables& tables, const T* coefficients, const Rings& rings, Index channels, T* out, int threads) {
+    if (rings.points == 0 || channels == 0) return;
+    const RingPlan plan(rings, tables.lmax);
+    using V = typename VectorOf<T, Index(sizeof(Lanes) / sizeof(T))>::type;
+    if (!plan.worthwhile)
+        synthesize_rings(tables, coefficients, rings, channels, out, threads);
+    else if (channels <= Parts<V>::count)
+        synthesize_octants<V, 1>(tables, plan, coefficients, rings, channels, out, threads);
+    else
+        synthesize_octants<V, 2>(tables, plan, coefficients, rings, channels, out, threads);
 }
 
 }  // namespace

@@ -78,6 +78,17 @@ struct Channels {
         for (Index i = 0; i < count; i += line) __builtin_prefetch(sample + first + i);
     }
 
+    // target = v for the channels that are present.
+    template <class T>
+    void put(const V v[width], T* target) const {
+        target += first;
+        if (count == block) {
+            for (Index j = 0; j < width; ++j) store(v[j], target + j * lanes_of_vector);
+            return;
+        }
+        for (Index i = 0; i < count; ++i) target[i] = static_cast<T>(v[i / lanes_of_vector][i % lanes_of_vector]);
+    }
+
     // target += v for the channels that are present.
     template <class T>
     void add(const V v[width], T* target) const {

@@ -1,7 +1,9 @@
-// Rotation of features. D is made for a pack of rotations in scratch and used at once. Lanes hold either rotations (few
-// rows each) or rows (of one rotation); both need the same small products, with D a vector or a number.
+// Rotation of features. D is made for a pack of rotations in scratch and used at once. Lanes hold copies of an irrep where
+// there are many (rotate_copies.hpp), otherwise rotations (few rows each) or rows (of one rotation); these two need the
+// same small products, with D a vector or a number.
 #pragma once
 
+#include "cpu/rotate_copies.hpp"
 #include "cpu/wigner_batch.hpp"
 
 namespace equiscope {
@@ -67,9 +69,54 @@ inline void rotate_blocks(const Element* d, const IrrepBlock* blocks, Index bloc
     }
 }
 
+// Copies in lanes. D of each rotation is rounded to T after it is made in float64.
+template <class T>
+void rotate_copies(const CopyRotation<T>& rotation, const Tables& tables, const T* x, bool shared, const T* rotations,
+                   Index batch, Index rows, Index dim, T* out, int threads) {
+    using V = typename CopyRotation<T>::V;
+    const Index size = matrix_count(tables.lmax);
+    const Index grain = most(1, 16384 / most(1, dim)), tasks = ceil_div(rows, grain);
+    const Index scratch_size = rotation.scratch(tables.lmax);
+    const bool split_rows = tasks > 1 && packs(batch) < 4 * Index(threads);
+    const auto some_packs = [=](Index first, Index last) {
+        const WignerTile<> tile(tables);
+        const Scratch<T> dense(lanes * size);
+        const Scratch<V> shared_scratch(scratch_size);
+        for (Index pack = first; pack < last; ++pack) {
+            const Index start = pack * lanes, count = least(lanes, batch - start);
+            Lanes r[9];
+            const Lanes det = load_rotations(rotations + 9 * start, count, r);
+            lanes_to_rows(tile.fill(r), size, count, dense.get(), size);
+            const auto some_rows = [&](Index task, V* scratch) {
+                const Index lane = task / tasks, first_row = task % tasks * grain;
+                for (Index row = first_row; row < least(rows, first_row + grain); ++row)
+                    rotation.row(dense.get() + lane * size, static_cast<T>(det[lane]),
+                                 x + ((shared ? 0 : (start + lane) * rows) + row) * dim,
+                                 out + ((start + lane) * rows + row) * dim, scratch);
+            };
+            if (split_rows)
+                parallel_for(count * tasks, threads, [&](Index task) {
+                    const Scratch<V> scratch(scratch_size);
+                    some_rows(task, scratch.get());
+                    stream_fence();
+                });
+            else
+                for (Index task = 0; task < count * tasks; ++task) some_rows(task, shared_scratch.get());
+        }
+        stream_fence();
+    };
+    if (split_rows)
+        some_packs(0, packs(batch));
+    else
+        for_packs(batch, threads, some_packs);
+}
+
 template <class T>
 void rotate(const Tables& tables, const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
             const IrrepBlock* blocks, Index block_count, bool inverse, T* out, int threads) {
+    const CopyRotation<T> by_copies(blocks, block_count, dim, inverse,
+                                    batch * rows * dim * Index(sizeof(T)) > tables.cached_bytes);
+    if (by_copies.possible()) return rotate_copies(by_copies, tables, x, shared, rotations, batch, rows, dim, out, threads);
     const Index size = matrix_count(tables.lmax);
     // lanes are filled by rows where each rotation has many, otherwise by rotations
     const bool rows_in_lanes = rows >= 2 * lanes;

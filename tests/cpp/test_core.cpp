@@ -223,6 +223,53 @@ void sizes_and_threads_do_not_matter(const Kernels& kernels) {
     }
 }
 
+// Large results pass by the caches; wherever they begin, they have the bits of small ones and touch nothing around them.
+void large_results_equal_small_ones(const Kernels& kernels) {
+    const Index n = 1203, part = 401, shift = 3;
+    const int lmax = 8;
+    const Vector r = random_rotations(n, 14);
+    const auto tables = tables_for(lmax);
+    const std::size_t size = static_cast<std::size_t>(n * matrix_count(lmax));
+    Vector large(size + 2 * shift, 77.0);
+    kernels.twice.wigner_D(*tables, r.data(), n, large.data() + shift, 3);
+    check(n * matrix_count(lmax) * 8 > tables->cached_bytes, "the result is large", kernels.isa);
+    for (Index i = 0; i < shift; ++i)
+        check(large[static_cast<std::size_t>(i)] == 77.0 && large[size + shift + static_cast<std::size_t>(i)] == 77.0,
+              "nothing around a result is written", kernels.isa);
+    for (Index start = 0; start < n; start += part) {
+        const Vector small = wigner_of(kernels, Vector(r.begin() + 9 * start, r.begin() + 9 * (start + part)), lmax);
+        bool equal = true;
+        for (Index l = 0; l <= lmax; ++l) {
+            const Index width = (2 * l + 1) * (2 * l + 1);
+            for (Index i = 0; i < part * width; ++i)
+                equal &= large[static_cast<std::size_t>(shift + n * matrix_offset(l) + start * width + i)] ==
+                         small[static_cast<std::size_t>(part * matrix_offset(l) + i)];
+        }
+        check(equal, "a large result has the bits of small ones", kernels.isa, static_cast<double>(start));
+    }
+}
+
+// Enough copies for lanes of copies, and a number that fills no vector.
+void copies_are_rotated_like_one(const Kernels& kernels) {
+    const Index n = 9, mul = 19;
+    for (Index l : {1, 2, 8})
+        for (bool inner : {false, true}) {
+            const Index width = 2 * l + 1, dim = mul * width;
+            const Vector r = random_rotations(n, 15), x = random_values(n * dim, 16);
+            const IrrepBlock all = {l, mul, 0, inner ? Index(1) : width, inner ? mul : Index(1), false};
+            Vector together(x.size(), std::nan("")), alone(x.size());
+            const auto tables = tables_for(static_cast<int>(l));
+            kernels.twice.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &all, 1, false, together.data(), 1);
+            for (Index c = 0; c < mul; ++c) {
+                const IrrepBlock one = {l, 1, c * all.stride_mul, width, all.stride_m, false};
+                Vector out(x.size());
+                kernels.twice.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &one, 1, false, out.data(), 1);
+                for (std::size_t i = 0; i < out.size(); ++i) alone[i] += out[i];
+            }
+            check(largest_difference(together, alone) < 1e-14, "copies are rotated like one", kernels.isa);
+        }
+}
+
 void callers_may_be_many_and_may_fork(const Kernels& kernels) {
     const Vector r = random_rotations(200, 13), expected = wigner_of(kernels, r, 6);
     std::vector<std::thread> callers;
@@ -271,6 +318,8 @@ int main() {
         synthesis_is_the_adjoint_of_projection(*kernels);
         torque_is_the_derivative(*kernels);
         sizes_and_threads_do_not_matter(*kernels);
+        large_results_equal_small_ones(*kernels);
+        copies_are_rotated_like_one(*kernels);
         callers_may_be_many_and_may_fork(*kernels);
     }
     errors_of_a_task_reach_the_caller();
