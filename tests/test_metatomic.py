@@ -382,6 +382,7 @@ def test_periodic_structures_get_copies_one_by_one() -> None:
     adapter = MetatomicAdapter(toy(), {"gas": WATER, "ice": periodic}, outputs=["non_conservative_force"])
     gas, ice = adapter.systems()
     assert adapter.merges == {"gas": True, "ice": False}
+    assert adapter.description["merged"] == "1 of 2 structures"
     assert not adapter.compatible(gas, ice)
 
 

@@ -47,8 +47,8 @@ class Adapter(ABC):
     """Number of systems, where it is known beforehand."""
     module: torch.nn.Module | None = None
     """Where hidden modules can be hooked; None for a plain callable."""
-    description: Mapping[str, str]
-    """For the report: keys `model` and `data`."""
+    description: dict[str, str]
+    """For the report: `model` and `data`, and what else the settings should say; read at the end of an audit."""
     calls_per_copy: bool = False
     """True where the model is called once per copy instead of once per batch."""
     model_seconds: float = 0.0

@@ -337,6 +337,7 @@ class MetatomicAdapter(Adapter):
             template = self._template(structure)
             if structure.name not in self.merges:
                 self._try_merging(index)
+                self.description["merged"] = f"{sum(self.merges.values())} of {len(self.merges)} structures"
             yield System(structure.name, template, len(structure), template.vectors.numel() * item)
 
     def compatible(self, first: System, other: System) -> bool:
