@@ -10,10 +10,10 @@
 // pairs (m, n) of a thread, threads, and blocks of n (by the caller) ascending. It depends on the grid, lmax and `together`
 // alone, not on the channels beside a channel.
 //
-// Per channel at lmax 8 on 110 points of 17 angles (19 octants in 11 groups, 29 units), both cosets, in machine instructions
-// of sm_90 per channel: 132 k over gamma (63 k of them arithmetic), 114 k over alpha (25 k), 69 k over beta (58 k), 21 k to
-// begin pairs (m, n). Samples are read twice, from the second level cache
-// the second time: what the blocks at work hold of them is 32 MB on an H200.
+// At lmax 8 on 110 points of 17 angles (19 octants in 11 groups, 29 units), both cosets, the machine instructions of sm_90
+// per channel are 132 k over gamma (63 k of them arithmetic), 114 k over alpha (25 k), 69 k over beta (58 k), and 21 k to
+// begin pairs (m, n). Samples are read twice, from the second-level cache the second time: the blocks at work hold 32 MB of them
+// on an H200.
 #pragma once
 
 #include <cstdint>
@@ -261,8 +261,8 @@ struct Project {
         const Compute *like_plane = plane + z * 2 * plane_size, *unlike_plane = plane + (1 - z) * 2 * plane_size;
         const Turn<Compute>* turn = tables.alphas + Index(m) * shape.octants + first_octant;
         const Pair<Compute>* betas = tables.betas + n % quad +
-                                     (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups + Index(tables.group[first_octant]) * rows +
-                                      first_degree - lowest) * quad;
+                                     (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups +
+                                      Index(tables.group[first_octant]) * rows + first_degree - lowest) * quad;
         Compute c[degree_block][4] = {};
         Compute like[4] = {}, unlike[4] = {};  // CC, CS, SC, SS
         for (int o = first_octant; o < last_octant; ++o, ++turn, like_plane += octant_size, unlike_plane += octant_size) {

@@ -1,5 +1,5 @@
-// The projection kernels behind an interface without CUDA headers, as kernels.hpp. `plan` is the data of a ProjectionPlan for
-// Compute, on the device. In is double or float, or __half or __nv_bfloat16 behind void.
+// The projection kernels behind an interface without CUDA headers, as kernels.hpp. `plan` is the data of a ProjectionPlan
+// for Compute, on the device.
 #pragma once
 
 #include "cuda/kernels.hpp"

@@ -117,7 +117,9 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
     projection_tables<Real>(shape, nullptr, &size);
     plan.data.resize(static_cast<std::size_t>(size));
     const ProjectionTables<Real> tables = projection_tables<Real>(shape, plan.data.data());
-    const auto writable = [](auto* entry) { return const_cast<std::remove_const_t<std::remove_pointer_t<decltype(entry)>>*>(entry); };
+    const auto writable = [](auto* entry) {
+        return const_cast<std::remove_const_t<std::remove_pointer_t<decltype(entry)>>*>(entry);
+    };
 
     std::copy(units.begin(), units.end(), writable(tables.units));
     for (std::size_t o = 0; o < parts.size(); ++o) writable(tables.group)[o] = parts[o].group;

@@ -22,7 +22,7 @@ struct alignas(2 * sizeof(Real)) Pair {
 
 // cos m a and sin m a of an octant, and whether it is the last of its group: one load.
 template <class Real>
-struct alignas(4 * sizeof(Real)) Turn {
+struct alignas(16) Turn {
     Real cosine, sine;
     int ends_group;
 };
