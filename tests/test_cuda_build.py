@@ -96,7 +96,7 @@ def test_cuda_that_is_asked_for_without_a_compiler_is_refused(tmp_path):
 def test_an_option_that_is_no_answer_is_refused(tmp_path):
     code, said = configure(tmp_path, "-DEQUISCOPE_CUDA=perhaps")
     assert code != 0
-    assert "EQUISCOPE_CUDA: expected AUTO, ON or OFF, got perhaps" in said
+    assert "EQUISCOPE_CUDA: expected AUTO, ON, OFF or HOST, got perhaps" in said
 
 
 # ---- what it says ----------------------------------------------------------------------------------------------------

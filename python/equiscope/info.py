@@ -33,6 +33,7 @@ def info() -> dict[str, Any]:
         cuda = "no: this build has no CUDA kernels; CUDA tensors take the reference path in plain torch"
     else:
         cuda = f"yes: {torch.cuda.get_device_name()}"
+    built = {key: native[key] for key in ("toolkit", "architectures") if key in native}
     return {
         "versions": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
         "python": platform.python_version(),
@@ -41,6 +42,7 @@ def info() -> dict[str, Any]:
         "isas": list(native["isas"]),
         "compiler": native["compiler"],
         "cuda": cuda,
+        **{f"cuda_{key}": value for key, value in built.items()},
         "threads": torch.get_num_threads(),
         "devices": ["cpu"] + [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }

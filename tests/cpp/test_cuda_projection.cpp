@@ -44,7 +44,7 @@ struct Recursions {
     explicit Recursions(int lmax)
         : steps(static_cast<std::size_t>(wigner_step_count(lmax))), seeds(static_cast<std::size_t>(wigner_pair_count(lmax))) {
         fill_wigner_tables(lmax, steps.data(), seeds.data());
-        tables = {lmax, {steps.data(), seeds.data()}, {nullptr, nullptr}};
+        tables = {lmax, {steps.data(), seeds.data()}, {nullptr, nullptr}, 0};
     }
     std::vector<WignerStep> steps;
     std::vector<double> seeds;

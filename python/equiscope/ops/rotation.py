@@ -27,7 +27,7 @@ from ._operator import Operator
 from ._out import check_out, fill
 from .wigner import on_group, tangent_gradient
 
-_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
+_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def rotate(
@@ -182,11 +182,10 @@ def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> 
     if name in ("tensor", "voigt"):
         matrix = torch.einsum("nab,ncd->nacbd", matrix, matrix)
         if name == "voigt":
-            i, j = _VOIGT
-            matrix = matrix[:, i, j]
             # the entry (i, j) of a symmetric tensor stands for (j, i) too
-            twice = 0.5 * (torch.arange(6, device=x.device) > 2) + 0.5
-            matrix = (matrix[:, :, i, j] + matrix[:, :, j, i]) * twice.to(x.dtype)
+            kept = torch.stack([matrix[:, i, j] for i, j in _VOIGT], 1)
+            columns = [kept[:, :, i, j] if i == j else kept[:, :, i, j] + kept[:, :, j, i] for i, j in _VOIGT]
+            matrix = torch.stack(columns, 2)
         else:
             matrix = matrix.reshape(n, 9, 9)
     return x @ matrix.mT

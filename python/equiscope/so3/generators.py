@@ -71,8 +71,17 @@ def _table(rep: Representation) -> tuple[np.ndarray, np.ndarray]:
 
 def table(rep: Representation | int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """index and coefficient of a representation, or of one degree l, on the device and in the dtype of `like`."""
+    # what stands for a tensor while a compiler traces has a type of its own
+    make = _kept if type(like) is torch.Tensor else _kept.__wrapped__
+    return make(rep, like.device, like.dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def _kept(
+    rep: Representation | int, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
     index, coefficient = degree_table(rep) if isinstance(rep, int) else _table(rep)
-    return torch.tensor(index, device=like.device), torch.tensor(coefficient, device=like.device, dtype=like.dtype)
+    return torch.tensor(index, device=device), torch.tensor(coefficient, device=device, dtype=dtype)
 
 
 def each_generator(x: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,5 @@
+"""``python -m equiscope``: the command line."""
+
+from .cli import main
+
+main()
