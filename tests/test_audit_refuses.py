@@ -36,6 +36,7 @@ CASES = {
     "tolerance": (dict(tolerance=0.0), errors.ArgumentError, "tolerance"),
     "keep": (dict(keep="all"), errors.ArgumentError, "keep: .*'all'"),
     "batch_rows": (dict(batch_rows=0), errors.ArgumentError, "batch_rows"),
+    "max_memory": (dict(max_memory=1.5), errors.ArgumentError, "max_memory: expected a positive integer .*got 1.5"),
     "batching": (dict(batching="pile"), errors.ArgumentError, "batching: .*stack, concat, loop.*'pile'"),
     "unknown representation": (dict(outputs={"u": "vectors"}), errors.ArgumentError, "representation: .*'vectors'"),
     "irreps malformed": (dict(outputs={"u": "8x0q"}), errors.ArgumentError, "8x0q"),

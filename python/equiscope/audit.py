@@ -24,6 +24,7 @@ from .info import info
 from .probe.batch import BatchRows
 from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
+from .probe.memory import Memory, ran_out
 from .progress import Bar, progress_bar
 from .report.result import Audit
 from .so3.quadrature import MAXIMUM_DEGREE, Quadrature, next_degree, quadrature
@@ -53,6 +54,7 @@ def audit(
     batching: Any = None,
     batch_rows: int | str = "auto",
     batch_bytes: int | None = None,
+    max_memory: int | None = None,
     basis: str = "standard",
     layout: str = "mul_ir",
     dtype: torch.dtype | None = None,
@@ -92,6 +94,9 @@ def audit(
             call per copy), or a callable from the list of rotated systems to the model's argument.
         batch_rows, batch_bytes: a batch is filled across systems and rotations up to these. "auto" times the first
             batches at several sizes; ``settings["batch_rows"]`` says which one was taken.
+        max_memory: bytes that statistics and one batch may take together. Batches are filled no further, and lmax or
+            layers that cannot fit are refused. On the CPU the working memory of the model itself is not seen. The
+            default is what the machine has: a batch that does not fit there is halved.
         basis, layout: of Irreps strings, "standard" or "e3nn", "mul_ir" or "ir_mul".
         dtype, device: data are brought there; the default leaves them.
         progress: show a progress bar; by default only on a terminal.
@@ -103,6 +108,7 @@ def audit(
     Raises:
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
             decides, naming the argument, what was expected and what came.
+        MemoryLimitError: statistics and one copy do not fit into `max_memory`, or into what the device has.
         ModelError: copies came back with different numbers of rows, or every system failed.
 
     Statistics are accumulated in float64, centred; the result does not depend on the batch size beyond the round-off
@@ -111,7 +117,7 @@ def audit(
     restored.
     """
     started = time.perf_counter()
-    _check_settings(lmax, degree, tolerance, keep, batch_rows, batch_bytes)
+    _check_settings(lmax, degree, tolerance, keep, batch_rows, batch_bytes, max_memory)
     if out is not None:
         from .report.files import check_writable
 
@@ -134,9 +140,15 @@ def audit(
     declared = {name: kind for name, kind in layers.items() if kind} if isinstance(layers, Mapping) else {}
     kinds = {name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in declared.items()}
     hooked = _hooked(adapter, patterns, kinds)
-    run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, progress_bar(progress))
-    with run, torch.no_grad():
-        convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
+    memory = Memory(max_memory, int(lmax))
+    run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, memory, progress_bar(progress))
+    try:
+        with run, torch.no_grad():
+            convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
+    except Exception as error:
+        if not ran_out(error):
+            raise
+        raise memory.exhausted() from error
     audit_outputs, audit_layers = run.collector.results()
     if not run.collector.systems:
         reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in run.collector.failures[:5])
@@ -163,6 +175,7 @@ def audit(
             "keep": keep,
             "batch_rows": run.batch_rows.rows,
             "batch_rows_asked": batch_rows,
+            "max_memory": max_memory,
             "dtype": next((r.dtype for r in (*audit_outputs.values(), *audit_layers.values())), None),
             "inputs": {name: kind.name for name, kind in adapter.inputs.items()},
             "outputs": {name: kind.name for name, kind in adapter.outputs.items()},
@@ -179,7 +192,7 @@ def audit(
 
 
 def _check_settings(
-    lmax: Any, degree: Any, tolerance: float, keep: Any, batch_rows: Any, batch_bytes: Any
+    lmax: Any, degree: Any, tolerance: float, keep: Any, batch_rows: Any, batch_bytes: Any, max_memory: Any
 ) -> None:
     if isinstance(lmax, bool) or not isinstance(lmax, Integral) or lmax < 0:
         fail(ArgumentError, "lmax", "a non-negative integer", repr(lmax))
@@ -195,7 +208,11 @@ def _check_settings(
         fail(ArgumentError, "tolerance", "a number between 0 and 1", repr(tolerance))
     if keep not in (None, "samples"):
         fail(ArgumentError, "keep", 'None or "samples"', repr(keep))
-    for name, value, default in (("batch_rows", batch_rows, "auto"), ("batch_bytes", batch_bytes, None)):
+    for name, value, default in (
+        ("batch_rows", batch_rows, "auto"),
+        ("batch_bytes", batch_bytes, None),
+        ("max_memory", max_memory, None),
+    ):
         if value == default:
             continue
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
@@ -240,6 +257,15 @@ def _features(adapter: Adapter) -> list[str]:
     return list(getattr(adapter, "available_features", ()))
 
 
+def _random_devices(module: torch.nn.Module | None) -> list[int]:
+    """CUDA devices whose random state the model may advance."""
+    if not torch.cuda.is_initialized():
+        return []
+    tensors = itertools.chain(module.parameters(), module.buffers()) if module is not None else ()
+    own = {tensor.device.index for tensor in tensors if tensor.device.type == "cuda"}
+    return sorted(own or {torch.cuda.current_device()})
+
+
 class _Run:
     """One audit in progress: the state of the module is saved on entry and restored on exit."""
 
@@ -251,6 +277,7 @@ class _Run:
         keep: str | None,
         batch_rows: int | str,
         batch_bytes: int | None,
+        memory: Memory,
         bar: Bar,
     ) -> None:
         self._adapter = adapter
@@ -259,6 +286,7 @@ class _Run:
         self._keep = keep
         self.batch_rows = BatchRows(batch_rows)
         self._batch_bytes = batch_bytes
+        self._memory = memory
         self._bar = bar
         self._stack = contextlib.ExitStack()
         self._capture: Capture | None = None
@@ -268,8 +296,8 @@ class _Run:
         self.evaluations = 0
 
     def __enter__(self) -> _Run:
-        self._stack.enter_context(torch.random.fork_rng())
         module = self._adapter.module
+        self._stack.enter_context(torch.random.fork_rng(devices=_random_devices(module)))
         if module is not None and not isinstance(module, torch.jit.ScriptModule):
             if module.training:
                 self._notes.append("the model was in train mode; it was audited in eval mode and put back")
@@ -328,6 +356,7 @@ class _Run:
         self.collector = Collector(
             self._adapter, self.grid, self._lmax, keep=self._keep, layer_representations=self._kinds
         )
+        self._memory.statistics = self.collector.nbytes
         drive = Drive(
             self._adapter,
             self.grid,
@@ -336,6 +365,7 @@ class _Run:
             layer_representations=self._kinds,
             batch_rows=self.batch_rows,
             batch_bytes=self._batch_bytes,
+            memory=self._memory,
         )
         with self._bar(len(self.grid), count) as advance:
             self.collector.consume(drive, advance)

@@ -40,6 +40,9 @@ def audit(
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; default: as the model.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda:0.")] = None,
     batch_rows: Annotated[str, typer.Option(help='Rows (atoms) per batch, or "auto".')] = "auto",
+    max_memory: Annotated[
+        float | None, typer.Option(help="Gigabytes (1e9 bytes) that statistics and one batch may take.")
+    ] = None,
     batching: Annotated[str | None, typer.Option(help="stack, concat or loop, for a model from a factory.")] = None,
     out: OutOption = None,
 ) -> None:
@@ -61,6 +64,7 @@ def audit(
         "dtype": dtypes.get(dtype or ""),
         "device": device,
         "batch_rows": _number("--batch-rows", batch_rows, "a positive integer"),
+        "max_memory": None if max_memory is None else int(max_memory * 1e9),
         "out": out,
     }
     target: Any = Path(model)

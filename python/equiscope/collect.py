@@ -9,9 +9,9 @@ import torch
 
 from .adapters.base import Adapter, System
 from .errors import ModelError
-from .metrics.orbit import NonFiniteValues, OrbitMoments, OrbitSummary
+from .metrics.orbit import NonFiniteValues, OrbitMoments, OrbitSummary, orbit_bytes
 from .metrics.sums import Pool, PooledError, PooledSpectrum
-from .probe.drive import Begin, Drive, End
+from .probe.drive import Begin, Drive, End, numbers
 from .report.floor import ROUND_OFF
 from .report.result import Failure, Output, Part, Spectrum, SystemRow, Worst
 from .so3.quadrature import Quadrature
@@ -60,6 +60,10 @@ class Collector:
         self.systems: list[SystemRow] = []
         self.failures: list[Failure] = []
 
+    def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
+        """Memory of the statistics of one system, in bytes, for its values on one copy."""
+        return sum(orbit_bytes(self._grid, lmax, value) for value in values.values())
+
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
         for event in drive:
@@ -73,7 +77,8 @@ class Collector:
             del event  # else the values of this batch stay in memory, and in cache, while the model runs on the next
 
     def _begin(self, event: Begin, drive: Drive) -> None:
-        bad = [name for name, value in event.values.items() if not bool(torch.isfinite(value).all())]
+        finite = numbers([torch.isfinite(value).all() for value in event.values.values()])
+        bad = [name for name, fine in zip(event.values, finite, strict=True) if not fine]
         if bad:
             self.failures.append(Failure(event.system.name, bad[0], "NaN or infinity on the unrotated input"))
             drive.drop(event.system)
@@ -103,21 +108,30 @@ class Collector:
             try:
                 moments[name].update(value)
             except NonFiniteValues as error:
-                rotation = self._grid.select(error.index, error.index + 1)[0]
-                reason = f"NaN or infinity at rotation {error.index}"
-                self.failures.append(Failure(system.name, name, reason, error.index, rotation))
-                del self._running[system.name]
+                self._stop(system, name, error.index)
                 drive.drop(system)
                 return
+
+    def _stop(self, system: System, name: str, index: int) -> None:
+        rotation = self._grid.select(index, index + 1)[0]
+        self.failures.append(Failure(system.name, name, f"NaN or infinity at rotation {index}", index, rotation))
+        self._running.pop(system.name, None)
 
     def _end(self, system: System) -> None:
         if system.name not in self._running:
             return
         begin, moments = self._running.pop(system.name)
+        orbits = {}
+        for name, moment in moments.items():
+            try:
+                orbits[name] = moment.finish()
+            except NonFiniteValues as error:
+                self._stop(system, name, error.index)
+                return
         row = SystemRow(system.name, system.rows, {}, {})
         index = len(self.systems)
-        for name, moment in moments.items():
-            self._add(self._pools[name], begin, moment.finish(), index, row)
+        for name, orbit in orbits.items():
+            self._add(self._pools[name], begin, orbit, index, row)
         self.systems.append(row)
 
     def _add(self, pool: _Kept, begin: Begin, orbit: OrbitSummary, index: int, row: SystemRow) -> None:

@@ -33,6 +33,10 @@ class ModelError(EquiscopeError, RuntimeError):
     """A model returned something that cannot be audited."""
 
 
+class MemoryLimitError(EquiscopeError, MemoryError):
+    """What was asked for does not fit into memory, or into the share of it that was allowed."""
+
+
 class MissingExtraError(EquiscopeError, ImportError):
     """An optional dependency is needed for what was asked and is not installed."""
 

@@ -12,6 +12,8 @@ import torch
 
 from ..so3.representation import Representation
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class System:
@@ -23,6 +25,8 @@ class System:
     """Size of one copy in rows (atoms, points, constituents): what batches are filled by."""
     nbytes: int
     """Size of the tensors of one copy, in bytes."""
+    device: torch.device = CPU
+    """Where its tensors lie, and the rotations that are made for it."""
 
 
 @dataclass(frozen=True)

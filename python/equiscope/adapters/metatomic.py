@@ -338,7 +338,7 @@ class MetatomicAdapter(Adapter):
             if structure.name not in self.merges:
                 self._try_merging(index)
                 self.description["merged"] = f"{sum(self.merges.values())} of {len(self.merges)} structures"
-            yield System(structure.name, template, len(structure), template.vectors.numel() * item)
+            yield System(structure.name, template, len(structure), template.vectors.numel() * item, self._device)
 
     def compatible(self, first: System, other: System) -> bool:
         return self.merges[first.name] == self.merges[other.name]

@@ -97,7 +97,7 @@ class PlainAdapter(Adapter):
                 fail(DataError, f"data[{name}].{key}", "finite values", "NaN or infinity")
         rows = next((v.shape[0] for v, k in zip(values, kinds, strict=True) if k is not None and v.ndim > 1), 1)
         nbytes = sum(t.numel() * t.element_size() for t in tensors)
-        return System(name, (values, kinds, spec), max(1, rows), nbytes)
+        return System(name, (values, kinds, spec), max(1, rows), nbytes, tensors[0].device)
 
     def _leaf(self, where: str, leaf: Any, kind: Representation | None) -> Any:
         if not isinstance(leaf, torch.Tensor):
@@ -156,7 +156,7 @@ class PlainAdapter(Adapter):
             else:
                 # float64 rotations of float32 data would leave float32 round-off of the rotation in the copies
                 rows = value.to(torch.float64).reshape(1, -1, *kind.component_shape)
-                turned = kind.rotate_copies(rows, piece.rotations.to(value.device))
+                turned = kind.rotate_copies(rows, piece.rotations)
                 out.append(turned.to(value.dtype).reshape(n, *value.shape))
         return out
 

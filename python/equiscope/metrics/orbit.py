@@ -12,18 +12,22 @@ import torch
 from torch.nn.functional import mse_loss
 
 from ..errors import ArgumentError
+from ..ops._native import packed_size
 from ..ops.projection import CharacterProjection, sector_power
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Block, Representation
 
-SLICE_BYTES = 1 << 19
+SLICE_BYTES = {"cpu": 1 << 19, "cuda": 1 << 25}
 """Moments are taken on slices of about this size: large enough to hide the cost of a call, small enough for L2."""
 
-BLOCK_BYTES = 1 << 21
+BLOCK_BYTES = {"cpu": 1 << 21, "cuda": 1 << 25}
 """Least size of a block of values that is projected at once."""
 
 RINGS_TOGETHER = 8
 """Rings are projected in multiples of this many: the kernel holds as many points in its lanes."""
+
+READ_AT_ONCE = ("cpu",)
+"""Types of device whose values can be looked at without waiting for work in progress."""
 
 CANDIDATES = 8
 """Rotations kept as candidates for the worst one until the mean is known."""
@@ -84,17 +88,37 @@ class OrbitSummary:
         return torch.stack(weighted).sum(0) / sum(sizes.values())
 
 
+def rings_at_once(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
+    """Rings of values that are held until they are projected together.
+
+    Every projection reads and writes all coefficients once, so a block of values may be as large as they are: then
+    neither dominates, and memory does not depend on the number of rotations.
+    """
+    coefficients = 2 * packed_size(lmax) * 8 * first.numel()
+    ring_bytes = max(1, grid.gammas * first.numel() * first.element_size())
+    rings = max(BLOCK_BYTES.get(first.device.type, 0), coefficients) // ring_bytes
+    return min(grid.rings.shape[0], max(rings // RINGS_TOGETHER, 1) * RINGS_TOGETHER)
+
+
+def orbit_bytes(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
+    """Memory that the moments of one orbit take, in bytes: coefficients, and values not yet projected."""
+    coefficients = 2 * packed_size(lmax) * 8
+    values = rings_at_once(grid, lmax, first) * grid.gammas * first.element_size()
+    return first.numel() * (coefficients + values)
+
+
 class OrbitMoments:
     """Accumulates the values of one orbit, handed over in grid order by any number of `update` calls.
 
     `first` is the value at the identity, ``(s, c, components)``; `representation` how it transforms, or None for a
-    hidden layer, which gets a spectrum and no equivariance error.
+    hidden layer, which gets a spectrum and no equivariance error. Values on a device stay there, and nothing waits for
+    it before `finish`.
     """
 
     def __init__(
         self, grid: Quadrature, lmax: int, first: torch.Tensor, representation: Representation | None
     ) -> None:
-        self._grid = grid
+        self._grid = grid.to(first.device)
         self._lmax = lmax
         self._representation = representation
         self._shape = tuple(first.shape)
@@ -102,25 +126,19 @@ class OrbitMoments:
         self._first = first.to(torch.float64)
         self._center = self._first.reshape(-1)
         self._projection = CharacterProjection(grid, lmax, self._width, device=first.device)
-        points = grid.rings.shape[0]
-        # Every projection reads and writes all coefficients once, so a block of values may be as large as they are:
-        # then neither dominates, and memory does not depend on the number of rotations.
-        coefficients = self._projection.coefficients
-        ring_bytes = max(1, grid.gammas * self._width * first.element_size())
-        rings = max(BLOCK_BYTES, coefficients.numel() * coefficients.element_size()) // ring_bytes
-        rings = max(rings // RINGS_TOGETHER, 1) * RINGS_TOGETHER
-        self._buffer = first.new_empty((min(points, rings) * grid.gammas, *self._shape))
-        self._slice = max(1, SLICE_BYTES // max(1, 8 * self._width))
+        self._buffer = first.new_empty((rings_at_once(grid, lmax, first) * grid.gammas, *self._shape))
+        self._slice = max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * self._width))
         self._filled = 0
         self._done = 0
-        self._coset_size = points * grid.gammas
-        self._weights = grid.weights.to(first.device)
+        self._coset_size = grid.rings.shape[0] * grid.gammas
         self._spread = first.new_zeros(self._shape[:2], dtype=torch.float64)
-        self._candidates: list[tuple[float, int, torch.Tensor]] = []
+        self._first_bad = torch.full((), -1, device=first.device)
         if representation is not None:
-            self._weight_seen = 0.0
+            self._weight_seen = first.new_zeros((), dtype=torch.float64)
             self._shift = torch.zeros_like(self._first)
             self._square = first.new_zeros((len(representation.blocks), *self._shape[:2]), dtype=torch.float64)
+            self._matrix = representation.matrix.to(first.device)
+            self._worst = _Farthest(self._first)
 
     def update(self, values: torch.Tensor) -> None:
         """The values on the next elements of the grid, ``(n, s, c, components)``."""
@@ -138,9 +156,7 @@ class OrbitMoments:
         start, n = self._done, self._filled
         for row in range(0, n, self._slice):
             self._add_moments(self._buffer[row : min(row + self._slice, n)], start + row)
-        if not bool(torch.isfinite(self._spread).all()):
-            bad = ~torch.isfinite(self._buffer[:n].reshape(n, -1)).all(dim=1)
-            raise NonFiniteValues(start + int(bad.to(torch.int8).argmax()))
+        self._look_for_non_finite(start, n)
         coset, offset = divmod(start, self._coset_size)
         gammas = self._grid.gammas
         first_ring = offset // gammas
@@ -153,10 +169,21 @@ class OrbitMoments:
         self._done += n
         self._filled = 0
 
+    def _look_for_non_finite(self, start: int, n: int) -> None:
+        """Refuse at once where looking is free; elsewhere note the place, which `finish` refuses."""
+        free = self._buffer.device.type in READ_AT_ONCE
+        if free and bool(torch.isfinite(self._spread).all()):
+            return
+        good = torch.isfinite(self._buffer[:n].reshape(n, -1)).all(dim=1)
+        place = torch.where(good.all(), -1, start + (~good).to(torch.int8).argmax())
+        self._first_bad = torch.where(self._first_bad < 0, place, self._first_bad)
+        if free:
+            raise NonFiniteValues(int(self._first_bad))
+
     def _add_moments(self, values: torch.Tensor, start: int) -> None:
         n = values.shape[0]
         wide = values.to(torch.float64)
-        weights = self._weights[start : start + n]
+        weights = self._grid.weights[start : start + n]
         # the square of the difference, in one pass
         squares = mse_loss(wide, self._first.expand_as(wide), reduction="none")
         squares = squares.squeeze(-1) if squares.shape[-1] == 1 else squares.sum(-1)
@@ -170,7 +197,7 @@ class OrbitMoments:
         assert kind is not None
         n = wide.shape[0]
         if not kind.is_invariant:
-            rotations = self._grid.select(start, start + n).to(wide.device)
+            rotations = self._grid.select(start, start + n)
             rows = wide.reshape(n, -1, *kind.component_shape)
             wide = kind.rotate_copies(rows, rotations, inverse=True).reshape(wide.shape)
         centred = wide - self._first
@@ -179,38 +206,30 @@ class OrbitMoments:
         if len(kind.blocks) == 1:
             self._square[0] += _weighted(weights, squares)
         else:
-            in_irreps = (centred @ kind.matrix.to(centred.device).T).square()
+            in_irreps = (centred @ self._matrix.T).square()
             for i, block in enumerate(kind.blocks):
                 self._square[i] += _weighted(weights, in_irreps[..., block.rows].sum(-1))
         self._shift += _weighted(weights, centred)
-        self._weight_seen += float(weights.sum())
-        self._remember_worst(centred, squares, start)
-
-    def _remember_worst(self, centred: torch.Tensor, squares: torch.Tensor, start: int) -> None:
+        self._weight_seen += weights.sum()
         # the mean so far ranks the rotations; the few kept are compared with the final mean in `finish`
         mean = self._shift / self._weight_seen
-        flat = centred.reshape(centred.shape[0], -1)
-        distance = squares.reshape(flat.shape[0], -1).sum(-1) - 2.0 * (flat @ mean.reshape(-1))
-        distance = distance + mean.square().sum()
-        top = torch.topk(distance, min(CANDIDATES, distance.shape[0]))
-        floor = self._candidates[-1][0] if len(self._candidates) == CANDIDATES else -1.0
-        for value, index in zip(top.values.tolist(), top.indices.tolist(), strict=True):
-            if value > floor:
-                self._candidates.append((value, start + index, centred[index].clone()))
-        self._candidates = sorted(self._candidates, key=lambda entry: -entry[0])[:CANDIDATES]
+        flat = centred.reshape(n, -1)
+        distance = squares.reshape(n, -1).sum(-1) - 2.0 * (flat @ mean.reshape(-1)) + mean.square().sum()
+        self._worst.add(distance, centred, start)
 
     def finish(self) -> OrbitSummary:
         """The result, once every element of the grid was handed over."""
         if self._done != len(self._grid):
             raise RuntimeError(f"orbit has {self._done} of {len(self._grid)} values")
+        if (bad := int(self._first_bad)) >= 0:
+            raise NonFiniteValues(bad)
         kind = self._representation
         blocks = kind.blocks if kind is not None else (None,)
         coefficients = self._projection.coefficients.reshape(2, -1, *self._shape)
         center = self._first
         if len(blocks) > 1:
             assert kind is not None
-            matrix = kind.matrix.to(center.device)
-            coefficients, center = coefficients @ matrix.T, center @ matrix.T
+            coefficients, center = coefficients @ self._matrix.T, center @ self._matrix.T
         centred_power, power = {}, {}
         for block in blocks:
             rows = block.rows if block is not None and len(blocks) > 1 else slice(None)
@@ -232,18 +251,13 @@ class OrbitMoments:
         kind = self._representation
         if kind is None:
             return None, {}, None, 0.0
-        shift = self._shift if len(kind.blocks) == 1 else self._shift @ kind.matrix.to(self._shift.device).T
+        shift = self._shift if len(kind.blocks) == 1 else self._shift @ self._matrix.T
         variance = {}
         for block, square in zip(kind.blocks, self._square, strict=True):
             rows = block.rows if len(kind.blocks) > 1 else slice(None)
             drift = shift[..., rows].square().sum(-1)
             variance[(block.lam, block.sigma)] = self._non_negative(square - drift, square + drift, block)
-        index, deviation = None, -1.0
-        for _, candidate, value in self._candidates:
-            distance = float((value - self._shift).square().mean().sqrt()) if value.numel() else 0.0
-            if distance > deviation:
-                index, deviation = candidate, distance
-        return self._first + self._shift, variance, index, max(deviation, 0.0)
+        return self._first + self._shift, variance, *self._worst.from_mean(self._shift)
 
     def _non_negative(self, variance: torch.Tensor, scale: torch.Tensor, block: Block) -> torch.Tensor:
         n = len(self._grid)
@@ -255,6 +269,30 @@ class OrbitMoments:
                 "ask for a higher degree"
             )
         return variance.clamp_min(0.0) / block.components
+
+
+class _Farthest:
+    """The few values of an orbit that lie farthest from the mean so far; they stay on their device."""
+
+    def __init__(self, like: torch.Tensor) -> None:
+        self._distances = like.new_empty(0)
+        self._places = torch.empty(0, dtype=torch.int64, device=like.device)
+        self._values = like.new_empty(0, *like.shape)
+
+    def add(self, distances: torch.Tensor, values: torch.Tensor, start: int) -> None:
+        """`values` ``(n, ...)`` on the elements of the grid from `start` on, and how far they are."""
+        top = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
+        distances = torch.cat([self._distances, top.values])
+        self._distances, best = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
+        self._places = torch.cat([self._places, start + top.indices])[best]
+        self._values = torch.cat([self._values, values[top.indices]])[best]
+
+    def from_mean(self, mean: torch.Tensor) -> tuple[int, float]:
+        """Which element lies farthest from `mean`, and its root mean square distance."""
+        # the mean of no component at all is NaN
+        distances = (self._values - mean).flatten(1).square().mean(1).sqrt().nan_to_num(0.0)
+        worst = torch.argmax(distances)
+        return int(self._places[worst]), float(distances[worst])
 
 
 def _weighted(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -94,7 +94,7 @@ def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tenso
     if isinstance(quadrature, Quadrature):
         if lmax > quadrature.degree:
             fail(ArgumentError, "lmax", f"at most the degree of the quadrature ({quadrature.degree})", lmax)
-        rings, weights = quadrature.elements
+        rings, weights = quadrature.to("cpu").elements
         return rings, weights, quadrature.gammas, quadrature.cosets
     if not isinstance(quadrature, tuple | list) or len(quadrature) != 2:
         fail(DTypeError, "quadrature", "a Quadrature or a pair (rotations, weights)", type(quadrature).__name__)
@@ -169,8 +169,7 @@ class CharacterProjection:
         self.gammas = quadrature.gammas
         self.coefficients = torch.zeros(2, packed_size(self.lmax), channels, dtype=dtype, device=device)
         """``(2, E(lmax), channels)``, rows ``for l: for m: for n``."""
-        self._rings = quadrature.rings
-        self._weights = quadrature.ring_weights
+        self._rings, self._weights = (x.cpu() for x in (quadrature.rings, quadrature.ring_weights))
         self._kernels = kernels(self.coefficients.device)
 
     def update(self, values: torch.Tensor, points: slice, coset: int, *, center: torch.Tensor | None = None) -> None:
@@ -204,6 +203,10 @@ def _cosets(
     """Per coset its number, which elements it has, their proper parts, and their weights with sum 1."""
     check_orthogonal(rings, proper=False, argument="quadrature")
     signs = handedness(rings)
+    # where the check is deferred, a matrix that is not orthogonal has become NaN and would belong to no coset
+    if not bool(signs.abs().eq(1).all()):
+        row = int(signs.abs().ne(1).to(torch.int8).argmax())
+        fail(ArgumentError, "quadrature", "orthogonal 3x3 matrices", f"element {row}, which is none")
     for coset, sign in enumerate((1.0, -1.0)[:cosets]):
         chosen = torch.nonzero(signs == sign)[:, 0]
         if chosen.numel() == 0:

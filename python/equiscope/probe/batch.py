@@ -36,6 +36,11 @@ class BatchRows:
         self.rows = FIRST_ROWS if isinstance(asked, str) else asked
         """The size of the next batch."""
 
+    def at_most(self, rows: int) -> None:
+        """More than `rows` rows do not fit into memory."""
+        if self.rows > rows:
+            self.rows, self.searching = max(1, rows), False
+
     def record(self, rows: int, seconds: float, device: torch.device) -> None:
         """A batch of `rows` rows was evaluated in `seconds`."""
         if not self.searching or not FULL * self.rows <= rows <= self.rows:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from ..so3.quadrature import Quadrature
 from ..so3.representation import Representation
 from .batch import BatchRows
 from .hooks import Capture
+from .memory import Memory, ran_out
 
 REHEARSAL_COPIES = 2
 """Identical copies in the first call for a system: the fewest that show how copies lie in a tensor."""
@@ -112,6 +114,10 @@ class Layers:
         return part.reshape(copies, -1, 1, kind.components)
 
 
+Work = tuple[System, int, int]
+"""Some copies of one system, by their places in the grid."""
+
+
 class Drive:
     """Iterates over `Begin`, `Slice` and `End` events; `drop` stops a system before its end.
 
@@ -129,6 +135,7 @@ class Drive:
         layer_representations: Mapping[str, Representation],
         batch_rows: BatchRows,
         batch_bytes: int | None = None,
+        memory: Memory,
     ) -> None:
         self._adapter = adapter
         self._grid = quadrature
@@ -136,6 +143,7 @@ class Drive:
         self._capture = capture
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
+        self._memory = memory
         self._dropped: set[str] = set()
         self.layers = Layers(layer_representations)
         self.evaluations = 0
@@ -147,10 +155,15 @@ class Drive:
 
     def __iter__(self) -> Iterator[Begin | Slice | End]:
         size = len(self._grid)
-        pending: deque[tuple[System, int, int]] = deque()
+        pending: deque[Work] = deque()
         rows = nbytes = 0
         for system in self._systems:
-            yield self._begin(system)
+            begin = self._begin(system)
+            if pending and self._memory.crowded(begin.values):
+                yield from self._flush(pending)
+                rows = nbytes = 0
+            self._memory.begin(system, begin.values)
+            yield begin
             position = 0
             while position < size and system.name not in self._dropped:
                 if pending and not self._adapter.compatible(pending[0][0], system):
@@ -169,36 +182,71 @@ class Drive:
 
     def _room(self, system: System, rows: int, nbytes: int) -> int:
         """Copies of `system` that still fit; an empty batch always takes one."""
-        room = (self._batch_rows.rows - rows) // system.rows
+        room = (self._memory.rows(self._batch_rows.rows) - rows) // system.rows
         if self._batch_bytes is not None:
             room = min(room, (self._batch_bytes - nbytes) // max(1, system.nbytes))
         return max(room, 0 if rows else 1)
 
-    def _flush(self, pending: deque[tuple[System, int, int]]) -> Iterator[Slice | End]:
-        work = [entry for entry in pending if entry[0].name not in self._dropped]
-        pending.clear()
-        if not work:
-            return
-        pieces = [Piece(system, self._grid.select(start, stop)) for system, start, stop in work]
-        began = time.perf_counter()
-        evaluated = self._evaluate(pieces)
-        self._time(work, evaluated, began)
-        for (system, start, stop), values in zip(work, evaluated, strict=True):
-            yield Slice(system, start, stop, values)
-            if stop == len(self._grid) and system.name not in self._dropped:
-                yield End(system)
-                self._forget(system)
+    def _flush(self, pending: deque[Work]) -> Iterator[Slice | End]:
+        while pending:
+            work = self._take(pending)
+            if not work:
+                continue
+            evaluated = self._measured(work)
+            if evaluated is None:
+                pending.extendleft(reversed(work))
+                continue
+            for (system, start, stop), values in zip(work, evaluated, strict=True):
+                yield Slice(system, start, stop, values)
+                if stop == len(self._grid) and system.name not in self._dropped:
+                    yield End(system)
+                    self._forget(system)
+            del evaluated, values  # else they stay in memory while the model runs on the next batch
 
-    def _time(
-        self, work: list[tuple[System, int, int]], evaluated: list[dict[str, torch.Tensor]], began: float
-    ) -> None:
-        device = next((value.device for value in evaluated[0].values()), torch.device("cpu"))
+    def _take(self, pending: deque[Work]) -> list[Work]:
+        """Removes from `pending` what is to be evaluated at once: all, unless that was seen not to fit into memory."""
+        rows = 0
+        work: list[Work] = []
+        while pending:
+            system, start, stop = pending.popleft()
+            if system.name in self._dropped:
+                continue
+            left = self._memory.most_rows - rows
+            copies = min(stop - start, max(left // system.rows, 0 if rows else 1))
+            if copies:
+                work.append((system, start, start + copies))
+                rows += copies * system.rows
+            if start + copies < stop:
+                pending.appendleft((system, start + copies, stop))
+                break
+        return work
+
+    def _measured(self, work: list[Work]) -> list[dict[str, torch.Tensor]] | None:
+        """Values of a batch, timed and weighed; None where it does not fit into memory and has to be smaller."""
+        device = work[0][0].device
+        rows = sum((stop - start) * system.rows for system, start, stop in work)
+        pieces = [Piece(system, self._grid.to(device).select(start, stop)) for system, start, stop in work]
+        self._memory.start(device, rows)
+        began = time.perf_counter()
+        try:
+            evaluated = self._evaluate(pieces)
+        except Exception as error:  # whatever a foreign model raises
+            if not ran_out(error) or sum(stop - start for _, start, stop in work) == 1:
+                raise
+            evaluated = None
+        if evaluated is None:
+            self._memory.shrink()
+            self._batch_rows.at_most(self._memory.most_rows)
+            return None
         if device.type == "cuda" and self._batch_rows.searching:
             torch.cuda.synchronize(device)
-        rows = sum((stop - start) * system.rows for system, start, stop in work)
         self._batch_rows.record(rows, time.perf_counter() - began, device)
+        self._memory.stop(device, sum(value.nbytes for values in evaluated for value in values.values()))
+        return evaluated
 
     def _evaluate(self, pieces: list[Piece]) -> list[dict[str, torch.Tensor]]:
+        if self._capture is not None:
+            self._capture.clear()
         outputs, captured = self._call(pieces)
         values = self.layers.split(captured, pieces)
         for i, own in enumerate(values):
@@ -214,19 +262,29 @@ class Drive:
 
     def _begin(self, system: System) -> Begin:
         """Two calls on the unrotated input: one learns the layout, both together show the noise."""
-        piece = Piece(system, torch.eye(3, dtype=torch.float64).expand(REHEARSAL_COPIES, 3, 3))
+        self._memory.rehearse(system)
+        identity = torch.eye(3, dtype=torch.float64, device=system.device)
+        piece = Piece(system, identity.expand(REHEARSAL_COPIES, 3, 3))
         runs: list[dict[str, torch.Tensor]] = []
         while len(runs) < 2:
             outputs, captured = self._call([piece])
             if self._capture is not None and self._capture.overwritten():
                 continue
             runs.append({**self.layers.learn(captured, system), **{k: v[0] for k, v in outputs.items()}})
-        noise = {}
+        noise = []
         for name, first in runs[0].items():
             both = torch.cat([first, runs[1][name]]).double()
-            noise[name] = float((both[1:] - both[:1]).square().mean().sqrt()) if both.numel() else 0.0
-        return Begin(system, {name: value[0] for name, value in runs[0].items()}, noise)
+            noise.append((both[1:] - both[:1]).square().sum().div(max(1, both[1:].numel())).sqrt())
+        noise = numbers(noise)
+        values = {name: value[0] for name, value in runs[0].items()}
+        return Begin(system, values, dict(zip(values, noise, strict=True)))
 
     def _forget(self, system: System) -> None:
+        self._memory.end(system)
         self.layers.rows.forget(system.name)
         self._adapter.forget(system)
+
+
+def numbers(scalars: Sequence[torch.Tensor]) -> list[Any]:
+    """The values of 0-dimensional tensors, fetched from their device at once."""
+    return torch.stack([scalar.to(scalars[0].device) for scalar in scalars]).tolist() if scalars else []

@@ -83,6 +83,10 @@ class Capture:
 
         return record
 
+    def clear(self) -> None:
+        """Forget what a call left that did not end."""
+        self._seen.clear()
+
     def take(self, calls_per_forward: int = 1) -> dict[str, torch.Tensor]:
         """What was captured since the last call, in order of execution.
 

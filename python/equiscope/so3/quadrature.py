@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -41,6 +41,20 @@ class Quadrature:
     gammas: int
     """Number K of equispaced angles."""
 
+    def to(self, device: torch.device | str) -> Quadrature:
+        """The same grid with its tensors on `device`; kept."""
+        device = torch.device(device)
+        if device == self.rings.device:
+            return self
+        if device not in self._elsewhere:
+            rings, weights = self.rings.to(device), self.ring_weights.to(device)
+            self._elsewhere[device] = replace(self, rings=rings, ring_weights=weights)
+        return self._elsewhere[device]
+
+    @functools.cached_property
+    def _elsewhere(self) -> dict[torch.device, Quadrature]:
+        return {}
+
     @property
     def cosets(self) -> int:
         return 2 if self.group == "O3" else 1
@@ -75,16 +89,16 @@ class Quadrature:
         return self._build(start, stop)
 
     def _build(self, start: int, stop: int) -> torch.Tensor:
-        index = torch.arange(start, stop)
+        index = torch.arange(start, stop, device=self.rings.device)
         per_coset = self.rings.shape[0] * self.gammas
         coset, within = index // per_coset, index % per_coset
         turned = self.rings[within // self.gammas] @ self._turns[within % self.gammas]
-        return turned * torch.where(coset == 0, 1.0, -1.0).to(torch.float64)[:, None, None]
+        return turned * (1.0 - 2.0 * coset.to(torch.float64))[:, None, None]
 
     @functools.cached_property
     def _turns(self) -> torch.Tensor:
         gamma = 2.0 * torch.pi * torch.arange(self.gammas, dtype=torch.float64) / self.gammas
-        return _about_z(gamma)
+        return _about_z(gamma).to(self.rings.device)
 
 
 def quadrature(degree: int, *, group: str = "O3", allow_negative: bool = False) -> Quadrature:

@@ -1,0 +1,128 @@
+"""What an audit may hold at once: the statistics of the systems in progress, and one batch."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Mapping
+
+import torch
+
+from ..adapters.base import System
+from ..errors import MemoryLimitError
+
+Values = Mapping[str, torch.Tensor]
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, which TorchScript passes on as text alone."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return not isinstance(error, MemoryLimitError)
+    return isinstance(error, RuntimeError) and any(
+        text in str(error) for text in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+class Memory:
+    """Accounts for bytes: `limit` of them at most, or as many as the machine has.
+
+    Statistics are known beforehand; `statistics` gives them for the values of one copy and lmax. What a row of a batch
+    takes is measured: on a CUDA device by the allocator, so the memory of the model counts; on the CPU by the tensors
+    that pass through the audit, so it does not.
+    """
+
+    def __init__(self, limit: int | None, lmax: int) -> None:
+        self.limit = limit
+        self.statistics: Callable[[Values, int], int] = lambda values, lmax: 0
+        self._lmax = lmax
+        self._held: dict[str, int] = {}
+        self._per_row = 0.0
+        self.most_rows = sys.maxsize
+        """What a batch is known to fit with, once one did not."""
+        self._system: System
+        """The one that started last."""
+        self._values: Values = {}
+        self._rows = 0
+        self._before = 0
+
+    @property
+    def held(self) -> int:
+        """Statistics of all systems in progress."""
+        return sum(self._held.values())
+
+    def crowded(self, values: Values) -> bool:
+        """Whether the systems in progress must end before one with these values begins."""
+        needed = self.statistics(values, self._lmax)
+        return self.limit is not None and bool(self._held) and self.held + needed > self.limit
+
+    def rehearse(self, system: System) -> None:
+        """A system is evaluated for the first time."""
+        self._system, self._values, self._rows = system, {}, system.rows
+
+    def begin(self, system: System, values: Values) -> None:
+        """It starts: its statistics and one copy of it must fit."""
+        self._values = values
+        self._held[system.name] = self.statistics(values, self._lmax)
+        self._check()
+
+    def _check(self) -> None:
+        copy = int(self._per_row * self._system.rows)
+        if self.limit is not None and self.held + copy > self.limit:
+            raise MemoryLimitError(
+                f"max_memory: expected at least {_size(self.held + copy)} (statistics {_size(self.held)}, one copy of "
+                f"{self._system.name!r} {_size(copy)}), got {_size(self.limit)}; {self._hint(self.limit - copy)}"
+            )
+
+    def end(self, system: System) -> None:
+        """A system was finished or dropped."""
+        self._held.pop(system.name, None)
+
+    def rows(self, rows: int) -> int:
+        """`rows`, or as many as fit into a batch."""
+        if self.limit is not None and self._per_row:
+            rows = min(rows, int((self.limit - self.held) / self._per_row))
+        return min(rows, self.most_rows)
+
+    def start(self, device: torch.device, rows: int) -> None:
+        """A batch of `rows` rows starts."""
+        self._rows = rows
+        if self.limit is not None and device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self._before = torch.cuda.memory_allocated(device)
+
+    def stop(self, device: torch.device, seen: int) -> None:
+        """It was evaluated; its tensors have `seen` bytes."""
+        if self.limit is not None and device.type == "cuda":
+            seen = max(seen, torch.cuda.max_memory_allocated(device) - self._before)
+        self._per_row = max(self._per_row, seen / self._rows)
+        self._check()
+
+    def shrink(self) -> None:
+        """The batch did not fit: half as many rows from now on."""
+        self.most_rows = self._rows // 2
+        # the error held the frames of the call that failed, and they what it had allocated
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+    def exhausted(self) -> MemoryLimitError:
+        """What to say when there is no room even so."""
+        several = self._rows > self._system.rows
+        batch = f"a batch of {self._rows} rows" if several else f"one copy of {self._system.name!r}"
+        less = f"batch_rows={self._rows // 2} takes half" if several else self._hint(self.held // 2)
+        return MemoryLimitError(
+            f"max_memory: expected room for {batch} beside {_size(self.held)} of statistics, got an out-of-memory "
+            f"error; {less}"
+        )
+
+    def _hint(self, room: int) -> str:
+        """The highest lmax whose statistics fit into `room` bytes."""
+        fitting = [l for l in range(self._lmax) if self.statistics(self._values, l) <= room]
+        return f"lmax={fitting[-1]} would fit" if fitting and self._values else "auditing fewer layers takes less"
+
+
+def _size(nbytes: float) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= factor:
+            return f"{nbytes / factor:.3g} {unit}"
+    return f"{nbytes:.0f} bytes"

@@ -1,0 +1,169 @@
+"""Audits that must make do with the memory there is."""
+
+import gc
+import re
+
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope.errors import MemoryLimitError
+from equiscope.metrics import orbit
+
+SETTINGS = {"inputs": {"x": "vector"}, "outputs": {"u": "vector"}, "layers": "layer", "lmax": 3, "degree": 6}
+
+
+class Model(torch.nn.Module):
+    """Counts the copies of every call; raises what a device out of memory raises beyond `most` of them."""
+
+    def __init__(self, most=10**9, error=None):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 20).double()
+        self.most = most
+        self.error = error
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(x.shape[0])
+        hidden = torch.tanh(self.layer(x))
+        if x.shape[0] > self.most:
+            raise self.error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return {"u": hidden[..., :3] + x * hidden[..., 3:4]}
+
+
+def systems(n=3, atoms=5):
+    generator = torch.Generator().manual_seed(2)
+    return [{"x": torch.randn(atoms, 3, generator=generator, dtype=torch.float64)} for _ in range(n)]
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Model().train()
+
+
+def audit(model, data=None, **settings):
+    return eq.audit(model, systems() if data is None else data, **{**SETTINGS, **settings})
+
+
+def same(a, b):
+    for one, other in zip((a.outputs["u"], a.layers["layer"]), (b.outputs["u"], b.layers["layer"]), strict=True):
+        torch.testing.assert_close(one.power, other.power, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(one.total, other.total, rtol=1e-12, atol=1e-14)
+    assert a.outputs["u"].rmse == pytest.approx(b.outputs["u"].rmse, rel=1e-12)
+    assert a.outputs["u"].worst.rotation_index == b.outputs["u"].worst.rotation_index
+
+
+def untouched(model):
+    return model.training and not any(part._forward_hooks for part in model.modules())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("The operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory."),
+        RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes."),
+        MemoryError(),
+    ],
+    ids=["cuda", "torchscript", "cpu", "python"],
+)
+@pytest.mark.parametrize("batch_rows", ["auto", 500])
+def test_a_batch_that_does_not_fit_is_halved(model, error, batch_rows):
+    everything = audit(model)
+    model.most, model.error = 13, error
+    model.batches.clear()
+    found = audit(model, batch_rows=batch_rows)
+    same(found, everything)
+    assert untouched(model)
+    assert found.settings["batch_rows"] <= 13 * 5
+    # what failed is tried no more than once for each halving
+    assert sum(batch > 13 for batch in model.batches) <= 5
+
+
+def test_no_room_for_one_copy_is_an_error_that_names_what_to_change(model):
+    model.most = 0
+    with pytest.raises(MemoryLimitError, match=r"max_memory: expected room for .*copy of '0'.*out-of-memory"):
+        audit(model)
+    assert untouched(model)
+
+
+def test_out_of_memory_in_the_statistics_is_the_same_error(model, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(orbit.OrbitMoments, "update", full)
+    with pytest.raises(MemoryLimitError, match=r"max_memory: .* a batch of \d+ rows .*batch_rows=\d+ takes half"):
+        audit(model)
+    assert untouched(model)
+
+
+def test_other_errors_of_the_model_pass_as_they_are(model):
+    model.most, model.error = 3, RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        audit(model)
+    assert untouched(model)
+
+
+def test_batches_are_filled_no_further_than_max_memory(model):
+    everything = audit(model, batch_rows=2000)
+    widest = max(model.batches)
+    model.batches.clear()
+    # statistics of one system: 5 x 23 values with 2 E(3) = 168 coefficients, and as many values not yet projected
+    found = audit(model, batch_rows=2000, max_memory=1_000_000)
+    same(found, everything)
+    # the first batch is not yet measured
+    assert 1 < max(model.batches[3:]) * 5 * 23 * 8 <= 1_000_000 < widest * 5 * 23 * 8 + 2 * 10**6
+
+
+def test_too_little_is_refused_with_an_lmax_that_fits(model):
+    data = systems(n=1, atoms=300)
+    with pytest.raises(MemoryLimitError, match=r"max_memory: expected at least .*'0'.*got 40 MB; ") as caught:
+        audit(model, data, max_memory=40_000_000, lmax=6, degree=12)
+    assert untouched(model)
+    fits = int(re.search("; lmax=(\\d) would fit", str(caught.value))[1])
+    assert 0 < fits < 6
+    assert len(audit(model, data, max_memory=40_000_000, lmax=fits, degree=12).systems) == 1
+    with pytest.raises(MemoryLimitError):
+        audit(model, data, max_memory=40_000_000, lmax=fits + 1, degree=12)
+
+
+def test_with_no_lmax_that_fits_fewer_layers_are_the_advice(model):
+    with pytest.raises(MemoryLimitError, match=r"max_memory: .*got 1 kB; auditing fewer layers takes less"):
+        audit(model, max_memory=1000)
+
+
+def test_systems_share_batches_only_as_far_as_their_statistics_fit(model):
+    data = systems(n=8, atoms=1)
+    everything = audit(model, data)
+    alone = audit(model, data, max_memory=150_000)
+    same(alone, everything)
+
+
+def test_statistics_take_what_they_are_said_to_take():
+    grid = eq.quadrature(12)
+    first = torch.randn(40, 6, 1)
+    gc.collect()
+    moments = orbit.OrbitMoments(grid, 6, first, None)
+    tensors = [value for value in vars(moments).values() if isinstance(value, torch.Tensor)]
+    held = sum(tensor.untyped_storage().nbytes() for tensor in [*tensors, moments._projection.coefficients])
+    assert held == pytest.approx(orbit.orbit_bytes(grid, 6, first), rel=0.05)
+
+
+def test_where_looking_waits_a_value_that_is_not_finite_is_found_at_the_end(monkeypatch):
+    grid = eq.quadrature(6)
+    rotation = grid.rotations[77]
+
+    def model(x):
+        bad = (x[:, 0] - rotation @ torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)).abs().amax(-1) < 1e-12
+        return {"u": torch.where(bad, torch.nan, x[:, 0, 0])}
+
+    data = [{"x": torch.tensor([[float(scale), 2.0, 3.0]], dtype=torch.float64)} for scale in (1, 2)]
+    settings = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 2, "degree": 6}
+    found = eq.audit(model, data, **settings)
+    monkeypatch.setattr(orbit, "READ_AT_ONCE", ())
+    late = eq.audit(model, data, **settings)
+    for report in (found, late):
+        assert [(f.system, f.rotation_index) for f in report.failures] == [("0", 77)]
+        assert [row.name for row in report.systems] == ["1"]
+    assert late.outputs["u"].rmse == found.outputs["u"].rmse
