@@ -6,7 +6,7 @@
 # Needs a CUDA build of torch, nvcc, pip, pytest, pybind11, scikit-build-core, cmake and ninja, and no network. It builds
 # for the architecture of this card and installs into the environment of `python3` (PYTHON names another one), or with
 # --target into a directory of its own, for environments that may not be written to. --no-build takes the equiscope that
-# is installed. No step stops another; the exit status is 1 if one failed. About 8 minutes on an H100.
+# is installed. No step stops another; the exit status is 1 if one failed.
 #
 # The functions that are steps run in a shell of their own, under `timeout`.
 # shellcheck disable=SC2317,SC2329
