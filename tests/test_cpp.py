@@ -23,7 +23,7 @@ def test_core_is_clean(tmp_path, sanitizer):
         [str(tmp_path / "test_cuda_bodies")],
         [str(tmp_path / "test_cuda_projection")],
     ):
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=280)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert "warning" not in ran.stdout + ran.stderr
     assert " 0 failures" in ran.stdout

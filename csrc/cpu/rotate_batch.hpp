@@ -73,36 +73,42 @@ inline void rotate_blocks(const Element* d, const IrrepBlock* blocks, Index bloc
 template <class T>
 void rotate_copies(const CopyRotation<T>& rotation, const Tables& tables, const T* x, bool shared, const T* rotations,
                    Index batch, Index rows, Index dim, T* out, int threads) {
-    using V = typename CopyRotation<T>::V;
     const Index size = matrix_count(tables.lmax);
     const Index grain = most(1, 16384 / most(1, dim)), tasks = ceil_div(rows, grain);
-    const Index scratch_size = rotation.scratch(tables.lmax);
     const bool split_rows = tasks > 1 && packs(batch) < 4 * Index(threads);
     const auto some_packs = [=](Index first, Index last) {
         const WignerTile<> tile(tables);
-        const Scratch<T> dense(lanes * size);
-        const Scratch<V> shared_scratch(scratch_size);
+        const Scratch<T> dense(lanes * size + CopyRotation<T>::count);
+        Results<T> shared_results(2 * tables.lmax + 1, rotation.streaming());
         for (Index pack = first; pack < last; ++pack) {
             const Index start = pack * lanes, count = least(lanes, batch - start);
             Lanes r[9];
             const Lanes det = load_rotations(rotations + 9 * start, count, r);
+            if (rotation.transposed())
+                for (int i = 0; i < 3; ++i)
+                    for (int j = 0; j < i; ++j) {
+                        const Lanes lower = r[3 * i + j];
+                        r[3 * i + j] = r[3 * j + i], r[3 * j + i] = lower;
+                    }
             lanes_to_rows(tile.fill(r), size, count, dense.get(), size);
-            const auto some_rows = [&](Index task, V* scratch) {
+            const auto some_rows = [&](Index task, Results<T>& results) {
                 const Index lane = task / tasks, first_row = task % tasks * grain;
                 for (Index row = first_row; row < least(rows, first_row + grain); ++row)
                     rotation.row(dense.get() + lane * size, static_cast<T>(det[lane]),
                                  x + ((shared ? 0 : (start + lane) * rows) + row) * dim,
-                                 out + ((start + lane) * rows + row) * dim, scratch);
+                                 out + ((start + lane) * rows + row) * dim, results);
             };
             if (split_rows)
                 parallel_for(count * tasks, threads, [&](Index task) {
-                    const Scratch<V> scratch(scratch_size);
-                    some_rows(task, scratch.get());
+                    Results<T> results(2 * tables.lmax + 1, rotation.streaming());
+                    some_rows(task, results);
+                    results.finish();
                     stream_fence();
                 });
             else
-                for (Index task = 0; task < count * tasks; ++task) some_rows(task, shared_scratch.get());
+                for (Index task = 0; task < count * tasks; ++task) some_rows(task, shared_results);
         }
+        shared_results.finish();
         stream_fence();
     };
     if (split_rows)

@@ -1,5 +1,6 @@
-// Rotation of features with many copies of each irrep: copies in lanes of the element type, D in scalars. Runs of copies
-// overlap at the end of a block, so that every vector is full.
+// Rotation of features with many copies of each irrep, in vectors of the element type. Where copies lie side by side
+// (ir_mul) lanes hold copies and D is numbers; where the components of a copy do (mul_ir) lanes hold components, D is
+// the vectors of its columns and x is numbers. So nothing is transposed.
 #pragma once
 
 #include "cpu/kernels.hpp"
@@ -10,6 +11,68 @@ namespace equiscope {
 namespace EQUISCOPE_ISA {
 namespace {
 
+// Results on their way to memory: they are put there little by little while the next ones are made, so that neither the
+// arithmetic nor the memory waits for the other.
+template <class T>
+class Results {
+  public:
+    static constexpr Index unit = sizeof(Lanes) / sizeof(T);
+    static constexpr Index room = 8192 / sizeof(T);  // elements made at once, or 8 copies where these are more
+
+    // size: the most components of a copy.
+    Results(Index size, bool streaming)
+        : half_((most(room, 8 * size) / unit + 2) * unit),
+          data_(2 * half_ + (size + 1) * (size + unit)),
+          streaming_(streaming) {}
+    ~Results() { finish(); }
+
+    // Room for the next results, and for a vector behind them.
+    T* next() { return data_.get() + (odd_ ? half_ : 0); }
+
+    // Room for the columns of D, each padded to whole vectors.
+    T* columns() { return data_.get() + 2 * half_; }
+
+    // `next` holds n results, which times `sign` belong to `target`.
+    void done(Index n, T sign, T* target) {
+        finish();
+        from_ = next(), to_ = target, left_ = n, sign_ = sign, odd_ = !odd_;
+        const Index skew = static_cast<Index>(reinterpret_cast<std::uintptr_t>(target) / sizeof(T)) % unit;
+        if (streaming_ && skew > 0) put_singly(least(n, unit - skew));
+    }
+
+    // Puts n or somewhat more of the results of before.
+    void advance(Index n) {
+        const Index whole = least(ceil_div(n, unit), left_ / unit) * unit;
+        const T *from = from_, sign = sign_;
+        T* to = to_;
+        if (streaming_)
+            for (Index i = 0; i < whole; i += unit) stream(load<V>(from + i) * sign, to + i);
+        else
+            for (Index i = 0; i < whole; i += unit) store(load<V>(from + i) * sign, to + i);
+        from_ += whole, to_ += whole, left_ -= whole;
+    }
+
+    void finish() {
+        advance(left_);
+        put_singly(left_);
+    }
+
+  private:
+    using V = typename VectorOf<T, unit>::type;
+
+    void put_singly(Index n) {
+        for (left_ -= n; n > 0; --n) *to_++ = *from_++ * sign_;
+    }
+
+    Index half_;
+    Scratch<T> data_;
+    bool streaming_, odd_ = false;
+    const T* from_ = nullptr;
+    T* to_ = nullptr;
+    Index left_ = 0;
+    T sign_ = 1;
+};
+
 template <class T>
 class CopyRotation {
   public:
@@ -18,63 +81,58 @@ class CopyRotation {
 
     // streaming: aligned vectors of the result pass by the caches.
     CopyRotation(const IrrepBlock* blocks, Index block_count, Index dim, bool inverse, bool streaming)
-        : blocks_(blocks), end_(blocks + block_count), dim_(dim), inverse_(inverse), streaming_(streaming) {}
+        : blocks_(blocks), end_(blocks + block_count), dim_(dim), inverse_(inverse), streaming_(streaming) {
+        for (const IrrepBlock* block = blocks_; block < end_; ++block)
+            by_columns_ = by_columns_ || (block->l > 0 && block->stride_m == 1);
+    }
 
-    // Blocks that follow one another, fill the row, and have enough copies.
+    // Blocks that follow one another, fill the row, have enough copies, and are all of one layout.
     bool possible() const {
         Index covered = 0;
         for (const IrrepBlock* block = blocks_; block < end_; ++block) {
             const Index size = 2 * block->l + 1;
             const bool outer = block->stride_mul == size && block->stride_m == 1;
             const bool inner = block->stride_mul == 1 && block->stride_m == block->mul;
-            if (block->offset != covered || !(outer || inner) || (size > 1 && block->mul < count)) return false;
+            const bool fits = (by_columns_ ? outer : inner) && block->mul >= count;
+            if (block->offset != covered || !(fits || size == 1)) return false;
             covered += size * block->mul;
         }
         return covered == dim_;
     }
 
-    // Vectors of scratch that `row` needs.
-    static constexpr Index scratch(Index lmax) { return 4 * most(2 * lmax + 1, count) + most(2 * lmax + 1, count) + 1; }
+    // Whether D is wanted by its columns, one after the other, which are the rows of D of the inverse rotation.
+    bool transposed() const { return by_columns_ && !inverse_; }
 
-    // One row of features, d: the packed D of one rotation, det its determinant.
-    void row(const T* d, T det, const T* x, T* y, V* scratch) const {
+    bool streaming() const { return streaming_; }
+
+    // One row of features; d: the packed D of one rotation, or of its inverse where `transposed`; det: its determinant.
+    void row(const T* d, T det, const T* x, T* y, Results<T>& results) const {
         for (const IrrepBlock* block = blocks_; block < end_; ++block) {
             const T sign = block->odd ? det : T(1);
-            if (block->l == 0) {
-                for (Index c = 0; c < block->mul; ++c) y[block->offset + c] = x[block->offset + c] * sign;
+            if (by_columns_ || block->l == 0) {
+                columns(d + matrix_offset(block->l), *block, sign, x + block->offset, y + block->offset, results);
                 continue;
             }
             // copies that lie side by side leave gaps that no prefetcher follows: the block after this one is asked for
             const Index ahead = block->offset + (2 * block->l + 1) * block->mul;
-            if (block->stride_mul == 1)
-                for (Index i = 0; i < (2 * block->l + 3) * block->mul; i += 64 / Index(sizeof(T))) {
-                    __builtin_prefetch(x + ahead + i);
-                    if (!streaming_) __builtin_prefetch(y + ahead + i, 1);
-                }
+            for (Index i = 0; i < (2 * block->l + 3) * block->mul; i += 64 / Index(sizeof(T))) {
+                __builtin_prefetch(x + ahead + i);
+                if (!streaming_) __builtin_prefetch(y + ahead + i, 1);
+            }
             Index c = 0;
-            for (; c + 2 * count <= block->mul; c += 2 * count) copies<2>(d, *block, sign, c, x, y, scratch);
-            for (; c < block->mul; c += count) copies<1>(d, *block, sign, least(c, block->mul - count), x, y, scratch);
+            for (; c + 2 * count <= block->mul; c += 2 * count) copies<2>(d, *block, sign, c, x, y);
+            for (; c < block->mul; c += count) copies<1>(d, *block, sign, least(c, block->mul - count), x, y);
         }
     }
 
   private:
     template <int wide>
-    void copies(const T* d, const IrrepBlock& block, T sign, Index first, const T* x, T* y, V* scratch) const {
-        const Index size = 2 * block.l + 1, start = block.offset + first * block.stride_mul;
+    void copies(const T* d, const IrrepBlock& block, T sign, Index first, const T* x, T* y) const {
+        const Index size = 2 * block.l + 1, start = block.offset + first;
         d += matrix_offset(block.l);
-        if (block.stride_mul == 1) {
-            const bool aligned = reinterpret_cast<std::uintptr_t>(y + start) % sizeof(V) == 0 && block.mul % count == 0;
-            if (streaming_ && aligned) return product<wide, true>(d, size, sign, x + start, y + start, block.stride_m);
-            return product<wide>(d, size, sign, x + start, y + start, block.stride_m);
-        }
-        const Index reach = wide * most(size, count);
-        V *from = scratch, *to = scratch + reach;
-        T* spare = reinterpret_cast<T*>(to + reach);
-        for (int part = 0; part < wide; ++part)
-            gather<wide>(x + start + part * count * size, x + dim_, size, spare, from + part);
-        product<wide>(d, size, sign, reinterpret_cast<const T*>(from), reinterpret_cast<T*>(to), wide * count);
-        for (int part = 0; part < wide; ++part)
-            scatter<wide>(to + part, y + dim_, size, spare, y + start + part * count * size);
+        const bool aligned = reinterpret_cast<std::uintptr_t>(y + start) % sizeof(V) == 0 && block.mul % count == 0;
+        if (streaming_ && aligned) return product<wide, true>(d, size, sign, x + start, y + start, block.stride_m);
+        product<wide>(d, size, sign, x + start, y + start, block.stride_m);
     }
 
     // y = sign D x for wide * count copies that lie side by side; the elements of a copy lie `step` apart.
@@ -109,43 +167,95 @@ class CopyRotation {
             }
     }
 
-    // v[m * wide] = element m of `count` copies. Where short copies end too near to the end of the row to be read by whole
-    // vectors, they are read from `spare`.
-    template <int wide>
-    static void gather(const T* source, const T* end, Index size, T* spare, V* v) {
-        const Index filled = least(size, count);
-        if (source + (count - 1) * size + most(size, count) > end) {
-            std::memcpy(spare, source, static_cast<std::size_t>(count * size) * sizeof(T));
-            source = spare;
-        }
-        for (Index start = 0; start < size; start += count) {
-            const Index m = most(0, least(start, size - count));
-            V square[count];
-            for (Index c = 0; c < count; ++c) square[c] = load<V>(source + c * size + m);
-            transpose<count>(square);
-            for (Index k = 0; k < filled; ++k) v[(m + k) * wide] = square[k];
+    // y = sign D x for the copies of one block, which follow one another; d: the columns of D.
+    static void columns(const T* d, const IrrepBlock& block, T sign, const T* x, T* y, Results<T>& results) {
+        const Index size = 2 * block.l + 1, some = most(8, Results<T>::room / size / 8 * 8);
+        // short columns fill no vector of all lanes
+        const Index bytes = size * Index(sizeof(T));
+        const Index unit = least(bytes <= 16 ? 16 : bytes <= 32 ? 32 : 64, sizeof(Lanes));
+        const Index step = ceil_div(bytes, unit) * unit / Index(sizeof(T));
+        // by vectors, because vectors are read at once; what follows a column is of no account
+        T* padded = results.columns();
+        for (Index j = 0; j < size; ++j, padded += step, d += size)
+            for (Index i = 0; i < step; i += count) store(load<V>(d + i), padded + i);
+        for (Index c = 0; c < block.mul; c += some, x += some * size, y += some * size) {
+            const Index copies = least(some, block.mul - c);
+            if (size == 1)
+                std::memcpy(results.next(), x, static_cast<std::size_t>(copies) * sizeof(T));
+            else if (lanes == 8 && step <= count && copies >= 16)
+                groups<16>(size, step, copies, x, results);
+            else if (lanes == 8 && step <= 2 * count)
+                groups<8>(size, step, copies, x, results);
+            else
+                groups<4>(size, step, copies, x, results);
+            results.done(copies * size, sign, y);
         }
     }
 
-    // The reverse of `gather`. What is written behind short copies is written again by those that follow.
-    template <int wide>
-    static void scatter(const V* v, const T* end, Index size, T* spare, T* target) {
-        const bool near = target + (count - 1) * size + most(size, count) > end;
-        T* rows = near ? spare : target;
-        for (Index start = 0; start < size; start += count) {
-            const Index m = most(0, least(start, size - count));
-            V square[count];
-            // behind the last element of short copies: any scratch
-            for (Index k = 0; k < count; ++k) square[k] = v[(m + k) * wide];
-            transpose<count>(square);
-            for (Index c = 0; c < count; ++c) store(square[c], rows + c * size + m);
+    // Copies in groups, the last of which overlaps the one before. What a vector writes behind a copy is written again
+    // by the next one.
+    template <int together>
+    static void groups(Index size, Index step, Index copies, const T* x, Results<T>& results) {
+        constexpr Index ahead = 4096 / sizeof(T);  // farther than the prefetcher of the processor looks
+        T* y = results.next();
+        if (copies < together)
+            for (Index c = 0; c < copies; ++c) group<1>(results.columns(), size, step, x + c * size, y + c * size);
+        else
+            for (Index c = 0; c < copies; c += together) {
+                const Index first = least(c, copies - together) * size;
+                for (Index i = 0; i < together * size; i += 64 / Index(sizeof(T)))
+                    __builtin_prefetch(x + first + ahead + i);
+                group<together>(results.columns(), size, step, x + first, y + first);
+                results.advance(together * size);
+            }
+    }
+
+    // The last vectors first: so they write behind a copy before the next one is written.
+    template <int copies>
+    static void group(const T* d, Index size, Index step, const T* x, T* y) {
+        using Quarter = typename VectorOf<T, 16 / sizeof(T)>::type;
+        using Half = typename VectorOf<T, least(32, sizeof(Lanes)) / sizeof(T)>::type;
+        constexpr int most_vectors = lanes == 8 && copies == 4 ? 4 : 2;
+        const Index bytes = step * Index(sizeof(T));
+        if (bytes == sizeof(Quarter)) return some_vectors<copies, 1, Quarter>(d, size, step, x, y);
+        if (bytes == sizeof(Half)) return some_vectors<copies, 1, Half>(d, size, step, x, y);
+        Index left = step / count;
+        for (Index own = (left - 1) % most_vectors + 1; left > 0; own = most_vectors) {
+            left -= own;
+            const T* from = d + left * count;
+            T* to = y + left * count;
+            if (own == 1) some_vectors<copies, 1, V>(from, size, step, x, to);
+            if (own == 2) some_vectors<copies, 2, V>(from, size, step, x, to);
+            if constexpr (most_vectors == 4) {
+                if (own == 3) some_vectors<copies, 3, V>(from, size, step, x, to);
+                if (own == 4) some_vectors<copies, 4, V>(from, size, step, x, to);
+            }
         }
-        if (near) std::memcpy(target, spare, static_cast<std::size_t>(count * size) * sizeof(T));
+    }
+
+    // y[c, ...] = sum_j d[j, ...] x[c, j]; the rows of d lie `step` apart, those of x and y `size`.
+    template <int copies, int vectors, class W>
+    static void some_vectors(const T* d, Index size, Index step, const T* x, T* y) {
+        constexpr Index width = sizeof(W) / sizeof(T);
+        W sum[copies][vectors];
+#pragma GCC unroll 16
+        for (int c = 0; c < copies; ++c)
+#pragma GCC unroll 16
+            for (int v = 0; v < vectors; ++v) sum[c][v] = W{};
+        for (Index j = 0; j < size; ++j, d += step)
+#pragma GCC unroll 16
+            for (int c = 0; c < copies; ++c)
+#pragma GCC unroll 16
+                for (int v = 0; v < vectors; ++v) sum[c][v] += load<W>(d + v * width) * x[c * size + j];
+#pragma GCC unroll 16
+        for (int c = 0; c < copies; ++c)
+#pragma GCC unroll 16
+            for (int v = 0; v < vectors; ++v) store(sum[c][v], y + c * size + v * width);
     }
 
     const IrrepBlock *blocks_, *end_;
     Index dim_;
-    bool inverse_, streaming_;
+    bool inverse_, streaming_, by_columns_ = false;  // the components of a copy lie side by side
 };
 
 }  // namespace
