@@ -147,6 +147,25 @@ void project(Address values, Index values_size, Address rings, Address weights, 
                            output<double>(out), threads);
 }
 
+// Whether there was a fast way; if not, nothing was written.
+bool character_power(Address values, Index values_size, Address rings, Address weights, Index points, Index gammas,
+                     Index lmax, Index channels, Index cosets, Address center, Address out, Index out_size,
+                     const std::string& dtype, int threads) {
+    require(cosets == 1 || cosets == 2, "cosets", "1 or 2", std::to_string(cosets));
+    require_size("values", values, values_size, product("values", {cosets, points, gammas, channels}));
+    require_size("out", out, out_size, product("out", {checked_lmax(lmax) + 1, cosets, channels}));
+    require_size("center", center, product("center", {channels}), channels);
+    const Rings grid = checked_rings(rings, weights, points, gammas);
+    check_threads(threads);
+    bool done = false;
+    with_kernels(dtype, [&](const auto& kernels, auto type) {
+        using T = element<decltype(type)>;
+        done = kernels.character_power(*tables_for(checked_lmax(lmax)), input<T>(values), grid, channels, cosets,
+                                       input<double>(center), output<T>(out), threads);
+    });
+    return done;
+}
+
 void synthesize(Address coefficients, Index coefficients_size, Address rings, Address weights, Index points,
                 Index gammas, Index lmax, Index channels, Address out, Index out_size, const std::string& dtype,
                 int threads) {
@@ -250,6 +269,9 @@ PYBIND11_MODULE(_C, module) {
     module.def("project", &project, arg("values"), arg("values_size"), arg("rings"), arg("weights"), arg("points"),
                arg("gammas"), arg("lmax"), arg("channels"), arg("center"), arg("out"), arg("out_size"),
                arg("value_dtype"), arg("out_dtype"), arg("threads"));
+    module.def("character_power", &character_power, arg("values"), arg("values_size"), arg("rings"), arg("weights"),
+               arg("points"), arg("gammas"), arg("lmax"), arg("channels"), arg("cosets"), arg("center"), arg("out"),
+               arg("out_size"), arg("dtype"), arg("threads"));
     module.def("synthesize", &synthesize, arg("coefficients"), arg("coefficients_size"), arg("rings"), arg("weights"),
                arg("points"), arg("gammas"), arg("lmax"), arg("channels"), arg("out"), arg("out_size"), arg("dtype"),
                arg("threads"));

@@ -1,5 +1,6 @@
 // All batch kernels for one instruction set: compiled once for each, with EQUISCOPE_ISA and EQUISCOPE_LANES set.
 #include "cpu/harmonics_batch.hpp"
+#include "cpu/octant_power.hpp"
 #include "cpu/projection_batch.hpp"
 #include "cpu/rotate_batch.hpp"
 #include "cpu/wigner_batch.hpp"
@@ -11,7 +12,7 @@ namespace {
 template <class T>
 constexpr KernelsOf<T> kernels_of() {
     return {wigner_D<T>, wigner_D_torque<T>, spherical_harmonics<T>, spherical_harmonics_torque<T>, rotate<T>,
-            synthesize<T>};
+            character_power<T>, synthesize<T>};
 }
 
 }  // namespace

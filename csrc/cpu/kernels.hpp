@@ -36,6 +36,8 @@ struct KernelsOf {
     void (*spherical_harmonics_torque)(const Tables&, const T* xyz, Index n, const T* grad, T* out, int threads);
     void (*rotate)(const Tables&, const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
                    const IrrepBlock* blocks, Index block_count, bool inverse, T* out, int threads);
+    bool (*character_power)(const Tables&, const T* values, const Rings& rings, Index channels, Index cosets,
+                            const double* center, T* power, int threads);
     void (*synthesize)(const Tables&, const T* coefficients, const Rings& rings, Index channels, T* out, int threads);
 };
 

@@ -24,6 +24,9 @@ class BetaTable {
           capacity_(least(plan.group_count, most(plan.groups_of_chunk, beta_table_bytes / (2 * entries_ * Index(sizeof(Real)))))),
           table_(2 * entries_ * capacity_) {}
 
+    // Whether one run holds all chunks.
+    bool at_once() const { return capacity_ == plan_.group_count; }
+
     // Calls body(first, last) for runs of chunks, with their table at hand.
     template <class Body>
     void for_runs(int threads, const Body& body) {

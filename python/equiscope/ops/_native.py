@@ -47,11 +47,16 @@ def overlap(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether the memory from the first to the last element of a meets that of b."""
     if a.device != b.device or a.numel() == 0 or b.numel() == 0:
         return False
-    reach = [sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True)) + 1 for x in (a, b)]
-    first, last = zip(
-        *((x.data_ptr(), x.data_ptr() + n * x.element_size()) for x, n in zip((a, b), reach, strict=True)), strict=True
-    )
-    return first[0] < last[1] and first[1] < last[0]
+    (first, last), (other_first, other_last) = _reach(a), _reach(b)
+    return first < other_last and other_first < last
+
+
+def _reach(x: torch.Tensor) -> tuple[int, int]:
+    """Addresses of the first element and behind the last."""
+    elements, start = x.numel(), x.data_ptr()
+    if not x.is_contiguous():
+        elements = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
+    return start, start + elements * x.element_size()
 
 
 def first_improper(rotations: torch.Tensor) -> int:
@@ -188,6 +193,34 @@ def project(
         _NAMES[out.dtype],
         torch.get_num_threads(),
     )
+
+
+def character_power(
+    values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int
+) -> torch.Tensor | None:
+    """B ``(lmax + 1, cosets, channels)`` of ``(cosets, points, gammas, channels)`` at once, where a way is fast."""
+    values = values if values.dtype in _NAMES else values.to(torch.float32)
+    values, rings, weights = dense(values), dense(rings), dense(weights)
+    _, points, gammas, channels = values.shape
+    center = values[0, 0, 0].to(torch.float64)
+    out = values.new_empty(lmax + 1, cosets, channels)
+    done = _C.character_power(
+        values.data_ptr(),
+        values.numel(),
+        rings.data_ptr(),
+        weights.data_ptr(),
+        points,
+        gammas,
+        lmax,
+        channels,
+        cosets,
+        center.data_ptr(),
+        out.data_ptr(),
+        out.numel(),
+        _NAMES[values.dtype],
+        torch.get_num_threads(),
+    )
+    return out if done else None
 
 
 def synthesize(

@@ -73,8 +73,7 @@ def character_power(
     if values.ndim < 1 or values.shape[0] != elements:
         fail(ShapeError, "values", f"({elements}, *rest) for a grid of {elements} elements", tuple(values.shape))
     rest = values.shape[1:]
-    one_pass = isinstance(quadrature, Quadrature) and hasattr(kernels(values.device), "character_power")
-    if one_pass and not (values.requires_grad and torch.is_grad_enabled()):
+    if isinstance(quadrature, Quadrature):
         points = rings.shape[0] // cosets
         samples = values.reshape(cosets, points, gammas, rest.numel())
         power = _power_of_samples(samples, rings[:points], weights[:points], lmax)
@@ -230,12 +229,19 @@ def _project(
     backend = kernels(values.device)
     for coset, which, proper, own in _cosets(rings, weights, cosets):
         backend.project(values[which], proper, own, lmax, None, out[coset])
-    # every value enters every coefficient of its coset, so one row shows whether one was not finite
-    if strict and not backend.DEFERS_CHECKS and not bool(torch.isfinite(out[:, 0]).all()):
-        bad = ~torch.isfinite(values.flatten(0, 1)).all(1)
-        element = f"NaN or infinity at grid element {int(bad.to(torch.int8).argmax())}"
-        fail(ArgumentError, "values", "finite values", element if bool(bad.any()) else "an overflow of their sum")
+    if strict:
+        # every value enters every coefficient of its coset, so one row shows whether one was not finite
+        _check_finite(out[:, 0], values)
     return out
+
+
+def _check_finite(result: torch.Tensor, values: torch.Tensor) -> None:
+    """Refuse values ``(*elements, channels)`` that are not finite, seen from what all of them entered."""
+    if kernels(values.device).DEFERS_CHECKS or bool(torch.isfinite(result).all()):
+        return
+    bad = ~torch.isfinite(values.flatten(0, -2)).all(1)
+    element = f"NaN or infinity at grid element {int(bad.to(torch.int8).argmax())}"
+    fail(ArgumentError, "values", "finite values", element if bool(bad.any()) else "an overflow of their squares")
 
 
 @Operator
@@ -253,15 +259,19 @@ def _synthesize(
 def _power_of_samples(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int) -> torch.Tensor:
     """``(lmax + 1, cosets, channels)`` from ``(cosets, points, gammas, channels)`` on the rings of a quadrature."""
     own, cosets = kernels(values.device), values.shape[0]
-    power = own.character_power(values, rings, weights, lmax, cosets)
-    if power is not None:
-        return power
+    if hasattr(own, "character_power"):
+        power = own.character_power(values, rings, weights, lmax, cosets)
+        if power is not None:
+            _check_finite(power, values)
+            return power
     values = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
     center = values[0, 0, 0]
     out = values.new_zeros(2, packed_size(lmax), values.shape[3])
     for coset in range(cosets):
         own.project(values[coset], rings, weights, lmax, center, out[coset])
-    return _power(out, lmax, center, cosets)
+    power = _power(out, lmax, center, cosets)
+    _check_finite(power, values)
+    return power
 
 
 @_power_of_samples.register_fake
@@ -284,6 +294,37 @@ def _(
     return coefficients.new_empty(rings.shape[0], gammas, coefficients.shape[2])
 
 
+def _save_power(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    *tensors, ctx.lmax = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _power_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+    # B is a square of coefficients that are linear in the values, so its gradient is their synthesis, weighted by it
+    values, rings, weights = ctx.saved_tensors
+    cosets, points, gammas, channels = values.shape
+    all_rings, all_weights = (torch.cat([rings, -rings]) if cosets == 2 else rings), weights.repeat(cosets)
+    working = values.to(grad.dtype).reshape(cosets * points, gammas, channels)
+    center = working[:1, 0]
+    coefficients = _project(working - center, all_rings, all_weights, ctx.lmax, cosets, False)
+    proper, improper = (torch.cat([c[:1] + center, c[1:]]) for c in coefficients)
+    by_proper, by_improper, row = [], [], 0
+    for l in range(ctx.lmax + 1):
+        size, sign = (2 * l + 1) ** 2, (-1) ** l
+        a, b = proper[row : row + size], improper[row : row + size]
+        row += size
+        if cosets == 1:
+            by_proper.append(2 * (2 * l + 1) * grad[l, 0] * a)
+            by_improper.append(torch.zeros_like(b))
+            continue
+        even, odd = ((a + sign * b) * grad[l, 0], (a - sign * b) * grad[l, 1])
+        by_proper.append((2 * l + 1) / 2 * (even + odd))
+        by_improper.append((2 * l + 1) / 2 * sign * (even - odd))
+    gradient = torch.stack([torch.cat(by_proper), torch.cat(by_improper)])
+    by_values = _synthesize(gradient, all_rings, all_weights, gammas, ctx.lmax, cosets)
+    return by_values.reshape(values.shape).to(values.dtype), None, None, None
+
+
 def _save_project(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
     values, rings, weights, ctx.lmax, ctx.cosets, _ = inputs
     ctx.gammas = values.shape[1]
@@ -295,6 +336,7 @@ def _save_synthesize(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) ->
     ctx.save_for_backward(rings, weights)
 
 
+_power_of_samples.register_autograd(_power_backward, setup_context=_save_power)
 _project.register_autograd(
     lambda ctx, grad: (_synthesize(grad, *ctx.saved_tensors, ctx.gammas, ctx.lmax, ctx.cosets), *[None] * 5),
     setup_context=_save_project,
@@ -331,6 +373,14 @@ def _batched(operator: Operator) -> Any:
 
 _project.register_vmap(_batched(_project))
 _synthesize.register_vmap(_batched(_synthesize))
+
+
+@_power_of_samples.register_vmap
+def _(
+    info: Any, in_dims: tuple[Any, ...], values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int
+) -> tuple[torch.Tensor, int]:
+    moved = values.movedim(in_dims[0], 3)
+    return _power_of_samples(moved.flatten(3, 4), rings, weights, lmax).unflatten(2, moved.shape[3:]), 2
 
 
 def _each(size: int, in_dims: tuple[Any, ...], *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:

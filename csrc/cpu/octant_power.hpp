@@ -1,0 +1,74 @@
+// Power per irrep at once, on grids with structure: the coefficients of a few channels stay in cache.
+#pragma once
+
+#include "cpu/octant_projection.hpp"
+
+namespace equiscope {
+namespace EQUISCOPE_ISA {
+namespace {
+
+// sum (a + b)^2 and sum (a - b)^2 over `count` rows.
+template <class V, Index width>
+inline void joint_squares(const V* a, const V* b, Index count, V sum[width], V difference[width]) {
+    for (Index j = 0; j < width; ++j) sum[j] = difference[j] = V{};
+    for (Index row = 0; row < count; ++row, a += width, b += width)
+        for (Index j = 0; j < width; ++j) {
+            const V plus = a[j] + b[j], minus = a[j] - b[j];
+            sum[j] += plus * plus, difference[j] += minus * minus;
+        }
+}
+
+// B of (l, sigma) to power[lmax + 1][cosets][channels] from values[cosets][points][gammas][channels], centred on
+// center[channels]. False, with nothing written, where the tables do not fit at once.
+template <class V, Index width, class T>
+bool power_octants(const Tables& tables, const RingPlan& plan, const T* values, const Rings& rings, Index channels,
+                   Index cosets, const double* center, T* power, int threads) {
+    using Real = typename Parts<V>::Real;
+    const Index size = matrix_count(tables.lmax), samples = rings.points * rings.gammas * channels;
+    const RingAngles<Real> angles(rings.gammas, tables.lmax);
+    const AlphaTable<Real> alphas(plan, tables.lmax);
+    BetaTable<Real> betas(tables, plan);
+    if (!betas.at_once()) return false;
+    betas.for_runs(threads, [&](Index first, Index last) {
+        for_channels<V, width>(channels, threads, [&](const Channels<V, width>& own) {
+            const Scratch<V> both(2 * size * width);
+            V *c = both.get(), *improper = c + size * width;
+            for (Index i = 0; i < 2 * size * width; ++i) c[i] = V{};
+            for (Index coset = 0; coset < cosets; ++coset) {
+                const T* samples_of_coset = values + coset * samples;
+                const OctantProjection<V, width, T> projection{tables, samples_of_coset, rings, center,
+                                                               plan,   angles,           alphas, betas};
+                projection.run(own, first, last, coset == 0 ? c : improper);
+            }
+            V middle[width];
+            own.load(center, nullptr, middle);
+            for (Index j = 0; j < width; ++j) c[j] += middle[j], improper[j] += cosets == 2 ? middle[j] : V{};
+            for (Index l = 0; l <= tables.lmax; ++l) {
+                const Index rows = (2 * l + 1) * (2 * l + 1), start = matrix_offset(l) * width;
+                V even[width], odd[width];
+                joint_squares<V, width>(c + start, improper + start, rows, even, odd);
+                const Real factor = Real(2 * l + 1) / Real(cosets * cosets);
+                for (Index j = 0; j < width; ++j) even[j] *= factor, odd[j] *= factor;
+                own.put(l % 2 && cosets == 2 ? odd : even, power + l * cosets * channels);
+                if (cosets == 2) own.put(l % 2 ? even : odd, power + (2 * l + 1) * channels);
+            }
+        });
+    });
+    return true;
+}
+
+template <class T>
+bool character_power(const Tables& tables, const T* values, const Rings& rings, Index channels, Index cosets,
+                     const double* center, T* power, int threads) {
+    if (rings.points == 0 || channels == 0) return false;
+    const RingPlan plan(rings, tables.lmax);
+    if (!plan.worthwhile) return false;
+    using V = typename VectorOf<T, Index(sizeof(Lanes) / sizeof(T))>::type;
+    if (channels <= Parts<V>::count)
+        return power_octants<V, 1>(tables, plan, values, rings, channels, cosets, center, power, threads);
+    return power_octants<V, 2>(tables, plan, values, rings, channels, cosets, center, power, threads);
+}
+
+}  // namespace
+}  // namespace EQUISCOPE_ISA
+}  // namespace equiscope
