@@ -1,0 +1,102 @@
+"""The benchmarks run, their answers are asserted, and their judgement is right on numbers given by hand."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHES = Path(__file__).parent.parent / "benches"
+
+
+@pytest.fixture(autouse=True)
+def benches(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHES))
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    for name in ("cases", "end_to_end", "table", "growth", "instructions"):
+        sys.modules.pop(name, None)
+
+
+def test_kernels_agree_with_their_peers_in_quick_mode(monkeypatch, capsys, tmp_path):
+    import table
+
+    path = tmp_path / "found.json"
+    only = "wigner_D,spherical_harmonics,rotate,character_power"
+    monkeypatch.setattr(sys, "argv", ["table.py", "--quick", "--only", only, "--json", str(path)])
+    table.main()
+    printed = capsys.readouterr().out
+    stored = json.loads(path.read_text())
+    assert len(stored["rows"]) >= 10
+    for row in stored["rows"]:
+        assert row["case"] in printed
+        assert all(seconds > 0 for seconds in row["seconds"].values())
+        assert row["ratios"]
+
+
+def test_audits_agree_with_the_bare_model_in_quick_mode():
+    import end_to_end
+    import table
+
+    for case in (*end_to_end.audit_demo(True), *end_to_end.audit_many(True)):
+        assert table.measure(case, quick=True)["seconds"]["ours"] > 0
+
+
+def test_a_wrong_answer_is_noticed(monkeypatch):
+    import cases
+
+    import equiscope as eq
+
+    right = eq.rotate
+    monkeypatch.setattr(eq, "rotate", lambda x, *args, **kwargs: right(x, *args, **kwargs) * 1.01)
+    with pytest.raises(AssertionError):
+        list(cases.rotate(True))
+
+
+def test_a_peer_that_is_missing_is_named():
+    import cases
+    import table
+
+    case = cases.case("one", "call", 1, lambda: None)
+    case.peer("nobody", "no_such_module", lambda module: lambda: None)
+    row = table.measure(case, quick=True)
+    assert row["missing"] == ["nobody"]
+    assert any("not installed: nobody" in line for line in table.lines(row))
+
+
+def test_bounds_are_met_or_missed():
+    from cases import Bound
+
+    assert Bound("peer", at_least=10).met(10.5) and not Bound("peer", at_least=10).met(9.5)
+    assert Bound("limit", at_most=1.2).met(1 / 1.19) and not Bound("limit", at_most=1.2).met(1 / 1.21)
+
+
+def test_exponents():
+    from growth import exponent
+
+    sizes = [1, 2, 4, 8, 16, 32]
+    assert exponent(sizes, [5.0 * n**2.5 for n in sizes]) == pytest.approx(2.5)
+    # a fixed cost that only the small sizes feel
+    assert exponent(sizes, [max(n**3, 50.0) for n in sizes]) == pytest.approx(3.0)
+    assert math.isnan(exponent([2], [1.0]))
+
+
+def test_a_tenth_more_instructions_is_too_many():
+    from instructions import BASELINE, KERNELS, grown
+
+    baseline = {"wigner_D": 1000, "rotate_mul_ir": 1000}
+    assert grown({"wigner_D": 1090, "rotate_mul_ir": 1000}, baseline) == []
+    (said,) = grown({"wigner_D": 1000, "rotate_mul_ir": 1110}, baseline)
+    assert said.startswith("rotate_mul_ir") and "+11.0%" in said
+    assert set(json.loads(BASELINE.read_text())["instructions"]) == set(KERNELS)
+
+
+def test_readme_table_is_that_of_the_stored_results():
+    import table
+
+    text = table.README.read_text()
+    shown = text.split(table.MARKERS[0])[1].split(table.MARKERS[1])[0]
+    assert shown == table.readme_table(json.loads(table.RESULTS.read_text()))
