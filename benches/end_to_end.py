@@ -236,8 +236,9 @@ import equiscope
 print(time.perf_counter() - began)
 """
 
+# VmHWM, because ru_maxrss of a child begins with that of its parent
 _PEAK = """
-import resource, sys
+import sys
 sys.path.insert(0, ".")
 import torch, equiscope as eq, end_to_end
 torch.set_num_threads(1)
@@ -255,7 +256,8 @@ else:
         (system,) = adapter.systems()
         grid = eq.quadrature(6)
         end_to_end._bare_pet(system, grid, 1024)()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) / 1024)
 """
 
 

@@ -48,7 +48,8 @@ class OrbitSummary:
     """What one orbit gave. `s` samples, `c` channels; sums run over components."""
 
     representation: Representation | None
-    degree: int
+    degree: int | None
+    """Of the grid; None where elements were drawn at random."""
     power: dict[Sector, torch.Tensor]
     """Per target irrep ``(lmax + 1, 2, s, c)``; a single entry (0, +1) where no representation is declared."""
     total: torch.Tensor
@@ -61,6 +62,8 @@ class OrbitSummary:
     """Per target irrep ``(s, c)``, divided by its number of components; empty without a representation."""
     worst_index: int | None
     worst_deviation: float
+    variance_by_block: torch.Tensor | None = None
+    """``(blocks,)``: A of all components, samples and channels together, by independent blocks of random elements."""
 
     @property
     def samples(self) -> int:
