@@ -129,3 +129,21 @@ def test_worst_rotation_is_the_planted_one():
     found = power_of(model, [1.0, 2.0, 3.0], lmax=1, degree=6)
     assert found.worst.rotation_index == 137
     torch.testing.assert_close(found.worst.rotation, grid[137])
+
+
+def test_auto_evaluates_no_system_twice_at_the_degree_it_takes():
+    data = [{"x": FRAME * scale} for scale in (1.0, 1.1, 1.2, 1.3)]
+    settings = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 2, "keep": "samples"}
+
+    def model(x):
+        return x[..., 0, 2].tanh()
+
+    found = eq.audit(model, data, tolerance=1e-3, **settings)
+    degree, copies = found.settings["degree"], found.settings["rotations"]
+    tried = sum(step["rotations"] for step in found.convergence)
+    assert len(found.convergence) > 2
+    rehearsals = 4 * (2 * len(found.convergence) + 2)
+    assert found.timings["evaluations"] == 2 * tried + 2 * copies + rehearsals
+    fixed = eq.audit(model, data, degree=degree, **settings)
+    torch.testing.assert_close(found.outputs["u"].power, fixed.outputs["u"].power, rtol=1e-12, atol=1e-14)
+    assert [row.name for row in found.systems] == ["0", "1", "2", "3"]

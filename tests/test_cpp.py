@@ -11,6 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("sanitizer", ["address,undefined", pytest.param("thread", marks=pytest.mark.slow)])
 def test_core_is_clean(tmp_path, sanitizer):
     cmake = shutil.which("cmake")

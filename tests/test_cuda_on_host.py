@@ -161,6 +161,7 @@ def test_bad_values_are_nan_where_nothing_waits_and_refused_where_it_must(served
         eq.character_power(random(len(grid), 1, dtype=DOUBLE), (rotations, grid.weights), 2)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(ON_HOST, reason="runs the others")
 def test_in_a_build_for_the_host(tmp_path):
     cmake = shutil.which("cmake")

@@ -77,7 +77,8 @@ def test_the_standard_error_is_the_scatter_over_seeds():
         rmse = torch.tensor([report.outputs[name].rmse for report in reports])
         said = torch.tensor([report.outputs[name].rmse_error for report in reports])
         assert float(said.square().mean().sqrt()) == pytest.approx(float(rmse.std()), rel=0.25)
-        bound = 4 * float(rmse.std()) / 60**0.5 + 1e-3 * float(rmse.mean())  # the root of an unbiased A is biased a little
+        # the root of an unbiased A is biased a little
+        bound = 4 * float(rmse.std()) / 60**0.5 + 1e-3 * float(rmse.mean())
         assert abs(float(rmse.mean()) - exact.outputs[name].rmse) < bound
 
 

@@ -369,15 +369,16 @@ class _Run:
     def automatic(self, tolerance: float) -> list[dict[str, Any]]:
         """Raise the degree on the first systems until nothing asked for changes; then the whole data set.
 
-        A change from one degree to the next within the tolerance says that the lower one sufficed: the data set is
-        run there, unless the first systems are all there is, whose better numbers are at hand.
+        A change from one degree to the next within the tolerance says that the lower one sufficed: the other systems
+        are run there, unless the first ones are all there is, whose better numbers are at hand. The grids of two
+        degrees have no elements in common but by chance, so nothing else can be used again.
         """
         stream = self._adapter.systems()
         pilot = list(itertools.islice(stream, PILOT_SYSTEMS))
         further = next(stream, None)
         degree = max(2 * self._lmax, MINIMUM_DEGREE)
         entries: list[dict[str, Any]] = []
-        previous = None
+        previous = collector = None
         while True:
             self._evaluate(degree, iter(pilot), len(pilot))
             found = self.collector.results()
@@ -386,6 +387,7 @@ class _Run:
             if moved is not None and moved <= tolerance:
                 degree = entries[-2]["degree"]
                 break
+            previous, collector = found, self.collector
             if negligible(found, tolerance):
                 break
             following = next_degree(degree)
@@ -393,9 +395,11 @@ class _Run:
                 if moved is None:
                     self._notes.append(f"degree {degree} is the only one that was tried: ask for a higher degree")
                 break
-            previous, degree = found, following
+            degree = following
         if further is not None:
-            self._evaluate(degree, itertools.chain(pilot, [further], stream), self._adapter.count)
+            count = self._adapter.count
+            others = None if count is None else count - len(pilot)
+            self._evaluate(degree, itertools.chain([further], stream), others, collector=collector)
         return entries
 
     def sampled(self, elements: RandomElements, precision: float | None) -> list[dict[str, Any]]:
@@ -416,9 +420,11 @@ class _Run:
         systems: Iterator[System],
         count: int | None,
         precision: float | None = None,
+        collector: Collector | None = None,
     ) -> None:
+        """Run `systems`; `collector` has others on the same grid already."""
         self.grid: Quadrature | RandomElements = quadrature(grid) if isinstance(grid, int) else grid
-        self.collector = Collector(
+        self.collector = collector or Collector(
             self._adapter,
             self.grid,
             self._lmax,
