@@ -60,7 +60,8 @@ def series(quick: bool) -> Iterator[Series]:
         rep = "+".join(f"64x{l}e" for l in range(lmax + 1))
         n = max(8, 2_000_000 // (64 * (lmax + 1) ** 2))
         R, x = eq.random_rotations(n), torch.randn(n, 64 * (lmax + 1) ** 2, dtype=torch.float64)
-        return _per(n, lambda: eq.rotate(x, R, rep))
+        out = torch.empty_like(x)
+        return _per(n, lambda: eq.rotate(x, R, rep, out=out))
 
     yield Series("wigner_D", "lmax", degrees, wigner_D)
     yield Series("spherical_harmonics", "lmax", degrees, harmonics)
@@ -75,7 +76,8 @@ def series(quick: bool) -> Iterator[Series]:
 
     def rows(n: int) -> Call:
         R, x = eq.random_rotations(1), torch.randn(n, 64 * 9, dtype=torch.float64)
-        return lambda: eq.rotate(x, R[0], "64x0e+64x1o+64x2e")
+        out = torch.empty_like(x)
+        return lambda: eq.rotate(x, R[0], "64x0e+64x1o+64x2e", out=out)
 
     def systems(n: int) -> Call:
         molecules = [demo.load_molecules()[i % 8] for i in range(n)]
