@@ -21,7 +21,6 @@ from .collect import Collector
 from .convergence import change, negligible
 from .errors import ArgumentError, ModelError, fail
 from .info import info
-from .metrics.sampled import STEP
 from .probe.batch import BatchRows
 from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
@@ -30,16 +29,12 @@ from .progress import Bar, progress_bar
 from .report.result import Audit
 from .so3.quadrature import MAXIMUM_DEGREE, Quadrature, next_degree, quadrature
 from .so3.representation import Representation
-from .so3.sampling import RandomElements
 
 MINIMUM_DEGREE = 6
 """First degree that is tried: an error made of l <= 3, the least that a learned model shows, is exact from here."""
 
 MAXIMUM_AUTO_DEGREE = 41
 """Where ``degree="auto"`` gives up: 39 thousand copies of every system."""
-
-LEAST_ROTATIONS = 32
-"""Random elements from which a standard error can be told at all."""
 
 PILOT_SYSTEMS = 2
 """Systems on which ``degree="auto"`` is decided; further ones change it rarely and cost all of their copies."""
@@ -55,10 +50,6 @@ def audit(
     lmax: int = 8,
     degree: int | str | None = None,
     tolerance: float = 1e-2,
-    estimator: str = "quadrature",
-    rotations: int | None = None,
-    precision: float | None = None,
-    seed: int = 0,
     keep: str | None = None,
     batching: Any = None,
     batch_rows: int | str = "auto",
@@ -98,13 +89,6 @@ def audit(
             within it. "auto" (also None) raises it from 2 lmax until all that is asked for changes by less than
             `tolerance`.
         tolerance: relative, for "auto".
-        estimator: "monte-carlo" averages over random elements of O(3) in pairs R, -R instead of a grid, for models too
-            dear for one. A and B are unbiased, `rmse_error` is the standard error of `rmse`; a B smaller than its error
-            may come out negative. lmax costs no further evaluations; the scatter of B grows with (2l+1)^2.
-        rotations: for "monte-carlo": how many elements, at least 32 (default 1024), rounded up to a multiple of 8.
-        precision: for "monte-carlo": the first system stops, before `rotations`, where the standard error of the RMSE
-            of every output is this fraction of it or the RMSE is noise; the others take as many elements.
-        seed: of the random elements; the same seed begins with the same ones, however many there are.
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
             call per copy), or a callable from the list of rotated systems to the model's argument.
@@ -134,7 +118,6 @@ def audit(
     """
     started = time.perf_counter()
     _check_settings(lmax, degree, tolerance, keep, batch_rows, batch_bytes, max_memory)
-    sampled = _sampling(estimator, degree, rotations, precision, seed)
     if out is not None:
         from .report.files import check_writable
 
@@ -161,10 +144,7 @@ def audit(
     run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, memory, progress_bar(progress))
     try:
         with run, torch.no_grad():
-            if sampled is not None:
-                convergence = run.sampled(sampled, precision)
-            else:
-                convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
+            convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
     except Exception as error:
         if not ran_out(error):
             raise
@@ -185,13 +165,10 @@ def audit(
         settings={
             **adapter.description,
             "lmax": int(lmax),
-            "estimator": estimator,
             "degree": grid.degree,
-            "degree_asked": None if sampled is not None else int(degree) if isinstance(degree, Integral) else "auto",
+            "degree_asked": int(degree) if isinstance(degree, Integral) else "auto",
             "tolerance": tolerance,
-            "precision": precision,
-            "seed": seed if sampled is not None else None,
-            "rotations": run.rotations,
+            "rotations": len(grid),
             "group": grid.group,
             "lebedev_degree": grid.lebedev_degree,
             "gammas": grid.gammas,
@@ -240,30 +217,6 @@ def _check_settings(
             continue
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             fail(ArgumentError, name, f"a positive integer or {default!r}", repr(value))
-
-
-def _sampling(
-    estimator: Any, degree: Any, rotations: Any, precision: Any, seed: Any
-) -> RandomElements | None:
-    """The random elements that are asked for; None for a quadrature."""
-    if estimator not in ("quadrature", "monte-carlo"):
-        fail(ArgumentError, "estimator", '"quadrature" or "monte-carlo"', repr(estimator))
-    if estimator == "quadrature":
-        for name, value in (("rotations", rotations), ("precision", precision)):
-            if value is not None:
-                fail(ArgumentError, name, 'None without estimator="monte-carlo"', repr(value))
-        return None
-    if degree is not None:
-        fail(ArgumentError, "degree", 'None with estimator="monte-carlo", which has no grid', repr(degree))
-    if rotations is None:
-        rotations = 1024
-    if isinstance(rotations, bool) or not isinstance(rotations, Integral) or rotations < LEAST_ROTATIONS:
-        fail(ArgumentError, "rotations", f"an integer of at least {LEAST_ROTATIONS}", repr(rotations))
-    if precision is not None and not (isinstance(precision, float) and 0 < precision < 1):
-        fail(ArgumentError, "precision", "None or a number between 0 and 1", repr(precision))
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 1 << 63:
-        fail(ArgumentError, "seed", "an integer from 0 to 2^63 - 1", repr(seed))
-    return RandomElements(-(-int(rotations) // STEP) * STEP, int(seed))
 
 
 @dataclass(frozen=True)
@@ -369,16 +322,15 @@ class _Run:
     def automatic(self, tolerance: float) -> list[dict[str, Any]]:
         """Raise the degree on the first systems until nothing asked for changes; then the whole data set.
 
-        A change from one degree to the next within the tolerance says that the lower one sufficed: the other systems
-        are run there, unless the first ones are all there is, whose better numbers are at hand. The grids of two
-        degrees have no elements in common but by chance, so nothing else can be used again.
+        A change from one degree to the next within the tolerance says that the lower one sufficed: the data set is
+        run there, unless the first systems are all there is, whose better numbers are at hand.
         """
         stream = self._adapter.systems()
         pilot = list(itertools.islice(stream, PILOT_SYSTEMS))
         further = next(stream, None)
         degree = max(2 * self._lmax, MINIMUM_DEGREE)
         entries: list[dict[str, Any]] = []
-        previous = collector = None
+        previous = None
         while True:
             self._evaluate(degree, iter(pilot), len(pilot))
             found = self.collector.results()
@@ -387,7 +339,6 @@ class _Run:
             if moved is not None and moved <= tolerance:
                 degree = entries[-2]["degree"]
                 break
-            previous, collector = found, self.collector
             if negligible(found, tolerance):
                 break
             following = next_degree(degree)
@@ -395,42 +346,15 @@ class _Run:
                 if moved is None:
                     self._notes.append(f"degree {degree} is the only one that was tried: ask for a higher degree")
                 break
-            degree = following
+            previous, degree = found, following
         if further is not None:
-            count = self._adapter.count
-            others = None if count is None else count - len(pilot)
-            self._evaluate(degree, itertools.chain([further], stream), others, collector=collector)
+            self._evaluate(degree, itertools.chain(pilot, [further], stream), self._adapter.count)
         return entries
 
-    def sampled(self, elements: RandomElements, precision: float | None) -> list[dict[str, Any]]:
-        """The whole data set on random elements, of which the first system may show that fewer suffice."""
-        self._evaluate(elements, self._adapter.systems(), self._adapter.count, precision)
-        for name, output in self.collector.results()[0].items():
-            reached = output.rmse_error / output.rmse if output.rmse > output.noise_floor else 0.0
-            if precision is not None and reached > precision:
-                self._notes.append(
-                    f"{name}: the standard error is {reached:.2g} of the RMSE, {precision:g} was asked for: "
-                    "ask for more rotations"
-                )
-        return [self._entry(None)]
-
-    def _evaluate(
-        self,
-        grid: int | RandomElements,
-        systems: Iterator[System],
-        count: int | None,
-        precision: float | None = None,
-        collector: Collector | None = None,
-    ) -> None:
-        """Run `systems`; `collector` has others on the same grid already."""
-        self.grid: Quadrature | RandomElements = quadrature(grid) if isinstance(grid, int) else grid
-        self.collector = collector or Collector(
-            self._adapter,
-            self.grid,
-            self._lmax,
-            keep=self._keep,
-            layer_representations=self._kinds,
-            precision=precision,
+    def _evaluate(self, degree: int, systems: Iterator[System], count: int | None) -> None:
+        self.grid: Quadrature = quadrature(degree)
+        self.collector = Collector(
+            self._adapter, self.grid, self._lmax, keep=self._keep, layer_representations=self._kinds
         )
         self._memory.statistics = self.collector.nbytes
         drive = Drive(
@@ -446,14 +370,13 @@ class _Run:
         with self._bar(len(self.grid), count) as advance:
             self.collector.consume(drive, advance)
         self.evaluations += drive.evaluations
-        self.rotations = drive.size
         self._skipped = drive.layers.skipped
 
     def _entry(self, change: float | None) -> dict[str, Any]:
         outputs, layers = self.collector.results()
         return {
             "degree": self.grid.degree,
-            "rotations": self.rotations,
+            "rotations": len(self.grid),
             "change": change,
             "variance": {name: output.rmse**2 for name, output in outputs.items()},
             "power": {name: r.pooled_power.tolist() for name, r in {**layers, **outputs}.items()},

@@ -10,17 +10,12 @@ import torch
 from .adapters.base import Adapter, System
 from .errors import ModelError
 from .metrics.orbit import NonFiniteValues, OrbitMoments, OrbitSummary, orbit_bytes
-from .metrics.sampled import SampledMoments, sampled_bytes, standard_error
 from .metrics.sums import Pool, PooledError, PooledSpectrum
 from .probe.drive import Begin, Drive, End, numbers
 from .report.floor import ROUND_OFF
 from .report.result import Failure, Output, Part, Spectrum, SystemRow, Worst
 from .so3.quadrature import Quadrature
 from .so3.representation import Representation
-from .so3.sampling import RandomElements
-
-LEAST_BLOCKS = 8
-"""Blocks of random elements that are needed before their scatter is believed."""
 
 STOCHASTIC_EPS = 100.0
 """Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
@@ -40,8 +35,6 @@ class _Kept:
     noise_sum: float = 0.0
     samples: int = 0
     worst: Worst | None = None
-    blocks: torch.Tensor | None = None
-    """Random elements: sum over samples of A by block."""
     kept: list[tuple[int, OrbitSummary, torch.Tensor | None]] = field(default_factory=list)
 
 
@@ -51,31 +44,25 @@ class Collector:
     def __init__(
         self,
         adapter: Adapter,
-        grid: Quadrature | RandomElements,
+        grid: Quadrature,
         lmax: int,
         *,
         keep: str | None,
         layer_representations: Mapping[str, Representation],
-        precision: float | None = None,
     ) -> None:
         self._adapter = adapter
         self._representations = {**layer_representations, **adapter.outputs}
         self._grid = grid
         self._lmax = lmax
         self._keep = keep == "samples"
-        self._precision = precision
-        """Random elements: the standard error of every RMSE, relative to it, at which the first system ends."""
         self._pools: dict[str, _Kept] = {}
-        self._running: dict[str, tuple[Begin, dict[str, OrbitMoments | SampledMoments]]] = {}
+        self._running: dict[str, tuple[Begin, dict[str, OrbitMoments]]] = {}
         self.systems: list[SystemRow] = []
         self.failures: list[Failure] = []
 
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
-        grid = self._grid
-        if isinstance(grid, Quadrature):
-            return sum(orbit_bytes(grid, lmax, value) for value in values.values())
-        return sum(sampled_bytes(lmax, value) for value in values.values())
+        return sum(orbit_bytes(self._grid, lmax, value) for value in values.values())
 
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
@@ -100,8 +87,7 @@ class Collector:
         for name, value in event.values.items():
             kind = self._representations.get(name)
             self._pool(name, kind, value)
-            make = OrbitMoments if isinstance(self._grid, Quadrature) else SampledMoments
-            moments[name] = make(self._grid, self._lmax, value, kind)
+            moments[name] = OrbitMoments(self._grid, self._lmax, value, kind)
         self._running[event.system.name] = (event, moments)
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
@@ -117,7 +103,7 @@ class Collector:
     def _update(self, system: System, values: Mapping[str, torch.Tensor], drive: Drive) -> None:
         if system.name not in self._running:
             return
-        begin, moments = self._running[system.name]
+        _, moments = self._running[system.name]
         for name, value in values.items():
             try:
                 moments[name].update(value)
@@ -125,23 +111,6 @@ class Collector:
                 self._stop(system, name, error.index)
                 drive.drop(system)
                 return
-        if self._precision is not None and self._precise(begin, moments):
-            drive.stop_at(next(iter(moments.values())).done)
-            self._precision = None
-
-    def _precise(self, begin: Begin, moments: Mapping[str, OrbitMoments | SampledMoments]) -> bool:
-        """Whether the RMSE of every output of the first system is known well enough, or is nothing but noise."""
-        for name, moment in moments.items():
-            if not isinstance(moment, SampledMoments) or self._representations.get(name) is None:
-                continue
-            blocks = moment.variance_by_block() if moment.done else ()
-            if len(blocks) < LEAST_BLOCKS:
-                return False
-            variance, size = float(blocks.mean()), float(begin.values[name].double().square().mean())
-            floor = max(begin.noise[name] ** 2, (ROUND_OFF * torch.finfo(begin.values[name].dtype).eps) ** 2 * size)
-            if variance > floor and standard_error(blocks) > 2.0 * (self._precision or 0.0) * variance:
-                return False
-        return True
 
     def _stop(self, system: System, name: str, index: int) -> None:
         rotation = self._grid.select(index, index + 1)[0]
@@ -173,9 +142,6 @@ class Collector:
         mean = orbit.mean
         if pool.error is not None and mean is not None:
             pool.error.add(orbit)
-            if orbit.variance_by_block is not None:
-                blocks = orbit.samples * orbit.variance_by_block.cpu()
-                pool.blocks = blocks if pool.blocks is None else pool.blocks + blocks
             for part, irrep in zip(pool.parts, orbit.power, strict=False):
                 part.add(orbit.restricted(irrep))
             worst = self._worst(begin.system.name, orbit)
@@ -242,16 +208,12 @@ class Collector:
         fields = self._spectrum(pool)
         size = float(error["size"])
         eps = torch.finfo(pool.dtype).eps * size
-        rmse = float(error["rmse"])
-        # of A; that of its root is half of it, relative to the root. All systems see the same elements
-        spread = 0.0 if pool.blocks is None else standard_error(pool.blocks / pool.samples)
         output = Output(
             **fields,
             representation=pool.representation.name,
             components=pool.representation.components,
             variance=error["variance"],
-            rmse=rmse,
-            rmse_error=spread / (2.0 * rmse) if rmse > 0.0 else 0.0,
+            rmse=float(error["rmse"]),
             relative=float(error["relative"]),
             noise_floor=max(fields["noise"], ROUND_OFF * eps),
             stochastic=fields["noise"] > STOCHASTIC_EPS * eps,
@@ -271,15 +233,13 @@ class Collector:
         return output
 
 
-def aliasing(power: torch.Tensor, unresolved: float, degree: int | None) -> torch.Tensor:
+def aliasing(power: torch.Tensor, unresolved: float, degree: int) -> torch.Tensor:
     """``(lmax + 1,)`` estimate of the power above lmax that a grid of this degree folds into each l.
 
     Content l' reaches sector l when l + l' > degree. The unresolved power is taken to decay geometrically in l', at
     the rate that its ratio to the power at lmax shows (or at lmax - 1, since parity may empty every other l); with no
-    decay in sight all of it is counted. Averages over random elements, without a degree, fold nothing.
+    decay in sight all of it is counted.
     """
-    if degree is None:
-        return torch.zeros(power.shape[0], dtype=torch.float64)
     lmax = power.shape[0] - 1
     tail = max(unresolved, 0.0)
     last = float(power[-2:].sum(1).max())

@@ -48,8 +48,7 @@ class OrbitSummary:
     """What one orbit gave. `s` samples, `c` channels; sums run over components."""
 
     representation: Representation | None
-    degree: int | None
-    """Of the grid; None where elements were drawn at random."""
+    degree: int
     power: dict[Sector, torch.Tensor]
     """Per target irrep ``(lmax + 1, 2, s, c)``; a single entry (0, +1) where no representation is declared."""
     total: torch.Tensor
@@ -62,8 +61,6 @@ class OrbitSummary:
     """Per target irrep ``(s, c)``, divided by its number of components; empty without a representation."""
     worst_index: int | None
     worst_deviation: float
-    variance_by_block: torch.Tensor | None = None
-    """``(blocks,)``: A of all components, samples and channels together, by independent blocks of random elements."""
 
     @property
     def samples(self) -> int:

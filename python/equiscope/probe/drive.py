@@ -15,7 +15,6 @@ from ..adapters.rows import RowCounts
 from ..errors import ModelError
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Representation
-from ..so3.sampling import RandomElements
 from .batch import BatchRows
 from .hooks import Capture
 from .memory import Memory, ran_out
@@ -129,7 +128,7 @@ class Drive:
     def __init__(
         self,
         adapter: Adapter,
-        quadrature: Quadrature | RandomElements,
+        quadrature: Quadrature,
         *,
         systems: Iterator[System],
         capture: Capture | None,
@@ -140,7 +139,6 @@ class Drive:
     ) -> None:
         self._adapter = adapter
         self._grid = quadrature
-        self._size = len(quadrature)
         self._systems = systems
         self._capture = capture
         self._batch_rows = batch_rows
@@ -150,21 +148,13 @@ class Drive:
         self.layers = Layers(layer_representations)
         self.evaluations = 0
 
-    @property
-    def size(self) -> int:
-        """Elements of the grid that every system is evaluated on."""
-        return self._size
-
-    def stop_at(self, size: int) -> None:
-        """Evaluate the first `size` elements only: of the system whose values were handed over last, and of others."""
-        self._size = size
-
     def drop(self, system: System) -> None:
         """Evaluate no further copies of `system`; no `End` follows."""
         self._dropped.add(system.name)
         self._forget(system)
 
     def __iter__(self) -> Iterator[Begin | Slice | End]:
+        size = len(self._grid)
         pending: deque[Work] = deque()
         rows = nbytes = 0
         for system in self._systems:
@@ -175,17 +165,17 @@ class Drive:
             self._memory.begin(system, begin.values)
             yield begin
             position = 0
-            while position < self._size and system.name not in self._dropped:
+            while position < size and system.name not in self._dropped:
                 if pending and not self._adapter.compatible(pending[0][0], system):
                     yield from self._flush(pending)
                     rows = nbytes = 0
-                count = min(self._room(system, rows, nbytes), self._size - position)
+                count = min(self._room(system, rows, nbytes), size - position)
                 if count:
                     pending.append((system, position, position + count))
                     position += count
                     rows += count * system.rows
                     nbytes += count * system.nbytes
-                if position < self._size or not self._room(system, rows, nbytes):
+                if position < size or not self._room(system, rows, nbytes):
                     yield from self._flush(pending)
                     rows = nbytes = 0
         yield from self._flush(pending)
@@ -208,7 +198,7 @@ class Drive:
                 continue
             for (system, start, stop), values in zip(work, evaluated, strict=True):
                 yield Slice(system, start, stop, values)
-                if stop >= self._size and system.name not in self._dropped:
+                if stop == len(self._grid) and system.name not in self._dropped:
                     yield End(system)
                     self._forget(system)
             del evaluated, values  # else they stay in memory while the model runs on the next batch

@@ -35,11 +35,6 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent):+03d}"
 
 
-def with_error(value: float | None, error: float) -> str:
-    """`value` and its standard error, which is 0 where there is none."""
-    return f"{number(value)} \N{PLUS-MINUS SIGN} {number(error, 2)}" if error else number(value)
-
-
 def percent(share: float | None) -> str:
     """A share of a whole: per cent down to 0.1 %, the bare number with an exponent below."""
     if share is None or not math.isfinite(share):

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from .findings import findings
 from .floor import ROUND_OFF
-from .format import count, e3nn_name, number, percent, seconds, sector_name, with_error
+from .format import count, e3nn_name, number, percent, seconds, sector_name
 from .orientation import describe
 from .plots import available, plot
 from .result import Audit, Output, SystemRow
@@ -140,7 +140,7 @@ def _outputs(audit: Audit, outputs: Mapping[str, Output]) -> list[dict[str, Any]
                 "representation": output.representation,
                 "verdict": verdict(output),
                 "samples": count(output.samples),
-                "rmse": with_error(output.rmse, output.rmse_error),
+                "rmse": number(output.rmse),
                 "relative": percent(output.relative),
                 "noise": number(output.noise_floor),
                 "unresolved": unresolved_cell(output, 3),

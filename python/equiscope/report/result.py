@@ -27,8 +27,7 @@ class Spectrum:
     power: torch.Tensor
     total: torch.Tensor
     unresolved: torch.Tensor
-    degree: int | None
-    """Of the grid; None with ``estimator="monte-carlo"``, whose power is unbiased, so it may come out negative."""
+    degree: int
     aliasing: torch.Tensor
     """``(lmax + 1,)`` estimate of the power that the finite grid folded into each l from above lmax."""
     samples: int
@@ -103,8 +102,6 @@ class Output(Spectrum):
     mean: torch.Tensor | None = None
     variance: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
     rmse: float = 0.0
-    rmse_error: float = 0.0
-    """Standard error of `rmse`, with ``estimator="monte-carlo"``; 0 on a grid."""
     relative: float = 0.0
     noise_floor: float = 0.0
     """Errors below this cannot be told from noise: the larger of `noise` and the round-off of the dtype."""

@@ -109,9 +109,7 @@ def quadrature(degree: int, *, group: str = "O3", allow_negative: bool = False) 
     ``degree + 1`` equispaced angles give gamma.
 
     Error: 1e-13 (`test_matrix_elements_integrate_exactly_up_to_the_degree`). Cost: about (degree+1)^2/3 points times
-    degree + 1 angles, twice for O(3): 3740 elements at degree 16. With E(N) = (N+1)(2N+1)(2N+3)/3 equations and four
-    unknowns per rotation, E(N)/4 rotations are the fewest to be expected of a Gauss-type rule: 1942 at degree 17, where
-    this one has 1980; 1636 at degree 16, where it has 1870. The 16 latest grids are kept; they are shared, so
+    degree + 1 angles, twice for O(3): 3740 elements at degree 16. The 16 latest grids are kept; they are shared, so
     their tensors must not be written to.
 
     Args:
