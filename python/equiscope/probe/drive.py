@@ -14,6 +14,7 @@ from ..adapters.rows import RowCounts
 from ..errors import ModelError
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Representation
+from ..so3.sampling import RandomRotations
 from .batch import BatchRows
 from .hooks import Capture
 
@@ -115,15 +116,16 @@ class Layers:
 class Drive:
     """Iterates over `Begin`, `Slice` and `End` events; `drop` stops a system before its end.
 
-    Batches hold at most ``batch_rows.rows`` rows and `batch_bytes` bytes of inputs, at least one copy. Memory does not
-    grow with the number of rotations or systems.
+    Every system is evaluated from element `first` of the grid on. Batches hold at most ``batch_rows.rows`` rows and
+    `batch_bytes` bytes of inputs, at least one copy. Memory does not grow with the number of rotations or systems.
     """
 
     def __init__(
         self,
         adapter: Adapter,
-        quadrature: Quadrature,
+        quadrature: Quadrature | RandomRotations,
         *,
+        first: int = 0,
         systems: Iterator[System],
         capture: Capture | None,
         layer_representations: Mapping[str, Representation],
@@ -132,6 +134,7 @@ class Drive:
     ) -> None:
         self._adapter = adapter
         self._grid = quadrature
+        self._first = first
         self._systems = systems
         self._capture = capture
         self._batch_rows = batch_rows
@@ -151,7 +154,7 @@ class Drive:
         rows = nbytes = 0
         for system in self._systems:
             yield self._begin(system)
-            position = 0
+            position = self._first
             while position < size and system.name not in self._dropped:
                 if pending and not self._adapter.compatible(pending[0][0], system):
                     yield from self._flush(pending)
@@ -179,7 +182,7 @@ class Drive:
         pending.clear()
         if not work:
             return
-        pieces = [Piece(system, self._grid.select(start, stop)) for system, start, stop in work]
+        pieces = [Piece(system, self._grid.orbit(system.name).select(start, stop)) for system, start, stop in work]
         began = time.perf_counter()
         evaluated = self._evaluate(pieces)
         self._time(work, evaluated, began)
