@@ -191,6 +191,8 @@ def _aliasing(audit: Audit) -> list[str]:
         noticed = max(NOTICED_SHARE * rest, noise_power(spectrum))
         for lam, sector in enumerate(power.sum(dim=1).tolist()):
             alias = float(spectrum.aliasing[lam])
+            if spectrum.degree is None and sector <= alias:
+                continue  # scatter, and shown as nothing
             if sector > noticed and alias > ALIASED_SHARE * sector:
                 folded[name] = max(folded.get(name, (0.0, 0)), (min(alias / sector, 1.0), lam))
     if not folded:
