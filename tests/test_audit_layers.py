@@ -307,3 +307,27 @@ def test_progress_bar_is_shown_when_asked_for_and_only_then(tower, capfd):
     assert capfd.readouterr().err == ""
     run(tower, progress=True)
     assert "rotations per system" in capfd.readouterr().err
+
+
+def test_first_systems_are_evaluated_once_at_the_degree_that_is_taken():
+    evaluated = 0
+
+    def model(x):
+        nonlocal evaluated
+        evaluated += x.shape[0]
+        return torch.exp(0.3 * x[..., 2])
+
+    generator = torch.Generator().manual_seed(2)
+    data = [{"x": torch.randn(3, dtype=torch.float64, generator=generator)} for _ in range(5)]
+    settings = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 2, "progress": False}
+    report = eq.audit(model, data, **settings)
+    tried = [entry["rotations"] for entry in report.convergence]
+    chosen = report.settings["rotations"]
+    rehearsals = 4
+    assert evaluated == report.timings["evaluations"]
+    assert len(tried) > 1
+    assert evaluated == sum(2 * (n + rehearsals) for n in tried) + 3 * (chosen + rehearsals)
+    fixed = eq.audit(model, data, **settings, degree=report.settings["degree"])
+    assert [row.name for row in report.systems] == [row.name for row in fixed.systems]
+    assert report.outputs["u"].rmse == pytest.approx(fixed.outputs["u"].rmse, rel=1e-13)
+    torch.testing.assert_close(report.outputs["u"].power, fixed.outputs["u"].power, rtol=1e-12, atol=1e-15)

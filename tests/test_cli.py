@@ -37,6 +37,15 @@ def test_audit_of_a_metatomic_model_writes_a_report(monkeypatch, capsys, tmp_pat
     assert report.settings["degree"] == 6
 
 
+def test_audit_with_random_rotations(monkeypatch, capsys):
+    options = ["--outputs", "energy", "--lmax", "1", "--estimator", "monte-carlo", "--rotations", "32", "--seed", "7"]
+    assert run(monkeypatch, "audit", MODEL, XYZ, *options) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "32 random rotations each (seed 7)" in shown and " +- " in shown
+    assert run(monkeypatch, "audit", MODEL, XYZ, *options, "--precision", "2") == 2
+    assert "precision: expected a number between 0 and 1" in capsys.readouterr().err
+
+
 FACTORY = """
 import torch
 

@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from .adapters.base import Adapter, System
 from .adapters.e3nn import declared_by_module
 from .adapters.select import select_adapter
 from .collect import Collector
-from .convergence import change, negligible
+from .convergence import change, negligible, reached_precision
 from .errors import ArgumentError, ModelError, fail
 from .info import info
+from .metrics.sampled import GROUPS
 from .probe.batch import BatchRows
 from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
@@ -29,6 +30,7 @@ from .progress import Bar, progress_bar
 from .report.result import Audit
 from .so3.quadrature import MAXIMUM_DEGREE, Quadrature, next_degree, quadrature
 from .so3.representation import Representation
+from .so3.sampling import RandomRotations
 
 MINIMUM_DEGREE = 6
 """First degree that is tried: an error made of l <= 3, the least that a learned model shows, is exact from here."""
@@ -38,6 +40,14 @@ MAXIMUM_AUTO_DEGREE = 41
 
 PILOT_SYSTEMS = 2
 """Systems on which ``degree="auto"`` is decided; further ones change it rarely and cost all of their copies."""
+
+ESTIMATORS = ("quadrature", "monte-carlo")
+
+MINIMUM_ROTATIONS = GROUPS
+"""Random rotations of one system: fewer give no standard error."""
+
+MAXIMUM_ROTATIONS = 1024
+"""Random rotations where nothing else is asked: an RMSE to about 2 %."""
 
 
 def audit(
@@ -50,6 +60,10 @@ def audit(
     lmax: int = 8,
     degree: int | str | None = None,
     tolerance: float = 1e-2,
+    estimator: str = "quadrature",
+    rotations: int | None = None,
+    precision: float | None = None,
+    seed: int = 0,
     keep: str | None = None,
     batching: Any = None,
     batch_rows: int | str = "auto",
@@ -84,11 +98,22 @@ def audit(
             metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
             representation (or None) declares how layers transform; e3nn modules say it themselves. A layer whose
             representation is known gets an equivariance error as well.
-        lmax: highest l resolved, 0..65.
+        lmax: highest l resolved, 0..65. Where only errors are of interest, 0 lets "auto" start from degree 6, 364
+            elements, in place of 2 lmax (3740 at the default).
         degree: degree of the grid, 2 lmax..131; results are exact where the product of two matrix elements stays
             within it. "auto" (also None) raises it from 2 lmax until all that is asked for changes by less than
             `tolerance`.
         tolerance: relative, for "auto".
+        estimator: "quadrature", or "monte-carlo" for models too dear for a grid: independent uniformly random elements
+            of O(3), others for every system. All estimates are unbiased (so B can come out negative) and each RMSE
+            comes with its standard error. A needs few elements. B of degree l is known to about
+            ``sqrt(2) (2l+1) / n`` of what an output breaks of its symmetry, or of what a layer varies.
+        rotations: number n of random elements, 32 or more (default 1024); with `precision` the most that are taken.
+        precision: relative standard error of the RMSE at which sampling stops, between 0 and 1. The first systems
+            are sampled until every output has reached it or lies within noise, n doubling from 32 and each orbit going
+            on where it was; the other systems take the same n. Stopping by what was seen biases A, by a fraction of its
+            standard error. Without declared outputs n is `rotations`.
+        seed: of the random elements, >= 0. The global random state is left alone.
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
             call per copy), or a callable from the list of rotated systems to the model's argument.
@@ -118,6 +143,7 @@ def audit(
     """
     started = time.perf_counter()
     _check_settings(lmax, degree, tolerance, keep, batch_rows, batch_bytes, max_memory)
+    sampled = _check_estimator(estimator, degree, rotations, precision, seed)
     if out is not None:
         from .report.files import check_writable
 
@@ -144,7 +170,11 @@ def audit(
     run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, memory, progress_bar(progress))
     try:
         with run, torch.no_grad():
-            convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
+            if sampled:
+                n = MAXIMUM_ROTATIONS if rotations is None else int(rotations)
+                convergence = run.sampled(n, precision, int(seed))
+            else:
+                convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
     except Exception as error:
         if not ran_out(error):
             raise
@@ -165,13 +195,24 @@ def audit(
         settings={
             **adapter.description,
             "lmax": int(lmax),
-            "degree": grid.degree,
-            "degree_asked": int(degree) if isinstance(degree, Integral) else "auto",
-            "tolerance": tolerance,
+            "estimator": estimator,
+            **(
+                {
+                    "degree": grid.degree,
+                    "degree_asked": int(degree) if isinstance(degree, Integral) else "auto",
+                    "tolerance": tolerance,
+                    "lebedev_degree": grid.lebedev_degree,
+                    "gammas": grid.gammas,
+                }
+                if isinstance(grid, Quadrature)
+                else {
+                    "seed": int(seed),
+                    "precision": precision,
+                    "precision_reached": reached_precision(audit_outputs),
+                }
+            ),
             "rotations": len(grid),
             "group": grid.group,
-            "lebedev_degree": grid.lebedev_degree,
-            "gammas": grid.gammas,
             "keep": keep,
             "batch_rows": run.batch_rows.rows,
             "batch_rows_asked": batch_rows,
@@ -217,6 +258,26 @@ def _check_settings(
             continue
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             fail(ArgumentError, name, f"a positive integer or {default!r}", repr(value))
+
+
+def _check_estimator(estimator: Any, degree: Any, rotations: Any, precision: Any, seed: Any) -> bool:
+    """Whether rotations are drawn at random."""
+    if estimator not in ESTIMATORS:
+        fail(ArgumentError, "estimator", " or ".join(f'"{name}"' for name in ESTIMATORS), repr(estimator))
+    sampled: bool = estimator == "monte-carlo"
+    if sampled and degree not in (None, "auto"):
+        fail(ArgumentError, "degree", 'none with estimator="monte-carlo", which takes rotations', repr(degree))
+    for name, value in (("rotations", rotations), ("precision", precision)):
+        if value is not None and not sampled:
+            fail(ArgumentError, name, 'None unless estimator="monte-carlo"', repr(value))
+    integral = isinstance(rotations, Integral) and not isinstance(rotations, bool)
+    if rotations is not None and (not integral or rotations < MINIMUM_ROTATIONS):
+        fail(ArgumentError, "rotations", f"an integer of {MINIMUM_ROTATIONS} or more", repr(rotations))
+    if precision is not None and not (isinstance(precision, Real) and 0 < precision < 1):
+        fail(ArgumentError, "precision", "a number between 0 and 1", repr(precision))
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        fail(ArgumentError, "seed", "a non-negative integer", repr(seed))
+    return sampled
 
 
 @dataclass(frozen=True)
@@ -316,14 +377,17 @@ class _Run:
 
     def fixed(self, degree: int) -> list[dict[str, Any]]:
         """The whole data set on one grid."""
-        self._evaluate(int(degree), self._adapter.systems(), self._adapter.count)
-        return [self._entry(None)]
+        self._open(quadrature(int(degree)))
+        self._evaluate(self._adapter.systems(), self._adapter.count)
+        return [self._entry(change=None)]
 
     def automatic(self, tolerance: float) -> list[dict[str, Any]]:
         """Raise the degree on the first systems until nothing asked for changes; then the whole data set.
 
         A change from one degree to the next within the tolerance says that the lower one sufficed: the data set is
-        run there, unless the first systems are all there is, whose better numbers are at hand.
+        run there, unless the first systems are all there is, whose better numbers are at hand. The first systems are
+        not run again. Nothing passes from one degree to the next: a ring of twice as many angles holds the angles of
+        the smaller one, but no Lebedev rule holds the points of another.
         """
         stream = self._adapter.systems()
         pilot = list(itertools.islice(stream, PILOT_SYSTEMS))
@@ -332,12 +396,15 @@ class _Run:
         entries: list[dict[str, Any]] = []
         previous = None
         while True:
-            self._evaluate(degree, iter(pilot), len(pilot))
+            coarser = None if previous is None else (self.grid, self.collector)
+            self._open(quadrature(degree))
+            self._evaluate(iter(pilot), len(pilot))
             found = self.collector.results()
             moved = None if previous is None else change(previous, found)
-            entries.append(self._entry(moved))
+            entries.append(self._entry(change=moved))
             if moved is not None and moved <= tolerance:
-                degree = entries[-2]["degree"]
+                if further is not None and coarser is not None:
+                    self.grid, self.collector = coarser
                 break
             if negligible(found, tolerance):
                 break
@@ -348,18 +415,43 @@ class _Run:
                 break
             previous, degree = found, following
         if further is not None:
-            self._evaluate(degree, itertools.chain(pilot, [further], stream), self._adapter.count)
+            count = self._adapter.count
+            self._evaluate(itertools.chain([further], stream), None if count is None else count - len(pilot))
         return entries
 
-    def _evaluate(self, degree: int, systems: Iterator[System], count: int | None) -> None:
-        self.grid: Quadrature = quadrature(degree)
-        self.collector = Collector(
-            self._adapter, self.grid, self._lmax, keep=self._keep, layer_representations=self._kinds
-        )
+    def sampled(self, rotations: int, precision: float | None, seed: int) -> list[dict[str, Any]]:
+        """Random rotations, as many as the first systems need for the precision; then the rest of the data set."""
+        stream = self._adapter.systems()
+        pilot = list(itertools.islice(stream, PILOT_SYSTEMS))
+        entries: list[dict[str, Any]] = []
+        done, n = 0, rotations if precision is None or not self._adapter.outputs else MINIMUM_ROTATIONS
+        self._open(RandomRotations(n, seed))
+        while True:
+            self._evaluate(iter(pilot), len(pilot), first=done)
+            reached = reached_precision(self.collector.results()[0])
+            entries.append(self._entry(precision=reached))
+            if n == rotations or reached is None or precision is None or reached <= precision:
+                break
+            done, n = n, min(2 * n, rotations)
+            self.grid = RandomRotations(n, seed)
+            left = self.collector.reopen(self.grid)
+            pilot = [system for system in pilot if system.name in left]
+        self.collector.settle()
+        count = self._adapter.count
+        self._evaluate(stream, None if count is None else max(count - PILOT_SYSTEMS, 0))
+        return entries
+
+    def _open(self, grid: Quadrature | RandomRotations) -> None:
+        self.grid = grid
+        self.collector = Collector(self._adapter, grid, self._lmax, keep=self._keep, layer_representations=self._kinds)
         self._memory.statistics = self.collector.nbytes
+
+    def _evaluate(self, systems: Iterator[System], count: int | None, *, first: int = 0) -> None:
+        """Hand further systems, on the elements from `first` on, to the collector that is open."""
         drive = Drive(
             self._adapter,
             self.grid,
+            first=first,
             systems=systems,
             capture=self._capture,
             layer_representations=self._kinds,
@@ -367,17 +459,17 @@ class _Run:
             batch_bytes=self._batch_bytes,
             memory=self._memory,
         )
-        with self._bar(len(self.grid), count) as advance:
+        with self._bar(len(self.grid) - first, count) as advance:
             self.collector.consume(drive, advance)
         self.evaluations += drive.evaluations
-        self._skipped = drive.layers.skipped
+        self._skipped |= drive.layers.skipped
 
-    def _entry(self, change: float | None) -> dict[str, Any]:
+    def _entry(self, **judged: float | None) -> dict[str, Any]:
         outputs, layers = self.collector.results()
         return {
             "degree": self.grid.degree,
             "rotations": len(self.grid),
-            "change": change,
+            **judged,
             "variance": {name: output.rmse**2 for name, output in outputs.items()},
             "power": {name: r.pooled_power.tolist() for name, r in {**layers, **outputs}.items()},
         }

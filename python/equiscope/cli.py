@@ -37,6 +37,12 @@ def audit(
     ] = None,
     lmax: LmaxOption = 8,
     degree: DegreeOption = "auto",
+    estimator: Annotated[str, typer.Option(help="quadrature or monte-carlo.")] = "quadrature",
+    rotations: Annotated[int | None, typer.Option(help="Random rotations per system, of monte-carlo.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="Relative standard error of the RMSE at which monte-carlo stops.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random rotations.")] = 0,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; default: as the model.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda:0.")] = None,
     batch_rows: Annotated[str, typer.Option(help='Rows (atoms) per batch, or "auto".')] = "auto",
@@ -61,6 +67,10 @@ def audit(
         "layers": layers,
         "lmax": lmax,
         "degree": _number("--degree", degree, DEGREES),
+        "estimator": estimator,
+        "rotations": rotations,
+        "precision": precision,
+        "seed": seed,
         "dtype": dtypes.get(dtype or ""),
         "device": device,
         "batch_rows": _number("--batch-rows", batch_rows, "a positive integer"),

@@ -10,15 +10,23 @@ import torch
 from .adapters.base import Adapter, System
 from .errors import ModelError
 from .metrics.orbit import NonFiniteValues, OrbitMoments, OrbitSummary, orbit_bytes
+from .metrics.sampled import SampledMoments, sampled_bytes
 from .metrics.sums import Pool, PooledError, PooledSpectrum
 from .probe.drive import Begin, Drive, End, numbers
 from .report.floor import ROUND_OFF
 from .report.result import Failure, Output, Part, Spectrum, SystemRow, Worst
 from .so3.quadrature import Quadrature
 from .so3.representation import Representation
+from .so3.sampling import RandomRotations
 
 STOCHASTIC_EPS = 100.0
 """Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
+
+
+TWO_SIGMA = 2.0
+"""Standard errors up to which a sampled sector is taken to be empty."""
+
+Moments = dict[str, OrbitMoments | SampledMoments]
 
 
 @dataclass
@@ -35,6 +43,8 @@ class _Kept:
     noise_sum: float = 0.0
     samples: int = 0
     worst: Worst | None = None
+    squared_errors: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Sums over systems of the square of samples times standard error; systems have independent rotations."""
     kept: list[tuple[int, OrbitSummary, torch.Tensor | None]] = field(default_factory=list)
 
 
@@ -44,7 +54,7 @@ class Collector:
     def __init__(
         self,
         adapter: Adapter,
-        grid: Quadrature,
+        grid: Quadrature | RandomRotations,
         lmax: int,
         *,
         keep: str | None,
@@ -55,14 +65,19 @@ class Collector:
         self._grid = grid
         self._lmax = lmax
         self._keep = keep == "samples"
+        self._reopens = isinstance(grid, RandomRotations)
         self._pools: dict[str, _Kept] = {}
-        self._running: dict[str, tuple[Begin, dict[str, OrbitMoments]]] = {}
+        self._running: dict[str, tuple[Begin, Moments]] = {}
+        self._ended: dict[str, tuple[Begin, Moments]] = {}
         self.systems: list[SystemRow] = []
         self.failures: list[Failure] = []
 
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
-        return sum(orbit_bytes(self._grid, lmax, value) for value in values.values())
+        grid = self._grid
+        if isinstance(grid, RandomRotations):
+            return sum(sampled_bytes(lmax, value) for value in values.values())
+        return sum(orbit_bytes(grid, lmax, value) for value in values.values())
 
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
@@ -76,6 +91,22 @@ class Collector:
                 advance(event.stop - event.start)
             del event  # else the values of this batch stay in memory, and in cache, while the model runs on the next
 
+    def reopen(self, grid: RandomRotations) -> set[str]:
+        """Take the results back and go on with the same orbits on a longer sequence; returns the systems that can."""
+        self._grid = grid
+        self._pools = {}
+        self.systems = []
+        self._running, self._ended = self._ended, {}
+        for name, (_, moments) in self._running.items():
+            for moment in moments.values():
+                assert isinstance(moment, SampledMoments)
+                moment.grid = grid.orbit(name)
+        return set(self._running)
+
+    def settle(self) -> None:
+        """Let go of the orbits that ended: they will not be reopened."""
+        self._ended, self._reopens = {}, False
+
     def _begin(self, event: Begin, drive: Drive) -> None:
         finite = numbers([torch.isfinite(value).all() for value in event.values.values()])
         bad = [name for name, fine in zip(event.values, finite, strict=True) if not fine]
@@ -83,12 +114,15 @@ class Collector:
             self.failures.append(Failure(event.system.name, bad[0], "NaN or infinity on the unrotated input"))
             drive.drop(event.system)
             return
-        moments = {}
+        moments: Moments = {}
         for name, value in event.values.items():
             kind = self._representations.get(name)
             self._pool(name, kind, value)
-            moments[name] = OrbitMoments(self._grid, self._lmax, value, kind)
-        self._running[event.system.name] = (event, moments)
+            if isinstance(self._grid, RandomRotations):
+                moments[name] = SampledMoments(self._grid.orbit(event.system.name), self._lmax, value, kind)
+            else:
+                moments[name] = OrbitMoments(self._grid, self._lmax, value, kind)
+        self._running.setdefault(event.system.name, (event, moments))
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
         if name in self._pools:
@@ -113,7 +147,7 @@ class Collector:
                 return
 
     def _stop(self, system: System, name: str, index: int) -> None:
-        rotation = self._grid.select(index, index + 1)[0]
+        rotation = self._element(system.name, index)
         self.failures.append(Failure(system.name, name, f"NaN or infinity at rotation {index}", index, rotation))
         self._running.pop(system.name, None)
 
@@ -128,6 +162,8 @@ class Collector:
             except NonFiniteValues as error:
                 self._stop(system, name, error.index)
                 return
+        if self._reopens:
+            self._ended[system.name] = (begin, moments)
         row = SystemRow(system.name, system.rows, {}, {})
         index = len(self.systems)
         for name, orbit in orbits.items():
@@ -139,6 +175,8 @@ class Collector:
         pool.samples += orbit.samples
         noise = begin.noise[pool.name]
         pool.noise_sum += orbit.samples * noise**2
+        for key, error in (orbit.errors or {}).items():
+            pool.squared_errors[key] = pool.squared_errors.get(key, 0.0) + (orbit.samples * error).square().cpu()
         mean = orbit.mean
         if pool.error is not None and mean is not None:
             pool.error.add(orbit)
@@ -165,8 +203,10 @@ class Collector:
     def _worst(self, system: str, orbit: OrbitSummary) -> Worst | None:
         if orbit.worst_index is None:
             return None
-        rotation = self._grid.select(orbit.worst_index, orbit.worst_index + 1)[0]
-        return Worst(system, orbit.worst_index, rotation, orbit.worst_deviation)
+        return Worst(system, orbit.worst_index, self._element(system, orbit.worst_index), orbit.worst_deviation)
+
+    def _element(self, system: str, index: int) -> torch.Tensor:
+        return self._grid.orbit(system).select(index, index + 1)[0]
 
     def results(self) -> tuple[dict[str, Output], dict[str, Spectrum]]:
         """Outputs and layers of all systems that ended; a layer with a representation is an `Output` too."""
@@ -181,13 +221,16 @@ class Collector:
 
     def _spectrum(self, pool: _Kept) -> dict:
         pooled = {name: value.cpu() for name, value in pool.spectrum.compute().items()}
+        errors = _pooled_errors(pool)
         fields = {
             "name": pool.name,
             "power": pooled["power"],
             "total": pooled["total"],
             "unresolved": pooled["unresolved"],
             "degree": self._grid.degree,
-            "aliasing": aliasing(pooled["power"], float(pooled["unresolved"]), self._grid.degree),
+            "aliasing": TWO_SIGMA * errors["power"]
+            if self._grid.degree is None
+            else aliasing(pooled["power"], float(pooled["unresolved"]), self._grid.degree),
             "samples": pool.samples,
             "channels": pool.channels,
             "noise": (pool.noise_sum / pool.samples) ** 0.5,
@@ -208,6 +251,7 @@ class Collector:
         fields = self._spectrum(pool)
         size = float(error["size"])
         eps = torch.finfo(pool.dtype).eps * size
+        errors = _pooled_errors(pool)
         output = Output(
             **fields,
             representation=pool.representation.name,
@@ -218,6 +262,7 @@ class Collector:
             noise_floor=max(fields["noise"], ROUND_OFF * eps),
             stochastic=fields["noise"] > STOCHASTIC_EPS * eps,
             worst=pool.worst,
+            standard_error=_of_root(errors.get("variance"), float(error["rmse"])),
         )
         powers = [part.compute()["power"].cpu() for part in pool.parts] or [fields["power"]]
         for i, irrep in enumerate((b.lam, b.sigma) for b in pool.representation.blocks):
@@ -226,11 +271,23 @@ class Collector:
             if self._keep:
                 variance = torch.cat([orbit.variance[irrep] for _, orbit, _ in pool.kept]).cpu()
                 power = torch.cat([orbit.power[irrep] for _, orbit, _ in pool.kept], dim=2).cpu()
-            output.parts[irrep] = Part(variance, rmse, power)
+            deviation = errors["irreps"][i] if "irreps" in errors else None
+            output.parts[irrep] = Part(variance, rmse, power, _of_root(deviation, rmse))
         if self._keep:
             output.variance = torch.cat([orbit.total_variance for _, orbit, _ in pool.kept]).cpu()
             output.mean = torch.cat([native for _, _, native in pool.kept if native is not None]).cpu()
         return output
+
+
+def _pooled_errors(pool: _Kept) -> dict[str, torch.Tensor]:
+    return {key: squared.sqrt() / pool.samples for key, squared in pool.squared_errors.items()}
+
+
+def _of_root(error: torch.Tensor | None, root: float) -> float | None:
+    """Standard error of the root of a variance, from that of the variance (delta method)."""
+    if error is None:
+        return None
+    return float(error) / (2.0 * root) if root > 0 else 0.0
 
 
 def aliasing(power: torch.Tensor, unresolved: float, degree: int) -> torch.Tensor:
@@ -261,6 +318,7 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
         "total": total,
         "unresolved": float(orbit.unresolved.mean()),
         "worst_deviation": orbit.worst_deviation,
+        **({"standard_error": _of_root(orbit.errors["variance"], variance**0.5)} if orbit.errors else {}),
     }
 
 

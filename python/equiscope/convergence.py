@@ -6,6 +6,7 @@ import torch
 
 from .report.floor import noise_power
 from .report.result import Output, Spectrum
+from .report.verdict import insignificant
 
 Found = tuple[dict[str, Output], dict[str, Spectrum]]
 
@@ -41,3 +42,11 @@ def negligible(found: Found, tolerance: float) -> bool:
         if result.pooled_unresolved > max(1e-2 * tolerance * _varying(result), noise_power(result)):
             return False
     return True
+
+
+def reached_precision(outputs: dict[str, Output]) -> float | None:
+    """Largest relative standard error of an RMSE that stands above noise, 0 where none does; None without outputs."""
+    if not outputs:
+        return None
+    loud = [output for output in outputs.values() if output.rmse > insignificant(output)]
+    return max(((output.standard_error or 0.0) / output.rmse for output in loud), default=0.0)

@@ -48,7 +48,7 @@ class OrbitSummary:
     """What one orbit gave. `s` samples, `c` channels; sums run over components."""
 
     representation: Representation | None
-    degree: int
+    degree: int | None
     power: dict[Sector, torch.Tensor]
     """Per target irrep ``(lmax + 1, 2, s, c)``; a single entry (0, +1) where no representation is declared."""
     total: torch.Tensor
@@ -61,6 +61,9 @@ class OrbitSummary:
     """Per target irrep ``(s, c)``, divided by its number of components; empty without a representation."""
     worst_index: int | None
     worst_deviation: float
+    errors: dict[str, torch.Tensor] | None = None
+    """Standard errors where rotations are sampled: ``variance`` () and ``irreps`` (blocks,) of A averaged over samples
+    and channels (absent without a representation), ``power`` (lmax + 1,) of a sector of degree l without content."""
 
     @property
     def samples(self) -> int:

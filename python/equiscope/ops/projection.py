@@ -196,6 +196,12 @@ class CharacterProjection:
         return _power(self.coefficients, self.lmax, center, self.cosets)
 
 
+def add_projection(values: torch.Tensor, rotations: torch.Tensor, lmax: int, out: torch.Tensor) -> None:
+    """Add ``sum_i D^l_mn(R_i) values[i]`` to `out` ``(E(lmax), channels)``, for proper rotations ``(n, 3, 3)``."""
+    ones = torch.ones(rotations.shape[0], dtype=torch.float64)
+    kernels(out.device).project(values.unsqueeze(1), rotations, ones, lmax, None, out)
+
+
 def _cosets(
     rings: torch.Tensor, weights: torch.Tensor, cosets: int
 ) -> Iterator[tuple[int, torch.Tensor | slice, torch.Tensor, torch.Tensor]]:

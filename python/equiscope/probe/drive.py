@@ -15,6 +15,7 @@ from ..adapters.rows import RowCounts
 from ..errors import ModelError
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Representation
+from ..so3.sampling import RandomRotations
 from .batch import BatchRows
 from .hooks import Capture
 from .memory import Memory, ran_out
@@ -121,15 +122,16 @@ Work = tuple[System, int, int]
 class Drive:
     """Iterates over `Begin`, `Slice` and `End` events; `drop` stops a system before its end.
 
-    Batches hold at most ``batch_rows.rows`` rows and `batch_bytes` bytes of inputs, at least one copy. Memory does not
-    grow with the number of rotations or systems.
+    Every system is evaluated from element `first` of the grid on. Batches hold at most ``batch_rows.rows`` rows and
+    `batch_bytes` bytes of inputs, at least one copy. Memory does not grow with the number of rotations or systems.
     """
 
     def __init__(
         self,
         adapter: Adapter,
-        quadrature: Quadrature,
+        quadrature: Quadrature | RandomRotations,
         *,
+        first: int = 0,
         systems: Iterator[System],
         capture: Capture | None,
         layer_representations: Mapping[str, Representation],
@@ -139,6 +141,7 @@ class Drive:
     ) -> None:
         self._adapter = adapter
         self._grid = quadrature
+        self._first = first
         self._systems = systems
         self._capture = capture
         self._batch_rows = batch_rows
@@ -164,7 +167,7 @@ class Drive:
                 rows = nbytes = 0
             self._memory.begin(system, begin.values)
             yield begin
-            position = 0
+            position = self._first
             while position < size and system.name not in self._dropped:
                 if pending and not self._adapter.compatible(pending[0][0], system):
                     yield from self._flush(pending)
@@ -225,7 +228,8 @@ class Drive:
         """Values of a batch, timed and weighed; None where it does not fit into memory and has to be smaller."""
         device = work[0][0].device
         rows = sum((stop - start) * system.rows for system, start, stop in work)
-        pieces = [Piece(system, self._grid.to(device).select(start, stop)) for system, start, stop in work]
+        orbits = (self._grid.orbit(system.name).to(device) for system, _, _ in work)
+        pieces = [Piece(w[0], orbit.select(w[1], w[2])) for w, orbit in zip(work, orbits, strict=True)]
         self._memory.start(device, rows)
         began = time.perf_counter()
         try:

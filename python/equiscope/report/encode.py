@@ -15,6 +15,9 @@ from .result import Audit, Failure, Output, Part, Spectrum, SystemRow, Worst
 _JSON = ("warnings", "convergence", "settings", "environment", "timings")
 """Fields of `Audit` that hold plain values, not data classes."""
 
+SAMPLED = {"standard_error"}
+"""Fields that are written only where rotations were drawn at random."""
+
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -79,13 +82,13 @@ def _encode(value: Any, path: list[Any], tensors: dict[str, torch.Tensor], nonfi
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"tensor": name}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        value = _present(value)
         if "parts" in value:
             value["parts"] = [
                 {
                     "lambda": lam,
                     "sigma": sigma,
-                    **{f.name: getattr(part, f.name) for f in dataclasses.fields(part)},
+                    **_present(part),
                 }
                 for (lam, sigma), part in value["parts"].items()
             ]
@@ -110,6 +113,12 @@ def _encode(value: Any, path: list[Any], tensors: dict[str, torch.Tensor], nonfi
     fail(ArgumentError, ".".join(map(str, path)), "a JSON value or a tensor", type(value).__name__)
 
 
+def _present(value: Any) -> dict[str, Any]:
+    """The fields of a data class, without those of random rotations where there were none."""
+    found = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: inner for name, inner in found.items() if inner is not None or name not in SAMPLED}
+
+
 def _pairs(value: Any) -> list[tuple[str, Any]]:
     if not isinstance(value, dict):
         raise TypeError("a table of results")
@@ -119,7 +128,7 @@ def _pairs(value: Any) -> list[tuple[str, Any]]:
 def _fields(kind: type, value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
     """The arguments of `kind`, with the tensors in their places; exactly its fields, no more and no less."""
     known = {field.name for field in dataclasses.fields(kind)}
-    if set(value) != known:
+    if set(value) - SAMPLED != known - SAMPLED:
         raise KeyError(", ".join(sorted(set(value) ^ known)))
     return {key: _tensor(inner, tensors) for key, inner in value.items()}
 

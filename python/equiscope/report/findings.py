@@ -191,12 +191,19 @@ def _aliasing(audit: Audit) -> list[str]:
         noticed = max(NOTICED_SHARE * rest, noise_power(spectrum))
         for lam, sector in enumerate(power.sum(dim=1).tolist()):
             alias = float(spectrum.aliasing[lam])
+            if spectrum.degree is None and sector <= alias:
+                continue  # scatter, and shown as nothing
             if sector > noticed and alias > ALIASED_SHARE * sector:
                 folded[name] = max(folded.get(name, (0.0, 0)), (min(alias / sector, 1.0), lam))
     if not folded:
         return []
     name = max(folded, key=folded.__getitem__)
     share, lam = folded[name]
+    if audit.result(name).degree is None:
+        return [
+            f"The random rotations are few for the spectrum of {quote(name)}{_and_others(folded)}: up to "
+            f"{percent(share)} of what is shown at l={lam} may be their scatter. Ask for more rotations."
+        ]
     return [
         f"The grid of degree {audit.result(name).degree} is coarse for {quote(name)}{_and_others(folded)}: "
         f"up to {percent(share)} of what is shown at l={lam} may be folded down from above lmax. Raise the "
@@ -205,6 +212,12 @@ def _aliasing(audit: Audit) -> list[str]:
 
 
 def _convergence(audit: Audit) -> list[str]:
+    asked, reached = audit.settings.get("precision"), audit.settings.get("precision_reached")
+    if isinstance(asked, float) and isinstance(reached, float) and reached > asked:
+        return [
+            f"The standard error of an RMSE is {percent(reached)} of it, where {percent(asked)} was asked for: ask for "
+            f"more than {audit.settings.get('rotations')} rotations."
+        ]
     tolerance = audit.settings.get("tolerance")
     if len(audit.convergence) < 2 or not isinstance(tolerance, int | float):
         return []

@@ -148,6 +148,11 @@ def sector_names(sectors: Iterable[Sector]) -> str:
     return f"l={proper}" if proper else f"the pseudo l={pseudo}"
 
 
+def with_error(value: float, error: float | None, sign: str = "+-") -> str:
+    """`value` as a cell, with its standard error where it has one."""
+    return number(value) if error is None else f"{number(value)} {sign} {number(error, 2)}"
+
+
 def e3nn_name(lam: int, sigma: int) -> str:
     """The same irrep in e3nn's notation: l and the parity p = sigma (-1)^l, ``e`` or ``o``."""
     return f"{lam}{'e' if sigma * (-1) ** lam > 0 else 'o'}"

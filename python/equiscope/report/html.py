@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from .findings import findings
 from .floor import ROUND_OFF
-from .format import count, e3nn_name, number, percent, seconds, sector_name
+from .format import count, e3nn_name, number, percent, seconds, sector_name, with_error
 from .orientation import describe
 from .plots import available, plot
 from .result import Audit, Output, SystemRow
@@ -86,6 +86,7 @@ def to_html(audit: Audit) -> str:
         ],
         systems=_systems(audit),
         convergence=_convergence(audit),
+        sampled=audit.settings.get("estimator") == "monte-carlo",
         convergence_outputs=list(audit.outputs),
         pictures=[{"svg": svg(audit, kind), "caption": CAPTIONS[kind]} for kind in available(audit)],
         facts_tables=[(title, pairs) for title, pairs in _facts(audit) if pairs],
@@ -140,7 +141,7 @@ def _outputs(audit: Audit, outputs: Mapping[str, Output]) -> list[dict[str, Any]
                 "representation": output.representation,
                 "verdict": verdict(output),
                 "samples": count(output.samples),
-                "rmse": number(output.rmse),
+                "rmse": with_error(output.rmse, output.standard_error, "±"),
                 "relative": percent(output.relative),
                 "noise": number(output.noise_floor),
                 "unresolved": unresolved_cell(output, 3),
@@ -166,7 +167,11 @@ def _deviations(audit: Audit) -> list[dict[str, str]]:
 
 def _parts(audit: Audit) -> list[dict[str, str]]:
     return [
-        {"name": name, "irrep": f"{sector_name(sector)} ({e3nn_name(*sector)})", "rmse": number(part.rmse)}
+        {
+            "name": name,
+            "irrep": f"{sector_name(sector)} ({e3nn_name(*sector)})",
+            "rmse": with_error(part.rmse, part.standard_error, "±"),
+        }
         for name, output in audit.outputs.items()
         if len(output.parts) > 1
         for sector, part in output.parts.items()
@@ -231,9 +236,9 @@ def _convergence(audit: Audit) -> list[dict[str, Any]]:
         variance = [step.get("variance", {}).get(name) for name in audit.outputs]
         rows.append(
             {
-                "degree": step.get("degree"),
+                "degree": "-" if step.get("degree") is None else step["degree"],
                 "rotations": count(step["rotations"]) if "rotations" in step else "-",
-                "change": percent(step.get("change")),
+                "change": percent(step.get("change", step.get("precision"))),
                 "errors": [
                     number(math.sqrt(v)) if isinstance(v, int | float) and v >= 0 else "-" for v in variance
                 ],

@@ -24,7 +24,7 @@ LEAST_SPAN = 0.05
 
 def why_no_convergence(audit: Audit) -> tuple[str, str] | None:
     """What the picture needs and what there is, or None."""
-    found = len(audit.convergence)
+    found = len([step for step in audit.convergence if step.get("degree") is not None])
     return None if found >= 2 else ('at least two degrees (degree="auto")', f"{found} in audit.convergence")
 
 

@@ -27,9 +27,11 @@ class Spectrum:
     power: torch.Tensor
     total: torch.Tensor
     unresolved: torch.Tensor
-    degree: int
+    degree: int | None
+    """Of the grid; None where rotations were drawn at random: powers are then unbiased and may be negative."""
     aliasing: torch.Tensor
-    """``(lmax + 1,)`` estimate of the power that the finite grid folded into each l from above lmax."""
+    """``(lmax + 1,)`` estimate of the power that the finite grid folded into each l from above lmax; with random
+    rotations twice the standard error that their number leaves to a sector of degree l without content."""
     samples: int
     """Number of samples (rows) of all systems together."""
     channels: int
@@ -73,6 +75,8 @@ class Part:
     rmse: float
     power: torch.Tensor
     """As `Spectrum.power`, of the components of this irrep alone."""
+    standard_error: float | None = None
+    """Of `rmse`; None on a quadrature grid."""
 
 
 @dataclass
@@ -110,6 +114,8 @@ class Output(Spectrum):
     worst: Worst | None = None
     parts: dict[Sector, Part] = field(default_factory=dict)
     """Per target irrep; one entry for an output that carries a single irrep."""
+    standard_error: float | None = None
+    """Of `rmse`, from the number of random rotations; None on a quadrature grid."""
 
 
 @dataclass
@@ -120,7 +126,7 @@ class SystemRow:
     rows: int
     """Size of the system in rows (atoms, points, constituents)."""
     outputs: dict[str, dict[str, float]]
-    """Per output: rmse, relative, noise, total, unresolved, worst_deviation."""
+    """Per output: rmse, relative, noise, total, unresolved, worst_deviation; standard_error of a Monte Carlo rmse."""
     layers: dict[str, dict[str, float]]
     """Per layer: total, unresolved, and share_l0 .. the share of power in each l (both sigmas)."""
 
@@ -148,9 +154,11 @@ class Audit:
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     convergence: list[dict[str, Any]] = field(default_factory=list)
-    """One entry per degree tried: degree, rotations, change, variance {output: A}, power {key: nested list}."""
+    """One entry per degree tried: degree, rotations, change, variance {output: A}, power {key: nested list}. With
+    random rotations one per number tried, with precision (the largest relative standard error) in place of change."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """JSON values: model, data, lmax, degree, rotations, group, dtype, keep, tolerance, batch, inputs, outputs."""
+    """JSON values: model, data, lmax, estimator, degree, rotations, group, dtype, keep, tolerance, batch, inputs,
+    outputs; of random rotations also seed, precision, precision_reached."""
     environment: dict[str, Any] = field(default_factory=dict)
     """JSON values: versions, instruction set, threads, date."""
     timings: dict[str, float] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from .findings import findings
 from .floor import sector_floor, unresolved_floor, unresolved_share
-from .format import count, elide_paths, number, seconds, short_share
+from .format import count, elide_paths, number, seconds, short_share, with_error
 from .result import Audit, Output, Spectrum
 from .verdict import Verdict, verdict, worst_row
 
@@ -95,6 +95,8 @@ def headline(audit: Audit) -> list[str]:
     if get("degree") is not None:
         facts.append(f"grid degree {get('degree')}")
         facts[-1] += f" ({count(get('rotations'))} rotations)" if get("rotations") else ""
+    elif get("estimator") == "monte-carlo":
+        facts.append(f"Monte Carlo, {count(get('rotations'))} random rotations each (seed {get('seed')})")
     facts += [str(get(key)) for key in ("dtype", "device") if get(key)]
     lines.append(", ".join(facts))
     time = audit.timings
@@ -135,7 +137,7 @@ def _errors(audit: Audit, noun: str, outputs: Mapping[str, Output], width: int) 
                 name,
                 output.representation,
                 count(output.samples),
-                number(output.rmse),
+                with_error(output.rmse, output.standard_error),
                 number(output.relative),
                 number(output.noise_floor),
                 unresolved_cell(output, 3),
