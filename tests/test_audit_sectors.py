@@ -94,6 +94,21 @@ def power_of_tensor(model):
     return eq.audit(model, data, inputs={"x": "vector"}, outputs={"t": "tensor"}, lmax=2, degree=6).outputs["t"]
 
 
+def test_voigt_and_tensor_say_the_same_of_a_symmetric_tensor():
+    def model(x):
+        full = x[..., :, None] * x[..., None, :] * (1.0 + 0.3 * x[..., 2, None, None])
+        voigt = torch.stack([full[..., i, j] for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))], dim=-1)
+        return {"voigt": voigt, "tensor": full}
+
+    data = [{"x": torch.tensor([0.3, -1.0, 0.5], dtype=torch.float64)}]
+    kinds = {"voigt": "voigt", "tensor": "tensor"}
+    found = eq.audit(model, data, inputs={"x": "vector"}, outputs=kinds, lmax=2, degree=8).outputs
+    for field in ("total", "power", "unresolved"):
+        expected = getattr(found["tensor"], field)
+        torch.testing.assert_close(getattr(found["voigt"], field), expected, rtol=1e-12, atol=1e-14)
+    assert found["voigt"].pooled_unresolved > 1e-3
+
+
 def test_random_model_is_called_stochastic():
     generator = torch.Generator().manual_seed(0)
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import equiscope as eq
+from equiscope.metrics.sampled import GROUPS, SampledMoments
+from equiscope.so3.representation import Representation
 from equiscope.so3.sampling import RandomRotations
 
 SEEDS = 120
@@ -49,6 +51,50 @@ def many():
 def assert_unbiased(values, expected, *, sigmas=4.5):
     error = values.std(0) / math.sqrt(len(values))
     assert bool(((values.mean(0) - expected).abs() <= sigmas * error + 1e-12).all())
+
+
+def test_estimates_are_means_over_all_pairs_of_elements():
+    n, lmax, kind = 75, 3, Representation.parse("tensor")
+    grid = RandomRotations(n, seed=1)
+    generator = torch.Generator().manual_seed(4)
+    first, u = (torch.randn(*shape, 2, 1, 9, dtype=torch.float64, generator=generator) for shape in ((), (n,)))
+    moments = SampledMoments(grid, lmax, first, kind)
+    for part in u.split(31):
+        moments.update(part)
+    found = moments.finish()
+
+    g = grid.select(0, n)
+    z = torch.einsum("gji,gscjk,gkl->gscil", g, u.unflatten(-1, (3, 3)), g).flatten(-2) @ kind.matrix.T
+    z0 = first @ kind.matrix.T
+    known_part = torch.einsum("gij,scjk,glk->gscil", g, first.unflatten(-1, (3, 3)), g).flatten(-2) @ kind.matrix.T
+    v = u @ kind.matrix.T - known_part
+    signs = torch.linalg.det(g).sign()
+    D = eq.wigner_D(signs[:, None, None] * g, lmax)
+    pairs = (1.0 - torch.eye(n, dtype=torch.float64)) / (n * (n - 1))
+    for block in kind.blocks:
+        rows = list(block.rows)
+        sector = (block.lam, block.sigma)
+        apart = (z[:, None, ..., rows] - z[None, ..., rows]).square().sum(-1)
+        expected = 0.5 * torch.einsum("ij,ijsc->sc", pairs, apart) / len(rows)
+        torch.testing.assert_close(found.variance[sector], expected, rtol=1e-12, atol=0)
+        own = v[..., rows]
+        power = torch.empty(lmax + 1, 2, 2, 1, dtype=torch.float64)
+        for l in range(lmax + 1):
+            overlap = (2 * l + 1) * pairs * torch.einsum("imn,jmn->ij", D[l], D[l])
+            for i, sigma in enumerate((1.0, -1.0)):
+                chi = torch.where(signs > 0, 1.0, sigma * (-1.0) ** l).double()
+                power[l, i] = torch.einsum("ij,i,j,iscx,jscx->sc", overlap, chi, chi, own, own)
+        known = (z0 * (2.0 * z.mean(0) - z0))[..., rows].sum(-1)
+        power[block.lam, (1 - block.sigma) // 2] += known
+        torch.testing.assert_close(found.power[sector], power, rtol=1e-11, atol=1e-12)
+        # leaving out one group of elements at a time
+        left = [[i for i in range(n) if i % GROUPS != k] for k in range(GROUPS)]
+        without = torch.stack([z[chosen][..., rows].var(0).sum(-1).mean() for chosen in left])
+        error = (without.var() * (GROUPS - 1) ** 2 / GROUPS).sqrt() / len(rows)
+        torch.testing.assert_close(found.errors["irreps"][kind.blocks.index(block)], error, rtol=1e-10, atol=0)
+    torch.testing.assert_close(found.total, u.square().sum(-1).mean(0), rtol=1e-12, atol=0)
+    torch.testing.assert_close(found.mean @ kind.matrix.T, z.mean(0), rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(found.total_power.sum((0, 1)) + found.unresolved, found.total, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("name", ["energy", "dipole", "stress"])

@@ -201,18 +201,20 @@ def audit(
                     "degree": grid.degree,
                     "degree_asked": int(degree) if isinstance(degree, Integral) else "auto",
                     "tolerance": tolerance,
+                    "rotations": len(grid),
+                    "group": grid.group,
                     "lebedev_degree": grid.lebedev_degree,
                     "gammas": grid.gammas,
                 }
                 if isinstance(grid, Quadrature)
                 else {
+                    "rotations": len(grid),
+                    "group": grid.group,
                     "seed": int(seed),
                     "precision": precision,
                     "precision_reached": reached_precision(audit_outputs),
                 }
             ),
-            "rotations": len(grid),
-            "group": grid.group,
             "keep": keep,
             "batch_rows": run.batch_rows.rows,
             "batch_rows_asked": batch_rows,
