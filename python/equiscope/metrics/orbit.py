@@ -191,7 +191,7 @@ class OrbitMoments:
         squares = mse_loss(wide, self._first.expand_as(wide), reduction="none")
         if self._representation is not None and self._representation.name == "voigt":
             # the power is that of the tensor, which holds what stands beside its diagonal twice
-            squares = ((wide - self._first) @ self._representation.matrix.to(wide.device).T).square()
+            squares = ((wide - self._first) @ self._matrix.T).square()
         squares = squares.squeeze(-1) if squares.shape[-1] == 1 else squares.sum(-1)
         self._spread += _weighted(weights, squares)
         if self._representation is not None:
