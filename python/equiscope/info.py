@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from importlib import metadata
 from typing import Any
@@ -13,6 +14,7 @@ from .ops import backend
 _PACKAGES = ("equiscope", "torch", "numpy", "scipy", "torchmetrics", "metatomic-torch", "vesin", "ase", "e3nn")
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

@@ -31,13 +31,16 @@ def check_choice(argument: str, value: Any, allowed: tuple[str, ...]) -> None:
 
 def check_tensor(argument: str, x: Any, dtypes: tuple[torch.dtype, ...]) -> None:
     """A dense tensor of one of `dtypes`."""
-    names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
     if not isinstance(x, torch.Tensor):
-        fail(DTypeError, argument, f"a torch.Tensor of {names}", type(x).__name__)
+        fail(DTypeError, argument, f"a torch.Tensor of {_names(dtypes)}", type(x).__name__)
     if x.dtype not in dtypes:
-        fail(DTypeError, argument, f"a tensor of {names}", str(x.dtype).removeprefix("torch."))
+        fail(DTypeError, argument, f"a tensor of {_names(dtypes)}", str(x.dtype).removeprefix("torch."))
     if x.layout != torch.strided:
         fail(ArgumentError, argument, "a dense (strided) tensor", x.layout)
+
+
+def _names(dtypes: tuple[torch.dtype, ...]) -> str:
+    return " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
 
 
 def check_rotation_matrices(rotations: Any) -> None:
