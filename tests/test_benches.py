@@ -56,15 +56,18 @@ def test_a_wrong_answer_is_noticed(monkeypatch):
         list(cases.rotate(True))
 
 
-def test_a_peer_that_is_missing_is_named():
+def test_a_peer_that_is_missing_is_named(monkeypatch, tmp_path):
     import cases
     import table
 
+    (tmp_path / "only_a_namespace" / "sibling").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path))
     case = cases.case("one", "call", 1, lambda: None)
     case.peer("nobody", "no_such_module", lambda module: lambda: None)
+    case.peer("sibling alone", "only_a_namespace", lambda module: module.call)
     row = table.measure(case, quick=True)
-    assert row["missing"] == ["nobody"]
-    assert any("not installed: nobody" in line for line in table.lines(row))
+    assert row["missing"] == ["nobody", "sibling alone"]
+    assert any("not installed: nobody, sibling alone" in line for line in table.lines(row))
 
 
 def test_bounds_are_met_or_missed():
