@@ -116,6 +116,24 @@ void rotate(Address x, Index x_size, Address rotations, Index batch, Index rows,
     });
 }
 
+// Calls body(kernels, null pointer of the type of the samples, of the result), without the GIL.
+template <class Body>
+void with_projection_kernels(const std::string& value_dtype, const std::string& out_dtype, const Body& body) {
+    const Kernels& kernels = active_kernels();
+    const bool in_float = value_dtype == "float32", out_float = out_dtype == "float32";
+    require((in_float || value_dtype == "float64") && (out_float || out_dtype == "float64") && (in_float || !out_float),
+            "dtype", "(float32, float32), (float32, float64) or (float64, float64)", value_dtype + ", " + out_dtype);
+    const float* single = nullptr;
+    const double* twice = nullptr;
+    py::gil_scoped_release release;
+    if (!in_float)
+        body(kernels.twice_to_twice, twice, twice);
+    else if (out_float)
+        body(kernels.single_to_single, single, single);
+    else
+        body(kernels.single_to_twice, single, twice);
+}
+
 Rings checked_rings(Address rings, Address weights, Index points, Index gammas) {
     require_size("rings", rings, product("rings", {points, 9}), 9 * points);
     require_size("weights", weights, product("weights", {points}), points);
@@ -129,41 +147,37 @@ void project(Address values, Index values_size, Address rings, Address weights, 
     require_size("values", values, values_size, product("values", {points, gammas, channels}));
     require_size("out", out, out_size, product("out", {matrix_count(checked_lmax(lmax)), channels}));
     const Rings grid = checked_rings(rings, weights, points, gammas);
-    const Kernels& kernels = active_kernels();
     check_threads(threads);
-    const bool in_float = value_dtype == "float32", out_float = out_dtype == "float32";
-    require((in_float || value_dtype == "float64") && (out_float || out_dtype == "float64") && (in_float || !out_float),
-            "dtype", "(float32, float32), (float32, float64) or (float64, float64)", value_dtype + ", " + out_dtype);
-    py::gil_scoped_release release;
-    const auto tables = tables_for(checked_lmax(lmax));
-    if (!in_float)
-        kernels.project_dd(*tables, input<double>(values), grid, channels, input<double>(center),
-                           output<double>(out), threads);
-    else if (out_float)
-        kernels.project_ff(*tables, input<float>(values), grid, channels, input<double>(center),
-                           output<float>(out), threads);
-    else
-        kernels.project_fd(*tables, input<float>(values), grid, channels, input<double>(center),
-                           output<double>(out), threads);
+    with_projection_kernels(value_dtype, out_dtype, [&](const auto& kernels, auto in, auto result) {
+        kernels.project(*tables_for(checked_lmax(lmax)), input<element<decltype(in)>>(values), grid, channels,
+                        input<double>(center), output<element<decltype(result)>>(out), threads);
+    });
 }
 
 // Whether there was a fast way; if not, nothing was written.
 bool character_power(Address values, Index values_size, Address rings, Address weights, Index points, Index gammas,
                      Index lmax, Index channels, Index cosets, Address center, Address out, Index out_size,
-                     const std::string& dtype, int threads) {
+                     Address moments, const std::string& value_dtype, const std::string& out_dtype, int threads) {
     require(cosets == 1 || cosets == 2, "cosets", "1 or 2", std::to_string(cosets));
     require_size("values", values, values_size, product("values", {cosets, points, gammas, channels}));
     require_size("out", out, out_size, product("out", {checked_lmax(lmax) + 1, cosets, channels}));
     require_size("center", center, product("center", {channels}), channels);
+    if (moments != 0) require_size("moments", moments, product("moments", {2, channels}), 2 * channels);
     const Rings grid = checked_rings(rings, weights, points, gammas);
     check_threads(threads);
     bool done = false;
-    with_kernels(dtype, [&](const auto& kernels, auto type) {
-        using T = element<decltype(type)>;
-        done = kernels.character_power(*tables_for(checked_lmax(lmax)), input<T>(values), grid, channels, cosets,
-                                       input<double>(center), output<T>(out), threads);
+    with_projection_kernels(value_dtype, out_dtype, [&](const auto& kernels, auto in, auto result) {
+        done = kernels.character_power(*tables_for(checked_lmax(lmax)), input<element<decltype(in)>>(values), grid,
+                                       channels, cosets, input<double>(center),
+                                       output<element<decltype(result)>>(out), output<double>(moments), threads);
     });
     return done;
+}
+
+// Whether `character_power` with a result in float64 has a fast way.
+bool power_at_once(Address rings, Address weights, Index points, Index gammas, Index lmax) {
+    const Rings grid = checked_rings(rings, weights, points, gammas);
+    return active_kernels().twice_to_twice.power_at_once(grid, checked_lmax(lmax));
 }
 
 void synthesize(Address coefficients, Index coefficients_size, Address rings, Address weights, Index points,
@@ -271,7 +285,8 @@ PYBIND11_MODULE(_C, module) {
                arg("value_dtype"), arg("out_dtype"), arg("threads"));
     module.def("character_power", &character_power, arg("values"), arg("values_size"), arg("rings"), arg("weights"),
                arg("points"), arg("gammas"), arg("lmax"), arg("channels"), arg("cosets"), arg("center"), arg("out"),
-               arg("out_size"), arg("dtype"), arg("threads"));
+               arg("out_size"), arg("moments"), arg("value_dtype"), arg("out_dtype"), arg("threads"));
+    module.def("power_at_once", &power_at_once, arg("rings"), arg("weights"), arg("points"), arg("gammas"), arg("lmax"));
     module.def("synthesize", &synthesize, arg("coefficients"), arg("coefficients_size"), arg("rings"), arg("weights"),
                arg("points"), arg("gammas"), arg("lmax"), arg("channels"), arg("out"), arg("out_size"), arg("dtype"),
                arg("threads"));

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import equiscope as eq
+from equiscope.metrics.orbit import NonFiniteValues, OrbitMoments
+from equiscope.so3.representation import Representation
 
 GRID = eq.quadrature(8)
 
@@ -42,6 +44,48 @@ def test_spectrum_is_the_character_power_of_every_component():
     metric.update(values)
     expected = eq.character_power(values, GRID, 4).sum(-1).mean(-1)
     torch.testing.assert_close(metric.compute()["power"], expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [None, "scalar", "vector", "tensor", "voigt", "2x0e+1x1o+1x2e"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_an_orbit_at_once_gives_what_it_gives_in_pieces(kind, dtype, monkeypatch):
+    from equiscope.metrics import orbit as module
+
+    lmax, grid = 3, eq.quadrature(8)
+    representation = None if kind is None else Representation.parse(kind)
+    size = 1 if representation is None else representation.components
+    generator = torch.Generator().manual_seed(5)
+    values = torch.randn(len(grid), 5, 2, size, generator=generator, dtype=torch.float64)
+    values[200] *= 3.0
+    values = (values + 1e3 * (size == 1)).to(dtype)
+
+    def summary():
+        moments = OrbitMoments(grid, lmax, values[3], representation)
+        for part in values.split(100):
+            moments.update(part)
+        return moments._projection is None, moments.finish()
+
+    at_once, found = summary()
+    monkeypatch.setattr(module, "power_at_once", lambda *_: False)
+    in_pieces, expected = summary()
+    assert at_once and not in_pieces
+    assert found.power.keys() == expected.power.keys() and found.worst_index == expected.worst_index
+    assert found.worst_deviation == pytest.approx(expected.worst_deviation, rel=1e-12)
+    pairs = [(found.total, expected.total), (found.unresolved, expected.unresolved)]
+    pairs += [(found.power[sector], expected.power[sector]) for sector in found.power]
+    pairs += [(found.variance[sector], expected.variance[sector]) for sector in found.variance]
+    pairs += [(found.mean, expected.mean)] if kind is not None else []
+    for got, wanted in pairs:
+        torch.testing.assert_close(got, wanted, rtol=1e-11, atol=1e-12)
+
+
+def test_a_bad_value_is_found_in_an_orbit_at_once():
+    values = torch.randn(len(GRID), 2, 3, 1)
+    values[77, 1, 2] = torch.inf
+    moments = OrbitMoments(GRID, 2, values[0], None)
+    with pytest.raises(NonFiniteValues) as caught:
+        moments.update(values)
+    assert caught.value.index == 77
 
 
 def test_power_and_unresolved_sum_to_the_total():

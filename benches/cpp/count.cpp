@@ -64,8 +64,9 @@ void character_power(const Kernels& kernels, int repeats) {
     const Vector values = numbers(2 * points * gammas * channels), center(channels, 0.5);
     Vector power(9 * 2 * channels);
     for (int i = 0; i < repeats; ++i)
-        if (!kernels.twice.character_power(*tables_for(8), values.data(), {r.data(), weights.data(), points, gammas},
-                                           channels, 2, center.data(), power.data(), 1))
+        if (!kernels.twice_to_twice.character_power(*tables_for(8), values.data(),
+                                                    {r.data(), weights.data(), points, gammas}, channels, 2,
+                                                    center.data(), power.data(), nullptr, 1))
             std::exit(3);
 }
 

@@ -12,7 +12,12 @@ namespace {
 template <class T>
 constexpr KernelsOf<T> kernels_of() {
     return {wigner_D<T>, wigner_D_torque<T>, spherical_harmonics<T>, spherical_harmonics_torque<T>, rotate<T>,
-            character_power<T>, synthesize<T>};
+            synthesize<T>};
+}
+
+template <class In, class Out>
+constexpr ProjectionKernels<In, Out> projection_kernels() {
+    return {project<In, Out>, character_power<In, Out>, power_at_once<Out>};
 }
 
 }  // namespace
@@ -27,9 +32,9 @@ const Kernels EQUISCOPE_JOIN(EQUISCOPE_ISA, _kernels) = {
     EQUISCOPE_TEXT(EQUISCOPE_ISA),
     EQUISCOPE_ISA::kernels_of<float>(),
     EQUISCOPE_ISA::kernels_of<double>(),
-    EQUISCOPE_ISA::project<float, float>,
-    EQUISCOPE_ISA::project<float, double>,
-    EQUISCOPE_ISA::project<double, double>,
+    EQUISCOPE_ISA::projection_kernels<float, float>(),
+    EQUISCOPE_ISA::projection_kernels<float, double>(),
+    EQUISCOPE_ISA::projection_kernels<double, double>(),
 };
 
 }  // namespace equiscope

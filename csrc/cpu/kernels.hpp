@@ -36,8 +36,6 @@ struct KernelsOf {
     void (*spherical_harmonics_torque)(const Tables&, const T* xyz, Index n, const T* grad, T* out, int threads);
     void (*rotate)(const Tables&, const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
                    const IrrepBlock* blocks, Index block_count, bool inverse, T* out, int threads);
-    bool (*character_power)(const Tables&, const T* values, const Rings& rings, Index channels, Index cosets,
-                            const double* center, T* power, int threads);
     void (*synthesize)(const Tables&, const T* coefficients, const Rings& rings, Index channels, T* out, int threads);
 };
 
@@ -45,13 +43,25 @@ template <class In, class Out>
 using ProjectKernel = void (*)(const Tables&, const In* values, const Rings& rings, Index channels,
                                const double* center, Out* out, int threads);
 
+template <class In, class Out>
+using PowerKernel = bool (*)(const Tables&, const In* values, const Rings& rings, Index channels, Index cosets,
+                             const double* center, Out* power, double* moments, int threads);
+
+template <class In, class Out>
+struct ProjectionKernels {
+    ProjectKernel<In, Out> project;
+    PowerKernel<In, Out> character_power;
+    bool (*power_at_once)(const Rings& rings, int lmax);
+};
+
 struct Kernels {
     const char* isa;
     KernelsOf<float> single;
     KernelsOf<double> twice;
-    ProjectKernel<float, float> project_ff;
-    ProjectKernel<float, double> project_fd;
-    ProjectKernel<double, double> project_dd;
+    // by the types of samples and result
+    ProjectionKernels<float, float> single_to_single;
+    ProjectionKernels<float, double> single_to_twice;
+    ProjectionKernels<double, double> twice_to_twice;
 };
 
 extern const Kernels baseline_kernels;

@@ -19,28 +19,35 @@ inline void joint_squares(const V* a, const V* b, Index count, V sum[width], V d
 }
 
 // B of (l, sigma) to power[lmax + 1][cosets][channels] from values[cosets][points][gammas][channels], centred on
-// center[channels]. False, with nothing written, where the tables do not fit at once.
-template <class V, Index width, class T>
-bool power_octants(const Tables& tables, const RingPlan& plan, const T* values, const Rings& rings, Index channels,
-                   Index cosets, const double* center, T* power, int threads) {
+// center[channels]; to moments[2][channels], if given, the means of the centred values and of their squares.
+template <class V, Index width, class In, class Out>
+void power_octants(const Tables& tables, const RingPlan& plan, const In* values, const Rings& rings, Index channels,
+                   Index cosets, const double* center, Out* power, double* moments, int threads) {
     using Real = typename Parts<V>::Real;
     const Index size = matrix_count(tables.lmax), samples = rings.points * rings.gammas * channels;
     const RingAngles<Real> angles(rings.gammas, tables.lmax);
     const AlphaTable<Real> alphas(plan, tables.lmax);
     BetaTable<Real> betas(tables, plan);
-    if (!betas.at_once()) return false;
     betas.for_runs(threads, [&](Index first, Index last) {
         for_channels<V, width>(channels, threads, [&](const Channels<V, width>& own) {
             const Scratch<V> both(2 * size * width);
             V *c = both.get(), *improper = c + size * width;
             for (Index i = 0; i < 2 * size * width; ++i) c[i] = V{};
+            V squares[width] = {}, middle[width];
             for (Index coset = 0; coset < cosets; ++coset) {
-                const T* samples_of_coset = values + coset * samples;
-                const OctantProjection<V, width, T> projection{tables, samples_of_coset, rings, center,
-                                                               plan,   angles,           alphas, betas};
-                projection.run(own, first, last, coset == 0 ? c : improper);
+                const In* samples_of_coset = values + coset * samples;
+                const OctantProjection<V, width, In> projection{tables, samples_of_coset, rings, center,
+                                                                plan,   angles,           alphas, betas};
+                projection.run(own, first, last, coset == 0 ? c : improper, moments ? squares : nullptr);
             }
-            V middle[width];
+            if (moments) {
+                for (Index j = 0; j < width; ++j) {
+                    middle[j] = (c[j] + improper[j]) / Real(cosets);
+                    squares[j] /= Real(cosets);
+                }
+                own.put(middle, moments);
+                own.put(squares, moments + channels);
+            }
             own.load(center, nullptr, middle);
             for (Index j = 0; j < width; ++j) c[j] += middle[j], improper[j] += cosets == 2 ? middle[j] : V{};
             for (Index l = 0; l <= tables.lmax; ++l) {
@@ -54,19 +61,28 @@ bool power_octants(const Tables& tables, const RingPlan& plan, const T* values, 
             }
         });
     });
-    return true;
 }
 
-template <class T>
-bool character_power(const Tables& tables, const T* values, const Rings& rings, Index channels, Index cosets,
-                     const double* center, T* power, int threads) {
-    if (rings.points == 0 || channels == 0) return false;
+// Whether `character_power` has a way: a grid with structure, whose tables fit at once.
+template <class Real>
+bool power_at_once(const Rings& rings, int lmax) {
+    if (rings.points == 0) return false;
+    const RingPlan plan(rings, lmax);
+    return plan.worthwhile && BetaTable<Real>::at_once(plan, lmax);
+}
+
+// False, with nothing written, where there is no way.
+template <class In, class Out>
+bool character_power(const Tables& tables, const In* values, const Rings& rings, Index channels, Index cosets,
+                     const double* center, Out* power, double* moments, int threads) {
+    if (channels == 0 || !power_at_once<Out>(rings, tables.lmax)) return false;
     const RingPlan plan(rings, tables.lmax);
-    if (!plan.worthwhile) return false;
-    using V = typename VectorOf<T, Index(sizeof(Lanes) / sizeof(T))>::type;
+    using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
     if (channels <= Parts<V>::count)
-        return power_octants<V, 1>(tables, plan, values, rings, channels, cosets, center, power, threads);
-    return power_octants<V, 2>(tables, plan, values, rings, channels, cosets, center, power, threads);
+        power_octants<V, 1>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
+    else
+        power_octants<V, 2>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
+    return true;
 }
 
 }  // namespace

@@ -20,12 +20,12 @@ class BetaTable {
     BetaTable(const Tables& tables, const RingPlan& plan)
         : tables_(tables),
           plan_(plan),
-          entries_((tables.lmax + 1) * (tables.lmax + 2) * Index(2 * tables.lmax + 3) / 6),
-          capacity_(least(plan.group_count, most(plan.groups_of_chunk, beta_table_bytes / (2 * entries_ * Index(sizeof(Real)))))),
+          entries_(entries(tables.lmax)),
+          capacity_(capacity(plan, tables.lmax)),
           table_(2 * entries_ * capacity_) {}
 
     // Whether one run holds all chunks.
-    bool at_once() const { return capacity_ == plan_.group_count; }
+    static bool at_once(const RingPlan& plan, Index lmax) { return capacity(plan, lmax) == plan.group_count; }
 
     // Calls body(first, last) for runs of chunks, with their table at hand.
     template <class Body>
@@ -42,6 +42,12 @@ class BetaTable {
     const Real* chunk(Index index) const { return table_.get() + 2 * entries_ * (plan_.chunks[index].first - first_group_); }
 
   private:
+    static Index entries(Index lmax) { return (lmax + 1) * (lmax + 2) * (2 * lmax + 3) / 6; }
+    static Index capacity(const RingPlan& plan, Index lmax) {
+        const Index fitting = beta_table_bytes / (2 * entries(lmax) * Index(sizeof(Real)));
+        return least(plan.group_count, most(plan.groups_of_chunk, fitting));
+    }
+
     // Up to `lanes` groups from `group` on, before `end`; the first of them may lie in any chunk from `chunk_index` on.
     void fill(Index chunk_index, Index group, Index end) {
         const Index count = least(lanes, end - group), lmax = tables_.lmax;
@@ -147,6 +153,16 @@ struct OctantProjection {
     const AlphaTable<Real>& alphas;
     const BetaTable<Real>& betas;
 
+    // Brings as many channels as the last cache keeps into it. Each task needs a few bytes of every sample, and memory is
+    // read several times as fast in the order it lies in; so the first of the tasks that share them reads for all.
+    void read_ahead(const Channels<V, width>& channels) const {
+        constexpr Index block = Channels<V, width>::block;
+        const Index samples = rings.points * rings.gammas;
+        const Index together = most(1, tables.cached_bytes / (samples * block * Index(sizeof(In)))) * block;
+        if (channels.first % together != 0) return;
+        for (Index sample = 0; sample < samples; ++sample) channels.read(values + sample * channels.total, together);
+    }
+
     // Asks for the samples of an octant ahead of their use: they lie a row of all channels apart.
     void fetch_octant(const Channels<V, width>& channels, const Octant& octant) const {
         for (Index point : octant.image)
@@ -156,8 +172,9 @@ struct OctantProjection {
 
     // Even and odd sums over the images of an octant, where rows m of one parity need half of them each:
     //   sums[((n * 2 + m % 2) * octants_of_chunk + o) * 2 + odd in b][quad]
-    // `images` is scratch for 8 (lmax + 1) pairs, `folded` for the samples of a ring.
-    void fold_octant(const Channels<V, width>& channels, const Octant& octant, V* images, V* folded, V* sums) const {
+    // `images` is scratch for 8 (lmax + 1) pairs, `folded` for the samples of a ring; `squares` as in `run`.
+    void fold_octant(const Channels<V, width>& channels, const Octant& octant, V* images, V* folded, V* sums,
+                     V* squares) const {
         const Index lmax = tables.lmax;
         for (int i = 0; i < 8; ++i) {
             V* f = images + i * (lmax + 1) * pair;
@@ -168,7 +185,7 @@ struct OctantProjection {
             }
             fourier_of_ring(values + point * rings.gammas * channels.total, rings.gammas,
                             rings.weights[point] / static_cast<double>(rings.gammas), center, channels, angles, lmax,
-                            folded, f, pair);
+                            folded, f, pair, squares);
             if (plan.turned) turn_fourier<V, width>(plan.turns[2 * point], plan.turns[2 * point + 1], lmax, f);
         }
         const Index next = (lmax + 1) * pair;
@@ -237,17 +254,20 @@ struct OctantProjection {
         return beta;
     }
 
-    // Adds chunks first .. last to c[E(lmax)][width].
-    void run(const Channels<V, width>& channels, Index first, Index last, V* c) const {
+    // Adds chunks first .. last to c[E(lmax)][width], and the weighted squares of their samples to squares[width], if
+    // given.
+    void run(const Channels<V, width>& channels, Index first, Index last, V* c, V* squares = nullptr) const {
         const Index lmax = tables.lmax;
         const Scratch<V> images(8 * (lmax + 1) * pair), folded(2 * angles.half * width),
             sums((lmax + 1) * 2 * plan.octants_of_chunk * 2 * quad), x(plan.groups_of_chunk * 2 * quad);
+        read_ahead(channels);
         for (Index index = first; index < last; ++index) {
             const RingChunk& chunk = plan.chunks[index];
             const Index first_octant = plan.groups[chunk.first].first, end = plan.groups[chunk.last - 1].last;
             for (Index o = first_octant; o < end; ++o) {
                 if (o + 1 < end) fetch_octant(channels, plan.octants[o + 1]);
-                fold_octant(channels, plan.octants[o], images.get(), folded.get(), sums.get() + (o - first_octant) * 2 * quad);
+                fold_octant(channels, plan.octants[o], images.get(), folded.get(),
+                            sums.get() + (o - first_octant) * 2 * quad, squares);
             }
             const Real* beta = betas.chunk(index);
             for (Index n = 0; n <= lmax; ++n)

@@ -78,6 +78,13 @@ struct Channels {
         for (Index i = 0; i < count; i += line) __builtin_prefetch(sample + first + i);
     }
 
+    // Reads one number of every cache line of `together` channels.
+    template <class T>
+    void read(const T* sample, Index together) const {
+        const Index end = least(first + together, total);
+        for (Index i = first; i < end; i += Index(64 / sizeof(T))) static_cast<void>(*static_cast<const volatile T*>(sample + i));
+    }
+
     // target = v for the channels that are present.
     template <class T>
     void put(const V v[width], T* target) const {
@@ -117,11 +124,11 @@ inline void for_channels(Index channels, int threads, const Body& body) {
 }
 
 // Weighted Fourier sums f[n * step + {C, S} * width + j] of the ring of one point; `folded` is scratch for
-// 2 half width vectors.
+// 2 half width vectors. Adds the weighted squares of the samples to squares[width], if given.
 template <class V, Index width, class T>
 inline void fourier_of_ring(const T* ring, Index gammas, double weight, const double* center,
                             const Channels<V, width>& channels, const RingAngles<typename Parts<V>::Real>& angles,
-                            Index lmax, V* folded, V* f, Index step) {
+                            Index lmax, V* folded, V* f, Index step, V* squares = nullptr) {
     using Real = typename Parts<V>::Real;
     const Real scale = static_cast<Real>(weight);
     V first[width], middle[width] = {};
@@ -129,6 +136,8 @@ inline void fourier_of_ring(const T* ring, Index gammas, double weight, const do
     if (angles.even) channels.load(ring + gammas / 2 * channels.total, center, middle);
     V* even = folded;
     V* odd = folded + angles.half * width;
+    V power[width];
+    for (Index j = 0; j < width; ++j) power[j] = first[j] * first[j] + middle[j] * middle[j];
     for (Index k = 1; k <= angles.half; ++k) {
         V a[width], b[width];
         channels.load(ring + k * channels.total, center, a);
@@ -136,8 +145,10 @@ inline void fourier_of_ring(const T* ring, Index gammas, double weight, const do
         for (Index j = 0; j < width; ++j) {
             even[(k - 1) * width + j] = (a[j] + b[j]) * scale;
             odd[(k - 1) * width + j] = (a[j] - b[j]) * scale;
+            if (squares) power[j] += a[j] * a[j] + b[j] * b[j];
         }
     }
+    for (Index j = 0; squares && j < width; ++j) squares[j] += power[j] * scale;
     constexpr int together = 4;
     for (Index j = 0; j < width; ++j) {
         const V start = first[j] * scale, half_way = middle[j] * scale;

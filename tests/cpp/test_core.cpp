@@ -158,13 +158,58 @@ void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& r
                         (values[static_cast<std::size_t>((p * gammas + k) * channels + f)] - center[static_cast<std::size_t>(f)]);
         }
     const Rings grid{rings.data(), weights.data(), points, gammas};
-    kernels.project_dd(*tables_for(lmax), values.data(), grid, channels, center.data(), found.data(), 2);
+    kernels.twice_to_twice.project(*tables_for(lmax), values.data(), grid, channels, center.data(), found.data(), 2);
     check(largest_difference(found, expected) < 1e-12, "projection is the sum over the grid", kernels.isa,
           largest_difference(found, expected));
     const std::vector<float> narrow(values.begin(), values.end());
     std::vector<float> single(expected.size(), 1.0f);
-    kernels.project_ff(*tables_for(lmax), narrow.data(), grid, channels, center.data(), single.data(), 1);
+    kernels.single_to_single.project(*tables_for(lmax), narrow.data(), grid, channels, center.data(), single.data(), 1);
     check(largest_difference(Vector(single.begin(), single.end()), expected) < 1e-5, "the same in float32", kernels.isa);
+}
+
+// Power and moments in one pass, against projections of both cosets and plain sums.
+void power_is_the_square_of_the_projection(const Kernels& kernels, Index channels) {
+    const int lmax = 4;
+    const Index gammas = 6, size = matrix_count(lmax);
+    const Vector rings = structured_rings(0.0);
+    const Index points = static_cast<Index>(rings.size()) / 9;
+    const Vector weights(static_cast<std::size_t>(points), 1.0 / static_cast<double>(points));
+    const Vector values = random_values(2 * points * gammas * channels, 23), center = random_values(channels, 24);
+    const Rings grid{rings.data(), weights.data(), points, gammas};
+    Vector c(static_cast<std::size_t>(2 * size * channels)), power(static_cast<std::size_t>(2 * (lmax + 1) * channels)),
+        expected(power.size()), moments(static_cast<std::size_t>(2 * channels)), sums(moments.size());
+    for (Index coset = 0; coset < 2; ++coset)
+        kernels.twice_to_twice.project(*tables_for(lmax), values.data() + coset * points * gammas * channels, grid, channels,
+                                       center.data(), c.data() + coset * size * channels, 1);
+    for (Index f = 0; f < channels; ++f) {
+        for (Index l = 0; l <= lmax; ++l)
+            for (Index row = matrix_offset(l); row < matrix_offset(l + 1); ++row) {
+                const double shift = row == 0 ? center[static_cast<std::size_t>(f)] : 0.0;
+                const double a = c[static_cast<std::size_t>(row * channels + f)] + shift;
+                const double b = c[static_cast<std::size_t>((size + row) * channels + f)] + shift;
+                for (Index odd = 0; odd < 2; ++odd) {
+                    const double sum = a + ((l + odd) % 2 ? -b : b);
+                    expected[static_cast<std::size_t>((2 * l + odd) * channels + f)] +=
+                        static_cast<double>(2 * l + 1) / 4 * sum * sum;
+                }
+            }
+        for (Index i = 0; i < 2 * points * gammas; ++i) {
+            const double v = values[static_cast<std::size_t>(i * channels + f)] - center[static_cast<std::size_t>(f)];
+            const double weight = 1.0 / static_cast<double>(2 * points * gammas);
+            sums[static_cast<std::size_t>(f)] += weight * v, sums[static_cast<std::size_t>(channels + f)] += weight * v * v;
+        }
+    }
+    const bool done = kernels.twice_to_twice.character_power(*tables_for(lmax), values.data(), grid, channels, 2,
+                                                             center.data(), power.data(), moments.data(), 3);
+    check(done && kernels.twice_to_twice.power_at_once(grid, lmax), "power has a fast way on such rings", kernels.isa);
+    check(largest_difference(power, expected) < 1e-13, "power is the square of the projection", kernels.isa,
+          largest_difference(power, expected));
+    check(largest_difference(moments, sums) < 1e-14, "moments are sums over the grid", kernels.isa,
+          largest_difference(moments, sums));
+    const std::vector<float> narrow(values.begin(), values.end());
+    kernels.single_to_twice.character_power(*tables_for(lmax), narrow.data(), grid, channels, 2, center.data(), power.data(),
+                                            moments.data(), 1);
+    check(largest_difference(power, expected) < 1e-6, "the same from float32", kernels.isa);
 }
 
 void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
@@ -175,8 +220,8 @@ void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
         const Rings rings{r.data(), weights.data(), points, gammas};
         const Vector values = random_values(points * gammas * channels, 7), c = random_values(size * channels, 8);
         Vector projected(c.size()), again(c.size()), synthesized(values.size(), std::nan(""));
-        kernels.project_dd(*tables_for(lmax), values.data(), rings, channels, nullptr, projected.data(), 1);
-        kernels.project_dd(*tables_for(lmax), values.data(), rings, channels, nullptr, again.data(), 7);
+        kernels.twice_to_twice.project(*tables_for(lmax), values.data(), rings, channels, nullptr, projected.data(), 1);
+        kernels.twice_to_twice.project(*tables_for(lmax), values.data(), rings, channels, nullptr, again.data(), 7);
         kernels.twice.synthesize(*tables_for(lmax), c.data(), rings, channels, synthesized.data(), 1);
         double left = 0, right = 0;
         for (std::size_t i = 0; i < c.size(); ++i) left += projected[i] * c[i];
@@ -315,6 +360,7 @@ int main() {
             for (Index channels : {1, 16, 37})
                 projection_is_the_sum_over_the_grid(*kernels, structured_rings(c), 5 + channels % 2, 6, channels);
         projection_is_the_sum_over_the_grid(*kernels, random_rotations(11, 23), 4, 5, 9);
+        for (Index channels : {1, 16, 37}) power_is_the_square_of_the_projection(*kernels, channels);
         synthesis_is_the_adjoint_of_projection(*kernels);
         torque_is_the_derivative(*kernels);
         sizes_and_threads_do_not_matter(*kernels);

@@ -13,7 +13,7 @@ from torch.nn.functional import mse_loss
 
 from ..errors import ArgumentError
 from ..ops._native import packed_size
-from ..ops.projection import CharacterProjection, sector_power
+from ..ops.projection import CharacterProjection, power_and_moments, power_at_once, sector_power
 from ..so3.quadrature import Quadrature
 from ..so3.representation import Block, Representation
 
@@ -31,6 +31,9 @@ READ_AT_ONCE = ("cpu",)
 
 CANDIDATES = 8
 """Rotations kept as candidates for the worst one until the mean is known."""
+
+UNDECLARED = Block(0, 1, (0,))
+"""What values without a representation are taken for: one sector, and nothing to turn back."""
 
 Sector = tuple[int, int]
 
@@ -91,23 +94,26 @@ class OrbitSummary:
         return torch.stack(weighted).sum(0) / sum(sizes.values())
 
 
-def rings_at_once(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
-    """Rings of values that are held until they are projected together.
+def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int]:
+    """How many values of one orbit are held until they are projected together, and bytes of coefficients.
 
     Every projection reads and writes all coefficients once, so a block of values may be as large as they are: then
-    neither dominates, and memory does not depend on the number of rotations.
+    neither dominates, and memory does not depend on the number of rotations. Where there would be room for the whole
+    orbit instead, and it can be projected at once, no coefficients are held.
     """
     coefficients = 2 * packed_size(lmax) * 8 * first.numel()
-    ring_bytes = max(1, grid.gammas * first.numel() * first.element_size())
-    rings = max(BLOCK_BYTES.get(first.device.type, 0), coefficients) // ring_bytes
-    return min(grid.rings.shape[0], max(rings // RINGS_TOGETHER, 1) * RINGS_TOGETHER)
+    block = max(BLOCK_BYTES.get(first.device.type, 0), coefficients)
+    one = max(1, first.numel() * first.element_size())
+    if len(grid) * one <= coefficients + block and power_at_once(grid, lmax, first.device):
+        return len(grid), 0
+    rings = max(block // (grid.gammas * one) // RINGS_TOGETHER, 1) * RINGS_TOGETHER
+    return min(grid.rings.shape[0], rings) * grid.gammas, coefficients
 
 
 def orbit_bytes(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
     """Memory that the moments of one orbit take, in bytes: coefficients, and values not yet projected."""
-    coefficients = 2 * packed_size(lmax) * 8
-    values = rings_at_once(grid, lmax, first) * grid.gammas * first.element_size()
-    return first.numel() * (coefficients + values)
+    values, coefficients = held(grid, lmax, first)
+    return first.nbytes * values + coefficients
 
 
 class OrbitMoments:
@@ -124,13 +130,16 @@ class OrbitMoments:
         self._grid = grid.to(first.device)
         self._lmax = lmax
         self._representation = representation
+        self._blocks = representation.blocks if representation is not None else (UNDECLARED,)
         self._shape = tuple(first.shape)
-        self._width = first.numel()
         self._first = first.to(torch.float64)
-        self._center = self._first.reshape(-1)
-        self._projection = CharacterProjection(grid, lmax, self._width, device=first.device)
-        self._buffer = first.new_empty((rings_at_once(grid, lmax, first) * grid.gammas, *self._shape))
-        self._slice = max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * self._width))
+        values, coefficients = held(grid, lmax, first)
+        self._buffer = first.new_empty((values, *self._shape))
+        self._projection: CharacterProjection | None = None
+        if coefficients:
+            self._projection = CharacterProjection(grid, lmax, first.numel(), device=first.device)
+        self._power: torch.Tensor | None = None
+        self._slice = max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * first.numel()))
         self._filled = 0
         self._done = 0
         self._coset_size = grid.rings.shape[0] * grid.gammas
@@ -139,38 +148,56 @@ class OrbitMoments:
         if representation is not None:
             self._weight_seen = first.new_zeros((), dtype=torch.float64)
             self._shift = torch.zeros_like(self._first)
-            self._square = first.new_zeros((len(representation.blocks), *self._shape[:2]), dtype=torch.float64)
-            self._matrix = representation.matrix.to(first.device)
+            self._square = first.new_zeros((len(self._blocks), *self._shape[:2]), dtype=torch.float64)
             self._worst = _Farthest(self._first)
 
     def update(self, values: torch.Tensor) -> None:
         """The values on the next elements of the grid, ``(n, s, c, components)``."""
         while values.shape[0]:
-            in_coset = self._coset_size - self._done % self._coset_size
-            room = min(self._buffer.shape[0], in_coset) - self._filled
-            taken = min(room, values.shape[0])
+            room = self._buffer.shape[0]
+            if self._projection is not None:
+                room = min(room, self._coset_size - self._done % self._coset_size)
+            taken = min(room - self._filled, values.shape[0])
             self._buffer[self._filled : self._filled + taken] = values[:taken]
             self._filled += taken
             values = values[taken:]
-            if taken == room:
+            if self._filled == room:
                 self._process()
 
     def _process(self) -> None:
         start, n = self._done, self._filled
-        for row in range(0, n, self._slice):
-            self._add_moments(self._buffer[row : min(row + self._slice, n)], start + row)
+        if self._projection is None:
+            self._project_at_once()
+        if self._projection is not None or self._representation is not None:
+            for row in range(0, n, self._slice):
+                self._add_moments(self._buffer[row : min(row + self._slice, n)], start + row)
         self._look_for_non_finite(start, n)
+        if self._projection is not None:
+            self._project(self._projection, start, n)
+        self._done += n
+        self._filled = 0
+
+    def _project_at_once(self) -> None:
+        """Power, mean and spread of the whole orbit in one pass."""
+        values, center = self._in_irreps(self._buffer), self._in_irreps(self._first)
+        values = values.reshape(values.shape[0], -1)
+        power, moments = power_and_moments(values, self._grid, self._lmax, center.reshape(-1))
+        drift, square = moments.reshape(2, *self._shape)
+        self._power = power.reshape(*power.shape[:2], *self._shape)
+        self._power[0, 0] = drift.square()
+        self._mean = center + drift
+        self._spread = square.sum(-1)
+
+    def _project(self, projection: CharacterProjection, start: int, n: int) -> None:
         coset, offset = divmod(start, self._coset_size)
         gammas = self._grid.gammas
         first_ring = offset // gammas
-        self._projection.update(
-            self._buffer[:n].reshape(n // gammas, gammas, self._width),
+        projection.update(
+            self._buffer[:n].reshape(n // gammas, gammas, -1),
             slice(first_ring, first_ring + n // gammas),
             coset,
-            center=self._center,
+            center=self._first.reshape(-1),
         )
-        self._done += n
-        self._filled = 0
 
     def _look_for_non_finite(self, start: int, n: int) -> None:
         """Refuse at once where looking is free; elsewhere note the place, which `finish` refuses."""
@@ -184,20 +211,23 @@ class OrbitMoments:
             raise NonFiniteValues(int(self._first_bad))
 
     def _add_moments(self, values: torch.Tensor, start: int) -> None:
-        n = values.shape[0]
         wide = values.to(torch.float64)
-        weights = self._grid.weights[start : start + n]
-        # the square of the difference, in one pass
-        squares = mse_loss(wide, self._first.expand_as(wide), reduction="none")
+        weights = self._grid.weights[start : start + values.shape[0]]
+        if self._projection is not None:
+            self._spread += _weighted(weights, self._squares(wide))
+        if self._representation is not None:
+            self._back_rotate(wide, weights, start)
+
+    def _squares(self, wide: torch.Tensor) -> torch.Tensor:
         if self._representation is not None and self._representation.name == "voigt":
             # the power is that of the tensor, which holds what stands beside its diagonal twice
-            squares = ((wide - self._first) @ self._matrix.T).square()
-        squares = squares.squeeze(-1) if squares.shape[-1] == 1 else squares.sum(-1)
-        self._spread += _weighted(weights, squares)
-        if self._representation is not None:
-            self._back_rotate(wide, squares, weights, start)
+            squares = self._in_irreps(wide - self._first).square()
+        else:
+            # the square of the difference, in one pass
+            squares = mse_loss(wide, self._first.expand_as(wide), reduction="none")
+        return squares.squeeze(-1) if squares.shape[-1] == 1 else squares.sum(-1)
 
-    def _back_rotate(self, wide: torch.Tensor, squares: torch.Tensor, weights: torch.Tensor, start: int) -> None:
+    def _back_rotate(self, wide: torch.Tensor, weights: torch.Tensor, start: int) -> None:
         """Moments of z(g) = rho(g)^-1 u(g), relative to z(identity)."""
         kind = self._representation
         assert kind is not None
@@ -207,21 +237,27 @@ class OrbitMoments:
             rows = wide.reshape(n, -1, *kind.component_shape)
             wide = kind.rotate_copies(rows, rotations, inverse=True).reshape(wide.shape)
         centred = wide - self._first
-        if not kind.is_invariant:
-            squares = centred.square().sum(-1)
-        if len(kind.blocks) == 1:
-            self._square[0] += _weighted(weights, squares)
-        else:
-            in_irreps = (centred @ self._matrix.T).square()
-            for i, block in enumerate(kind.blocks):
-                self._square[i] += _weighted(weights, in_irreps[..., block.rows].sum(-1))
+        in_irreps = self._in_irreps(centred).square()
+        for i, block in enumerate(self._blocks):
+            self._square[i] += _weighted(weights, self._rows(in_irreps, block).sum(-1))
         self._shift += _weighted(weights, centred)
         self._weight_seen += weights.sum()
         # the mean so far ranks the rotations; the few kept are compared with the final mean in `finish`
         mean = self._shift / self._weight_seen
         flat = centred.reshape(n, -1)
-        distance = squares.reshape(n, -1).sum(-1) - 2.0 * (flat @ mean.reshape(-1)) + mean.square().sum()
+        distance = flat.square().sum(-1) - 2.0 * (flat @ mean.reshape(-1)) + mean.square().sum()
         self._worst.add(distance, centred, start)
+
+    def _in_irreps(self, x: torch.Tensor) -> torch.Tensor:
+        """The components of `x` in the order of the irreps, where they are another basis."""
+        kind = self._representation
+        if kind is None or kind.irreps is not None or len(kind.blocks) == 1:
+            return x
+        return x.to(torch.float64) @ kind.matrix.to(x.device).T
+
+    def _rows(self, x: torch.Tensor, block: Block) -> torch.Tensor:
+        """The components of one irrep."""
+        return x if len(self._blocks) == 1 else x[..., block.rows]
 
     def finish(self) -> OrbitSummary:
         """The result, once every element of the grid was handed over."""
@@ -229,45 +265,38 @@ class OrbitMoments:
             raise RuntimeError(f"orbit has {self._done} of {len(self._grid)} values")
         if (bad := int(self._first_bad)) >= 0:
             raise NonFiniteValues(bad)
-        kind = self._representation
-        blocks = kind.blocks if kind is not None else (None,)
-        coefficients = self._projection.coefficients.reshape(2, -1, *self._shape)
-        center = self._first
-        if len(blocks) > 1:
-            assert kind is not None
-            coefficients, center = coefficients @ self._matrix.T, center @ self._matrix.T
-        centred_power, power = {}, {}
-        for block in blocks:
-            rows = block.rows if block is not None and len(blocks) > 1 else slice(None)
-            sector = (block.lam, block.sigma) if block is not None else (0, 1)
-            own = coefficients[..., rows]
-            centred_power[sector] = sector_power(*own, self._lmax).sum(-1)
-            power[sector] = centred_power[sector].clone()
-            mean = own[:, 0].mean(0) + center[..., rows]
-            power[sector][0, 0] = mean.square().sum(-1)
-        resolved = torch.stack([p.sum((0, 1)) for p in centred_power.values()]).sum(0)
-        unresolved = _clamped(self._spread - resolved, self._spread)
+        if self._projection is not None:
+            coefficients = self._in_irreps(self._projection.coefficients.reshape(2, -1, *self._shape))
+            self._power = sector_power(*coefficients, self._lmax)
+            self._mean = coefficients[:, 0].mean(0) + self._in_irreps(self._first)
+        assert self._power is not None
+        unresolved = _clamped(self._spread - self._power.sum((0, 1, -1)), self._spread)
+        power = {}
+        for block in self._blocks:
+            own = self._rows(self._power, block).sum(-1)
+            own[0, 0] = self._rows(self._mean, block).square().sum(-1)
+            power[block.lam, block.sigma] = own
         total = torch.stack([p.sum((0, 1)) for p in power.values()]).sum(0) + unresolved
         mean, variance, index, deviation = self._errors()
         return OrbitSummary(
-            kind, self._grid.degree, power, total, unresolved, mean, variance, index, deviation
+            self._representation, self._grid.degree, power, total, unresolved, mean, variance, index, deviation
         )
 
     def _errors(self) -> tuple[torch.Tensor | None, dict[Sector, torch.Tensor], int | None, float]:
         kind = self._representation
         if kind is None:
             return None, {}, None, 0.0
-        shift = self._shift if len(kind.blocks) == 1 else self._shift @ self._matrix.T
+        shift = self._in_irreps(self._shift)
+        # components mix on the way to the irreps, so that an empty one has the round-off of all
+        scale = self._square.sum(0) + shift.square().sum(-1)
         variance = {}
-        for block, square in zip(kind.blocks, self._square, strict=True):
-            rows = block.rows if len(kind.blocks) > 1 else slice(None)
-            drift = shift[..., rows].square().sum(-1)
-            variance[(block.lam, block.sigma)] = self._non_negative(square - drift, square + drift, block)
+        for block, square in zip(self._blocks, self._square, strict=True):
+            drift = self._rows(shift, block).square().sum(-1)
+            variance[block.lam, block.sigma] = self._non_negative(square - drift, scale, block)
         return self._first + self._shift, variance, *self._worst.from_mean(self._shift)
 
     def _non_negative(self, variance: torch.Tensor, scale: torch.Tensor, block: Block) -> torch.Tensor:
-        n = len(self._grid)
-        round_off = 64.0 * n * torch.finfo(torch.float64).eps * scale
+        round_off = 64.0 * len(self._grid) * torch.finfo(torch.float64).eps * scale
         if bool((variance < -round_off).any()):
             raise ArgumentError(
                 f"degree: expected a rule that resolves the output, got a negative variance "

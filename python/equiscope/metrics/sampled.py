@@ -16,9 +16,9 @@ from __future__ import annotations
 import torch
 
 from ..ops.projection import add_projection, packed_size, sector_power
-from ..so3.representation import Block, Representation
+from ..so3.representation import Representation
 from ..so3.sampling import RandomRotations
-from .orbit import SLICE_BYTES, NonFiniteValues, OrbitSummary, Sector
+from .orbit import SLICE_BYTES, UNDECLARED, NonFiniteValues, OrbitSummary, Sector
 
 GROUPS = 32
 """Groups of the jackknife: with K of them a standard error is itself known to 1 / sqrt(2 (K - 1)), here 13 %."""
@@ -42,7 +42,7 @@ class SampledMoments:
         self.grid = grid
         self._lmax = lmax
         self._kind = representation
-        self._blocks = representation.blocks if representation is not None else (Block(0, 1, (0,)),)
+        self._blocks = representation.blocks if representation is not None else (UNDECLARED,)
         self._matrix = representation.matrix.to(first.device) if len(self._blocks) > 1 and representation else None
         self._first = first.to(torch.float64)
         self._slice = max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * first.numel()))

@@ -195,15 +195,41 @@ def project(
     )
 
 
+def power_at_once(rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int) -> bool:
+    """Whether `character_power` has a fast way on this grid."""
+    rings, weights = dense(rings), dense(weights)
+    return _C.power_at_once(rings.data_ptr(), weights.data_ptr(), rings.shape[0], gammas, lmax)
+
+
+def power_and_moments(
+    values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, center: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """float64: B as by `character_power`, and the means ``(2, channels)`` of ``values - center`` and of its square."""
+    moments = torch.empty(2, values.shape[-1], dtype=torch.float64)
+    power = character_power(values, rings, weights, lmax, values.shape[0], center=center, moments=moments)
+    assert power is not None, "power_at_once is to be asked first"
+    return power, moments
+
+
 def character_power(
-    values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int
+    values: torch.Tensor,
+    rings: torch.Tensor,
+    weights: torch.Tensor,
+    lmax: int,
+    cosets: int,
+    *,
+    center: torch.Tensor | None = None,
+    moments: torch.Tensor | None = None,
 ) -> torch.Tensor | None:
-    """B ``(lmax + 1, cosets, channels)`` of ``(cosets, points, gammas, channels)`` at once, where a way is fast."""
+    """B ``(lmax + 1, cosets, channels)`` of ``(cosets, points, gammas, channels)`` at once, where a way is fast.
+
+    Centred on the first value unless a `center` is given; with `moments` in float64.
+    """
     values = values if values.dtype in _NAMES else values.to(torch.float32)
     values, rings, weights = dense(values), dense(rings), dense(weights)
     _, points, gammas, channels = values.shape
-    center = values[0, 0, 0].to(torch.float64)
-    out = values.new_empty(lmax + 1, cosets, channels)
+    center = dense((values[0, 0, 0] if center is None else center).to(torch.float64))
+    out = values.new_empty(lmax + 1, cosets, channels, dtype=values.dtype if moments is None else torch.float64)
     done = _C.character_power(
         values.data_ptr(),
         values.numel(),
@@ -217,7 +243,9 @@ def character_power(
         center.data_ptr(),
         out.data_ptr(),
         out.numel(),
+        0 if moments is None else moments.data_ptr(),
         _NAMES[values.dtype],
+        _NAMES[out.dtype],
         torch.get_num_threads(),
     )
     return out if done else None

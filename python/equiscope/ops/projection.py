@@ -196,6 +196,26 @@ class CharacterProjection:
         return _power(self.coefficients, self.lmax, center, self.cosets)
 
 
+def power_at_once(quadrature: Quadrature, lmax: int, device: torch.device) -> bool:
+    """Whether `power_and_moments` has a way: compiled for `device`, and a grid with structure."""
+    own = kernels(device)
+    return hasattr(own, "power_at_once") and own.power_at_once(
+        quadrature.rings, quadrature.ring_weights, quadrature.gammas, lmax
+    )
+
+
+def power_and_moments(
+    values: torch.Tensor, quadrature: Quadrature, lmax: int, center: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """B ``(lmax + 1, cosets, channels)`` of all values ``(G, channels)`` of a grid, and two means ``(2, channels)``.
+
+    Those of ``values - center`` and of its square; all in float64, read in one pass that keeps no coefficients.
+    """
+    shape = (quadrature.cosets, quadrature.rings.shape[0], quadrature.gammas, -1)
+    grid = (quadrature.rings, quadrature.ring_weights)
+    return kernels(values.device).power_and_moments(values.reshape(shape), *grid, lmax, center)
+
+
 def add_projection(values: torch.Tensor, rotations: torch.Tensor, lmax: int, out: torch.Tensor) -> None:
     """Add ``sum_i D^l_mn(R_i) values[i]`` to `out` ``(E(lmax), channels)``, for proper rotations ``(n, 3, 3)``."""
     ones = torch.ones(rotations.shape[0], dtype=torch.float64)
