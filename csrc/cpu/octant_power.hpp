@@ -38,7 +38,11 @@ void power_octants(const Tables& tables, const RingPlan& plan, const In* values,
                 const In* samples_of_coset = values + coset * samples;
                 const OctantProjection<V, width, In> projection{tables, samples_of_coset, rings, center,
                                                                 plan,   angles,           alphas, betas};
-                projection.run(own, first, last, coset == 0 ? c : improper, moments ? squares : nullptr);
+                V* own_c = coset == 0 ? c : improper;
+                if (moments)
+                    projection.template run<true>(own, first, last, own_c, squares);
+                else
+                    projection.run(own, first, last, own_c);
             }
             if (moments) {
                 for (Index j = 0; j < width; ++j) {

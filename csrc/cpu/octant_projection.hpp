@@ -173,6 +173,7 @@ struct OctantProjection {
     // Even and odd sums over the images of an octant, where rows m of one parity need half of them each:
     //   sums[((n * 2 + m % 2) * octants_of_chunk + o) * 2 + odd in b][quad]
     // `images` is scratch for 8 (lmax + 1) pairs, `folded` for the samples of a ring; `squares` as in `run`.
+    template <bool squared>
     void fold_octant(const Channels<V, width>& channels, const Octant& octant, V* images, V* folded, V* sums,
                      V* squares) const {
         const Index lmax = tables.lmax;
@@ -183,7 +184,7 @@ struct OctantProjection {
                 for (Index k = 0; k < (lmax + 1) * pair; ++k) f[k] = V{};
                 continue;
             }
-            fourier_of_ring(values + point * rings.gammas * channels.total, rings.gammas,
+            fourier_of_ring<squared>(values + point * rings.gammas * channels.total, rings.gammas,
                             rings.weights[point] / static_cast<double>(rings.gammas), center, channels, angles, lmax,
                             folded, f, pair, squares);
             if (plan.turned) turn_fourier<V, width>(plan.turns[2 * point], plan.turns[2 * point + 1], lmax, f);
@@ -254,8 +255,9 @@ struct OctantProjection {
         return beta;
     }
 
-    // Adds chunks first .. last to c[E(lmax)][width], and the weighted squares of their samples to squares[width], if
-    // given.
+    // Adds chunks first .. last to c[E(lmax)][width], and the weighted squares of their samples to squares[width], where
+    // `squared`.
+    template <bool squared = false>
     void run(const Channels<V, width>& channels, Index first, Index last, V* c, V* squares = nullptr) const {
         const Index lmax = tables.lmax;
         const Scratch<V> images(8 * (lmax + 1) * pair), folded(2 * angles.half * width),
@@ -266,7 +268,7 @@ struct OctantProjection {
             const Index first_octant = plan.groups[chunk.first].first, end = plan.groups[chunk.last - 1].last;
             for (Index o = first_octant; o < end; ++o) {
                 if (o + 1 < end) fetch_octant(channels, plan.octants[o + 1]);
-                fold_octant(channels, plan.octants[o], images.get(), folded.get(),
+                fold_octant<squared>(channels, plan.octants[o], images.get(), folded.get(),
                             sums.get() + (o - first_octant) * 2 * quad, squares);
             }
             const Real* beta = betas.chunk(index);

@@ -124,8 +124,8 @@ inline void for_channels(Index channels, int threads, const Body& body) {
 }
 
 // Weighted Fourier sums f[n * step + {C, S} * width + j] of the ring of one point; `folded` is scratch for
-// 2 half width vectors. Adds the weighted squares of the samples to squares[width], if given.
-template <class V, Index width, class T>
+// 2 half width vectors. Adds the weighted squares of the samples to squares[width], where `squared`.
+template <bool squared = false, class V, Index width, class T>
 inline void fourier_of_ring(const T* ring, Index gammas, double weight, const double* center,
                             const Channels<V, width>& channels, const RingAngles<typename Parts<V>::Real>& angles,
                             Index lmax, V* folded, V* f, Index step, V* squares = nullptr) {
@@ -136,8 +136,7 @@ inline void fourier_of_ring(const T* ring, Index gammas, double weight, const do
     if (angles.even) channels.load(ring + gammas / 2 * channels.total, center, middle);
     V* even = folded;
     V* odd = folded + angles.half * width;
-    V power[width];
-    for (Index j = 0; j < width; ++j) power[j] = first[j] * first[j] + middle[j] * middle[j];
+    V power[width] = {};
     for (Index k = 1; k <= angles.half; ++k) {
         V a[width], b[width];
         channels.load(ring + k * channels.total, center, a);
@@ -145,10 +144,12 @@ inline void fourier_of_ring(const T* ring, Index gammas, double weight, const do
         for (Index j = 0; j < width; ++j) {
             even[(k - 1) * width + j] = (a[j] + b[j]) * scale;
             odd[(k - 1) * width + j] = (a[j] - b[j]) * scale;
-            if (squares) power[j] += a[j] * a[j] + b[j] * b[j];
+            if constexpr (squared) power[j] += a[j] * a[j] + b[j] * b[j];
         }
     }
-    for (Index j = 0; squares && j < width; ++j) squares[j] += power[j] * scale;
+    if constexpr (squared)
+        for (Index j = 0; j < width; ++j)
+            squares[j] += (power[j] + first[j] * first[j] + middle[j] * middle[j]) * scale;
     constexpr int together = 4;
     for (Index j = 0; j < width; ++j) {
         const V start = first[j] * scale, half_way = middle[j] * scale;
