@@ -79,6 +79,16 @@ def test_an_orbit_at_once_gives_what_it_gives_in_pieces(kind, dtype, monkeypatch
         torch.testing.assert_close(got, wanted, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_orbit_without_samples(at_once, monkeypatch):
+    from equiscope.metrics import orbit as module
+
+    monkeypatch.setattr(module, "power_at_once", lambda *_: at_once)
+    moments = OrbitMoments(GRID, 2, torch.zeros(0, 3, 1), None)
+    moments.update(torch.zeros(len(GRID), 0, 3, 1))
+    assert moments.finish().total.shape == (0, 3)
+
+
 def test_a_bad_value_is_found_in_an_orbit_at_once():
     values = torch.randn(len(GRID), 2, 3, 1)
     values[77, 1, 2] = torch.inf

@@ -79,7 +79,8 @@ bool power_at_once(const Rings& rings, int lmax) {
 template <class In, class Out>
 bool character_power(const Tables& tables, const In* values, const Rings& rings, Index channels, Index cosets,
                      const double* center, Out* power, double* moments, int threads) {
-    if (channels == 0 || !power_at_once<Out>(rings, tables.lmax)) return false;
+    if (!power_at_once<Out>(rings, tables.lmax)) return false;
+    if (channels == 0) return true;
     const RingPlan plan(rings, tables.lmax);
     using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
     if (channels <= Parts<V>::count)

@@ -94,8 +94,8 @@ class OrbitSummary:
         return torch.stack(weighted).sum(0) / sum(sizes.values())
 
 
-def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int]:
-    """How many values of one orbit are held until they are projected together, and bytes of coefficients.
+def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int | None]:
+    """How many values of one orbit are held until they are projected together, and bytes of coefficients, if any.
 
     Every projection reads and writes all coefficients once, so a block of values may be as large as they are: then
     neither dominates, and memory does not depend on the number of rotations. Where the whole orbit takes at most twice
@@ -105,7 +105,7 @@ def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int]:
     block = max(BLOCK_BYTES.get(first.device.type, 0), coefficients)
     one = max(1, first.numel() * first.element_size())
     if len(grid) * one <= 2 * (coefficients + block) and power_at_once(grid, lmax, first.device):
-        return len(grid), 0
+        return len(grid), None
     rings = max(block // (grid.gammas * one) // RINGS_TOGETHER, 1) * RINGS_TOGETHER
     return min(grid.rings.shape[0], rings) * grid.gammas, coefficients
 
@@ -113,7 +113,7 @@ def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int]:
 def orbit_bytes(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
     """Memory that the moments of one orbit take, in bytes: coefficients, and values not yet projected."""
     values, coefficients = held(grid, lmax, first)
-    return first.nbytes * values + coefficients
+    return first.nbytes * values + (coefficients or 0)
 
 
 class OrbitMoments:
@@ -136,7 +136,7 @@ class OrbitMoments:
         values, coefficients = held(grid, lmax, first)
         self._buffer = first.new_empty((values, *self._shape))
         self._projection: CharacterProjection | None = None
-        if coefficients:
+        if coefficients is not None:
             self._projection = CharacterProjection(grid, lmax, first.numel(), device=first.device)
         self._power: torch.Tensor | None = None
         self._slice = max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * first.numel()))
@@ -180,8 +180,7 @@ class OrbitMoments:
     def _project_at_once(self) -> None:
         """Power, mean and spread of the whole orbit in one pass."""
         values, center = self._in_irreps(self._buffer), self._in_irreps(self._first)
-        values = values.reshape(values.shape[0], -1)
-        power, moments = power_and_moments(values, self._grid, self._lmax, center.reshape(-1))
+        power, moments = power_and_moments(values.flatten(1), self._grid, self._lmax, center.reshape(-1))
         drift, square = moments.reshape(2, *self._shape)
         self._power = power.reshape(*power.shape[:2], *self._shape)
         self._power[0, 0] = drift.square()
@@ -193,7 +192,7 @@ class OrbitMoments:
         gammas = self._grid.gammas
         first_ring = offset // gammas
         projection.update(
-            self._buffer[:n].reshape(n // gammas, gammas, -1),
+            self._buffer[:n].flatten(1).unflatten(0, (-1, gammas)),
             slice(first_ring, first_ring + n // gammas),
             coset,
             center=self._first.reshape(-1),
@@ -266,7 +265,7 @@ class OrbitMoments:
         if (bad := int(self._first_bad)) >= 0:
             raise NonFiniteValues(bad)
         if self._projection is not None:
-            coefficients = self._in_irreps(self._projection.coefficients.reshape(2, -1, *self._shape))
+            coefficients = self._in_irreps(self._projection.coefficients.unflatten(-1, self._shape))
             self._power = sector_power(*coefficients, self._lmax)
             self._mean = coefficients[:, 0].mean(0) + self._in_irreps(self._first)
         assert self._power is not None

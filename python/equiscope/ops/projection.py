@@ -211,9 +211,9 @@ def power_and_moments(
 
     Those of ``values - center`` and of its square; all in float64, read in one pass that keeps no coefficients.
     """
-    shape = (quadrature.cosets, quadrature.rings.shape[0], quadrature.gammas, -1)
+    shape = (quadrature.cosets, quadrature.rings.shape[0], quadrature.gammas)
     grid = (quadrature.rings, quadrature.ring_weights)
-    return kernels(values.device).power_and_moments(values.reshape(shape), *grid, lmax, center)
+    return kernels(values.device).power_and_moments(values.unflatten(0, shape), *grid, lmax, center)
 
 
 def add_projection(values: torch.Tensor, rotations: torch.Tensor, lmax: int, out: torch.Tensor) -> None:
