@@ -160,19 +160,21 @@ def draw(found: list[dict], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path, default=HERE / "results" / "growth.json")
-    parser.add_argument("--picture", type=Path, default=HERE / "results" / "growth.png")
+    parser.add_argument("--quick", action="store_true", help="small sizes, and files that leave the stored ones alone")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
+    folder = Path(tempfile.gettempdir()) if arguments.quick else HERE / "results"
+    path, picture = arguments.json or folder / "growth.json", arguments.picture or folder / "growth.png"
     about = environment()
     found = []
     for own in series(arguments.quick):
         found.append(measure(own, 2 if arguments.quick else REPEATS))
         times = "  ".join(f"{n}: {s:.3g} s" for n, s in zip(own.sizes, found[-1]["seconds"], strict=True))
         print(f"{own.name:22} over {own.axis:9} exponent {found[-1]['exponent']:5.2f}   {times}", flush=True)
-    arguments.json.write_text(json.dumps({"environment": about, "series": found}, indent=1) + "\n")
-    draw(found, arguments.picture)
-    print(f"{arguments.json}\n{arguments.picture}")
+    path.write_text(json.dumps({"environment": about, "series": found}, indent=1) + "\n")
+    draw(found, picture)
+    print(f"{path}\n{picture}")
 
 
 if __name__ == "__main__":
