@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

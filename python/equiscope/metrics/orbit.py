@@ -98,13 +98,13 @@ def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int | N
     """How many values of one orbit are held until they are projected together, and bytes of coefficients, if any.
 
     Every projection reads and writes all coefficients once, so a block of values may be as large as they are: then
-    neither dominates, and memory does not depend on the number of rotations. Where the whole orbit takes at most twice
-    the room of both, and can be projected at once, which is faster, no coefficients are held.
+    neither dominates, and memory does not depend on the number of rotations. Where the whole orbit takes at most a
+    quarter more than both, and can be projected at once, which is faster, no coefficients are held.
     """
     coefficients = 2 * packed_size(lmax) * 8 * first.numel()
     block = max(BLOCK_BYTES.get(first.device.type, 0), coefficients)
     one = max(1, first.numel() * first.element_size())
-    if len(grid) * one <= 2 * (coefficients + block) and power_at_once(grid, lmax, first.device):
+    if len(grid) * one <= 1.25 * (coefficients + block) and power_at_once(grid, lmax, first.device):
         return len(grid), None
     rings = max(block // (grid.gammas * one) // RINGS_TOGETHER, 1) * RINGS_TOGETHER
     return min(grid.rings.shape[0], rings) * grid.gammas, coefficients
