@@ -253,7 +253,7 @@ if what == "demo":
 else:
     adapter = end_to_end._pet(["ethanol"])
     if what == "audit":
-        eq.audit(adapter, None, lmax=lmax, degree=2 * lmax)
+        eq.audit(adapter, None, lmax=lmax, degree=2 * lmax, batch_rows=1024)  # as the bare model has it
     else:
         (system,) = adapter.systems()
         grid = eq.quadrature(6)
