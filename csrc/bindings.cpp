@@ -286,7 +286,8 @@ PYBIND11_MODULE(_C, module) {
     module.def("character_power", &character_power, arg("values"), arg("values_size"), arg("rings"), arg("weights"),
                arg("points"), arg("gammas"), arg("lmax"), arg("channels"), arg("cosets"), arg("center"), arg("out"),
                arg("out_size"), arg("moments"), arg("value_dtype"), arg("out_dtype"), arg("threads"));
-    module.def("power_at_once", &power_at_once, arg("rings"), arg("weights"), arg("points"), arg("gammas"), arg("lmax"));
+    module.def("power_at_once", &power_at_once, arg("rings"), arg("weights"), arg("points"), arg("gammas"),
+               arg("lmax"));
     module.def("synthesize", &synthesize, arg("coefficients"), arg("coefficients_size"), arg("rings"), arg("weights"),
                arg("points"), arg("gammas"), arg("lmax"), arg("channels"), arg("out"), arg("out_size"), arg("dtype"),
                arg("threads"));

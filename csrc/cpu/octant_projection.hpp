@@ -158,8 +158,9 @@ struct OctantProjection {
     void read_ahead(const Channels<V, width>& channels) const {
         constexpr Index block = Channels<V, width>::block;
         const Index samples = rings.points * rings.gammas;
-        const Index together = most(1, tables.cached_bytes / (samples * block * Index(sizeof(In)))) * block;
-        if (channels.first % together != 0) return;
+        const Index together = tables.cached_bytes / (samples * block * Index(sizeof(In))) * block;
+        const bool in_order = together > block || (together == block && channels.total <= block);
+        if (!in_order || channels.first % together != 0) return;
         for (Index sample = 0; sample < samples; ++sample) channels.read(values + sample * channels.total, together);
     }
 

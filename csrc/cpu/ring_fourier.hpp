@@ -82,7 +82,8 @@ struct Channels {
     template <class T>
     void read(const T* sample, Index together) const {
         const Index end = least(first + together, total);
-        for (Index i = first; i < end; i += Index(64 / sizeof(T))) static_cast<void>(*static_cast<const volatile T*>(sample + i));
+        constexpr Index line = 64 / sizeof(T);
+        for (Index i = first; i < end; i += line) static_cast<void>(*static_cast<const volatile T*>(sample + i));
     }
 
     // target = v for the channels that are present.

@@ -133,6 +133,9 @@ class OrbitMoments:
         self._blocks = representation.blocks if representation is not None else (UNDECLARED,)
         self._shape = tuple(first.shape)
         self._first = first.to(torch.float64)
+        self._matrix: torch.Tensor | None = None
+        if representation is not None and representation.irreps is None and len(self._blocks) > 1:
+            self._matrix = representation.matrix.to(first.device)
         values, coefficients = held(grid, lmax, first)
         self._buffer = first.new_empty((values, *self._shape))
         self._projection: CharacterProjection | None = None
@@ -248,11 +251,8 @@ class OrbitMoments:
         self._worst.add(distance, centred, start)
 
     def _in_irreps(self, x: torch.Tensor) -> torch.Tensor:
-        """The components of `x` in the order of the irreps, where they are another basis."""
-        kind = self._representation
-        if kind is None or kind.irreps is not None or len(kind.blocks) == 1:
-            return x
-        return x.to(torch.float64) @ kind.matrix.to(x.device).T
+        """The components of `x` in the basis of the irreps, where they are in another."""
+        return x if self._matrix is None else x.to(torch.float64) @ self._matrix.T
 
     def _rows(self, x: torch.Tensor, block: Block) -> torch.Tensor:
         """The components of one irrep."""
