@@ -113,14 +113,22 @@ class CopyRotation {
                 columns(d + matrix_offset(block->l), *block, sign, x + block->offset, y + block->offset, results);
                 continue;
             }
-            // copies that lie side by side leave gaps that no prefetcher follows: the block after this one is asked for
-            const Index ahead = block->offset + (2 * block->l + 1) * block->mul;
-            for (Index i = 0; i < (2 * block->l + 3) * block->mul; i += 64 / Index(sizeof(T))) {
-                __builtin_prefetch(x + ahead + i);
-                if (!streaming_) __builtin_prefetch(y + ahead + i, 1);
-            }
+            // copies that lie side by side leave gaps that no prefetcher follows: the block after this one is asked for,
+            // in parts, since only so many fetches can be under way
+            Index ahead = block->offset + (2 * block->l + 1) * block->mul;
+            const auto fetch = [&](Index copies) {
+                const Index end = ahead + (2 * block->l + 3) * copies;
+                for (; ahead < end; ahead += 64 / Index(sizeof(T))) {
+                    __builtin_prefetch(x + ahead);
+                    if (!streaming_) __builtin_prefetch(y + ahead, 1);
+                }
+            };
             Index c = 0;
-            for (; c + 2 * count <= block->mul; c += 2 * count) copies<2>(d, *block, sign, c, x, y);
+            for (; c + 2 * count <= block->mul; c += 2 * count) {
+                fetch(2 * count);
+                copies<2>(d, *block, sign, c, x, y);
+            }
+            fetch(block->mul - c);
             for (; c < block->mul; c += count) copies<1>(d, *block, sign, least(c, block->mul - count), x, y);
         }
     }
@@ -138,12 +146,13 @@ class CopyRotation {
     // y = sign D x for wide * count copies that lie side by side; the elements of a copy lie `step` apart.
     template <int wide, bool streaming = false>
     void product(const T* d, Index size, T sign, const T* x, T* y, Index step) const {
-        Index i = 0;
-        for (; i + 4 <= size; i += 4) rows<4, wide, streaming>(d, size, i, sign, x, y, step);
-        if (size % 4 == 3)
-            rows<3, wide, streaming>(d, size, i, sign, x, y, step);
+        // one row by itself would take as long as four
+        Index i = size % 4 == 1 ? 5 : 3;
+        if (i == 5)
+            rows<5, wide, streaming>(d, size, 0, sign, x, y, step);
         else
-            rows<1, wide, streaming>(d, size, i, sign, x, y, step);
+            rows<3, wide, streaming>(d, size, 0, sign, x, y, step);
+        for (; i < size; i += 4) rows<4, wide, streaming>(d, size, i, sign, x, y, step);
     }
 
     template <int height, int wide, bool streaming>
