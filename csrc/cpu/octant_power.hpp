@@ -69,19 +69,23 @@ void power_octants(const Tables& tables, const RingPlan& plan, const In* values,
 
 // Whether `character_power` has a way: a grid with structure, whose tables fit at once.
 template <class Real>
-bool power_at_once(const Rings& rings, int lmax) {
-    if (rings.points == 0) return false;
-    const RingPlan plan(rings, lmax);
+bool plan_at_once(const RingPlan& plan, int lmax) {
     return plan.worthwhile && BetaTable<Real>::at_once(plan, lmax);
+}
+
+template <class Real>
+bool power_at_once(const Rings& rings, int lmax) {
+    return rings.points > 0 && plan_at_once<Real>(RingPlan(rings, lmax), lmax);
 }
 
 // False, with nothing written, where there is no way.
 template <class In, class Out>
 bool character_power(const Tables& tables, const In* values, const Rings& rings, Index channels, Index cosets,
                      const double* center, Out* power, double* moments, int threads) {
-    if (!power_at_once<Out>(rings, tables.lmax)) return false;
-    if (channels == 0) return true;
+    if (rings.points == 0) return false;
     const RingPlan plan(rings, tables.lmax);
+    if (!plan_at_once<Out>(plan, tables.lmax)) return false;
+    if (channels == 0) return true;
     using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
     if (channels <= Parts<V>::count)
         power_octants<V, 1>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
