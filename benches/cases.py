@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 import equiscope as eq
+from equiscope.ops._native import packed_size as packed
 
 Call = Callable[[], Any]
 
@@ -74,11 +76,6 @@ def case(name: str, unit: str, items: float, ours: Call, **limits: Call) -> Case
 
 def close(got: torch.Tensor, expected: Any, atol: float) -> None:
     torch.testing.assert_close(got, torch.as_tensor(expected, dtype=got.dtype), rtol=0, atol=atol)
-
-
-def packed(lmax: int) -> int:
-    """Values of D up to lmax."""
-    return (lmax + 1) * (2 * lmax + 1) * (2 * lmax + 3) // 3
 
 
 # ---- kernels ---------------------------------------------------------------------------------------------------------
@@ -165,8 +162,6 @@ def _wigner_case(n: int, lmax: int) -> Case:
 
 def _wait(seconds: float) -> None:
     """A yardstick that takes as long as it says."""
-    import time
-
     stop = time.perf_counter() + seconds
     while time.perf_counter() < stop:
         pass

@@ -114,15 +114,19 @@ class Collector:
             self.failures.append(Failure(event.system.name, bad[0], "NaN or infinity on the unrotated input"))
             drive.drop(event.system)
             return
+        kinds = {name: self._representations.get(name) for name in event.values}
+        for name, value in event.values.items():
+            self._pool(name, kinds[name], value)
+        if event.system.name in self._running:
+            return  # reopened: its orbits go on
+        grid = self._grid.orbit(event.system.name)
         moments: Moments = {}
         for name, value in event.values.items():
-            kind = self._representations.get(name)
-            self._pool(name, kind, value)
-            if isinstance(self._grid, RandomRotations):
-                moments[name] = SampledMoments(self._grid.orbit(event.system.name), self._lmax, value, kind)
+            if isinstance(grid, RandomRotations):
+                moments[name] = SampledMoments(grid, self._lmax, value, kinds[name])
             else:
-                moments[name] = OrbitMoments(self._grid, self._lmax, value, kind)
-        self._running.setdefault(event.system.name, (event, moments))
+                moments[name] = OrbitMoments(grid, self._lmax, value, kinds[name])
+        self._running[event.system.name] = (event, moments)
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
         if name in self._pools:

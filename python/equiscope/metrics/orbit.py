@@ -116,6 +116,18 @@ def orbit_bytes(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
     return first.nbytes * values + (coefficients or 0)
 
 
+def basis_change(kind: Representation | None, device: torch.device) -> torch.Tensor | None:
+    """From the components of a value to those of the irreps; None where these are the same."""
+    if kind is None or kind.irreps is not None or len(kind.blocks) == 1:
+        return None
+    return kind.matrix.to(device)
+
+
+def rows_of_slice(first: torch.Tensor) -> int:
+    """Copies whose moments are taken together, for the value `first` of one copy."""
+    return max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * first.numel()))
+
+
 class OrbitMoments:
     """Accumulates the values of one orbit, handed over in grid order by any number of `update` calls.
 
@@ -133,16 +145,14 @@ class OrbitMoments:
         self._blocks = representation.blocks if representation is not None else (UNDECLARED,)
         self._shape = tuple(first.shape)
         self._first = first.to(torch.float64)
-        self._matrix: torch.Tensor | None = None
-        if representation is not None and representation.irreps is None and len(self._blocks) > 1:
-            self._matrix = representation.matrix.to(first.device)
+        self._matrix = basis_change(representation, first.device)
         values, coefficients = held(grid, lmax, first)
         self._buffer = first.new_empty((values, *self._shape))
         self._projection: CharacterProjection | None = None
         if coefficients is not None:
             self._projection = CharacterProjection(grid, lmax, first.numel(), device=first.device)
         self._power: torch.Tensor | None = None
-        self._slice = max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * first.numel()))
+        self._slice = rows_of_slice(first)
         self._filled = 0
         self._done = 0
         self._coset_size = grid.rings.shape[0] * grid.gammas
@@ -221,12 +231,12 @@ class OrbitMoments:
             self._back_rotate(wide, weights, start)
 
     def _squares(self, wide: torch.Tensor) -> torch.Tensor:
-        if self._representation is not None and self._representation.name == "voigt":
-            # the power is that of the tensor, which holds what stands beside its diagonal twice
-            squares = self._in_irreps(wide - self._first).square()
-        else:
+        if self._matrix is None:
             # the square of the difference, in one pass
             squares = mse_loss(wide, self._first.expand_as(wide), reduction="none")
+        else:
+            # in the basis of the power, which may have another norm: Voigt's is not orthonormal
+            squares = self._in_irreps(wide - self._first).square()
         return squares.squeeze(-1) if squares.shape[-1] == 1 else squares.sum(-1)
 
     def _back_rotate(self, wide: torch.Tensor, weights: torch.Tensor, start: int) -> None:

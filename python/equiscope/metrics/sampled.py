@@ -18,7 +18,7 @@ import torch
 from ..ops.projection import add_projection, packed_size, sector_power
 from ..so3.representation import Representation
 from ..so3.sampling import RandomRotations
-from .orbit import SLICE_BYTES, UNDECLARED, NonFiniteValues, OrbitSummary, Sector
+from .orbit import UNDECLARED, NonFiniteValues, OrbitSummary, Sector, basis_change, rows_of_slice
 
 GROUPS = 32
 """Groups of the jackknife: with K of them a standard error is itself known to 1 / sqrt(2 (K - 1)), here 13 %."""
@@ -43,9 +43,9 @@ class SampledMoments:
         self._lmax = lmax
         self._kind = representation
         self._blocks = representation.blocks if representation is not None else (UNDECLARED,)
-        self._matrix = representation.matrix.to(first.device) if len(self._blocks) > 1 and representation else None
+        self._matrix = basis_change(representation, first.device)
         self._first = first.to(torch.float64)
-        self._slice = max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * first.numel()))
+        self._slice = rows_of_slice(first)
         self._done = 0
         groups = GROUPS if representation is not None else 1
         self._sums = self._first.new_zeros((groups, *first.shape))

@@ -10,6 +10,12 @@ import torch
 Rule = TypeVar("Rule", bound=Callable[..., Any])
 
 
+def save_with_lmax(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    """`setup_context` of an operator that takes tensors and then lmax."""
+    *tensors, ctx.lmax = inputs
+    ctx.save_for_backward(*tensors)
+
+
 class Operator:
     """``equiscope::name``: an implementation for all devices, and what torch must know to trace and derive it.
 

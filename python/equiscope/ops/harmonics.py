@@ -18,7 +18,7 @@ from ..so3.representation import Representation
 from ._basis import BASES, relabel_points
 from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
 from ._dispatch import kernels
-from ._operator import Operator
+from ._operator import Operator, save_with_lmax
 from ._out import check_out, fill
 
 
@@ -117,11 +117,6 @@ def _(xyz: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
     return xyz.new_empty(xyz.shape[0], 3)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    *tensors, ctx.lmax = inputs
-    ctx.save_for_backward(*tensors)
-
-
 def _harmonics_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
     (xyz,) = ctx.saved_tensors
     return _gradient(xyz, _spherical_harmonics_torque(xyz, grad, ctx.lmax)), None
@@ -138,8 +133,8 @@ def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     return by_xyz, by_outer, None
 
 
-_spherical_harmonics.register_autograd(_harmonics_backward, setup_context=_save)
-_spherical_harmonics_torque.register_autograd(_torque_backward, setup_context=_save)
+_spherical_harmonics.register_autograd(_harmonics_backward, setup_context=save_with_lmax)
+_spherical_harmonics_torque.register_autograd(_torque_backward, setup_context=save_with_lmax)
 
 
 @_spherical_harmonics.register_vmap

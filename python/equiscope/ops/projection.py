@@ -22,7 +22,7 @@ from ._check import (
 )
 from ._dispatch import kernels
 from ._native import packed_size
-from ._operator import Operator
+from ._operator import Operator, save_with_lmax
 from .rotation import checked_rotations
 
 
@@ -116,11 +116,13 @@ def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tenso
 
 def _power(coefficients: torch.Tensor, lmax: int, center: torch.Tensor | None, cosets: int) -> torch.Tensor:
     """B ``(lmax + 1, cosets, channels)`` of coefficients ``(2, E(lmax), channels)`` of centred values."""
-    proper, improper = coefficients
-    if center is not None:
-        at_zero = torch.stack([proper[:1] + center, improper[:1] + center])
-        proper, improper = (torch.cat([zero, c[1:]]) for zero, c in zip(at_zero, (proper, improper), strict=True))
+    proper, improper = coefficients if center is None else _given_back(coefficients, center)
     return sector_power(proper, improper, lmax, cosets)
+
+
+def _given_back(coefficients: torch.Tensor, center: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The coefficients of each coset, of values that were centred: a constant is all in l = 0."""
+    return (torch.cat([c[:1] + center, c[1:]]) for c in coefficients)
 
 
 def sector_power(proper: torch.Tensor, improper: torch.Tensor, lmax: int, cosets: int = 2) -> torch.Tensor:
@@ -285,17 +287,14 @@ def _synthesize(
 def _power_of_samples(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int) -> torch.Tensor:
     """``(lmax + 1, cosets, channels)`` from ``(cosets, points, gammas, channels)`` on the rings of a quadrature."""
     own, cosets = kernels(values.device), values.shape[0]
-    if hasattr(own, "character_power"):
-        power = own.character_power(values, rings, weights, lmax, cosets)
-        if power is not None:
-            _check_finite(power, values)
-            return power
-    values = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
-    center = values[0, 0, 0]
-    out = values.new_zeros(2, packed_size(lmax), values.shape[3])
-    for coset in range(cosets):
-        own.project(values[coset], rings, weights, lmax, center, out[coset])
-    power = _power(out, lmax, center, cosets)
+    power = own.character_power(values, rings, weights, lmax, cosets) if hasattr(own, "character_power") else None
+    if power is None:
+        working = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
+        center = working[0, 0, 0]
+        out = working.new_zeros(2, packed_size(lmax), values.shape[3])
+        for coset in range(cosets):
+            own.project(working[coset], rings, weights, lmax, center, out[coset])
+        power = _power(out, lmax, center, cosets)
     _check_finite(power, values)
     return power
 
@@ -320,11 +319,6 @@ def _(
     return coefficients.new_empty(rings.shape[0], gammas, coefficients.shape[2])
 
 
-def _save_power(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    *tensors, ctx.lmax = inputs
-    ctx.save_for_backward(*tensors)
-
-
 def _power_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
     # B is a square of coefficients that are linear in the values, so its gradient is their synthesis, weighted by it
     values, rings, weights = ctx.saved_tensors
@@ -333,7 +327,7 @@ def _power_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
     working = values.to(grad.dtype).reshape(cosets * points, gammas, channels)
     center = working[:1, 0]
     coefficients = _project(working - center, all_rings, all_weights, ctx.lmax, cosets, False)
-    proper, improper = (torch.cat([c[:1] + center, c[1:]]) for c in coefficients)
+    proper, improper = _given_back(coefficients, center)
     by_proper, by_improper, row = [], [], 0
     for l in range(ctx.lmax + 1):
         size, sign = (2 * l + 1) ** 2, (-1) ** l
@@ -362,7 +356,7 @@ def _save_synthesize(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) ->
     ctx.save_for_backward(rings, weights)
 
 
-_power_of_samples.register_autograd(_power_backward, setup_context=_save_power)
+_power_of_samples.register_autograd(_power_backward, setup_context=save_with_lmax)
 _project.register_autograd(
     lambda ctx, grad: (_synthesize(grad, *ctx.saved_tensors, ctx.gammas, ctx.lmax, ctx.cosets), *[None] * 5),
     setup_context=_save_project,

@@ -18,7 +18,7 @@ from ._basis import BASES, relabel_matrices
 from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
 from ._dispatch import kernels
 from ._native import packed_size
-from ._operator import Operator
+from ._operator import Operator, save_with_lmax
 from ._out import check_out, fill
 
 
@@ -117,11 +117,6 @@ def _(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
     return rotations.new_empty(rotations.shape[0], 3)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    *tensors, ctx.lmax = inputs
-    ctx.save_for_backward(*tensors)
-
-
 def _wigner_D_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
     (rotations,) = ctx.saved_tensors
     return tangent_gradient(rotations, _wigner_D_torque(rotations, grad, ctx.lmax)), None
@@ -139,8 +134,8 @@ def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     return by_rotations, by_outer, None
 
 
-_wigner_D.register_autograd(_wigner_D_backward, setup_context=_save)
-_wigner_D_torque.register_autograd(_torque_backward, setup_context=_save)
+_wigner_D.register_autograd(_wigner_D_backward, setup_context=save_with_lmax)
+_wigner_D_torque.register_autograd(_torque_backward, setup_context=save_with_lmax)
 
 
 def _join(packed: torch.Tensor, vmapped: int, lmax: int) -> torch.Tensor:

@@ -228,8 +228,9 @@ class Drive:
         """Values of a batch, timed and weighed; None where it does not fit into memory and has to be smaller."""
         device = work[0][0].device
         rows = sum((stop - start) * system.rows for system, start, stop in work)
-        orbits = (self._grid.orbit(system.name).to(device) for system, _, _ in work)
-        pieces = [Piece(w[0], orbit.select(w[1], w[2])) for w, orbit in zip(work, orbits, strict=True)]
+        pieces = [
+            Piece(system, self._grid.orbit(system.name).to(device).select(start, stop)) for system, start, stop in work
+        ]
         self._memory.start(device, rows)
         began = time.perf_counter()
         try:
