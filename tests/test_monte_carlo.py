@@ -191,6 +191,25 @@ def test_cap_is_kept_and_a_precision_not_reached_is_said():
     assert any("48 rotations" in finding for finding in report.findings())
 
 
+def test_what_scatter_hides_is_not_said_to_be_absent():
+    from equiscope import demo
+
+    report = eq.audit(
+        demo.load_model(),
+        demo.load_molecules()[:3],
+        inputs=demo.INPUTS,
+        outputs=demo.REPRESENTATIONS,
+        layers=demo.LAYERS,
+        lmax=3,
+        estimator="monte-carlo",
+        rotations=128,
+    )
+    said = " ".join(report.findings())
+    assert "random rotations are few" in said
+    # the layers have power at every l, as the grid shows
+    assert "no audited layer has" not in said and "is the first layer" not in said
+
+
 def test_seed_decides_and_the_global_random_state_is_left_alone():
     before = torch.random.get_rng_state()
     first, again, other = sampled(5, rotations=32), sampled(5, rotations=32), sampled(6, rotations=32)

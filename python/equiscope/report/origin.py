@@ -30,6 +30,8 @@ amplitude or more."""
 def origin(audit: Audit) -> list[str]:
     """Statements about where errors, new irreps, pseudo content and high degrees first appear."""
     located = _first_broken(audit)
+    if any(layer.degree is None for layer in audit.layers.values()):
+        return located  # random rotations hide what lies within their scatter: no layer can be said to lack it
     return [
         *located,
         *_first_sectors(audit, bool(located)),
