@@ -28,9 +28,9 @@ import torch
 import equiscope as eq
 from equiscope import demo
 from equiscope.demo import PointCloudTransformer
-from equiscope.so3 import reference
-from equiscope.so3.rotations import polar
-from equiscope.so3.tolerance import tolerance
+from equiscope.groups.rotations import polar
+from equiscope.kernels import reference
+from equiscope.tolerance import tolerance
 
 Call = Callable[[], Any]
 SAMPLE = 32
@@ -244,9 +244,9 @@ def spherical_harmonics(bench: Bench) -> Iterator[Row]:
             )
 
             def theirs(few: torch.Tensor = few, lmax: int = lmax) -> Call:
-                function = _e3nn().SphericalHarmonics(
-                    list(range(lmax + 1)), normalize=True, normalization="integral"
-                ).to(few)
+                function = (
+                    _e3nn().SphericalHarmonics(list(range(lmax + 1)), normalize=True, normalization="integral").to(few)
+                )
                 return lambda: function(few)
 
             row.others["e3nn"] = bench.other(theirs, len(few), "point")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 
 import equiscope as eq
-from equiscope.so3.rotations import polar
+from equiscope.groups.rotations import polar
 
 OPERATORS = torch.ops.equiscope
 REPS = ("3x0e+2x1o+1x2e", "1x7o", "33x1o+2x0o")

@@ -224,9 +224,7 @@ def main(
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters} parameters, {len(train)} + {len(held)} geometries", flush=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, steps, pct_start=WARM_UP, cycle_momentum=False
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=WARM_UP, cycle_momentum=False)
     began = time.perf_counter()
     for step in range(1, steps + 1):
         for k in torch.multinomial(share, parts, replacement=True, generator=generator).tolist():

@@ -92,9 +92,7 @@ def rows(name: str, output: str, names: tuple[str, ...] = NAMES) -> slice:
 
 def relative_difference(actual: torch.Tensor, expected: torch.Tensor, scale: float = 0.0) -> float:
     """Largest absolute difference over `scale`, or over the largest absolute value of the reference."""
-    assert tuple(actual.shape) == tuple(expected.shape), (
-        f"{tuple(actual.shape)} is not {tuple(expected.shape)}"
-    )
+    assert tuple(actual.shape) == tuple(expected.shape), f"{tuple(actual.shape)} is not {tuple(expected.shape)}"
     return float((actual.to(torch.float64) - expected).abs().max()) / (scale or float(expected.abs().max()))
 
 

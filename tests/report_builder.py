@@ -108,16 +108,11 @@ def output(
     )
 
 
-def rows(
-    count: int, outputs: dict[str, Output], layers: dict[str, Spectrum], seed: int = 0
-) -> list[SystemRow]:
+def rows(count: int, outputs: dict[str, Output], layers: dict[str, Spectrum], seed: int = 0) -> list[SystemRow]:
     """Per-system scalars scattered about the pooled ones."""
     generator = torch.Generator().manual_seed(seed)
     found = []
-    spread = {
-        name: torch.exp(0.6 * torch.randn(count, generator=generator, dtype=torch.float64))
-        for name in outputs
-    }
+    spread = {name: torch.exp(0.6 * torch.randn(count, generator=generator, dtype=torch.float64)) for name in outputs}
     for i in range(count):
         scatter = {name: float(s[i] / s.square().mean().sqrt()) for name, s in spread.items()}
         found.append(

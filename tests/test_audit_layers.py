@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.report.result import Output
+from equiscope.result.data import Output
 
 torch.set_default_dtype(torch.float32)
 POINTS = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
@@ -297,9 +297,7 @@ def test_planted_break_is_measured_and_its_layer_named():
     assert [layer.relative > 1e-12 for layer in report.layers.values()] == [False, False, True]
     assert any("layers.2" in finding for finding in report.findings())
     with pytest.raises(AssertionError, match=r"first layer that leaks: layers\.2"):
-        eq.testing.assert_equivariant(
-            equivariant_network(planted=1e-3), data, **{**E3NN_SETTINGS, "degree": 6}
-        )
+        eq.testing.assert_equivariant(equivariant_network(planted=1e-3), data, **{**E3NN_SETTINGS, "degree": 6})
 
 
 def test_progress_bar_is_shown_when_asked_for_and_only_then(tower, capfd):

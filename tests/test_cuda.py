@@ -14,10 +14,10 @@ from torch.autograd import gradgradcheck
 
 import equiscope as eq
 from equiscope.errors import ArgumentError, DeviceError
+from equiscope.groups.representation import Representation
+from equiscope.groups.rotations import polar
 from equiscope.ops import backend, wigner
-from equiscope.so3.representation import Representation
-from equiscope.so3.rotations import polar
-from equiscope.so3.tolerance import tolerance
+from equiscope.tolerance import tolerance
 
 DEVICE = torch.device(os.environ.get("EQUISCOPE_TEST_DEVICE", "cuda"))
 ON_CUDA = DEVICE.type == "cuda"

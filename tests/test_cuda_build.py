@@ -116,10 +116,10 @@ def test_without_a_driver_the_error_names_it():
         pytest.skip("this machine has a CUDA driver")
     with pytest.raises(RuntimeError, match=r"device: expected a driver for CUDA \d+\.\d+ or newer.* got none"):
         _C.cuda.device(0)
-    from equiscope.ops import _cuda
+    from equiscope.kernels import cuda
 
     with pytest.raises(DeviceError, match="driver"):
-        _cuda.device_info(0)
+        cuda.device_info(0)
 
 
 @with_cuda

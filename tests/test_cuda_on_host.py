@@ -17,13 +17,14 @@ import torch
 import equiscope as eq
 from equiscope import demo
 from equiscope.errors import ArgumentError
-from equiscope.ops import _dispatch, _native, backend
+from equiscope.kernels import cpu, dispatch
+from equiscope.ops import backend
 
 SOURCE = Path(__file__).parent.parent
 ON_HOST = backend().get("architectures") == "host"
 on_host = pytest.mark.skipif(not ON_HOST, reason="a build whose CUDA kernels run on the host")
 if ON_HOST:
-    from equiscope.ops import _cuda
+    from equiscope.kernels import cuda
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 EPS = {DOUBLE: 1e-13, SINGLE: 2e-6}
@@ -33,7 +34,7 @@ BOTH = pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
 @pytest.fixture
 def served(monkeypatch):
     """CPU tensors are served by the CUDA kernels."""
-    return lambda: monkeypatch.setitem(_dispatch.TABLE, "cpu", _cuda)
+    return lambda: monkeypatch.setitem(dispatch.TABLE, "cpu", cuda)
 
 
 def agree(got, expected, eps):
@@ -52,12 +53,12 @@ def random(*shape, dtype):
 def test_D_harmonics_and_their_torques(dtype, lmax, n):
     R, xyz = eq.random_rotations(n, dtype=dtype), random(n, 3, dtype=dtype)
     eps = EPS[dtype] * (lmax + 1)
-    agree(_cuda.wigner_D(R, lmax), _native.wigner_D(R, lmax), eps)
-    grad = random(n * _native.packed_size(lmax), dtype=dtype)
-    agree(_cuda.wigner_D_torque(R, grad, lmax), _native.wigner_D_torque(R, grad, lmax), eps)
-    agree(_cuda.spherical_harmonics(xyz, lmax), _native.spherical_harmonics(xyz, lmax), eps)
+    agree(cuda.wigner_D(R, lmax), cpu.wigner_D(R, lmax), eps)
+    grad = random(n * cpu.packed_size(lmax), dtype=dtype)
+    agree(cuda.wigner_D_torque(R, grad, lmax), cpu.wigner_D_torque(R, grad, lmax), eps)
+    agree(cuda.spherical_harmonics(xyz, lmax), cpu.spherical_harmonics(xyz, lmax), eps)
     grad = random(n, (lmax + 1) ** 2, dtype=dtype)
-    agree(_cuda.spherical_harmonics_torque(xyz, grad, lmax), _native.spherical_harmonics_torque(xyz, grad, lmax), eps)
+    agree(cuda.spherical_harmonics_torque(xyz, grad, lmax), cpu.spherical_harmonics_torque(xyz, grad, lmax), eps)
 
 
 @on_host
@@ -70,7 +71,7 @@ def test_rotate(dtype, layout, inverse, own, irreps):
     rep = eq.Representation.parse(irreps, layout=layout)
     R = eq.random_rotations(21, group="O3", dtype=dtype)
     x = random(own, 2, rep.components, dtype=dtype)
-    agree(_cuda.rotate(x, R, rep, inverse), _native.rotate(x, R, rep, inverse), EPS[dtype])
+    agree(cuda.rotate(x, R, rep, inverse), cpu.rotate(x, R, rep, inverse), EPS[dtype])
 
 
 @on_host
@@ -84,8 +85,8 @@ def test_power_of_whole_grids_and_of_parts(served, dtype, degree, lmax, channels
     some, gammas = slice(3, grid.rings.shape[0] - 2), grid.gammas
     ring_values = values.reshape(2, grid.rings.shape[0], gammas, channels)[0, some]
     parts = []
-    for kernels in (_native, _cuda):
-        out = torch.zeros(_native.packed_size(lmax), channels, dtype=dtype)
+    for kernels in (cpu, cuda):
+        out = torch.zeros(cpu.packed_size(lmax), channels, dtype=dtype)
         center = random(channels, dtype=DOUBLE)
         kernels.project(ring_values, grid.rings[some], grid.ring_weights[some], lmax, center, out)
         back = kernels.synthesize(out, grid.rings[some], grid.ring_weights[some], gammas, lmax)

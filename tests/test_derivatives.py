@@ -6,10 +6,10 @@ import torch._dynamo.testing
 from torch.autograd import gradcheck, gradgradcheck
 
 import equiscope as eq
+from equiscope.groups.generators import each_generator, table
+from equiscope.groups.rotations import hat, polar
+from equiscope.kernels import reference
 from equiscope.ops import harmonics, projection, rotation, wigner
-from equiscope.so3 import reference
-from equiscope.so3.generators import each_generator, table
-from equiscope.so3.rotations import hat, polar
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 REP = "2x0e+1x1o+1x2e+2x1e"

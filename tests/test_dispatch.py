@@ -9,15 +9,16 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.ops import _dispatch, _fallback, _native, _products, backend
+from equiscope.kernels import cpu, dispatch, plain, products
+from equiscope.ops import backend
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 BOTH = pytest.mark.parametrize(("dtype", "bound"), [(DOUBLE, 1e-12), (SINGLE, 2e-5)])
 
 
 def same(name, bound, *arguments):
-    expected = getattr(_fallback, name)(*arguments)
-    got = getattr(_native, name)(*arguments)
+    expected = getattr(plain, name)(*arguments)
+    got = getattr(cpu, name)(*arguments)
     assert got.dtype == expected.dtype and got.shape == expected.shape
     scale = max(1.0, float(expected.abs().max())) if expected.numel() else 1.0
     torch.testing.assert_close(got, expected, rtol=0, atol=bound * scale)
@@ -29,7 +30,7 @@ def same(name, bound, *arguments):
 def test_kernels_agree_with_the_reference(dtype, bound, n, lmax):
     R, xyz = eq.random_rotations(n, dtype=dtype), torch.randn(n, 3).to(dtype)
     same("wigner_D", bound, R, lmax)
-    same("wigner_D_torque", bound, R, torch.randn(n * _native.packed_size(lmax)).to(dtype), lmax)
+    same("wigner_D_torque", bound, R, torch.randn(n * cpu.packed_size(lmax)).to(dtype), lmax)
     same("spherical_harmonics", bound, xyz, lmax)
     same("spherical_harmonics_torque", bound, xyz, torch.randn(n, (lmax + 1) ** 2).to(dtype), lmax)
     rep = eq.Representation.parse(f"3x{lmax}o+1x0e+2x1e", layout="ir_mul")
@@ -46,10 +47,10 @@ def test_kernels_agree_with_the_reference(dtype, bound, n, lmax):
 def test_projection_kernels_agree_with_the_reference(values, out, points, gammas, channels, lmax):
     rings, weights = eq.random_rotations(points), torch.rand(points, dtype=DOUBLE)
     u, center = torch.randn(points, gammas, channels).to(values), torch.randn(channels, dtype=DOUBLE)
-    size = _native.packed_size(lmax)
+    size = cpu.packed_size(lmax)
     for middle in (None, center):
         found = []
-        for kernels in (_native, _fallback):
+        for kernels in (cpu, plain):
             # what is there is added to
             total = torch.ones(size, channels, dtype=out)
             kernels.project(u, rings, weights, lmax, middle, total)
@@ -70,12 +71,12 @@ def test_projection_kernels_agree_with_the_reference(values, out, points, gammas
 @pytest.mark.parametrize("held", [1 << 28, 5000])
 def test_products_of_D_agree_with_the_kernels(dtype, bound, held, monkeypatch):
     # the path of sizes and grids that fused kernels of a device do not take
-    monkeypatch.setattr(_products, "MATRIX_BYTES", held)
+    monkeypatch.setattr(products, "MATRIX_BYTES", held)
     R, lmax = eq.random_rotations(23, dtype=dtype), 5
-    D = _native.wigner_D
-    grad = torch.randn(23 * _native.packed_size(lmax)).to(dtype)
+    D = cpu.wigner_D
+    grad = torch.randn(23 * cpu.packed_size(lmax)).to(dtype)
     torch.testing.assert_close(
-        _products.wigner_D_torque(R, grad, lmax, D), _native.wigner_D_torque(R, grad, lmax), rtol=0, atol=300 * bound
+        products.wigner_D_torque(R, grad, lmax, D), cpu.wigner_D_torque(R, grad, lmax), rtol=0, atol=300 * bound
     )
     for layout in ("mul_ir", "ir_mul"):
         rep = eq.Representation.parse("3x5o+1x0e+2x1e", layout=layout)
@@ -83,28 +84,28 @@ def test_products_of_D_agree_with_the_kernels(dtype, bound, held, monkeypatch):
             x = torch.randn(own, 3, rep.components).to(dtype)
             g = R * torch.where(torch.arange(23) % 2 == 0, 1.0, -1.0)[:, None, None].to(dtype)
             for inverse in (False, True):
-                found = _products.rotate(x, g, rep, inverse, D)
-                torch.testing.assert_close(found, _native.rotate(x, g, rep, inverse), rtol=0, atol=bound)
+                found = products.rotate(x, g, rep, inverse, D)
+                torch.testing.assert_close(found, cpu.rotate(x, g, rep, inverse), rtol=0, atol=bound)
     rings, weights = eq.random_rotations(23), torch.rand(23, dtype=DOUBLE)
     u, center = torch.randn(23, 7).to(dtype), torch.randn(7, dtype=DOUBLE)
-    totals = [torch.ones(_native.packed_size(lmax), 7, dtype=dtype) for _ in range(2)]
-    _products.project(u, rings, weights, lmax, center, totals[0], D)
-    _native.project(u[:, None], rings, weights, lmax, center, totals[1])
+    totals = [torch.ones(cpu.packed_size(lmax), 7, dtype=dtype) for _ in range(2)]
+    products.project(u, rings, weights, lmax, center, totals[0], D)
+    cpu.project(u[:, None], rings, weights, lmax, center, totals[1])
     torch.testing.assert_close(*totals, rtol=0, atol=23 * bound)
-    c = torch.randn(_native.packed_size(lmax), 7).to(dtype)
+    c = torch.randn(cpu.packed_size(lmax), 7).to(dtype)
     for gammas in (1, 4, 11):
-        found = _products.synthesize(c, rings, weights, gammas, lmax, D)
-        torch.testing.assert_close(found, _native.synthesize(c, rings, weights, gammas, lmax), rtol=0, atol=30 * bound)
+        found = products.synthesize(c, rings, weights, gammas, lmax, D)
+        torch.testing.assert_close(found, cpu.synthesize(c, rings, weights, gammas, lmax), rtol=0, atol=30 * bound)
 
 
 @BOTH
 def test_bad_rotations_are_found_alike(dtype, bound):
     R = eq.random_rotations(9, dtype=dtype)
-    assert _native.check_rotations(R, 1e-4)[0] == _fallback.check_rotations(R, 1e-4)[0] == -1
+    assert cpu.check_rotations(R, 1e-4)[0] == plain.check_rotations(R, 1e-4)[0] == -1
     for row, value in ((0, 2.0), (4, float("nan")), (8, float("inf"))):
         bad = R.clone()
         bad[row, 1, 1] = value
-        assert _native.check_rotations(bad, 1e-4)[0] == _fallback.check_rotations(bad, 1e-4)[0] == row
+        assert cpu.check_rotations(bad, 1e-4)[0] == plain.check_rotations(bad, 1e-4)[0] == row
 
 
 def test_device_without_kernels_takes_the_reference_with_one_warning(monkeypatch):
@@ -120,8 +121,8 @@ def test_device_without_kernels_takes_the_reference_with_one_warning(monkeypatch
         ]
 
     expected = all_of_it()
-    monkeypatch.setattr(_dispatch, "TABLE", {})
-    monkeypatch.setattr(_dispatch, "_warned", set())
+    monkeypatch.setattr(dispatch, "TABLE", {})
+    monkeypatch.setattr(dispatch, "_warned", set())
     with pytest.warns(RuntimeWarning, match="no compiled kernels for 'cpu'") as caught:
         found = all_of_it()
     assert len(caught) == 1
@@ -147,20 +148,21 @@ def test_backend_says_what_serves():
 
 ISA = """
 import torch, equiscope as eq
-from equiscope.ops import _fallback, _native, backend
+from equiscope.kernels import cpu, plain
+from equiscope.ops import backend
 torch.manual_seed(0)
 R, xyz, x = eq.random_rotations(37), torch.randn(37, 3).double(), torch.randn(37, 2, 21).double()
 rep = eq.Representation.parse("2x0e+1x1o+1x7e+1x0o")
 same = lambda a, b: torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
-same(_native.wigner_D(R, 9), _fallback.wigner_D(R, 9))
-same(_native.wigner_D_torque(R, torch.ones(37 * 1330).double(), 9),
-     _fallback.wigner_D_torque(R, torch.ones(37 * 1330).double(), 9))
-same(_native.spherical_harmonics(xyz, 9), _fallback.spherical_harmonics(xyz, 9))
-same(_native.rotate(x, -R, rep, False), _fallback.rotate(x, -R, rep, False))
+same(cpu.wigner_D(R, 9), plain.wigner_D(R, 9))
+same(cpu.wigner_D_torque(R, torch.ones(37 * 1330).double(), 9),
+     plain.wigner_D_torque(R, torch.ones(37 * 1330).double(), 9))
+same(cpu.spherical_harmonics(xyz, 9), plain.spherical_harmonics(xyz, 9))
+same(cpu.rotate(x, -R, rep, False), plain.rotate(x, -R, rep, False))
 grid = eq.quadrature(8)
 u = torch.randn(len(grid), 19).double()
 found = []
-for kernels in (_native, _fallback):
+for kernels in (cpu, plain):
     found.append(torch.zeros(165, 19).double())
     kernels.project(u[: len(u) // 2].reshape(-1, 9, 19), grid.rings, grid.ring_weights, 4, None, found[-1])
 same(*found)

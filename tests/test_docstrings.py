@@ -5,15 +5,13 @@ import doctest
 import pytest
 import torch
 
+from equiscope.groups import group, registry
 from equiscope.ops import harmonics, projection, rotation, wigner
-from equiscope.so3 import quadrature, rotations
 
-NAMES = {"torch": torch, "quadrature": quadrature.quadrature}
+NAMES = {"torch": torch, "quadrature": registry.quadrature}
 
 
-@pytest.mark.parametrize(
-    "module", [harmonics, projection, rotation, wigner, quadrature, rotations], ids=lambda m: m.__name__
-)
+@pytest.mark.parametrize("module", [harmonics, projection, rotation, wigner, group, registry], ids=lambda m: m.__name__)
 def test_examples_run(module):
     found = doctest.testmod(module, extraglobs=NAMES)
     assert found.attempted > 0 and found.failed == 0

@@ -6,8 +6,8 @@ import sphericart.torch
 import torch
 
 import equiscope as eq
-from equiscope.so3 import reference
-from equiscope.so3.tolerance import tolerance
+from equiscope.kernels import reference
+from equiscope.tolerance import tolerance
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 

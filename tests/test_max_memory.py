@@ -8,7 +8,7 @@ import torch
 
 import equiscope as eq
 from equiscope.errors import MemoryLimitError
-from equiscope.metrics import orbit
+from equiscope.measure import orbit
 
 SETTINGS = {"inputs": {"x": "vector"}, "outputs": {"u": "vector"}, "layers": "layer", "lmax": 3, "degree": 6}
 

@@ -20,7 +20,7 @@ from equiscope.errors import (
     ModelError,
     ShapeError,
 )
-from equiscope.so3.representation import Representation
+from equiscope.groups.representation import Representation
 
 # after the adapter, which silences the deprecations that metatensor raises on import
 from metatensor.torch import Labels, TensorBlock  # isort: skip
@@ -76,9 +76,7 @@ def test_spherical_blocks_become_irreps() -> None:
     adapter = MetatomicAdapter(toy(), [WATER], outputs=["toy::multipoles"])
     kind = adapter.outputs["toy::multipoles"]
     assert [(block.lam, block.sigma) for block in kind.blocks] == [(0, 1), (1, 1), (2, 1)]
-    (values,) = adapter.forward(pieces_of(adapter, torch.eye(3, dtype=torch.float64)[None]))[
-        "toy::multipoles"
-    ]
+    (values,) = adapter.forward(pieces_of(adapter, torch.eye(3, dtype=torch.float64)[None]))["toy::multipoles"]
     assert values.shape == (1, 1, 2, 9)
     x, y, z = torch.tensor(WATER["positions"], dtype=torch.float64).unbind(1)
     torch.testing.assert_close(values[0, 0, 0, 1:4], torch.stack([y.sum(), z.sum(), x.sum()]))
@@ -96,9 +94,7 @@ def test_outputs_that_state_no_representation_are_left_out_with_the_reason() -> 
 
 
 def test_declared_representations_override_the_labels() -> None:
-    adapter = MetatomicAdapter(
-        toy(), [WATER], outputs={"toy::packed": "pseudovector", "energy": "pseudoscalar"}
-    )
+    adapter = MetatomicAdapter(toy(), [WATER], outputs={"toy::packed": "pseudovector", "energy": "pseudoscalar"})
     assert {name: kind.name for name, kind in adapter.outputs.items()} == {
         "toy::packed": "pseudovector",
         "energy": "pseudoscalar",
@@ -121,9 +117,7 @@ def test_hidden_modules_can_be_hooked_in_a_python_model_only(trained: MetatomicA
     adapter = MetatomicAdapter(model, [WATER], outputs=[], features=[])
     assert adapter.module is model.module and adapter.unhookable_reason is None
     seen = []
-    handle = adapter.module.mix.register_forward_hook(
-        lambda module, inputs, output: seen.append(output.shape)
-    )
+    handle = adapter.module.mix.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
     assert adapter.forward(pieces_of(adapter, some_rotations())) == {}
     handle.remove()
     assert seen == [(3, 4)] * len(some_rotations())
@@ -178,9 +172,7 @@ def test_pair_lists_that_a_system_brings_along_are_kept() -> None:
     )
     (options,) = model.requested_neighbor_lists()
     computed = MetatomicAdapter(model, system, outputs=["energy"])
-    (original,) = next(computed.systems()).payload.copies(
-        torch.eye(3, dtype=torch.float64)[None], torch.float64
-    )
+    (original,) = next(computed.systems()).payload.copies(torch.eye(3, dtype=torch.float64)[None], torch.float64)
     full = original.get_neighbor_list(options)
     samples = Labels(full.samples.names, full.samples.values[:2])
     system.add_neighbor_list(options, TensorBlock(full.values[:2], samples, full.components, full.properties))
@@ -258,9 +250,7 @@ def test_mean_and_variance_over_the_grid_are_those_of_the_reference(trained: Met
             assert pet.relative_difference(variance, expected, pet.scale(name, "variance", output)) < 1e-10
 
 
-def test_power_over_the_grid_without_Wigner_matrices_is_that_of_the_reference(
-    trained: MetatomicAdapter, orbit
-) -> None:
+def test_power_over_the_grid_without_Wigner_matrices_is_that_of_the_reference(trained: MetatomicAdapter, orbit) -> None:
     elements, weights = pet.grid()
     count = len(elements) // 2
     proper, w = elements[:count], 2 * weights[:count]
@@ -299,9 +289,7 @@ def test_a_random_model_leaves_the_random_state_and_uses_the_wrapper() -> None:
     assert not adapter._direct
 
 
-@pytest.mark.parametrize(
-    "length_unit, factor", [("angstrom", 1.0), ("nm", 0.1), ("bohr", 1.8897261254578281)]
-)
+@pytest.mark.parametrize("length_unit, factor", [("angstrom", 1.0), ("nm", 0.1), ("bohr", 1.8897261254578281)])
 def test_lengths_are_taken_to_the_unit_of_the_model(length_unit: str, factor: float) -> None:
     adapter = MetatomicAdapter(toy(length_unit=length_unit), [WATER], outputs=["toy::packed"])
     values = adapter.forward(pieces_of(adapter, torch.eye(3, dtype=torch.float64)[None]))["toy::packed"][0]
@@ -418,9 +406,7 @@ def test_one_structure_is_the_same_from_every_source(tmp_path) -> None:
 def test_names_are_unique() -> None:
     import ase
 
-    atoms = [
-        ase.Atoms("H", [[0, 0, k]], info={"name": name}) for k, name in enumerate(["a", "a", "a#2", "a"])
-    ]
+    atoms = [ase.Atoms("H", [[0, 0, k]], info={"name": name}) for k, name in enumerate(["a", "a", "a#2", "a"])]
     assert [structure.name for structure in read_structures(atoms)] == ["a", "a#3", "a#2", "a#4"]
     assert [structure.name for structure in read_structures(ase.Atoms("H"))] == ["structure@0"]
     assert [structure.name for structure in read_structures({"x": WATER, "y": WATER})] == ["x", "y"]

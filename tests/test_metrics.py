@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.metrics.orbit import NonFiniteValues, OrbitMoments
-from equiscope.so3.representation import Representation
+from equiscope.groups.representation import Representation
+from equiscope.measure.orbit import NonFiniteValues, OrbitMoments
 
 GRID = eq.quadrature(8)
 
@@ -49,7 +49,7 @@ def test_spectrum_is_the_character_power_of_every_component():
 @pytest.mark.parametrize("kind", [None, "scalar", "vector", "tensor", "voigt", "2x0e+1x1o+1x2e"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_an_orbit_at_once_gives_what_it_gives_in_pieces(kind, dtype, monkeypatch):
-    from equiscope.metrics import orbit as module
+    from equiscope.measure import orbit as module
 
     lmax, grid = 3, eq.quadrature(8)
     representation = None if kind is None else Representation.parse(kind)
@@ -81,7 +81,7 @@ def test_an_orbit_at_once_gives_what_it_gives_in_pieces(kind, dtype, monkeypatch
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_an_orbit_without_samples(at_once, monkeypatch):
-    from equiscope.metrics import orbit as module
+    from equiscope.measure import orbit as module
 
     monkeypatch.setattr(module, "power_at_once", lambda *_: at_once)
     moments = OrbitMoments(GRID, 2, torch.zeros(0, 3, 1), None)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.metrics.sampled import GROUPS, SampledMoments
-from equiscope.so3.representation import Representation
-from equiscope.so3.sampling import RandomRotations
+from equiscope.groups.representation import Representation
+from equiscope.measure.random import RandomRotations
+from equiscope.measure.sampled import GROUPS, SampledMoments
 
 SEEDS = 120
 

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.ops import _fallback, _native
+from equiscope.kernels import cpu, plain, reference
 from equiscope.ops.projection import CharacterProjection, _project, _synthesize
-from equiscope.so3 import reference
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 
@@ -190,8 +189,8 @@ def test_synthesis_on_grids_with_structure_agrees_with_the_reference(dtype, degr
     coefficients = torch.randn(size(lmax), channels).to(dtype)
     for rings in (grid.rings, grid.rings @ about_z):
         arguments = (rings, grid.ring_weights, grid.gammas, lmax)
-        expected = _fallback.synthesize(coefficients.double(), *arguments)
-        got = _native.synthesize(coefficients, *arguments)
+        expected = plain.synthesize(coefficients.double(), *arguments)
+        got = cpu.synthesize(coefficients, *arguments)
         scale = float(expected.abs().max())
         bound = 1e-14 if dtype == DOUBLE else 1e-6
         torch.testing.assert_close(got.double(), expected, rtol=0, atol=bound * scale)

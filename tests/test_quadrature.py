@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.so3.quadrature import LEBEDEV_DEGREES, NEGATIVE_WEIGHTS, next_degree
-from equiscope.so3.rotations import polar
+from equiscope.groups.quadrature import LEBEDEV_DEGREES, NEGATIVE_WEIGHTS, next_degree
+from equiscope.groups.rotations import polar
 
 DOUBLE = torch.float64
 

@@ -27,9 +27,7 @@ def same(a: Any, b: Any) -> bool:
             and torch.equal(torch.nan_to_num(a.double(), nan=7e77), torch.nan_to_num(b.double(), nan=7e77))
         )
     if dataclasses.is_dataclass(a):
-        return type(a) is type(b) and all(
-            same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a)
-        )
+        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
@@ -49,7 +47,7 @@ def small() -> Audit:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blank pictures, for tests of everything else about the files."""
-    monkeypatch.setattr("equiscope.report.files.render", lambda figure, kind: b"\x89PNG")
+    monkeypatch.setattr("equiscope.result.files.render", lambda figure, kind: b"\x89PNG")
     monkeypatch.setattr("equiscope.report.html.svg", lambda audit, kind: Markup("<svg></svg>"))
 
 
@@ -91,9 +89,7 @@ def test_all_files_are_there_and_no_temporary_one(tmp_path: Path) -> None:
         assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 5000
 
 
-def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(
-    no_pictures: None, tmp_path: Path
-) -> None:
+def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(no_pictures: None, tmp_path: Path) -> None:
     audit = small()
     save(audit, tmp_path)
     first = (tmp_path / "audit.json").read_bytes()
@@ -219,9 +215,7 @@ def test_a_failing_disk_leaves_the_earlier_audit(
 ) -> None:
     save(Audit({}, {}, []), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr(
-        "os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-    )
+    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(DataError, match="No space left"):
         save(small(), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

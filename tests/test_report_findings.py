@@ -11,7 +11,7 @@ from report_builder import closed, convergence, output, realistic, rows, shares,
 from equiscope.report import Audit, Failure, Output, Part, SystemRow
 from equiscope.report.findings import findings
 from equiscope.report.origin import declared_input_sectors
-from equiscope.report.verdict import Verdict, actual_irrep, error_sectors, verdict
+from equiscope.result.verdict import Verdict, actual_irrep, error_sectors, verdict
 
 
 def audit_of(outputs: list[Output] | None = None, layers: list = (), **settings: object) -> Audit:
@@ -41,16 +41,12 @@ def invariant(name: str, dtype: str = "float32") -> object:
 
 
 def test_broken_invariance_states_relative_error_rmse_and_noise_floor() -> None:
-    line = said(
-        audit_of([output("energy", "scalar", (0, 1), relative=3e-4, size=41.0)]), "`energy` is invariant to"
-    )
+    line = said(audit_of([output("energy", "scalar", (0, 1), relative=3e-4, size=41.0)]), "`energy` is invariant to")
     assert "3.00e-04 of its size" in line and "RMSE 0.0123" in line and "noise floor 1.97e-05" in line
 
 
 def test_broken_equivariance_names_the_representation() -> None:
-    line = said(
-        audit_of([output("mu", "vector", (1, 1), relative=0.021)]), "`mu` is equivariant as a vector to 2.10%"
-    )
+    line = said(audit_of([output("mu", "vector", (1, 1), relative=0.021)]), "`mu` is equivariant as a vector to 2.10%")
     assert "turns like l=2, proper" in line
 
 
@@ -106,9 +102,7 @@ def test_a_pseudovector_declared_vector_is_recognised() -> None:
 
 
 def test_components_in_the_wrong_order_are_recognised() -> None:
-    said(
-        audit_of([wrongly_declared(closed(8, (1, 1, 1.0)), 0.9)]), "carries the declared irrep", "their order"
-    )
+    said(audit_of([wrongly_declared(closed(8, (1, 1, 1.0)), 0.9)]), "carries the declared irrep", "their order")
 
 
 def test_an_output_with_no_symmetry_at_all_is_recognised() -> None:
@@ -152,9 +146,7 @@ def test_error_in_the_wrong_components_is_said() -> None:
 def test_the_worst_system_is_named_and_outliers_are_called_so() -> None:
     audit = realistic()
     assert "`system_7`" in said(audit, "`dipole`", "an outlier")
-    assert "Worst system" in said(audit, "`energy` is invariant") and "outlier" not in said(
-        audit, "`energy` is inv"
-    )
+    assert "Worst system" in said(audit, "`energy` is invariant") and "outlier" not in said(audit, "`energy` is inv")
     silent(audit_of([output("energy", "scalar", (0, 1), relative=0.1)]), "Worst system")
 
 
@@ -226,11 +218,7 @@ def test_the_first_layer_that_breaks_its_own_representation_is_named() -> None:
         [declared("conv.0", 1e-7), declared("conv.1", 0.02), declared("conv.2", 0.3)],
     )
     line = said(audit, "is the first layer that breaks its own representation (4x1o), by 2.00% of its size")
-    assert (
-        line.startswith("`conv.1`")
-        and "`conv.0` before it is exact" in line
-        and "error of `energy` starts" in line
-    )
+    assert line.startswith("`conv.1`") and "`conv.0` before it is exact" in line and "error of `energy` starts" in line
     silent(audit, "it stops being so")
 
 
@@ -260,9 +248,7 @@ def test_first_pseudo_and_first_high_layer_are_named() -> None:
     ]
     audit = audit_of([], layers)
     assert said(audit, "pseudo content").startswith("`c` is the first layer")
-    assert said(audit, "above l=4").startswith(
-        "`c` is the first layer with more than 0.1% of its power above l=4"
-    )
+    assert said(audit, "above l=4").startswith("`c` is the first layer with more than 0.1% of its power above l=4")
 
 
 def test_pseudo_inputs_make_pseudo_layers_unremarkable() -> None:
@@ -308,9 +294,7 @@ def test_unsettled_numbers_are_said_with_the_change_and_the_tolerance() -> None:
 def test_failures_come_first_with_place_and_reason() -> None:
     audit = realistic()
     audit.failures = [Failure("bad", "encoder.1", "NaN in 3 of 64 values"), Failure("bad", "energy", "NaN")]
-    assert findings(audit)[0].startswith(
-        "1 of 41 systems failed and is in no number below. The first: `bad` at `enc"
-    )
+    assert findings(audit)[0].startswith("1 of 41 systems failed and is in no number below. The first: `bad` at `enc")
 
 
 def test_nothing_measured_is_said() -> None:

@@ -187,9 +187,7 @@ def test_high_degrees_share_a_column_in_a_narrow_table() -> None:
 
 def test_the_rich_table_is_coloured_and_says_the_same() -> None:
     buffer = io.StringIO()
-    Console(file=buffer, width=120, force_terminal=True, color_system="standard").print(
-        to_rich(realistic(), 120)
-    )
+    Console(file=buffer, width=120, force_terminal=True, color_system="standard").print(to_rich(realistic(), 120))
     coloured = buffer.getvalue()
     assert "\x1b[32m" in coloured
     bare = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()]
@@ -420,10 +418,7 @@ def test_pandas_holds_every_sector() -> None:
 def test_systems_become_a_frame() -> None:
     frame = systems_to_pandas(realistic(5, 2))
     assert len(frame) == 5 * (3 + 2)
-    assert (
-        frame[frame.kind == "output"].rmse.notna().all()
-        and frame[frame.kind == "layer"].share_l0.notna().all()
-    )
+    assert frame[frame.kind == "output"].rmse.notna().all() and frame[frame.kind == "layer"].share_l0.notna().all()
 
 
 def test_xarray_holds_spectra_of_different_lmax() -> None:
@@ -435,8 +430,7 @@ def test_xarray_holds_spectra_of_different_lmax() -> None:
     np.testing.assert_array_equal(data.power.sel(layer="dipole").values[:4], expected.numpy())
     assert np.isnan(data.power.sel(layer="dipole").values[4:]).all()
     assert (
-        np.isnan(data.rmse.sel(layer="first"))
-        and float(data.rmse.sel(layer="dipole")) == audit.outputs["dipole"].rmse
+        np.isnan(data.rmse.sel(layer="first")) and float(data.rmse.sel(layer="dipole")) == audit.outputs["dipole"].rmse
     )
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.so3 import reference
-from equiscope.so3.rotations import polar
+from equiscope.groups.rotations import polar
+from equiscope.kernels import reference
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 KINDS = ["scalar", "invariant", "pseudoscalar", "vector", "pseudovector", "tensor", "voigt"]

@@ -10,9 +10,9 @@ from metatomic.torch.o3._wigner import build_packed_wigner_matrices
 from scipy.spatial.transform import Rotation
 
 import equiscope as eq
-from equiscope.so3 import reference
-from equiscope.so3.rotations import hat
-from equiscope.so3.tolerance import tolerance
+from equiscope.groups.rotations import hat
+from equiscope.kernels import reference
+from equiscope.tolerance import tolerance
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 EPS = torch.finfo(DOUBLE).eps

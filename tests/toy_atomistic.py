@@ -121,9 +121,7 @@ class Toy(torch.nn.Module):
         for t in types:
             labels = [[i, a] for i, s in enumerate(systems) for a in range(len(s)) if int(s.types[a]) == t]
             values = torch.stack([systems[i].positions[a, :1] for i, a in labels])
-            blocks.append(
-                TensorBlock(values, _labels(["system", "atom"], labels), [], _labels(["property"], [0]))
-            )
+            blocks.append(TensorBlock(values, _labels(["system", "atom"], labels), [], _labels(["property"], [0])))
         return TensorMap(_labels(["center_type"], types), blocks)
 
     def _feature(self, systems, request) -> TensorMap:
@@ -142,10 +140,7 @@ def toy(
 ) -> AtomisticModel:
     """The model, wrapped; `outputs` are those it declares, `fault` what it does wrong."""
     capabilities = ModelCapabilities(
-        outputs={
-            name: ModelOutput(unit="eV" if name == "energy" else "", sample_kind=KINDS[name])
-            for name in outputs
-        },
+        outputs={name: ModelOutput(unit="eV" if name == "energy" else "", sample_kind=KINDS[name]) for name in outputs},
         atomic_types=[1, 6, 8],
         interaction_range=cutoff,
         length_unit=length_unit,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from . import adapters, demo, errors, metrics, report, testing
+from . import adapters, demo, errors, groups, metrics, report, testing
 from .audit import audit
+from .groups.irreps import Irreps
+from .groups.quadrature import Quadrature
+from .groups.registry import quadrature, random_rotations
+from .groups.representation import Representation
 from .info import info
-from .ops import character_power, quadrature, rotate, spherical_harmonics, wigner_D
+from .ops import character_power, rotate, spherical_harmonics, wigner_D
 from .report import Audit
-from .so3.irreps import Irreps
-from .so3.quadrature import Quadrature
-from .so3.representation import Representation
-from .so3.rotations import random_rotations
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,7 @@ __all__ = [
     "character_power",
     "demo",
     "errors",
+    "groups",
     "info",
     "metrics",
     "quadrature",

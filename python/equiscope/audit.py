@@ -17,20 +17,21 @@ import torch
 from .adapters.base import Adapter, System
 from .adapters.e3nn import declared_by_module
 from .adapters.select import select_adapter
-from .collect import Collector
-from .convergence import change, negligible, reached_precision
 from .errors import ArgumentError, ModelError, fail
+from .groups.quadrature import MAXIMUM_DEGREE, Quadrature, next_degree
+from .groups.registry import quadrature
+from .groups.representation import Representation
 from .info import info
-from .metrics.sampled import GROUPS
+from .measure.convergence import change, negligible, reached_precision
+from .measure.random import RandomRotations
+from .measure.sampled import GROUPS
 from .probe.batch import BatchRows
+from .probe.collect import Collector
 from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
 from .probe.memory import Memory, ran_out
 from .progress import Bar, progress_bar
-from .report.result import Audit
-from .so3.quadrature import MAXIMUM_DEGREE, Quadrature, next_degree, quadrature
-from .so3.representation import Representation
-from .so3.sampling import RandomRotations
+from .result.data import Audit
 
 MINIMUM_DEGREE = 6
 """First degree that is tried: an error made of l <= 3, the least that a learned model shows, is exact from here."""
@@ -145,7 +146,7 @@ def audit(
     _check_settings(lmax, degree, tolerance, keep, batch_rows, batch_bytes, max_memory)
     sampled = _check_estimator(estimator, degree, rotations, precision, seed)
     if out is not None:
-        from .report.files import check_writable
+        from .result.files import check_writable
 
         check_writable(Path(out))
     patterns = [layers] if isinstance(layers, str) else list(layers or ())
@@ -202,14 +203,14 @@ def audit(
                     "degree_asked": int(degree) if isinstance(degree, Integral) else "auto",
                     "tolerance": tolerance,
                     "rotations": len(grid),
-                    "group": grid.group,
+                    "group": str(grid.group),
                     "lebedev_degree": grid.lebedev_degree,
                     "gammas": grid.gammas,
                 }
                 if isinstance(grid, Quadrature)
                 else {
                     "rotations": len(grid),
-                    "group": grid.group,
+                    "group": str(grid.group),
                     "seed": int(seed),
                     "precision": precision,
                     "precision_reached": reached_precision(audit_outputs),
@@ -291,9 +292,7 @@ class _Hooked:
     representations: dict[str, Representation]
 
 
-def _hooked(
-    adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Representation]
-) -> _Hooked | None:
+def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Representation]) -> _Hooked | None:
     if not patterns:
         return None
     module = adapter.module

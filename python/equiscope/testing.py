@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .audit import audit
-from .report.result import Output
+from .result.data import Output
 
 
 def assert_equivariant(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..so3.representation import Representation
+from ..groups.representation import Representation
 
 CPU = torch.device("cpu")
 

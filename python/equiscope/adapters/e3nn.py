@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..so3.representation import Representation
+from ..groups.representation import Representation
 
 
 def declared_by_module(module: torch.nn.Module) -> Representation | None:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DataError, DeviceError, DTypeError, MissingExtraError, ModelError, fail
-from ..so3.quadrature import quadrature
-from ..so3.representation import Representation
+from ..groups.registry import quadrature
+from ..groups.representation import Representation
 from .base import Adapter, Piece, System
 from .structures import Structure, read_structures
 
@@ -141,9 +141,7 @@ class MetatomicAdapter(Adapter):
         offered = loaded.outputs()
         wanted = _wanted(outputs, offered)
         overrides = outputs if isinstance(outputs, Mapping) else {}
-        declared = {
-            name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in overrides.items()
-        }
+        declared = {name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in overrides.items()}
         self.features = _features(features, offered, wanted if outputs is not None else ())
         wanted = [name for name in wanted if name not in self.features]
         self._request = self._requested(offered, [*wanted, *self.features], sample_kind)
@@ -152,9 +150,7 @@ class MetatomicAdapter(Adapter):
         self.merges: dict[str, bool] = {}
         with self._undisturbed():
             first = self._rehearsal()
-            self.outputs, self._layouts, self.left_out = self._read(
-                first, wanted, declared, chosen=outputs is not None
-            )
+            self.outputs, self._layouts, self.left_out = self._read(first, wanted, declared, chosen=outputs is not None)
             kept = [*self.outputs, *self.features]
             # hidden modules are audited without any output, but the model computes nothing unless asked to
             self._request = {name: self._request[name] for name in kept} or self._request
@@ -201,9 +197,7 @@ class MetatomicAdapter(Adapter):
         kinds = dict(sample_kind or {})
         unknown = [name for name in kinds if name not in names]
         if unknown:
-            fail(
-                ArgumentError, "sample_kind", f"names among {', '.join(names)}", ", ".join(map(repr, unknown))
-            )
+            fail(ArgumentError, "sample_kind", f"names among {', '.join(names)}", ", ".join(map(repr, unknown)))
         for name, kind in kinds.items():
             if kind not in ("system", "atom"):
                 fail(ArgumentError, f"sample_kind[{name!r}]", "'system' or 'atom'", repr(kind))
@@ -239,9 +233,7 @@ class MetatomicAdapter(Adapter):
             ) from error
         missing = [name for name in self._request if name not in returned]
         if missing:
-            raise ModelError(
-                f"model: expected outputs {', '.join(self._request)}, got none for {', '.join(missing)}"
-            )
+            raise ModelError(f"model: expected outputs {', '.join(self._request)}, got none for {', '.join(missing)}")
         return returned
 
     def _read(
@@ -431,9 +423,7 @@ class MetatomicAdapter(Adapter):
         for i, structure in enumerate(tried):
             self.merges[structure.name] = all(_agree(single[name][i], merged[name][i]) for name in single)
 
-    def _evaluate(
-        self, systems: list[Any], request: Mapping[str, ModelOutput]
-    ) -> Mapping[str, TensorMap]:
+    def _evaluate(self, systems: list[Any], request: Mapping[str, ModelOutput]) -> Mapping[str, TensorMap]:
         start = time.perf_counter()
         with torch.no_grad():
             if self._direct:

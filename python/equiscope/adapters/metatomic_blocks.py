@@ -8,7 +8,7 @@ import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
 
 from ..errors import ModelError, ShapeError, fail
-from ..so3.representation import Representation
+from ..groups.representation import Representation
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,7 @@ class LoadedModel:
     def outputs(self) -> dict[str, ModelOutput]:
         """What the model offers, by the names it declares: the wrapper adds aliases to names that changed."""
         outputs = self.model.capabilities().outputs
-        return {
-            name: outputs[name] for name in getattr(self.model, "_model_capabilities_outputs_names", outputs)
-        }
+        return {name: outputs[name] for name in getattr(self.model, "_model_capabilities_outputs_names", outputs)}
 
 
 def _read_model(path: Path, extensions_directory: str | PathLike[str] | None) -> AtomisticModel:

@@ -39,9 +39,7 @@ class Samples:
         rest = labels[:, [k for k in range(len(names)) if k != column]]
         total = sum(copies)
         if len(owner) and not 0 <= int(owner.min()) <= int(owner.max()) < total:
-            raise ModelError(
-                f"{name}: expected system labels 0 to {total - 1}, got {owner.min()} to {owner.max()}"
-            )
+            raise ModelError(f"{name}: expected system labels 0 to {total - 1}, got {owner.min()} to {owner.max()}")
         counts = torch.bincount(owner, minlength=total)
         if not bool((owner[1:] >= owner[:-1]).all()):
             order = torch.argsort(owner, stable=True)

@@ -10,7 +10,8 @@ import torch
 from torch.utils import _pytree
 
 from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail
-from ..so3.representation import Representation
+from ..groups.representation import Representation
+from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, System
 from .rows import RowCounts
 
@@ -156,7 +157,7 @@ class PlainAdapter(Adapter):
             else:
                 # float64 rotations of float32 data would leave float32 round-off of the rotation in the copies
                 rows = value.to(torch.float64).reshape(1, -1, *kind.component_shape)
-                turned = kind.rotate_copies(rows, piece.rotations)
+                turned = rotate_copies(kind, rows, piece.rotations)
                 out.append(turned.to(value.dtype).reshape(n, *value.shape))
         return out
 

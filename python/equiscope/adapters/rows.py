@@ -42,16 +42,14 @@ class RowCounts:
         sizes = [r * n for r, n in zip(rows, copies, strict=True)]
         if tensor.ndim == 0 or tensor.shape[0] != sum(sizes):
             what = ", ".join(
-                f"{n} copies of {s!r} with {r} rows each"
-                for s, n, r in zip(systems, copies, rows, strict=True)
+                f"{n} copies of {s!r} with {r} rows each" for s, n, r in zip(systems, copies, rows, strict=True)
             )
             raise ModelError(
                 f"{key}: expected {sum(sizes)} rows ({what}), got shape {tuple(tensor.shape)}: "
                 "rotated copies came back with different numbers of rows"
             )
         return [
-            part.reshape(n, r, *tensor.shape[1:])
-            for part, n, r in zip(tensor.split(sizes), copies, rows, strict=True)
+            part.reshape(n, r, *tensor.shape[1:]) for part, n, r in zip(tensor.split(sizes), copies, rows, strict=True)
         ]
 
     def forget(self, system: str) -> None:

@@ -160,9 +160,7 @@ def _lengths(where: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     values = values.astype(np.float64)
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
-        fail(
-            DataError, where, "finite values", f"{values[finite.argmin()].tolist()} in row {finite.argmin()}"
-        )
+        fail(DataError, where, "finite values", f"{values[finite.argmin()].tolist()} in row {finite.argmin()}")
     return values
 
 
@@ -207,8 +205,7 @@ def _from_file(path: Path) -> Iterator[Structure]:
         frames = ase.io.read(path, index=":")
     except Exception as error:  # the readers of ASE raise whatever their parsing met
         raise DataError(
-            f"data: expected a complete file in a format that ASE reads, got {path}: "
-            f"{type(error).__name__}: {error}"
+            f"data: expected a complete file in a format that ASE reads, got {path}: {type(error).__name__}: {error}"
         ) from error
     for index, atoms in enumerate(frames):
         yield _single(atoms, f"{path.stem}@{index}", named=True)
@@ -223,9 +220,7 @@ def _from_npz(path: Path) -> Iterator[Structure]:
                 raise ValueError("a single array")
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"data: expected a complete npz file without pickled objects, got {path}: {error}"
-        ) from error
+        raise DataError(f"data: expected a complete npz file without pickled objects, got {path}: {error}") from error
     types = next((key for key in TYPE_KEYS if key in arrays), None)
     if types is not None and "positions" in arrays and "offsets" in arrays:
         yield from _from_flat(path, arrays, arrays[types])
@@ -239,13 +234,9 @@ def _from_npz(path: Path) -> Iterator[Structure]:
             f"{path} with {', '.join(arrays) or 'no arrays'}",
         )
     for name in names:
-        own = {
-            key.removeprefix(f"{name}/"): value for key, value in arrays.items() if key.startswith(f"{name}/")
-        }
+        own = {key.removeprefix(f"{name}/"): value for key, value in arrays.items() if key.startswith(f"{name}/")}
         if not _is_arrays(own):
-            fail(
-                DataError, f"data[{name}]", f"one of {', '.join(TYPE_KEYS)}", f"{path} with {', '.join(own)}"
-            )
+            fail(DataError, f"data[{name}]", f"one of {', '.join(TYPE_KEYS)}", f"{path} with {', '.join(own)}")
         yield _single(own, name, named=False)
 
 
@@ -268,9 +259,7 @@ def _from_flat(path: Path, arrays: Mapping[str, np.ndarray], types: np.ndarray) 
     count = len(offsets) - 1
     for key in ("name", "cell", "pbc"):
         if key in arrays and len(arrays[key]) != count:
-            fail(
-                ShapeError, key, f"{count} entries, one per structure", f"shape {arrays[key].shape} in {path}"
-            )
+            fail(ShapeError, key, f"{count} entries, one per structure", f"shape {arrays[key].shape} in {path}")
     for index in range(count):
         rows = slice(int(offsets[index]), int(offsets[index + 1]))
         name = str(arrays["name"][index]) if "name" in arrays else f"{path.stem}@{index}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .orbit import OrbitMoments, OrbitSummary
+from ..measure.orbit import OrbitMoments, OrbitSummary
 
 _LATER = {"CharacterSpectrum": "spectrum", "EquivarianceError": "equivariance"}
 

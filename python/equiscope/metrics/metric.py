@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torchmetrics import Metric
 
-from .orbit import OrbitSummary
-from .sums import Quantity
+from ..measure.orbit import OrbitSummary
+from ..measure.pool import Quantity
 
 
 class PooledMetric(Metric):

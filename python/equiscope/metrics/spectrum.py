@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from ..so3.quadrature import Quadrature
-from ..so3.representation import Representation
+from ..groups.quadrature import Quadrature
+from ..groups.representation import Representation
+from ..measure.orbit import OrbitMoments
+from ..measure.pool import PooledSpectrum
+from ..measure.values import canonical
 from .metric import PooledMetric
-from .orbit import OrbitMoments
-from .sums import PooledSpectrum
-from .values import canonical
 
 
 class CharacterSpectrum(PooledMetric):

@@ -6,8 +6,8 @@ through ``torch.func.grad``, which torch does not offer for custom operators.
 
 from __future__ import annotations
 
-from ..so3.quadrature import quadrature
-from ._dispatch import backend
+from ..groups.registry import quadrature
+from ..kernels.dispatch import backend
 from .harmonics import spherical_harmonics
 from .projection import CharacterProjection, character_power
 from .rotation import rotate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..so3.reference import CYCLE
+from ..groups.representation import CYCLE
 
 BASES = ("standard", "e3nn")
 

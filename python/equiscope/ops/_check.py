@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
-from ..so3.tolerance import MAXIMUM_LMAX, ORTHOGONALITY
-from . import _fallback
-from ._dispatch import kernels
+from ..kernels import plain
+from ..kernels.dispatch import kernels
+from ..tolerance import MAXIMUM_LMAX, ORTHOGONALITY
 
 KERNEL_DTYPES = (torch.float32, torch.float64)
 FEATURE_DTYPES = (torch.float16, torch.bfloat16, *KERNEL_DTYPES)
@@ -63,12 +63,6 @@ def check_same_device(argument: str, x: torch.Tensor, other: str, y: torch.Tenso
         fail(DeviceError, argument, f"the device of {other} ({y.device})", x.device)
 
 
-def handedness(rotations: torch.Tensor) -> torch.Tensor:
-    """Signs of the determinants, ``(n,)``."""
-    first, second, third = rotations.unbind(-2)
-    return torch.sign((torch.linalg.cross(first, second) * third).sum(-1))
-
-
 def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "rotations") -> None:
     """Values of ``(n, 3, 3)``: finite, orthogonal, det +1 where `proper`. Left to kernels that defer it."""
     own = kernels(rotations.device)
@@ -80,7 +74,7 @@ def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "
         finite = bool(torch.isfinite(rotations[row]).all())
         got = f"row {row} with |R R^T - 1| = {deviation:.3g}" if finite else f"row {row} with non-finite values"
         fail(ArgumentError, argument, f"orthogonal 3x3 matrices (|R R^T - 1| <= {limit:g})", got)
-    row = getattr(own, "first_improper", _fallback.first_improper)(rotations) if proper else -1
+    row = getattr(own, "first_improper", plain.first_improper)(rotations) if proper else -1
     if row >= 0:
         fail(
             ArgumentError,

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
-from . import _native
-from ._dispatch import kernels
+from ..kernels import cpu
+from ..kernels.dispatch import kernels
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: torch.Tensor) -> None:
@@ -36,14 +36,14 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: to
                 "no gradient to be wanted",
                 f"{argument if x.requires_grad else 'out'} that requires one",
             )
-        if _native.overlap(out, x):
+        if cpu.overlap(out, x):
             fail(ArgumentError, "out", f"memory apart from {argument}", "a tensor that shares some of it")
 
 
 def fill(out: torch.Tensor, name: str, *arguments: Any) -> None:
     """out = the result of the kernel `name`, without autograd."""
     module = kernels(out.device)
-    if module is _native:
+    if module is cpu:
         getattr(module, name)(*arguments, out=out)
         if not out.is_inference():
             torch.autograd.graph.increment_version(out)

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, ShapeError, fail
-from ..so3.generators import generator_along, table
-from ..so3.irreps import Irrep, Irreps
-from ..so3.representation import Representation
+from ..groups.generators import generator_along, table
+from ..groups.irreps import Irrep, Irreps
+from ..groups.representation import Representation
+from ..kernels.dispatch import kernels
 from ._basis import BASES, relabel_points
 from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
-from ._dispatch import kernels
 from ._operator import Operator, save_with_lmax
 from ._out import check_out, fill
 

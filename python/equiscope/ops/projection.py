@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DTypeError, ShapeError, fail
-from ..so3.quadrature import Quadrature
-from ..so3.rotations import polar
+from ..groups.quadrature import Quadrature
+from ..groups.rotations import handedness, polar
+from ..kernels.cpu import packed_size
+from ..kernels.dispatch import kernels
 from ._check import (
     FEATURE_DTYPES,
     KERNEL_DTYPES,
@@ -18,10 +20,7 @@ from ._check import (
     check_rotation_matrices,
     check_same_device,
     check_tensor,
-    handedness,
 )
-from ._dispatch import kernels
-from ._native import packed_size
 from ._operator import Operator, save_with_lmax
 from .rotation import checked_rotations
 

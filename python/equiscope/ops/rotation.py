@@ -9,9 +9,11 @@ from typing import Any
 import torch
 
 from ..errors import DTypeError, ShapeError, fail
-from ..so3.generators import each_generator, table
-from ..so3.irreps import Irreps
-from ..so3.representation import Representation
+from ..groups.generators import each_generator, table
+from ..groups.irreps import Irreps
+from ..groups.representation import VOIGT, Representation
+from ..groups.rotations import handedness
+from ..kernels.dispatch import kernels
 from ._basis import relabel_matrices
 from ._check import (
     FEATURE_DTYPES,
@@ -19,15 +21,11 @@ from ._check import (
     check_rotation_matrices,
     check_same_device,
     check_tensor,
-    handedness,
     orthogonal_or_nan,
 )
-from ._dispatch import kernels
 from ._operator import Operator
 from ._out import check_out, fill
 from .wigner import on_group, tangent_gradient
-
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def rotate(
@@ -123,6 +121,21 @@ def rotate(
     return turned_x if out is None else out.copy_(turned_x)
 
 
+def rotate_copies(
+    kind: Representation, x: torch.Tensor, rotations: torch.Tensor, *, inverse: bool = False
+) -> torch.Tensor:
+    """rho(g) x, or rho(g)^-1 x, for elements ``(n, 3, 3)`` of a grid, known to be orthogonal.
+
+    `x` is ``(n or 1, rows, *component axes)``. Vectors and tensors take products of small matrices and no check.
+    """
+    if kind.name == "vector":
+        return x @ (rotations if inverse else rotations.mT)
+    if kind.name == "tensor":
+        matrix = (rotations.mT if inverse else rotations).unsqueeze(1)
+        return matrix @ x @ matrix.mT
+    return rotate(x, rotations.unsqueeze(1), kind, inverse=inverse)
+
+
 def _description(rep: Any, basis: str, layout: str) -> tuple[str, tuple[int, ...], bool, str, str]:
     """Name, component shape, whether irreps, basis and layout: plain values, constants to a compiler."""
     kind = rep if isinstance(rep, Representation) else _parse(rep, basis, layout)
@@ -183,8 +196,8 @@ def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> 
         matrix = torch.einsum("nab,ncd->nacbd", matrix, matrix)
         if name == "voigt":
             # the entry (i, j) of a symmetric tensor stands for (j, i) too
-            kept = torch.stack([matrix[:, i, j] for i, j in _VOIGT], 1)
-            columns = [kept[:, :, i, j] if i == j else kept[:, :, i, j] + kept[:, :, j, i] for i, j in _VOIGT]
+            kept = torch.stack([matrix[:, i, j] for i, j in VOIGT], 1)
+            columns = [kept[:, :, i, j] if i == j else kept[:, :, i, j] + kept[:, :, j, i] for i, j in VOIGT]
             matrix = torch.stack(columns, 2)
         else:
             matrix = matrix.reshape(n, 9, 9)

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from ..so3.generators import generator_along, table
-from ..so3.rotations import hat, polar
+from ..groups.generators import generator_along, table
+from ..groups.rotations import hat, polar
+from ..kernels.cpu import packed_size
+from ..kernels.dispatch import kernels
 from ._basis import BASES, relabel_matrices
 from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
-from ._dispatch import kernels
-from ._native import packed_size
 from ._operator import Operator, save_with_lmax
 from ._out import check_out, fill
 

@@ -13,9 +13,9 @@ import torch
 from ..adapters.base import Adapter, Piece, System
 from ..adapters.rows import RowCounts
 from ..errors import ModelError
-from ..so3.quadrature import Quadrature
-from ..so3.representation import Representation
-from ..so3.sampling import RandomRotations
+from ..groups.quadrature import Quadrature
+from ..groups.representation import Representation
+from ..measure.random import RandomRotations
 from .batch import BatchRows
 from .hooks import Capture
 from .memory import Memory, ran_out

@@ -9,15 +9,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .result import Audit, Failure, Output, Part, Spectrum, SystemRow, Worst
+from ..result.data import Audit, Failure, Output, Part, Spectrum, SystemRow, Worst
 
 _LATER = {
     "KINDS": "plots",
-    "check_writable": "place",
+    "check_writable": ".result.place",
     "findings": "findings",
-    "load": "files",
+    "load": ".result.files",
     "plot": "plots",
-    "save": "files",
+    "save": ".result.files",
     "systems_to_pandas": "frames",
     "to_html": "html",
     "to_pandas": "frames",

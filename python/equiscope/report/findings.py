@@ -3,11 +3,9 @@ here that the audit does not hold: only which of them deserve a sentence."""
 
 from __future__ import annotations
 
-from .floor import noise_power, results, unresolved_share
-from .format import e3nn_name, listing, number, percent, quote, sector_name
-from .origin import origin
-from .result import Audit, Output
-from .verdict import (
+from ..result.data import Audit, Output
+from ..result.floor import noise_power, results, unresolved_share
+from ..result.verdict import (
     Verdict,
     actual_irrep,
     error_sectors,
@@ -17,6 +15,8 @@ from .verdict import (
     verdict,
     worst_row,
 )
+from .format import e3nn_name, listing, number, percent, quote, sector_name
+from .origin import origin
 
 UNRESOLVED_SHARE = 1e-2
 """Power above lmax from which the spectrum is incomplete for its reader: more than a heat map shows."""
@@ -77,8 +77,7 @@ def _output(audit: Audit, output: Output) -> list[str]:
         found.append(
             f"Beyond that noise, {name} shows no symmetry breaking ({size})."
             if lost
-            else f"{name} breaks its symmetry by {percent(output.relative)} of its size, noise included "
-            f"({size})."
+            else f"{name} breaks its symmetry by {percent(output.relative)} of its size, noise included ({size})."
         )
     elif state is Verdict.EXACT:
         found.append(

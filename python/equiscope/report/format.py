@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from .result import Sector
+from ..result.data import Sector
 
 NAMED_SECTORS: dict[Sector, str] = {
     (0, 1): "scalar",
@@ -111,9 +111,7 @@ def runs(values: Iterable[int]) -> str:
             parts[-1].append(value)
         else:
             parts.append([value])
-    return ", ".join(
-        f"{part[0]}..{part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
-    )
+    return ", ".join(f"{part[0]}..{part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts)
 
 
 def quote(name: str) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MissingExtraError, fail
-from .encode import encode_audit
-from .floor import results, sector_floor
+from ..result.data import Audit, Output
+from ..result.encode import encode_audit
+from ..result.floor import results, sector_floor
 from .format import e3nn_name
-from .result import Audit, Output
 
 if TYPE_CHECKING:
     import pandas
@@ -87,8 +87,7 @@ def to_xarray(audit: Audit) -> xarray.Dataset:
         np.full(shape, np.nan),
     )
     scalars = {
-        key: np.full(len(found), np.nan)
-        for key in ("total", "unresolved", "noise", "rmse", "relative", "noise_floor")
+        key: np.full(len(found), np.nan) for key in ("total", "unresolved", "noise", "rmse", "relative", "noise_floor")
     }
     for i, (_, spectrum) in enumerate(found):
         size = spectrum.lmax + 1

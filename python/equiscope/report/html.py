@@ -12,15 +12,15 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from ..result.data import Audit, Output, SystemRow
+from ..result.floor import ROUND_OFF
+from ..result.verdict import AT_NOISE, Verdict, system_error, verdict, worst_row
 from .findings import findings
-from .floor import ROUND_OFF
 from .format import count, e3nn_name, number, percent, seconds, sector_name, with_error
 from .orientation import describe
 from .plots import available, plot
-from .result import Audit, Output, SystemRow
 from .style import FAINT, INK, PAPER, RULE, render
 from .table import CONTAINERS, declared_layers, headline, shares_of, unresolved_cell
-from .verdict import AT_NOISE, Verdict, system_error, verdict, worst_row
 
 WORST_SHOWN = 10
 """Systems in the open table; the others fold away."""
@@ -49,13 +49,9 @@ def to_html(audit: Audit) -> str:
 
     All text of the audit is escaped. Pictures are inline SVG in the colours of the page, light or dark.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(code=_code, path=_path)
-    template = environment.from_string(
-        files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
-    )
+    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
     degrees = range(max((layer.lmax for layer in audit.layers.values()), default=-1) + 1)
     data = audit.settings.get("data")
     return template.render(
@@ -111,9 +107,7 @@ def svg(audit: Audit, kind: str) -> Markup:
     text = re.sub(r'href="#([^"]+)"', lambda m: f'href="#{names[m[1]]}"', text)
     text = re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m[1]]})", text)
     size = f'style="width: {width:.2f}in; min-width: {0.72 * width:.2f}in; max-width: 100%"'
-    text = re.sub(
-        r'^<svg ([^>]*?)width="[^"]*"', rf'<svg {size} role="img" aria-label="{kind}" \1', text, count=1
-    )
+    text = re.sub(r'^<svg ([^>]*?)width="[^"]*"', rf'<svg {size} role="img" aria-label="{kind}" \1', text, count=1)
     text = re.sub(r'^(<svg [^>]*?) height="[^"]*"', r"\1", text, count=1)
     return Markup(text)
 
@@ -239,19 +233,14 @@ def _convergence(audit: Audit) -> list[dict[str, Any]]:
                 "degree": "-" if step.get("degree") is None else step["degree"],
                 "rotations": count(step["rotations"]) if "rotations" in step else "-",
                 "change": percent(step.get("change", step.get("precision"))),
-                "errors": [
-                    number(math.sqrt(v)) if isinstance(v, int | float) and v >= 0 else "-" for v in variance
-                ],
+                "errors": [number(math.sqrt(v)) if isinstance(v, int | float) and v >= 0 else "-" for v in variance],
             }
         )
     return rows
 
 
 def _facts(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
-    times = [
-        (key, count(value) if key == "evaluations" else seconds(value))
-        for key, value in audit.timings.items()
-    ]
+    times = [(key, count(value) if key == "evaluations" else seconds(value)) for key, value in audit.timings.items()]
     return [
         ("Settings", [(key, _value(value)) for key, value in audit.settings.items()]),
         ("Environment", [(key, _value(value)) for key, value in audit.environment.items()]),

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 
-from .floor import content, sector_floor, unresolved_floor, unresolved_share
+from ..result.data import Audit, Output, Sector, Spectrum
+from ..result.floor import content, sector_floor, unresolved_floor, unresolved_share
+from ..result.verdict import Verdict, targets, verdict
 from .format import LISTED, listing, number, percent, quote, sector_names
-from .result import Audit, Output, Sector, Spectrum
-from .verdict import Verdict, targets, verdict
 
 HIGH_L = 4
 """Degree above which content is remarkable: equivariant architectures in common use keep l <= 3 or 4 inside,
@@ -61,9 +61,7 @@ def declared_input_sectors(audit: Audit) -> set[Sector]:
 
 
 def _broken(audit: Audit) -> list[str]:
-    return [
-        name for name, output in audit.outputs.items() if verdict(output) in (Verdict.BROKEN, Verdict.WRONG)
-    ]
+    return [name for name, output in audit.outputs.items() if verdict(output) in (Verdict.BROKEN, Verdict.WRONG)]
 
 
 def _verb(names: list[str]) -> str:
@@ -84,9 +82,7 @@ def _first_broken(audit: Audit) -> list[str]:
     for layer in declared:
         state = verdict(layer)
         if state in (Verdict.BROKEN, Verdict.WRONG):
-            before = (
-                f"{listing(exact[-1:])} before it is exact" if exact else "no layer before it declares one"
-            )
+            before = f"{listing(exact[-1:])} before it is exact" if exact else "no layer before it declares one"
             return [
                 f"{quote(layer.name)} is the first layer that breaks its own representation "
                 f"({layer.representation}), by {percent(layer.relative)} of its size (RMSE "

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from matplotlib.figure import Figure
 
 from ..errors import ArgumentError, fail
-from .plot_convergence import convergence, why_no_convergence
-from .plot_layers import layers, why_no_layers
-from .plot_spectra import spectra
-from .plot_systems import systems, why_no_systems
-from .result import Audit
+from ..result.data import Audit
+from .pictures.convergence import convergence, why_no_convergence
+from .pictures.layers import layers, why_no_layers
+from .pictures.spectra import spectra
+from .pictures.systems import systems, why_no_systems
 
 KINDS = ("layers", "spectra", "systems", "convergence")
 """What can be drawn, in the order in which a reader wants it."""

@@ -77,9 +77,7 @@ def plain(name: str) -> str:
 def render(figure: Figure, kind: str) -> bytes:
     """The figure as ``"png"`` or ``"svg"``, the same bytes each time but for ids. SVG has no background."""
     buffer = io.BytesIO()
-    options: dict[str, Any] = (
-        {"transparent": True, "metadata": {"Date": None}} if kind == "svg" else {"dpi": DPI}
-    )
+    options: dict[str, Any] = {"transparent": True, "metadata": {"Date": None}} if kind == "svg" else {"dpi": DPI}
     with warnings.catch_warnings():
         # A name in a script that the font lacks shows boxes; the table and the page still hold it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

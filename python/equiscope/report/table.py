@@ -13,11 +13,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ..result.data import Audit, Output, Spectrum
+from ..result.floor import sector_floor, unresolved_floor, unresolved_share
+from ..result.verdict import Verdict, verdict, worst_row
 from .findings import findings
-from .floor import sector_floor, unresolved_floor, unresolved_share
 from .format import count, elide_paths, number, seconds, short_share, with_error
-from .result import Audit, Output, Spectrum
-from .verdict import Verdict, verdict, worst_row
 
 NARROW, WIDE = 80, 120
 """Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3
@@ -51,9 +51,7 @@ STYLES = {
 def to_text(audit: Audit, width: int | None = None) -> str:
     """The table in plain characters, at most `width` columns wide (default: the terminal, 80 to 140)."""
     width = width or min(max(shutil.get_terminal_size((100, 24)).columns, NARROW), 140)
-    console = Console(
-        file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False
-    )
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
     console.print(to_rich(audit, width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
@@ -117,9 +115,7 @@ def _table(gap: int) -> Table:
 def _column(table: Table, name: str, *cells: str, right: bool = True) -> None:
     """A column just as wide as its widest cell; nothing in it wraps or is cut."""
     width = max(len(cell) for cell in (name, *cells))
-    table.add_column(
-        Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop"
-    )
+    table.add_column(Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop")
 
 
 def declared_layers(audit: Audit) -> dict[str, Output]:

@@ -1,0 +1,9 @@
+"""Groups, their irreps and grids, and the representations of O(3) that tensors are declared to carry.
+
+No kernel and no operator: what a group is, not how fast it acts.
+"""
+
+from .group import Chart, Decomposition, Grid, Group, Isotypic, Label
+from .o3 import O3, SO3
+
+__all__ = ["O3", "SO3", "Chart", "Decomposition", "Grid", "Group", "Isotypic", "Label"]

@@ -1,0 +1,87 @@
+"""Direct sums of irreps of O(3), written as in e3nn: "8x0e+4x1o"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import ArgumentError, fail
+from ..tolerance import MAXIMUM_LMAX
+
+Sector = tuple[int, int]
+"""An irrep of O(3): (l, sigma), sigma = +1 (proper: scalars, vectors) or -1 (pseudo)."""
+
+_TERM = re.compile(r"\s*(?:(\d+)\s*x\s*)?(\d+)\s*([eo])\s*")
+
+
+def parity(l: int, sigma: int) -> int:
+    """What the inversion is in the irrep (l, sigma): sigma (-1)^l; with a parity in place of sigma, its sigma."""
+    return sigma * (-1) ** l
+
+
+def symbol_of(l: int, sigma: int) -> str:
+    """e3nn's name of the irrep (l, sigma): l, and "e" or "o" for its parity."""
+    return f"{l}{'e' if parity(l, sigma) > 0 else 'o'}"
+
+
+@dataclass(frozen=True)
+class Irrep:
+    """`mul` copies of the irrep with angular momentum `l` and parity `p` (+1 for "e", -1 for "o")."""
+
+    mul: int
+    l: int
+    p: int
+
+    @property
+    def sigma(self) -> int:
+        """+1 for a proper irrep (0e, 1o, 2e, ...), -1 for a pseudo one: p = sigma (-1)^l."""
+        return parity(self.l, self.p)
+
+    @property
+    def dim(self) -> int:
+        return self.mul * (2 * self.l + 1)
+
+    def __str__(self) -> str:
+        return f"{self.mul}x{symbol_of(self.l, self.sigma)}"
+
+
+@dataclass(frozen=True)
+class Irreps:
+    """A sequence of irreps with multiplicities, in the order in which they lie along an axis."""
+
+    terms: tuple[Irrep, ...]
+
+    @classmethod
+    def parse(cls, text: str | Irreps) -> Irreps:
+        """From "8x0e+4x1o"; a multiplicity of 1 may be left out; l at most 131."""
+        if isinstance(text, Irreps):
+            return text
+        matches = [_TERM.fullmatch(term) for term in text.split("+")] if isinstance(text, str) else [None]
+        if not all(matches) or any(int(m.group(2)) > MAXIMUM_LMAX for m in matches if m is not None):
+            fail(ArgumentError, "irreps", f'terms such as "8x0e+4x1o" with l <= {MAXIMUM_LMAX}', repr(text))
+        return cls(
+            tuple(
+                Irrep(int(m.group(1) or 1), int(m.group(2)), 1 if m.group(3) == "e" else -1)
+                for m in matches
+                if m is not None
+            )
+        )
+
+    @property
+    def dim(self) -> int:
+        return sum(term.dim for term in self.terms)
+
+    def slices(self) -> list[slice]:
+        """Where each term lies along the axis."""
+        stops, start = [], 0
+        for term in self.terms:
+            stops.append(slice(start, start + term.dim))
+            start += term.dim
+        return stops
+
+    def __iter__(self) -> Iterator[Irrep]:
+        return iter(self.terms)
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.terms))

@@ -1,0 +1,144 @@
+"""Quadrature rules on O(3) and SO(3): Lebedev on the sphere times equispaced angles about the last axis."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import ArgumentError, fail
+from .group import Grid, Group, check_range
+from .rotations import about_y, about_z
+
+MAXIMUM_DEGREE = 131
+LEBEDEV_DEGREES = (*range(3, 33, 2), *range(35, MAXIMUM_DEGREE + 1, 6))
+NEGATIVE_WEIGHTS = (13, 25, 27)
+"""Lebedev degrees with some negative weights: a variance computed with them can come out negative."""
+
+DEGREE_GROWTH = 1.25
+"""Smallest step of `next_degree`: below it two degrees may share a rule, above it copies are wasted."""
+
+KEPT_ELEMENTS = 1 << 14
+"""Rotations of grids up to this size (degree 28, 1.2 MB) are built once and kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quadrature(Grid):
+    """A grid of rotations that integrates products of matrix elements D^l D^l' exactly for l + l' <= degree.
+
+    Order of the elements: for coset (+R, then -R): for point: for gamma. Element (s, p, k) is
+    ``s * rings[p] @ Rz(2 pi k / gammas)``.
+
+    Two are equal where they are the same rule for the same group.
+    """
+
+    group: Group
+    degree: int
+    lebedev_degree: int
+    rings: torch.Tensor
+    """``(P, 3, 3)`` float64, the rotations with gamma = 0."""
+    ring_weights: torch.Tensor
+    """``(P,)`` float64, sum 1."""
+    gammas: int
+    """Number K of equispaced angles."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Quadrature) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        return self.group.name, self.degree, self.lebedev_degree, self.gammas
+
+    def to(self, device: torch.device | str) -> Quadrature:
+        """The same grid with its tensors on `device`; the latest ones are kept."""
+        device = torch.device(device)
+        return self if device == self.rings.device else _on(self, device)
+
+    @property
+    def cosets(self) -> int:
+        return self.group.cosets
+
+    def __len__(self) -> int:
+        return self.cosets * self.rings.shape[0] * self.gammas
+
+    @property
+    def elements(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rings of all cosets, ``(cosets * P, 3, 3)``, and their weights, sum 1 in each coset."""
+        if self.cosets == 1:
+            return self.rings, self.ring_weights
+        return torch.cat([self.rings, -self.rings]), self.ring_weights.repeat(2)
+
+    @functools.cached_property
+    def weights(self) -> torch.Tensor:
+        """``(G,)`` float64, sum 1."""
+        per_element = self.ring_weights / (self.gammas * self.cosets)
+        return per_element.repeat_interleave(self.gammas).repeat(self.cosets)
+
+    @functools.cached_property
+    def rotations(self) -> torch.Tensor:
+        """``(G, 3, 3)`` float64."""
+        return self._build(0, len(self))
+
+    def orbit(self, name: str) -> Quadrature:
+        """The elements for the system called `name`: the same for all."""
+        return self
+
+    def select(self, start: int, stop: int) -> torch.Tensor:
+        """Elements ``start:stop``, ``(stop - start, 3, 3)`` float64; of a large grid without building the others."""
+        check_range(start, stop, len(self))
+        if len(self) <= KEPT_ELEMENTS:
+            return self.rotations[start:stop]
+        return self._build(start, stop)
+
+    def _build(self, start: int, stop: int) -> torch.Tensor:
+        index = torch.arange(start, stop, device=self.rings.device)
+        per_coset = self.rings.shape[0] * self.gammas
+        coset, within = index // per_coset, index % per_coset
+        turned = self.rings[within // self.gammas] @ self._turns[within % self.gammas]
+        return turned * (1.0 - 2.0 * coset.to(torch.float64))[:, None, None]
+
+    @functools.cached_property
+    def _turns(self) -> torch.Tensor:
+        gamma = 2.0 * torch.pi * torch.arange(self.gammas, dtype=torch.float64) / self.gammas
+        return about_z(gamma).to(self.rings.device)
+
+
+def next_degree(degree: int) -> int:
+    """The next degree worth trying after `degree`: a Lebedev degree with positive weights, a quarter higher or more."""
+    allowed = (d for d in LEBEDEV_DEGREES if d >= DEGREE_GROWTH * degree + 1 and d not in NEGATIVE_WEIGHTS)
+    return next(allowed, MAXIMUM_DEGREE + 1)
+
+
+def checked_degree(degree: Any) -> int:
+    """`degree` as int, refused out of range."""
+    if isinstance(degree, bool) or not isinstance(degree, Integral) or not 0 <= degree <= MAXIMUM_DEGREE:
+        fail(ArgumentError, "degree", f"an integer from 0 to {MAXIMUM_DEGREE}", repr(degree))
+    return int(degree)
+
+
+@functools.lru_cache(maxsize=32)
+def _on(grid: Quadrature, device: torch.device) -> Quadrature:
+    rings, weights = grid.rings.to(device), grid.ring_weights.to(device)
+    return Quadrature(grid.group, grid.degree, grid.lebedev_degree, rings, weights, grid.gammas)
+
+
+@functools.lru_cache(maxsize=16)
+def ring_grid(group: Group, degree: int, allow_negative: bool = False) -> Quadrature:
+    """The grid of `equiscope.quadrature`, on a group that consists of cosets of SO(3)."""
+    from scipy.integrate import lebedev_rule  # a third of a second, which `import equiscope` need not take
+
+    allowed = (d for d in LEBEDEV_DEGREES if d >= degree and (allow_negative or d not in NEGATIVE_WEIGHTS))
+    lebedev_degree = next(allowed)
+    points, weights = lebedev_rule(lebedev_degree)
+    x, y, z = torch.from_numpy(np.ascontiguousarray(points)).to(torch.float64)
+    # sin(beta) from x and y, not from z: at the poles 1 - z^2 has no digits left
+    rings = about_z(torch.atan2(y, x)) @ about_y(torch.atan2(torch.hypot(x, y), z))
+    ring_weights = torch.from_numpy(np.ascontiguousarray(weights)).to(torch.float64)
+    return Quadrature(group, degree, lebedev_degree, rings, ring_weights / ring_weights.sum(), degree + 1)

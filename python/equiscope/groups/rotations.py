@@ -1,0 +1,58 @@
+"""Rotation matrices: uniform ones, those about an axis, and the polar factor that makes a matrix orthogonal."""
+
+from __future__ import annotations
+
+import torch
+
+
+def haar_rotations(
+    n: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
+) -> torch.Tensor:
+    """``(n, 3, 3)`` float64, uniform on SO(3).
+
+    A unit quaternion from four normal deviates is uniform on the sphere S^3, which covers SO(3) twice.
+    """
+    quaternions = torch.randn(n, 4, dtype=torch.float64, device=device, generator=generator)
+    w, x, y, z = torch.nn.functional.normalize(quaternions, dim=-1).unbind(-1)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return polar(torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2))
+
+
+def about_z(angle: torch.Tensor) -> torch.Tensor:
+    """Rotations about z, ``(..., 3, 3)``."""
+    c, s, o, i = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([c, -s, o, s, c, o, o, o, i], dim=-1).reshape(*angle.shape, 3, 3)
+
+
+def about_y(angle: torch.Tensor) -> torch.Tensor:
+    """Rotations about y, ``(..., 3, 3)``."""
+    c, s, o, i = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([c, o, s, o, i, o, -s, o, c], dim=-1).reshape(*angle.shape, 3, 3)
+
+
+def handedness(rotations: torch.Tensor) -> torch.Tensor:
+    """Signs of the determinants of ``(..., 3, 3)``."""
+    first, second, third = rotations.unbind(-2)
+    return torch.sign((torch.linalg.cross(first, second) * third).sum(-1))
+
+
+def polar(rotations: torch.Tensor) -> torch.Tensor:
+    """The orthogonal factor of nearly orthogonal ``(..., 3, 3)``, differentiable to third order.
+
+    Two Newton-Schulz steps R (3 - R^T R) / 2: the error falls from e to e^4, so values and their first three
+    derivatives are those of the polar factor at an orthogonal matrix.
+    """
+    for _ in range(2):
+        rotations = 1.5 * rotations - 0.5 * rotations @ (rotations.transpose(-1, -2) @ rotations)
+    return rotations
+
+
+def hat(omega: torch.Tensor) -> torch.Tensor:
+    """``sum_k omega_k L_k`` with L_k v = e_k x v: ``(..., 3)`` to antisymmetric ``(..., 3, 3)``."""
+    x, y, z = omega.unbind(-1)
+    o = torch.zeros_like(x)
+    return torch.stack([o, -z, y, z, o, -x, -y, x, o], dim=-1).unflatten(-1, (3, 3))

@@ -1,0 +1,140 @@
+"""Kernels as products of D matrices that are made on the device: for sizes and grids the fused kernels do not take.
+
+`wigner_D` is the packed kernel of that device; everything else is plain torch, on any device.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import torch
+
+from ..groups.generators import each_generator, table
+from ..groups.representation import Representation
+
+PackedD = Callable[[torch.Tensor, int], torch.Tensor]
+
+MATRIX_BYTES = 1 << 28
+"""D of a grid or batch is held for about this many bytes at a time."""
+
+
+def _degrees(rotations: torch.Tensor, lmax: int, wigner_D: PackedD) -> list[torch.Tensor]:
+    n = rotations.shape[0]
+    parts = wigner_D(rotations, lmax).split([n * (2 * l + 1) ** 2 for l in range(lmax + 1)])
+    return [part.view(n, 2 * l + 1, 2 * l + 1) for l, part in enumerate(parts)]
+
+
+def _steps(count: int, lmax: int, element_size: int) -> range:
+    values = (lmax + 1) * (2 * lmax + 1) * (2 * lmax + 3) // 3
+    return range(0, count, max(1, MATRIX_BYTES // (values * element_size)))
+
+
+def rotate(
+    x: torch.Tensor, rotations: torch.Tensor, rep: Representation, inverse: bool, wigner_D: PackedD
+) -> torch.Tensor:
+    """x ``(batch or 1, rows, dim)``, rotations ``(batch, 3, 3)``, to ``(batch, rows, dim)``."""
+    assert rep.irreps is not None
+    batch, rows = rotations.shape[0], x.shape[1]
+    out = x.new_empty(batch, rows, x.shape[2])
+    lmax = max((term.l for term in rep.irreps), default=0)
+    steps = _steps(batch, lmax, x.element_size())
+    for start in steps:
+        own = slice(start, start + steps.step)
+        sign = torch.sign(torch.linalg.det(rotations[own]))[:, None, None]
+        degrees = _degrees(rotations[own] * sign, lmax, wigner_D)
+        source = x if x.shape[0] == 1 else x[own]
+        for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
+            D = degrees[term.l].mT if inverse else degrees[term.l]
+            D = D * sign if term.p < 0 else D
+            n, size = D.shape[0], 2 * term.l + 1
+            part = source[..., where].expand(n, rows, term.mul * size)
+            if rep.layout == "mul_ir":
+                turned = part.reshape(n, rows * term.mul, size) @ D.mT
+            else:
+                turned = D[:, None] @ part.reshape(n, rows, size, term.mul)
+            out[own, :, where] = turned.reshape(n, rows, term.mul * size)
+    return out
+
+
+def wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int, wigner_D: PackedD) -> torch.Tensor:
+    """``(n, 3)``: sum_l <grad^l, D^l X_k>."""
+    n = rotations.shape[0]
+    total = torch.zeros(n, 3, dtype=torch.float64, device=rotations.device)
+    gradients = grad.split([n * (2 * l + 1) ** 2 for l in range(lmax + 1)])
+    for l, (D, own) in enumerate(zip(_degrees(rotations, lmax, wigner_D), gradients, strict=True)):
+        # the rows of D X_k are -X_k times the rows of D as columns
+        moved = each_generator(D, *table(l, D))
+        total -= (own.view(n, 2 * l + 1, 1, 2 * l + 1) * moved).sum((1, 3), dtype=torch.float64)
+    return total.to(rotations.dtype)
+
+
+def elements(rings: torch.Tensor, weights: torch.Tensor, gammas: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotations ``(points * gammas, 3, 3)`` and weights of all elements of rings ``(points, 3, 3)``."""
+    if gammas == 1:
+        return rings, weights
+    gamma = 2 * math.pi / gammas * torch.arange(gammas, dtype=rings.dtype, device=rings.device)
+    c, s, o, i = torch.cos(gamma), torch.sin(gamma), torch.zeros_like(gamma), torch.ones_like(gamma)
+    turns = torch.stack([c, -s, o, s, c, o, o, o, i], dim=-1).reshape(gammas, 3, 3)
+    return (rings[:, None] @ turns).flatten(0, 1), weights.repeat_interleave(gammas) / gammas
+
+
+def project(
+    values: torch.Tensor,
+    rotations: torch.Tensor,
+    weights: torch.Tensor,
+    lmax: int,
+    center: torch.Tensor | None,
+    out: torch.Tensor,
+    wigner_D: PackedD,
+) -> None:
+    """Add to out ``(E(lmax), channels)`` what values ``(elements, channels)`` on any grid contribute."""
+    steps = _steps(rotations.shape[0], lmax, out.element_size())
+    for start in steps:
+        own = slice(start, start + steps.step)
+        D = torch.cat([part.flatten(1) for part in _degrees(rotations[own], lmax, wigner_D)], dim=1)
+        u = values[own].to(torch.float64)
+        if center is not None:
+            u = u - center
+        u = u * weights[own, None]
+        out += D.to(out.dtype).T @ u.to(out.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _columns(lmax: int) -> list[tuple[list[int], list[int]]]:
+    """For n = 0..lmax, where (l, m, n) and (l, m, -n) lie among the packed (l, m, n), for all l >= n and m."""
+    columns = []
+    for n in range(lmax + 1):
+        centers = [
+            l * (2 * l - 1) * (2 * l + 1) // 3 + row * (2 * l + 1) + l
+            for l in range(n, lmax + 1)
+            for row in range(2 * l + 1)
+        ]
+        columns.append(([c + n for c in centers], [c - n for c in centers]))
+    return columns
+
+
+def synthesize(
+    coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, wigner_D: PackedD
+) -> torch.Tensor:
+    """Coefficients ``(E(lmax), channels)`` to ``(points, gammas, channels)``: first the Fourier sums of every ring."""
+    points, channels = rings.shape[0], coefficients.shape[1]
+    out = coefficients.new_empty(points, gammas, channels)
+    angles = 2 * math.pi / gammas * (torch.arange(gammas)[:, None] * torch.arange(lmax + 1) % gammas).to(torch.float64)
+    turns = torch.cat([torch.cos(angles), torch.sin(angles)], dim=1).to(coefficients)
+    steps = _steps(points, lmax, coefficients.element_size())
+    for start in steps:
+        own = slice(start, start + steps.step)
+        D = torch.cat([part.flatten(1) for part in _degrees(rings[own], lmax, wigner_D)], dim=1).to(coefficients.dtype)
+        D = D * (weights[own, None] / gammas).to(D.dtype)
+        cosines, sines = [], []
+        for n, (plus, minus) in enumerate(_columns(lmax)):
+            up, down = coefficients[plus], coefficients[minus]
+            cosines.append(D[:, plus] @ up + (D[:, minus] @ down if n else 0.0))
+            sines.append(D[:, minus] @ up - D[:, plus] @ down)
+        # n = 0 has no sine
+        sines[0] = torch.zeros_like(sines[0])
+        fourier = torch.stack([*cosines, *sines], dim=1)
+        out[own] = turns @ fourier
+    return out

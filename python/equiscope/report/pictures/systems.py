@@ -1,0 +1,191 @@
+"""Error of every output on every system: named rows where they fit, sorted dots where they do not."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ...result.data import Audit, Output
+from ..format import elide, elide_paths, number
+from ..style import FAINT, INK, PAPER, PROPER, PSEUDO, RULE, SMALL, decades, finish, legend, new_figure, plain
+
+NAMED = 45
+"""Rows with names that a page holds: one per system, again for every three outputs."""
+
+COLUMNS = 3
+
+POINTED_OUT = 3
+"""Worst systems whose names are written beside their dots when there are too many for rows."""
+
+OFF_SCALE = 1e3
+"""Noise floors this far below the smallest error are only written: to scale they would crush the dots
+together."""
+
+SOLID, DASHED = "-", (0, (2, 2))
+
+RASTER = 800
+"""Dots from which they are drawn as pixels: a page with thousands of vector dots is slow to open."""
+
+
+def why_no_systems(audit: Audit) -> tuple[str, str] | None:
+    """What the picture needs and what there is, or None."""
+    if not audit.outputs:
+        return "an output", "none"
+    values = [row.outputs.get(name, {}).get("rmse", math.nan) for row in audit.systems for name in audit.outputs]
+    return None if any(math.isfinite(value) for value in values) else ("a system with a finite error", "none")
+
+
+def systems(audit: Audit) -> Figure:
+    """RMSE per system on a log scale, one panel per output, its noise floor and the pooled RMSE as lines."""
+    blocks = math.ceil(len(audit.outputs) / COLUMNS)
+    return _named(audit) if len(audit.systems) * blocks <= NAMED else _sorted(audit)
+
+
+def _named(audit: Audit) -> Figure:
+    """Rows of dots: the systems whose worst output stands highest, in units of its pooled error, on top."""
+    names = list(audit.outputs)
+    values = {
+        name: np.array([row.outputs.get(name, {}).get("rmse", math.nan) for row in audit.systems]) for name in names
+    }
+    scale = {name: max(float(np.nanmean(v)) if np.isfinite(v).any() else 0.0, 1e-300) for name, v in values.items()}
+    height = np.max([np.nan_to_num(values[name] / scale[name], nan=-1.0, posinf=1e300) for name in names], axis=0)
+    order = np.argsort(-height, kind="stable")
+    count = len(order)
+    columns = min(COLUMNS, len(names))
+    blocks = math.ceil(len(names) / columns)
+    labels = elide_paths([audit.systems[i].name for i in order], 24)
+    figure = new_figure(2.35 * columns + 0.075 * max(map(len, labels)) + 0.2, blocks * (0.16 * count + 0.75) + 0.5)
+    grid = figure.subplots(blocks, columns, squeeze=False, sharey=True)
+    for i, axes in enumerate(grid.flat):
+        if i >= len(names):
+            axes.set_axis_off()
+            continue
+        output = audit.outputs[names[i]]
+        axes.hlines(np.arange(count), 0, 1, transform=axes.get_yaxis_transform(), color=RULE, linewidth=0.5, zorder=0)
+        finish(
+            axes,
+            title=plain(elide(names[i], 28)),
+            bold=True,
+            xlabel="RMSE" if i + columns >= len(names) else "",
+        )
+        _dots(axes, values[names[i]][order], np.arange(count), output, "x")
+        axes.set_ylim(count - 0.4, -0.6)
+        axes.set_yticks(range(count), list(map(plain, labels)))
+        axes.tick_params(axis="y", length=0, labelsize=SMALL if count > 25 else SMALL + 0.5)
+        axes.spines["left"].set_visible(False)
+    _keys(figure, audit, columns)
+    return figure
+
+
+def _sorted(audit: Audit) -> Figure:
+    """Dots in order of their error, one panel per output, the worst named."""
+    names = list(audit.outputs)
+    columns = min(COLUMNS, len(names))
+    blocks = math.ceil(len(names) / columns)
+    figure = new_figure(2.6 * columns + 0.4, 2.5 * blocks + 0.45)
+    grid = figure.subplots(blocks, columns, squeeze=False)
+    for i, axes in enumerate(grid.flat):
+        if i >= len(names):
+            axes.set_axis_off()
+            continue
+        output = audit.outputs[names[i]]
+        rows = [(row.outputs.get(names[i], {}).get("rmse", math.nan), row.name) for row in audit.systems]
+        rows = sorted((rmse, name) for rmse, name in rows if math.isfinite(rmse))
+        share = (np.arange(len(rows)) + 0.5) / max(len(rows), 1) * 100
+        finish(
+            axes,
+            grid="y",
+            title=plain(elide(names[i], 28)),
+            bold=True,
+            xlabel="systems by error, %" if i + columns >= len(names) else "",
+            ylabel="RMSE" if i % columns == 0 else "",
+        )
+        _dots(axes, np.array([rmse for rmse, _ in rows]), share, output, "y")
+        axes.set_xlim(-3, 103)
+        worst = rows[-POINTED_OUT:][::-1]
+        text = "\n".join(plain(elide(name, 20)) for _, name in worst)
+        axes.text(
+            0.95,
+            0.04,
+            "worst\n" + text,
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=SMALL - 1,
+            color=FAINT,
+            linespacing=1.25,
+            zorder=4,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        )
+    _keys(figure, audit, columns)
+    return figure
+
+
+def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, which: str) -> None:
+    """The dots, and the lines of the pooled error and the noise floor, along the axis `which`."""
+    finite = np.isfinite(errors)
+    marked = [(output.rmse, PSEUDO, SOLID)] if math.isfinite(output.rmse) and output.rmse > 0 else []
+    positive = [*errors[finite & (errors > 0)].tolist(), *(value for value, _, _ in marked)]
+    least, top = min(positive, default=1.0), max(positive, default=1.0)
+    noise = output.noise_floor
+    axes.set_title(f"noise floor {number(noise, 2)}", loc="right", fontsize=SMALL - 0.5, color=FAINT)
+    if math.isfinite(noise) and noise > least / OFF_SCALE:
+        marked.append((noise, FAINT, DASHED))
+        least, top = min(least, noise), max(top, noise)
+    zero = finite & (errors <= 0)
+    """Errors of exactly zero have no place on a log scale: hollow dots at its lower end."""
+    drawn = np.where(zero, least / 3, errors)
+    size = 14 if len(errors) <= NAMED else 6
+    options = {"s": size, "linewidths": 0.6, "zorder": 3, "rasterized": len(errors) > RASTER}
+    for chosen, face in ((finite & ~zero, PROPER), (zero, "none")):
+        along, across = drawn[chosen], places[chosen]
+        axes.scatter(
+            *((along, across) if which == "x" else (across, along)),
+            facecolors=face,
+            edgecolors=PROPER,
+            **options,
+        )
+    line = axes.axvline if which == "x" else axes.axhline
+    for value, colour, dash in marked:
+        line(value, color=colour, linewidth=1.0, linestyle=dash, zorder=2)
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    if top < 30 * least:
+        middle = math.sqrt(top * least)
+        least, top = min(least, middle / 6), max(top, middle * 6)
+    (axes.set_xlim if which == "x" else axes.set_ylim)(least / (5 if zero.any() else 1.6), top * 1.8)
+    decades(axes, which)
+
+
+def _keys(figure: Figure, audit: Audit, columns: int) -> None:
+    keys = [
+        Line2D(
+            [],
+            [],
+            marker="o",
+            color="none",
+            markerfacecolor=PROPER,
+            markeredgecolor=PROPER,
+            markersize=3.6,
+            label="one system",
+        ),
+        Line2D([], [], color=PSEUDO, linewidth=1.0, label="all systems"),
+        Line2D([], [], color=FAINT, linewidth=1.0, linestyle=DASHED, label="noise floor"),
+    ]
+    if any(row.outputs.get(name, {}).get("rmse") == 0 for row in audit.systems for name in audit.outputs):
+        keys.append(
+            Line2D(
+                [],
+                [],
+                marker="o",
+                color="none",
+                markerfacecolor="none",
+                markeredgecolor=PROPER,
+                markersize=3.6,
+                label="exactly zero",
+            )
+        )
+    legend(figure, keys, loc="outside lower center", ncols=len(keys) if columns > 1 else 2, labelcolor=INK)

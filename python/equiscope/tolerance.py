@@ -1,0 +1,58 @@
+"""All numerical bounds of the library, in one function and one table of input tolerances."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from .errors import ArgumentError, fail
+
+MAXIMUM_LMAX = 131
+"""Highest l of the kernels: the highest degree of the Lebedev rules, so that no grid asks for more."""
+
+ORTHOGONALITY = {torch.float32: 1e-4, torch.float64: 1e-8}
+"""Largest accepted |R R^T - 1|: what some hundred products in that dtype may leave, and far below any mistake."""
+
+PROVED_LMAX = 64
+"""Up to here 16 (l + 1) eps holds; above, the recursions have lost up to another factor of four."""
+
+
+class Tolerance(NamedTuple):
+    """|got - expected| <= atol + rtol |expected|, element by element."""
+
+    rtol: float
+    atol: float
+
+
+def tolerance(quantity: str, lmax: int, dtype: torch.dtype) -> Tolerance:
+    """Error bound of a kernel for all l <= lmax.
+
+    Args:
+        quantity: "wigner_D" (elements of D, also of products and inverses), "spherical_harmonics" (of unit size
+            sqrt((2l+1)/4pi)), "gradient" (relative to the norm of the incoming gradient), "projection"
+            (coefficients and power relative to the largest value).
+        lmax: highest l.
+        dtype: float32 or float64.
+    """
+    l = float(lmax)
+    double = dtype == torch.float64
+    # the recursions in l amplify round-off where D or Y is steep: 16 (l+1) eps up to PROVED_LMAX, l^2 eps beyond
+    recursion = 16 * (l + 1) * _EPS if lmax <= PROVED_LMAX else 2e-12
+    if quantity == "wigner_D":
+        # float32 is evaluated in float64, within 6e-8 of the matrix given; what counts is that R itself was rounded, by
+        # up to 3e-8 in each entry, which turns degree l by about l times that
+        atol = recursion if double else max(6e-7, 5e-8 * (l + 1))
+    elif quantity == "spherical_harmonics":
+        size = ((2 * l + 1) / 12.566370614359172) ** 0.5
+        atol = size * (recursion if double else max(6e-7, 1.2e-7 * (l + 1)))
+    elif quantity == "gradient":
+        atol = (64 * (l + 1) ** 2 * _EPS) if double else 2e-6 * (l + 1)
+    elif quantity == "projection":
+        atol = 1e-13 if double else 1e-5
+    else:
+        fail(ArgumentError, "quantity", "wigner_D, spherical_harmonics, gradient or projection", repr(quantity))
+    return Tolerance(rtol=0.0, atol=atol)
+
+
+_EPS = torch.finfo(torch.float64).eps
