@@ -111,8 +111,8 @@ void rotate(Address x, Index x_size, Address rotations, Index batch, Index rows,
     for (const IrrepBlock& block : checked) lmax = std::max(lmax, block.l);
     with_kernels(dtype, [&](const auto& kernels, auto type) {
         using T = element<decltype(type)>;
-        kernels.rotate(*tables_for(static_cast<int>(lmax)), input<T>(x), x_shared, input<T>(rotations), batch, rows, dim,
-                       checked.data(), static_cast<Index>(checked.size()), inverse, output<T>(out), threads);
+        kernels.rotate(*tables_for(static_cast<int>(lmax)), input<T>(x), x_shared, input<T>(rotations), batch, rows,
+                       dim, checked.data(), static_cast<Index>(checked.size()), inverse, output<T>(out), threads);
     });
 }
 
@@ -168,8 +168,8 @@ bool character_power(Address values, Index values_size, Address rings, Address w
     bool done = false;
     with_projection_kernels(value_dtype, out_dtype, [&](const auto& kernels, auto in, auto result) {
         done = kernels.character_power(*tables_for(checked_lmax(lmax)), input<element<decltype(in)>>(values), grid,
-                                       channels, cosets, input<double>(center),
-                                       output<element<decltype(result)>>(out), output<double>(moments), threads);
+                                       channels, cosets, input<double>(center), output<element<decltype(result)>>(out),
+                                       output<double>(moments), threads);
     });
     return done;
 }
@@ -190,7 +190,8 @@ void synthesize(Address coefficients, Index coefficients_size, Address rings, Ad
     check_threads(threads);
     with_kernels(dtype, [&](const auto& kernels, auto type) {
         using T = element<decltype(type)>;
-        kernels.synthesize(*tables_for(checked_lmax(lmax)), input<T>(coefficients), grid, channels, output<T>(out), threads);
+        kernels.synthesize(*tables_for(checked_lmax(lmax)), input<T>(coefficients), grid, channels, output<T>(out),
+                           threads);
     });
 }
 
@@ -205,13 +206,15 @@ std::tuple<Index, double, double> first_bad_rotation(const T* rotations, Index n
         for (int i = 0; i < 3; ++i)
             for (int j = i; j < 3; ++j) {
                 double dot = i == j ? -1.0 : 0.0;
-                for (int k = 0; k < 3; ++k) dot += static_cast<double>(r[3 * i + k]) * static_cast<double>(r[3 * j + k]);
+                for (int k = 0; k < 3; ++k)
+                    dot += static_cast<double>(r[3 * i + k]) * static_cast<double>(r[3 * j + k]);
                 worst = std::fmax(worst, std::fabs(dot));
             }
         if (finite && worst <= tolerance) continue;
-        const double det = static_cast<double>(r[0]) * (static_cast<double>(r[4]) * r[8] - static_cast<double>(r[5]) * r[7]) -
-                           static_cast<double>(r[1]) * (static_cast<double>(r[3]) * r[8] - static_cast<double>(r[5]) * r[6]) +
-                           static_cast<double>(r[2]) * (static_cast<double>(r[3]) * r[7] - static_cast<double>(r[4]) * r[6]);
+        const double det =
+            static_cast<double>(r[0]) * (static_cast<double>(r[4]) * r[8] - static_cast<double>(r[5]) * r[7]) -
+            static_cast<double>(r[1]) * (static_cast<double>(r[3]) * r[8] - static_cast<double>(r[5]) * r[6]) +
+            static_cast<double>(r[2]) * (static_cast<double>(r[3]) * r[7] - static_cast<double>(r[4]) * r[6]);
         return {row, finite ? worst : std::nan(""), det};
     }
     return {-1, 0.0, 1.0};

@@ -13,7 +13,7 @@ namespace equiscope {
 
 using Address = std::uintptr_t;
 
-constexpr int lmax_limit = 256;                // the seeds of the recursions overflow near 1000
+constexpr int lmax_limit = 256;               // the seeds of the recursions overflow near 1000
 constexpr Index size_limit = Index(1) << 48;  // no address space holds more elements
 
 inline void require(bool condition, const std::string& argument, const std::string& expected, const std::string& got) {

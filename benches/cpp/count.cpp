@@ -25,7 +25,8 @@ Vector numbers(Index n) {
 Vector rotations(Index n) {
     Vector r(static_cast<std::size_t>(9 * n));
     for (Index i = 0; i < n; ++i) {
-        const double a = 0.1 + 0.7 * static_cast<double>(i), b = 0.05 + 3.0 * static_cast<double>(i) / static_cast<double>(n);
+        const double a = 0.1 + 0.7 * static_cast<double>(i),
+                     b = 0.05 + 3.0 * static_cast<double>(i) / static_cast<double>(n);
         const double ca = std::cos(a), sa = std::sin(a), cb = std::cos(b), sb = std::sin(b);
         const double own[9] = {ca * cb, -sa, ca * sb, sa * cb, ca, sa * sb, -sb, 0.0, cb};
         std::memcpy(r.data() + 9 * i, own, sizeof own);
@@ -91,7 +92,8 @@ int main(int argc, char** argv) {
         if (kernel == "wigner_D") kernels.twice.wigner_D(*tables_for(8), r.data(), n, out.data(), 1);
         if (kernel == "wigner_D_torque")
             kernels.twice.wigner_D_torque(*tables_for(8), r.data(), n, grad.data(), torque.data(), 1);
-        if (kernel == "spherical_harmonics") kernels.twice.spherical_harmonics(*tables_for(8), xyz.data(), 4000, out.data(), 1);
+        if (kernel == "spherical_harmonics")
+            kernels.twice.spherical_harmonics(*tables_for(8), xyz.data(), 4000, out.data(), 1);
     }
     std::cout << out[0] + torque[0] << "\n";
 }

@@ -31,7 +31,9 @@ struct OwnedTables {
           harmonic_seeds(static_cast<std::size_t>(lmax + 1)) {
         fill_wigner_tables(lmax, wigner_steps.data(), wigner_seeds.data());
         fill_harmonic_tables(lmax, harmonic_steps.data(), harmonic_seeds.data());
-        view = {lmax, {wigner_steps.data(), wigner_seeds.data()}, {harmonic_steps.data(), harmonic_seeds.data()},
+        view = {lmax,
+                {wigner_steps.data(), wigner_seeds.data()},
+                {harmonic_steps.data(), harmonic_seeds.data()},
                 cached_bytes()};
     }
 

@@ -11,8 +11,8 @@ namespace {
 
 template <class T>
 constexpr KernelsOf<T> kernels_of() {
-    return {wigner_D<T>, wigner_D_torque<T>, spherical_harmonics<T>, spherical_harmonics_torque<T>, rotate<T>,
-            synthesize<T>};
+    return {wigner_D<T>, wigner_D_torque<T>, spherical_harmonics<T>, spherical_harmonics_torque<T>,
+            rotate<T>,   synthesize<T>};
 }
 
 template <class In, class Out>

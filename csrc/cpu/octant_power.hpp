@@ -36,7 +36,7 @@ void power_octants(const Tables& tables, const RingPlan& plan, const In* values,
             V squares[width] = {}, middle[width];
             for (Index coset = 0; coset < cosets; ++coset) {
                 const In* samples_of_coset = values + coset * samples;
-                const OctantProjection<V, width, In> projection{tables, samples_of_coset, rings, center,
+                const OctantProjection<V, width, In> projection{tables, samples_of_coset, rings,  center,
                                                                 plan,   angles,           alphas, betas};
                 V* own_c = coset == 0 ? c : improper;
                 if (moments)

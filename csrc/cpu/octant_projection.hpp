@@ -34,12 +34,15 @@ class BetaTable {
             first_group_ = plan_.chunks[first].first;
             while (last < plan_.chunk_count && plan_.chunks[last].last - first_group_ <= capacity_) ++last;
             const Index groups = plan_.chunks[last - 1].last - first_group_;
-            parallel_for(packs(groups), threads, [&](Index pack) { fill(first, first_group_ + pack * lanes, first_group_ + groups); });
+            parallel_for(packs(groups), threads,
+                         [&](Index pack) { fill(first, first_group_ + pack * lanes, first_group_ + groups); });
             body(first, last);
         }
     }
 
-    const Real* chunk(Index index) const { return table_.get() + 2 * entries_ * (plan_.chunks[index].first - first_group_); }
+    const Real* chunk(Index index) const {
+        return table_.get() + 2 * entries_ * (plan_.chunks[index].first - first_group_);
+    }
 
   private:
     static Index entries(Index lmax) { return (lmax + 1) * (lmax + 2) * (2 * lmax + 3) / 6; }
@@ -141,8 +144,8 @@ inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f) {
 template <class V, Index width, class In>
 struct OctantProjection {
     using Real = typename Parts<V>::Real;
-    static constexpr Index pair = 2 * width;         // {C, S}
-    static constexpr Index quad = 2 * pair;          // {cos C, cos S, sin C, sin S}
+    static constexpr Index pair = 2 * width;  // {C, S}
+    static constexpr Index quad = 2 * pair;   // {cos C, cos S, sin C, sin S}
 
     const Tables& tables;
     const In* values;
@@ -186,8 +189,8 @@ struct OctantProjection {
                 continue;
             }
             fourier_of_ring<squared>(values + point * rings.gammas * channels.total, rings.gammas,
-                            rings.weights[point] / static_cast<double>(rings.gammas), center, channels, angles, lmax,
-                            folded, f, pair, squares);
+                                     rings.weights[point] / static_cast<double>(rings.gammas), center, channels, angles,
+                                     lmax, folded, f, pair, squares);
             if (plan.turned) turn_fourier<V, width>(plan.turns[2 * point], plan.turns[2 * point + 1], lmax, f);
         }
         const Index next = (lmax + 1) * pair;
@@ -270,12 +273,13 @@ struct OctantProjection {
             for (Index o = first_octant; o < end; ++o) {
                 if (o + 1 < end) fetch_octant(channels, plan.octants[o + 1]);
                 fold_octant<squared>(channels, plan.octants[o], images.get(), folded.get(),
-                            sums.get() + (o - first_octant) * 2 * quad, squares);
+                                     sums.get() + (o - first_octant) * 2 * quad, squares);
             }
             const Real* beta = betas.chunk(index);
             for (Index n = 0; n <= lmax; ++n)
                 for (Index m = 0; m <= lmax; ++m) {
-                    sum_groups(chunk, sums.get() + (n * 2 + m % 2) * plan.octants_of_chunk * 2 * quad, alphas.row(m), x.get());
+                    sum_groups(chunk, sums.get() + (n * 2 + m % 2) * plan.octants_of_chunk * 2 * quad, alphas.row(m),
+                               x.get());
                     beta = sum_degrees(chunk.last - chunk.first, m, n, x.get(), beta, c);
                 }
         }

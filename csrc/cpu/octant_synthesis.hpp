@@ -122,7 +122,8 @@ struct OctantSynthesis {
     // The rings of chunks first .. last from c[E(lmax)][width].
     void run(const Channels<V, width>& channels, Index first, Index last, const V* c, T* out) const {
         const Index lmax = tables.lmax, sums_of_n = plan.octants_of_chunk * 2 * quad;
-        const Scratch<V> images(8 * (lmax + 1) * pair), sums((lmax + 1) * 2 * sums_of_n), x(plan.groups_of_chunk * 2 * quad);
+        const Scratch<V> images(8 * (lmax + 1) * pair), sums((lmax + 1) * 2 * sums_of_n),
+            x(plan.groups_of_chunk * 2 * quad);
         for (Index index = first; index < last; ++index) {
             const RingChunk& chunk = plan.chunks[index];
             const Real* beta = betas.chunk(index);

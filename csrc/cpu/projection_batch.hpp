@@ -86,8 +86,7 @@ inline void accumulate_block(const Lanes* d, const Lanes* f, int lmax, Lanes* su
             Index m = 0, center = matrix_offset(l) + l;
             for (; m + together <= row_size; m += together, center += together * row_size)
                 accumulate_rows<together>(d, samples, row_size, center, n, sums);
-            for (; m < row_size; ++m, center += row_size)
-                accumulate_rows<1>(d, samples, row_size, center, n, sums);
+            for (; m < row_size; ++m, center += row_size) accumulate_rows<1>(d, samples, row_size, center, n, sums);
         }
     }
 }
@@ -102,7 +101,8 @@ void project_rings(const Tables& tables, const In* values, const Rings& rings, I
     RingTable table(tables, rings);
     table.for_chunks(threads, [&](Index first, Index last) {
         for_channels<Lanes, width>(channels, threads, [&](const ChannelBlock& own) {
-            const Scratch<Lanes> sums(size * width), folded(2 * angles.half * width), fourier((lmax + 1) * lanes * pair);
+            const Scratch<Lanes> sums(size * width), folded(2 * angles.half * width),
+                fourier((lmax + 1) * lanes * pair);
             clear(sums.get(), size * width);
             for (Index block = first; block < last; ++block) {
                 clear(fourier.get(), (lmax + 1) * lanes * pair);
@@ -151,7 +151,8 @@ inline void fourier_of_coefficients(const double* d, const Lanes* c, int lmax, L
 }
 
 // The function at angle k of its ring.
-inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngles<double>& angles, int lmax, Lanes v[width]) {
+inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngles<double>& angles, int lmax,
+                          Lanes v[width]) {
     const Index folded = least(k, gammas - k);  // gamma_{K-k} = -gamma_k: the sine changes sign
     for (Index j = 0; j < width; ++j) v[j] = f[j];
     for (Index n = 1; n <= lmax; ++n) {
@@ -187,8 +188,7 @@ void synthesize_rings(const Tables& tables, const T* coefficients, const Rings& 
                     Lanes v[width];
                     value_on_ring(fourier.get(), k, gammas, angles, lmax, v);
                     T* target = out + (point * gammas + k) * channels + own.first;
-                    for (Index i = 0; i < own.count; ++i)
-                        target[i] = static_cast<T>(weight * v[i / lanes][i % lanes]);
+                    for (Index i = 0; i < own.count; ++i) target[i] = static_cast<T>(weight * v[i / lanes][i % lanes]);
                 }
             }
         });

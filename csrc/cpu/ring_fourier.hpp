@@ -60,7 +60,8 @@ struct Channels {
                 const T* own = sample + j * lanes_of_vector;
                 v[j] = center ? __builtin_convertvector(
                                     equiscope::EQUISCOPE_ISA::load<Wide>(own) -
-                                        equiscope::EQUISCOPE_ISA::load<Wide>(center + first + j * lanes_of_vector), V)
+                                        equiscope::EQUISCOPE_ISA::load<Wide>(center + first + j * lanes_of_vector),
+                                    V)
                               : equiscope::EQUISCOPE_ISA::load<V>(own);
             }
             return;

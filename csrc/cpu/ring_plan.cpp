@@ -34,13 +34,13 @@ struct OwnedPlan : RingSharing {
 constexpr double same_angle = 2e-15;
 
 constexpr Index bytes_of_chunk = 384 * 1024;  // of Fourier sums, that they stay in the second-level cache
-constexpr Index bytes_of_octant = 2048;       // for every n: 2 parities of m, 8 images, 2 vectors of 64 bytes, cos and sin
-constexpr Index fewest_octants = 16;          // below that the loops over a chunk cost more than the cache saves
+constexpr Index bytes_of_octant = 2048;  // for every n: 2 parities of m, 8 images, 2 vectors of 64 bytes, cos and sin
+constexpr Index fewest_octants = 16;     // below that the loops over a chunk cost more than the cache saves
 
 void proper_rotation(const double* source, double r[9]) {
     std::copy(source, source + 9, r);
-    const double det = r[0] * (r[4] * r[8] - r[5] * r[7]) - r[1] * (r[3] * r[8] - r[5] * r[6]) +
-                       r[2] * (r[3] * r[7] - r[4] * r[6]);
+    const double det =
+        r[0] * (r[4] * r[8] - r[5] * r[7]) - r[1] * (r[3] * r[8] - r[5] * r[6]) + r[2] * (r[3] * r[7] - r[4] * r[6]);
     if (det < 0)
         for (int i = 0; i < 9; ++i) r[i] = -r[i];
     orthonormalize(r);
@@ -131,7 +131,7 @@ using Held = std::shared_ptr<const OwnedPlan>;
 }  // namespace
 
 RingPlan::RingPlan(const Rings& rings, int lmax) {
-    constexpr std::size_t kept = 16;          // an audit uses a few grids again and again
+    constexpr std::size_t kept = 16;           // an audit uses a few grids again and again
     constexpr Index largest = Index(1) << 14;  // rings of a plan that is kept: 2 MB
     static std::mutex mutex;
     static std::list<Held> cache;  // latest first

@@ -9,7 +9,7 @@ namespace equiscope {
 
 struct Octant {
     double cos_a, sin_a;  // of the representative, both >= 0
-    Index image[8];       // ring at (+-a, pi - +-a; b, pi - b), or -1: bit 0 is cos a < 0, bit 1 sin a < 0, bit 2 cos b < 0
+    Index image[8];  // ring at (+-a, pi - +-a; b, pi - b), or -1: bit 0 is cos a < 0, bit 1 sin a < 0, bit 2 cos b < 0
 };
 
 struct RingGroup {

@@ -59,8 +59,8 @@ inline void rotate_block(const MatrixView<Element>& d, const IrrepBlock& block, 
 }
 
 template <class Element>
-inline void rotate_blocks(const Element* d, const IrrepBlock* blocks, Index block_count, bool inverse,
-                          const Lanes& det, const Lanes* x, Lanes* y) {
+inline void rotate_blocks(const Element* d, const IrrepBlock* blocks, Index block_count, bool inverse, const Lanes& det,
+                          const Lanes* x, Lanes* y) {
     const Lanes one = Lanes{} + 1.0;
     for (const IrrepBlock* block = blocks; block < blocks + block_count; ++block) {
         const Index size = 2 * block->l + 1;
@@ -122,7 +122,8 @@ void rotate(const Tables& tables, const T* x, bool shared, const T* rotations, I
             const IrrepBlock* blocks, Index block_count, bool inverse, T* out, int threads) {
     const CopyRotation<T> by_copies(blocks, block_count, dim, inverse,
                                     batch * rows * dim * Index(sizeof(T)) > tables.cached_bytes);
-    if (by_copies.possible()) return rotate_copies(by_copies, tables, x, shared, rotations, batch, rows, dim, out, threads);
+    if (by_copies.possible())
+        return rotate_copies(by_copies, tables, x, shared, rotations, batch, rows, dim, out, threads);
     const Index size = matrix_count(tables.lmax);
     // lanes are filled by rows where each rotation has many, otherwise by rotations
     const bool rows_in_lanes = rows >= 2 * lanes;

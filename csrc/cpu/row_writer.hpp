@@ -19,10 +19,12 @@ namespace {
 template <class V>
 inline void stream(const V& value, void* target) {
 #if defined(__AVX512F__)
-    if constexpr (sizeof(V) == 64) return _mm512_stream_si512(static_cast<__m512i*>(target), reinterpret_cast<__m512i>(value));
+    if constexpr (sizeof(V) == 64)
+        return _mm512_stream_si512(static_cast<__m512i*>(target), reinterpret_cast<__m512i>(value));
 #endif
 #if defined(__AVX__)
-    if constexpr (sizeof(V) == 32) return _mm256_stream_si256(static_cast<__m256i*>(target), reinterpret_cast<__m256i>(value));
+    if constexpr (sizeof(V) == 32)
+        return _mm256_stream_si256(static_cast<__m256i*>(target), reinterpret_cast<__m256i>(value));
 #endif
     std::memcpy(target, &value, sizeof value);
 }
@@ -40,7 +42,7 @@ class RowWriter {
     static constexpr Index unit = sizeof(Lanes) / sizeof(T);  // elements of a vector
     static constexpr Index margin = unit;                     // entries that may be read behind a tile
 
-    static constexpr bool usable = lanes >= 4;                // SSE2 has no shuffle by a variable
+    static constexpr bool usable = lanes >= 4;  // SSE2 has no shuffle by a variable
 
     explicit RowWriter(Index runs) : carried_(runs) {
         for (Index shift = 0; shift < unit; ++shift)
@@ -72,7 +74,8 @@ class RowWriter {
             V now[lanes];
             load(tile_ + u * unit, now);
             for (Index lane = 0; lane < lanes; ++lane) {
-                put<streaming>(__builtin_shuffle(before[lane], now[lane], shifts_[shift_[lane]]), line_[lane] + u * unit);
+                put<streaming>(__builtin_shuffle(before[lane], now[lane], shifts_[shift_[lane]]),
+                               line_[lane] + u * unit);
                 before[lane] = now[lane];
             }
         }
@@ -144,7 +147,7 @@ class RowWriter {
     const LanesOf<T>* tile_ = nullptr;
     T *out_ = nullptr, *line_[lanes] = {};  // the vector in which each row starts
     V before_[lanes], heads_[lanes];
-    Index shift_[lanes + 1] = {};           // where in that vector
+    Index shift_[lanes + 1] = {};  // where in that vector
     Index run_ = 0, whole_ = 0, rest_ = 0, column_ = 0;
     bool first_ = false, last_ = false;
 };

@@ -18,8 +18,8 @@ inline Lanes load_rotations(const T* source, Index count, Lanes r[9]) {
     rows_to_lanes(source, 9, count, 9, r);
     for (Index lane = count; lane < lanes; ++lane)
         for (int i = 0; i < 9; i += 4) r[i][lane] = 1.0;
-    const Lanes d = r[0] * (r[4] * r[8] - r[5] * r[7]) - r[1] * (r[3] * r[8] - r[5] * r[6]) +
-                    r[2] * (r[3] * r[7] - r[4] * r[6]);
+    const Lanes d =
+        r[0] * (r[4] * r[8] - r[5] * r[7]) - r[1] * (r[3] * r[8] - r[5] * r[6]) + r[2] * (r[3] * r[7] - r[4] * r[6]);
     const Lanes zero = {}, one = zero + 1.0;
     const Lanes det = d < zero ? -one : one;
     for (int i = 0; i < 9; ++i) r[i] *= det;
@@ -49,14 +49,15 @@ class WignerTile {
     template <class Between = Nothing>
     void fill_into(const Lanes r[9], LanesOf<T>* tile, const Between& between = {}) const {
         const Index* centers = centers_.get();
-        wigner(r, tables_.lmax, tables_.wigner, powers_.get(),
-               [=](Index l, Index row, Index column, const Lanes& value) {
-                   // in bytes: there is no address of 64 times a register
-                   char* center = reinterpret_cast<char*>(tile) + centers[l];
-                   const Index at = (row * (2 * l + 1) + column) * Index(sizeof(LanesOf<T>));
-                   *reinterpret_cast<LanesOf<T>*>(center + at) = __builtin_convertvector(value, LanesOf<T>);
-               },
-               between);
+        wigner(
+            r, tables_.lmax, tables_.wigner, powers_.get(),
+            [=](Index l, Index row, Index column, const Lanes& value) {
+                // in bytes: there is no address of 64 times a register
+                char* center = reinterpret_cast<char*>(tile) + centers[l];
+                const Index at = (row * (2 * l + 1) + column) * Index(sizeof(LanesOf<T>));
+                *reinterpret_cast<LanesOf<T>*>(center + at) = __builtin_convertvector(value, LanesOf<T>);
+            },
+            between);
     }
 
   private:

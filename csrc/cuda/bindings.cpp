@@ -45,12 +45,14 @@ void wigner_D(int device, Address stream, Address tables, Index tables_size, Add
     require_size("out", out, out_size, product("out", {n, matrix_count(lmax)}));
     with_type(dtype, [&](auto type) {
         using T = element<decltype(type)>;
-        cuda::wigner_D(place_of(device, stream), own, checked_lmax(lmax), input<T>(rotations), n, output<T>(out), tolerance);
+        cuda::wigner_D(place_of(device, stream), own, checked_lmax(lmax), input<T>(rotations), n, output<T>(out),
+                       tolerance);
     });
 }
 
-bool wigner_D_torque(int device, Address stream, Address tables, Index tables_size, Address rotations, Index n, Index lmax,
-                     Address grad, Index grad_size, Address out, const std::string& dtype, double tolerance) {
+bool wigner_D_torque(int device, Address stream, Address tables, Index tables_size, Address rotations, Index n,
+                     Index lmax, Address grad, Index grad_size, Address out, const std::string& dtype,
+                     double tolerance) {
     const double* own = checked_tables(tables, tables_size, lmax);
     require_size("rotations", rotations, product("rotations", {n, 9}), 9 * n);
     require_size("grad", grad, grad_size, product("grad", {n, matrix_count(lmax)}));
@@ -61,8 +63,8 @@ bool wigner_D_torque(int device, Address stream, Address tables, Index tables_si
     });
 }
 
-void spherical_harmonics(int device, Address stream, Address tables, Index tables_size, Address xyz, Index n, Index lmax,
-                         Address out, Index out_size, const std::string& dtype) {
+void spherical_harmonics(int device, Address stream, Address tables, Index tables_size, Address xyz, Index n,
+                         Index lmax, Address out, Index out_size, const std::string& dtype) {
     const double* own = checked_tables(tables, tables_size, lmax);
     require_size("xyz", xyz, product("xyz", {n, 3}), 3 * n);
     require_size("out", out, out_size, product("out", {n, harmonic_count(lmax)}));
@@ -95,13 +97,15 @@ bool rotate(int device, Address stream, Address tables, Index tables_size, Index
     require(dim < (Index(1) << 31), "x", "fewer than 2^31 components", std::to_string(dim));
     return with_type(dtype, [&](auto type) {
         using T = element<decltype(type)>;
-        return cuda::rotate(place_of(device, stream), own, checked_lmax(lmax), input<T>(x), x_shared, input<T>(rotations),
-                            batch, rows, dim, input<void>(copies), copy_count, inverse, output<T>(out), tolerance);
+        return cuda::rotate(place_of(device, stream), own, checked_lmax(lmax), input<T>(x), x_shared,
+                            input<T>(rotations), batch, rows, dim, input<void>(copies), copy_count, inverse,
+                            output<T>(out), tolerance);
     });
 }
 
 // The host's part of a projection: the shape of a grid, and tables that go to the device.
-cuda::ProjectionPlan plan(Address rings, Address weights, Index points, Index gammas, Index lmax, const std::string& dtype) {
+cuda::ProjectionPlan plan(Address rings, Address weights, Index points, Index gammas, Index lmax,
+                          const std::string& dtype) {
     require_size("rings", rings, product("rings", {points, 9}), 9 * points);
     require_size("weights", weights, product("weights", {points}), points);
     require(gammas >= 1 && gammas < (Index(1) << 20), "gammas", "1 to 2^20", std::to_string(gammas));
@@ -121,7 +125,8 @@ cuda::Sample sample_of(const std::string& dtype, const std::string& compute) {
     if (dtype == "float32") return cuda::Sample::single;
     if (dtype == "float64" && !single) return cuda::Sample::twice;
     if (dtype == "float16" && single) return cuda::Sample::half;
-    require(dtype == "bfloat16" && single, "dtype", "samples no wider than " + compute + ", 16-bit ones for float32", dtype);
+    require(dtype == "bfloat16" && single, "dtype", "samples no wider than " + compute + ", 16-bit ones for float32",
+            dtype);
     return cuda::Sample::bfloat16;
 }
 
@@ -132,8 +137,8 @@ Index power_parts(int device, const cuda::ProjectionPlan& own, Index channels, c
 }
 
 void character_power(int device, Address stream, const cuda::ProjectionPlan& own, Address plan_data, Index plan_size,
-                     Address values, Index values_size, const std::string& dtype, int cosets, Index channels, Address parts,
-                     Index parts_size, const std::string& compute) {
+                     Address values, Index values_size, const std::string& dtype, int cosets, Index channels,
+                     Address parts, Index parts_size, const std::string& compute) {
     const cuda::ProjectionShape& shape = own.shape;
     require(cosets == 1 || cosets == 2, "cosets", "1 or 2", std::to_string(cosets));
     require_size("plan", plan_data, plan_size, static_cast<Index>(own.data.size()));
@@ -142,14 +147,14 @@ void character_power(int device, Address stream, const cuda::ProjectionPlan& own
                  product("parts", {power_parts(device, own, channels, compute), shape.lmax + 1, cosets, channels}));
     const cuda::Sample sample = sample_of(dtype, compute);
     with_type(compute, [&](auto type) {
-        cuda::character_power(place_of(device, stream), shape, input<double>(plan_data), input<void>(values), sample, cosets,
-                              channels, nullptr, output<element<decltype(type)>>(parts));
+        cuda::character_power(place_of(device, stream), shape, input<double>(plan_data), input<void>(values), sample,
+                              cosets, channels, nullptr, output<element<decltype(type)>>(parts));
     });
 }
 
-void project(int device, Address stream, const cuda::ProjectionPlan& own, Address plan_data, Index plan_size, Address values,
-             Index values_size, const std::string& dtype, Index channels, Address center, Address out, Index out_size,
-             const std::string& compute) {
+void project(int device, Address stream, const cuda::ProjectionPlan& own, Address plan_data, Index plan_size,
+             Address values, Index values_size, const std::string& dtype, Index channels, Address center, Address out,
+             Index out_size, const std::string& compute) {
     const cuda::ProjectionShape& shape = own.shape;
     require_size("plan", plan_data, plan_size, static_cast<Index>(own.data.size()));
     require_size("values", values, values_size, product("values", {shape.points, shape.gammas, channels}));
@@ -191,9 +196,10 @@ void bind_cuda(py::module_& parent) {
     module.def("spherical_harmonics_torque", &spherical_harmonics_torque, arg("device"), arg("stream"), arg("tables"),
                arg("tables_size"), arg("xyz"), arg("n"), arg("lmax"), arg("grad"), arg("grad_size"), arg("out"),
                arg("dtype"));
-    module.def("rotate", &rotate, arg("device"), arg("stream"), arg("tables"), arg("tables_size"), arg("lmax"), arg("x"),
-               arg("x_size"), arg("rotations"), arg("batch"), arg("rows"), arg("dim"), arg("x_shared"), arg("copies"),
-               arg("copy_count"), arg("inverse"), arg("out"), arg("out_size"), arg("dtype"), arg("tolerance"));
+    module.def("rotate", &rotate, arg("device"), arg("stream"), arg("tables"), arg("tables_size"), arg("lmax"),
+               arg("x"), arg("x_size"), arg("rotations"), arg("batch"), arg("rows"), arg("dim"), arg("x_shared"),
+               arg("copies"), arg("copy_count"), arg("inverse"), arg("out"), arg("out_size"), arg("dtype"),
+               arg("tolerance"));
     py::class_<cuda::ProjectionPlan>(module, "Plan")
         .def_property_readonly("size", [](const cuda::ProjectionPlan& own) { return own.data.size(); })
         .def_property_readonly("worthwhile", [](const cuda::ProjectionPlan& own) { return own.shape.worthwhile; })

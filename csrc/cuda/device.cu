@@ -31,9 +31,10 @@ void require_success(cudaError_t status, int device) {
         int major = 0, minor = 0;
         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
-        throw std::runtime_error(name + "expected a compute capability that equiscope was built for (" + architectures() +
-                                 ")" + got + std::to_string(major) + "." + std::to_string(minor) +
-                                 "; build it again with -DCMAKE_CUDA_ARCHITECTURES=" + std::to_string(10 * major + minor));
+        throw std::runtime_error(
+            name + "expected a compute capability that equiscope was built for (" + architectures() + ")" + got +
+            std::to_string(major) + "." + std::to_string(minor) +
+            "; build it again with -DCMAKE_CUDA_ARCHITECTURES=" + std::to_string(10 * major + minor));
     }
     throw std::runtime_error(name + "expected work to be queued on device " + std::to_string(device) + got +
                              cudaGetErrorName(status) + " (" + cudaGetErrorString(status) + ")");

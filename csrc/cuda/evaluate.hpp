@@ -109,12 +109,13 @@ struct Torque {
             for (int i = thread; i < total; i += threads) {
                 const int entry = i % entries;
                 if (entry >= count) continue;
-                Family::fill(tables, i / entries, tile.last, prepared + entry * scratch,
-                             [&](int l, int row, int column, double value) {
-                                 if (l >= tile.first)
-                                     values[tile.at(entry, l) + (Family::rows(l) / 2 + row) * (2 * l + 1) + l + column] =
-                                         static_cast<T>(value);
-                             });
+                Family::fill(
+                    tables, i / entries, tile.last, prepared + entry * scratch,
+                    [&](int l, int row, int column, double value) {
+                        if (l >= tile.first)
+                            values[tile.at(entry, l) + (Family::rows(l) / 2 + row) * (2 * l + 1) + l + column] =
+                                static_cast<T>(value);
+                    });
             }
         } else if constexpr (phase == 2) {
             // each entry has `size` threads, each of them every size-th row
@@ -176,8 +177,8 @@ inline void for_degrees(int lmax, Index shared_limit, const Make& make, const La
         };
         last = last_degree_within(shared_limit, first, lmax, [&](int until) { return bytes(1, until, true); });
         const bool staged = bytes(1, last, true) <= shared_limit;
-        const int entries = entries_within(shared_limit, most_entries,
-                                             [&](int count) { return bytes(count, last, staged); });
+        const int entries =
+            entries_within(shared_limit, most_entries, [&](int count) { return bytes(count, last, staged); });
         launch(make(Tile<Family>{entries, first, last}, staged));
     }
 }

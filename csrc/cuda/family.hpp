@@ -76,7 +76,8 @@ struct WignerFamily {
 
     // Calls out(l, row, column, value) for one pair, l <= last.
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Recursions& tables, int item, int last, const double* scratch, Out&& out) {
+    EQUISCOPE_HOST_DEVICE static void fill(const Recursions& tables, int item, int last, const double* scratch,
+                                           Out&& out) {
         const int mp = triangular_root(item), m = item - mp * (mp + 1) / 2, lmax = tables.lmax;
         const auto* up = reinterpret_cast<const Complex<double>*>(scratch + 12);
         wigner_pair(mp, m, last, *reinterpret_cast<const WignerFactors<double>*>(scratch), up, up + lmax + 1,
@@ -117,7 +118,8 @@ struct HarmonicFamily {
 
     // Calls out(l, 0, m, value) for one order, l <= last. Without a direction only l = 0 has an equivariant value.
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Recursions& tables, int item, int last, const double* scratch, Out&& out) {
+    EQUISCOPE_HOST_DEVICE static void fill(const Recursions& tables, int item, int last, const double* scratch,
+                                           Out&& out) {
         const int m = item;
         const auto& power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
         harmonic_order(m, last, scratch[0], power.re, power.im,

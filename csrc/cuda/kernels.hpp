@@ -31,25 +31,27 @@ DeviceInfo device_info(int device);
 
 // `tables` is what fill_flat_tables fills, on the device.
 template <class T>
-void wigner_D(const Place& place, const double* tables, int lmax, const T* rotations, Index n, T* out, double tolerance);
+void wigner_D(const Place& place, const double* tables, int lmax, const T* rotations, Index n, T* out,
+              double tolerance);
 
 template <class T>
 void spherical_harmonics(const Place& place, const double* tables, int lmax, const T* xyz, Index n, T* out);
 
 // False, with nothing done, where a degree of one entry does not fit into shared memory.
 template <class T>
-bool wigner_D_torque(const Place& place, const double* tables, int lmax, const T* rotations, Index n, const T* grad, T* out,
-                     double tolerance);
+bool wigner_D_torque(const Place& place, const double* tables, int lmax, const T* rotations, Index n, const T* grad,
+                     T* out, double tolerance);
 
 template <class T>
-bool spherical_harmonics_torque(const Place& place, const double* tables, int lmax, const T* xyz, Index n, const T* grad,
-                                T* out);
+bool spherical_harmonics_torque(const Place& place, const double* tables, int lmax, const T* xyz, Index n,
+                                const T* grad, T* out);
 
 // `copies` is on the device: {l, offset, stride, odd} of every copy. False, with nothing done, where D of one rotation and
 // one row do not fit into shared memory.
 template <class T>
-bool rotate(const Place& place, const double* tables, int lmax, const T* x, bool shared_x, const T* rotations, Index batch,
-            Index rows, Index dim, const void* copies, Index copy_count, bool inverse, T* out, double tolerance);
+bool rotate(const Place& place, const double* tables, int lmax, const T* x, bool shared_x, const T* rotations,
+            Index batch, Index rows, Index dim, const void* copies, Index copy_count, bool inverse, T* out,
+            double tolerance);
 
 }  // namespace cuda
 }  // namespace equiscope

@@ -77,8 +77,8 @@ void launch(const Place& place, const Body& body) {
         require_success(cudaFuncSetAttribute(run_on_device<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                              static_cast<int>(bytes)),
                         place.device);
-    run_on_device<Body><<<static_cast<unsigned>(blocks), Body::threads, bytes,
-                          static_cast<cudaStream_t>(place.stream)>>>(body);
+    run_on_device<Body>
+        <<<static_cast<unsigned>(blocks), Body::threads, bytes, static_cast<cudaStream_t>(place.stream)> > >(body);
     require_success(cudaGetLastError(), place.device);
 }
 

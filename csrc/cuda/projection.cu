@@ -63,8 +63,15 @@ int choose(const Place& place, const ProjectionShape& shape, Index octants, Inde
 template <class Compute, class In, int together, bool both>
 Project<In, Compute, together, both> body_of(const ProjectionShape& shape, const double* plan, const void* values,
                                              Index channels, const double* center) {
-    return {shape, projection_tables<Compute>(shape, plan), static_cast<const In*>(values), channels, center, nullptr,
-            nullptr, 0, shape.octants};
+    return {shape,
+            projection_tables<Compute>(shape, plan),
+            static_cast<const In*>(values),
+            channels,
+            center,
+            nullptr,
+            nullptr,
+            0,
+            shape.octants};
 }
 
 }  // namespace
@@ -76,14 +83,14 @@ int power_parts(const Place& place, const ProjectionShape& shape, Index channels
 }
 
 template <class Compute>
-void character_power(const Place& place, const ProjectionShape& shape, const double* plan, const void* values, Sample sample,
-                     int cosets, Index channels, const double* center, Compute* parts) {
+void character_power(const Place& place, const ProjectionShape& shape, const double* plan, const void* values,
+                     Sample sample, int cosets, Index channels, const double* center, Compute* parts) {
     with_together(choose(place, shape, shape.octants, channel_blocks<Compute>(channels)), [&](auto together) {
         with_samples<Compute>(sample, [&](auto* none) {
             using In = std::remove_const_t<std::remove_pointer_t<decltype(none)>>;
             const auto start = [&](auto both) {
                 auto body = body_of<Compute, In, decltype(together)::value, decltype(both)::value>(shape, plan, values,
-                                                                                                  channels, center);
+                                                                                                   channels, center);
                 body.power = parts;
                 launch(place, body);
             };
@@ -117,12 +124,12 @@ void project(const Place& place, const ProjectionShape& shape, const double* pla
     });
 }
 
-#define EQUISCOPE_INSTANTIATE(Compute)                                                                                     \
-    template int power_parts<Compute>(const Place&, const ProjectionShape&, Index);                                        \
-    template void character_power(const Place&, const ProjectionShape&, const double*, const void*, Sample, int, Index,    \
-                                  const double*, Compute*);                                                                \
-    template void project(const Place&, const ProjectionShape&, const double*, const void*, Sample, Index, const double*, \
-                          Compute*);
+#define EQUISCOPE_INSTANTIATE(Compute)                                                                           \
+    template int power_parts<Compute>(const Place&, const ProjectionShape&, Index);                              \
+    template void character_power(const Place&, const ProjectionShape&, const double*, const void*, Sample, int, \
+                                  Index, const double*, Compute*);                                               \
+    template void project(const Place&, const ProjectionShape&, const double*, const void*, Sample, Index,       \
+                          const double*, Compute*);
 
 EQUISCOPE_INSTANTIATE(float)
 EQUISCOPE_INSTANTIATE(double)

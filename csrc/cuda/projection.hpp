@@ -72,11 +72,11 @@ struct Project {
 
     ProjectionShape shape;
     ProjectionTables<Compute> tables;
-    const In* values;      // for coset: for point: for gamma: for channel
+    const In* values;  // for coset: for point: for gamma: for channel
     Index channels;
     const double* center;  // of every channel, or null
-    Compute* power;        // for chunk of n: for l: for sigma: for channel; null (of one coset): coefficients are wanted
-    Compute* coefficients; // for (l, m, n): for channel, added to
+    Compute* power;  // for chunk of n: for l: for sigma: for channel; null (of one coset): coefficients are wanted
+    Compute* coefficients;          // for (l, m, n): for channel, added to
     int first_octant, last_octant;  // whose part is taken; all of them for power
 
     // known to the compiler where it can be: the two ends of the kernel need many registers
@@ -101,7 +101,8 @@ struct Project {
         const int first_degree = (static_cast<int>(round) - (difference ? degree_blocks() : 0)) * degree_block;
         if (phase == 0 && first_degree == 0)
             for (int u = group; u < shape.units; u += projection_groups) {
-                if (!squared() && (tables.units[u].octant < first_octant || tables.units[u].octant >= last_octant)) continue;
+                if (!squared() && (tables.units[u].octant < first_octant || tables.units[u].octant >= last_octant))
+                    continue;
                 const Index own = present ? channel : channels - 1;
                 if constexpr (both) {
                     if (difference) {
@@ -147,8 +148,10 @@ struct Project {
 
   private:
     EQUISCOPE_HOST_DEVICE static Compute convert(const In& x) {
-        if constexpr (std::is_arithmetic<In>::value) return static_cast<Compute>(x);
-        else return static_cast<Compute>(static_cast<float>(x));
+        if constexpr (std::is_arithmetic<In>::value)
+            return static_cast<Compute>(x);
+        else
+            return static_cast<Compute>(static_cast<float>(x));
     }
 
     // What is taken from a sample, as `high` + `low`. For power any number near the samples will do: `high` is given back.
@@ -174,8 +177,10 @@ struct Project {
             Compute x = sample(own, row);
             if constexpr (both) {
                 const Compute y = sample(own + Index(shape.points) * shape.gammas * channels, row);
-                if constexpr (difference) x -= y;
-                else x = (x - high) + (y - high);
+                if constexpr (difference)
+                    x -= y;
+                else
+                    x = (x - high) + (y - high);
             } else {
                 x = (x - high) - low;
             }
@@ -195,15 +200,13 @@ struct Project {
         split_center(channel, high, low);
         fold<count, difference>(unit, own, 0, high, low, even);
         EQUISCOPE_UNROLL
-        for (int j = 0; j < 4; ++j)
-            EQUISCOPE_UNROLL
-            for (int i = 0; i < together; ++i) c[j][i] = even[j], s[j][i] = 0;
+        for (int j = 0; j < 4; ++j) EQUISCOPE_UNROLL
+        for (int i = 0; i < together; ++i) c[j][i] = even[j], s[j][i] = 0;
         if (gammas % 2 == 0) {
             fold<count, difference>(unit, own, static_cast<unsigned>(gammas) / 2, high, low, even);
             EQUISCOPE_UNROLL
-            for (int j = 0; j < 4; ++j)
-                EQUISCOPE_UNROLL
-                for (int i = 0; i < together; ++i) c[j][i] += (first_n + i) % 2 != 0 ? -even[j] : even[j];
+            for (int j = 0; j < 4; ++j) EQUISCOPE_UNROLL
+            for (int i = 0; i < together; ++i) c[j][i] += (first_n + i) % 2 != 0 ? -even[j] : even[j];
         }
         const Pair<Compute>* angle = tables.angles + first_n;
         for (int k = 1; k <= half; ++k, angle += orders) {
@@ -262,10 +265,12 @@ struct Project {
         const Turn<Compute>* turn = tables.alphas + Index(m) * shape.octants + first_octant;
         const Pair<Compute>* betas = tables.betas + n % quad +
                                      (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups +
-                                      Index(tables.group[first_octant]) * rows + first_degree - lowest) * quad;
+                                      Index(tables.group[first_octant]) * rows + first_degree - lowest) *
+                                         quad;
         Compute c[degree_block][4] = {};
         Compute like[4] = {}, unlike[4] = {};  // CC, CS, SC, SS
-        for (int o = first_octant; o < last_octant; ++o, ++turn, like_plane += octant_size, unlike_plane += octant_size) {
+        for (int o = first_octant; o < last_octant;
+             ++o, ++turn, like_plane += octant_size, unlike_plane += octant_size) {
             const Turn<Compute> a = *turn;
             EQUISCOPE_UNROLL
             for (int cs = 0; cs < 2; ++cs) {
@@ -304,9 +309,8 @@ struct Project {
             }
             // of m = 0 and n = 0 the elements that do not exist are zero
             EQUISCOPE_UNROLL
-            for (int i = 0; i < degree_block; ++i)
-                EQUISCOPE_UNROLL
-                for (int k = 0; k < 4; ++k) power_of[i] += c[i][k] * c[i][k];
+            for (int i = 0; i < degree_block; ++i) EQUISCOPE_UNROLL
+            for (int k = 0; k < 4; ++k) power_of[i] += c[i][k] * c[i][k];
             return;
         }
         EQUISCOPE_UNROLL

@@ -19,8 +19,8 @@ int power_parts(const Place& place, const ProjectionShape& shape, Index channels
 // on the same rings. Centred on `center` (any number near the samples, for each channel), or the first sample where it is
 // null. Compute is float, or double for float and double samples.
 template <class Compute>
-void character_power(const Place& place, const ProjectionShape& shape, const double* plan, const void* values, Sample sample,
-                     int cosets, Index channels, const double* center, Compute* parts);
+void character_power(const Place& place, const ProjectionShape& shape, const double* plan, const void* values,
+                     Sample sample, int cosets, Index channels, const double* center, Compute* parts);
 
 // out[(l, m, n)][channel] += coefficients of values[point][gamma][channel] less `center`, unless that is null.
 template <class Compute>

@@ -109,9 +109,11 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
     for (std::size_t o = 0; o < parts.size(); ++o) add_units(parts[o], static_cast<int>(o), rings, units, others);
     const std::size_t full_units = units.size();
     units.insert(units.end(), others.begin(), others.end());
-    ProjectionPlan plan{{lmax, static_cast<int>(rings.gammas), static_cast<int>(rings.points), static_cast<int>(parts.size()),
-                         static_cast<int>(rings_plan.group_count), static_cast<int>(units.size()), static_cast<int>(full_units),
-                         rings_plan.turned, rings_plan.worthwhile}, {}};
+    ProjectionPlan plan{
+        {lmax, static_cast<int>(rings.gammas), static_cast<int>(rings.points), static_cast<int>(parts.size()),
+         static_cast<int>(rings_plan.group_count), static_cast<int>(units.size()), static_cast<int>(full_units),
+         rings_plan.turned, rings_plan.worthwhile},
+        {}};
     const ProjectionShape& shape = plan.shape;
     Index size = 0;
     projection_tables<Real>(shape, nullptr, &size);
@@ -128,7 +130,8 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
     for (int k = 1; k <= half_of(shape.gammas); ++k)
         for (int n = 0; n < orders; ++n) {
             // reduced to one turn before the multiplication by pi, where it is exact
-            const double angle = 2.0 * pi * static_cast<double>(n * k % shape.gammas) / static_cast<double>(shape.gammas);
+            const double angle =
+                2.0 * pi * static_cast<double>(n * k % shape.gammas) / static_cast<double>(shape.gammas);
             writable(tables.angles)[(k - 1) * orders + n] = {static_cast<Real>(std::cos(angle)),
                                                              static_cast<Real>(std::sin(angle))};
         }
@@ -139,11 +142,13 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
         const bool ends_group = o + 1 == shape.octants || parts[static_cast<std::size_t>(o) + 1].group != part.group;
         for (int m = 0; m <= lmax; ++m) {
             const Pair<Real>& multiple = multiples[static_cast<std::size_t>(m)];
-            writable(tables.alphas)[Index(m) * shape.octants + o] = {multiple.first, multiple.second, ends_group ? 1 : 0};
+            writable(tables.alphas)[Index(m) * shape.octants + o] = {multiple.first, multiple.second,
+                                                                     ends_group ? 1 : 0};
         }
     }
     for (int u = 0; shape.turned && u < shape.units; ++u) {
-        const double* turn = rings_plan.turns + 2 * (units[static_cast<std::size_t>(u)].row[0] / static_cast<unsigned>(rings.gammas));
+        const double* turn =
+            rings_plan.turns + 2 * (units[static_cast<std::size_t>(u)].row[0] / static_cast<unsigned>(rings.gammas));
         fill_multiples(turn[0], turn[1], orders, writable(tables.turns) + Index(u) * orders);
     }
 
@@ -161,8 +166,8 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
             if ((row < 0) != (column < 0)) return;
             const int m = static_cast<int>(std::abs(row)), n = static_cast<int>(std::abs(column));
             const int lowest = lowest_degree(m, n), at = rows[m * quads(lmax) + n / quad];
-            Pair<Real>& entry = writable(tables.betas)[((Index(at) * shape.groups + Index(g) * (lmax + 1 - lowest) +
-                                                         (l - lowest)) * quad + n % quad)];
+            Pair<Real>& entry = writable(tables.betas)[(
+                (Index(at) * shape.groups + Index(g) * (lmax + 1 - lowest) + (l - lowest)) * quad + n % quad)];
             (row < 0 ? entry.second : entry.first) = static_cast<Real>(value);
         });
     }

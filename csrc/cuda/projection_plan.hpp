@@ -54,8 +54,8 @@ struct ProjectionTables {
     const Turn<Real>* alphas;  // m a: for m: for octant
     const Pair<Real>* turns;   // n c: for unit: for n < order_count; none if no ring is turned
     const Unit<Real>* units;
-    const int* rows;           // entries of betas, per group, before (m, n / quad)
-    const int* group;          // of every octant
+    const int* rows;   // entries of betas, per group, before (m, n / quad)
+    const int* group;  // of every octant
 };
 
 EQUISCOPE_HOST_DEVICE constexpr int quads(int lmax) { return lmax / quad + 1; }

@@ -33,9 +33,9 @@ struct Rotate {
     T* out;
     double tolerance;
     // the rest is filled in by choose_tile
-    Index matrices;           // columns of all D of one rotation
-    Index tile;               // rotations per block; more than one only where a block has all their rows
-    Index rows_at_once;       // of each of them
+    Index matrices;      // columns of all D of one rotation
+    Index tile;          // rotations per block; more than one only where a block has all their rows
+    Index rows_at_once;  // of each of them
     Index rounds_per_block;
 
     EQUISCOPE_HOST_DEVICE Index rows_per_block() const { return rows_at_once * rounds_per_block; }
@@ -51,7 +51,9 @@ struct Rotate {
     // a multiple of 16 bytes
     EQUISCOPE_HOST_DEVICE Index features() const { return (tile * rows_at_once * dim + 3) / 4 * 4; }
     EQUISCOPE_HOST_DEVICE Index prepared_size() const { return tile * WignerFamily::scratch(tables.lmax); }
-    EQUISCOPE_HOST_DEVICE Index starts_size() const { return (tables.lmax + 4) / 4 * 2; }  // doubles that hold 4-byte starts
+    EQUISCOPE_HOST_DEVICE Index starts_size() const {
+        return (tables.lmax + 4) / 4 * 2;
+    }  // doubles that hold 4-byte starts
     Index shared_bytes() const {
         return (starts_size() + prepared_size()) * Index(sizeof(double)) + tile * matrices * Index(sizeof(Column)) +
                2 * features() * Index(sizeof(T));
@@ -77,7 +79,8 @@ struct Rotate {
             if (round == 0) {
                 for (int l = thread; l <= tables.lmax; l += threads) starts[l] = matrix_start(l);
                 for (Index i = thread; i < count; i += threads)
-                    WignerFamily::prepare(rotations + 9 * (start + i), tables.lmax, tolerance, false, prepared + i * scratch);
+                    WignerFamily::prepare(rotations + 9 * (start + i), tables.lmax, tolerance, false,
+                                          prepared + i * scratch);
             }
             if (shared_x && tile > 1) {
                 const int size = static_cast<int>(per_rotation), total = static_cast<int>(count) * size;
@@ -92,12 +95,13 @@ struct Rotate {
                 const int entry = i % entries;
                 if (entry >= count) continue;
                 Column* own = d + entry * matrices;
-                WignerFamily::fill(tables, i / entries, tables.lmax, prepared + entry * scratch,
-                                   [&](int l, int r, int c, double value) {
-                                       const int row_of = (inverse ? c : r) + l, column_of = (inverse ? r : c) + l;
-                                       own[starts[l] + column_of * columns(l) + row_of / height]
-                                           .value[row_of % height] = static_cast<T>(value);
-                                   });
+                WignerFamily::fill(
+                    tables, i / entries, tables.lmax, prepared + entry * scratch,
+                    [&](int l, int r, int c, double value) {
+                        const int row_of = (inverse ? c : r) + l, column_of = (inverse ? r : c) + l;
+                        own[starts[l] + column_of * columns(l) + row_of / height].value[row_of % height] =
+                            static_cast<T>(value);
+                    });
             }
         } else if constexpr (phase == 2) {
             const int total = static_cast<int>(count * own_rows * copy_count), many = static_cast<int>(copy_count);
@@ -130,7 +134,8 @@ struct Rotate {
 
     // `count` values by all threads of a block, 16 bytes at a time where both sides allow it.
     EQUISCOPE_HOST_DEVICE static void copy(const T* source, T* target, Index count, int thread) {
-        const bool aligned = (reinterpret_cast<std::uintptr_t>(source) | reinterpret_cast<std::uintptr_t>(target)) % 16 == 0;
+        const bool aligned =
+            (reinterpret_cast<std::uintptr_t>(source) | reinterpret_cast<std::uintptr_t>(target)) % 16 == 0;
         constexpr Index width = Index(16 / sizeof(T));
         struct alignas(16) Wide {
             T value[width];
@@ -164,7 +169,8 @@ inline bool choose_tile(Rotate<T>& body, Index shared_limit) {
     }
     if (!fits(tile, rows, shared_limit)) return false;
     // D costs about as much as eight values of features per element: rounds make it a small part
-    const Index wanted = 8 * matrix_count(body.tables.lmax) / (rows * body.dim) + 1, most = (body.rows + rows - 1) / rows;
+    const Index wanted = 8 * matrix_count(body.tables.lmax) / (rows * body.dim) + 1,
+                most = (body.rows + rows - 1) / rows;
     body.rounds_per_block = tile > 1 ? 1 : (wanted < most ? wanted : most);
     return true;
 }

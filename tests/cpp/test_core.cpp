@@ -1,8 +1,8 @@
 // The C++ kernels without Python, for every instruction set this machine runs; made to be built with sanitizers:
 //   cmake -S . -B build -DEQUISCOPE_PYTHON=OFF -DEQUISCOPE_TESTS=ON -DEQUISCOPE_SANITIZE=address,undefined
 
-#include <unistd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
@@ -66,7 +66,8 @@ void harmonics_rotate_with_D(const Kernels& kernels) {
     for (Index i = 0; i < n; ++i)
         for (int a = 0; a < 3; ++a)
             for (int b = 0; b < 3; ++b)
-                turned[static_cast<std::size_t>(3 * i + a)] += r[static_cast<std::size_t>(9 * i + 3 * a + b)] * xyz[static_cast<std::size_t>(3 * i + b)];
+                turned[static_cast<std::size_t>(3 * i + a)] +=
+                    r[static_cast<std::size_t>(9 * i + 3 * a + b)] * xyz[static_cast<std::size_t>(3 * i + b)];
     kernels.twice.spherical_harmonics(*tables_for(lmax), xyz.data(), n, y.data(), 1);
     kernels.twice.spherical_harmonics(*tables_for(lmax), turned.data(), n, rotated.data(), 1);
     for (Index i = 0; i < n; ++i)
@@ -74,7 +75,8 @@ void harmonics_rotate_with_D(const Kernels& kernels) {
             for (Index row = 0; row <= 2 * l; ++row)
                 for (Index column = 0; column <= 2 * l; ++column)
                     expected[static_cast<std::size_t>(i * size + l * l + row)] +=
-                        d[static_cast<std::size_t>(n * matrix_offset(l) + (i * (2 * l + 1) + row) * (2 * l + 1) + column)] *
+                        d[static_cast<std::size_t>(n * matrix_offset(l) + (i * (2 * l + 1) + row) * (2 * l + 1) +
+                                                   column)] *
                         y[static_cast<std::size_t>(i * size + l * l + column)];
     check(largest_difference(rotated, expected) < 1e-13, "Y(R r) = D(R) Y(r)", kernels.isa);
 }
@@ -86,20 +88,26 @@ void rotation_of_blocks_is_D(const Kernels& kernels) {
     Vector minus(r);
     for (double& entry : minus) entry = -entry;
     for (bool inner : {false, true}) {
-        const std::vector<IrrepBlock> blocks = {{1, 2, 0, inner ? Index(1) : Index(3), inner ? Index(2) : Index(1), true},
-                                                {2, 1, 6, 5, 1, false}};
+        const std::vector<IrrepBlock> blocks = {
+            {1, 2, 0, inner ? Index(1) : Index(3), inner ? Index(2) : Index(1), true}, {2, 1, 6, 5, 1, false}};
         Vector out(x.size(), std::nan("")), back(x.size()), inverted(x.size()), expected(x.size());
-        kernels.twice.rotate(*tables_for(2), x.data(), false, r.data(), n, rows, dim, blocks.data(), 2, false, out.data(), 1);
-        kernels.twice.rotate(*tables_for(2), out.data(), false, r.data(), n, rows, dim, blocks.data(), 2, true, back.data(), 1);
-        kernels.twice.rotate(*tables_for(2), x.data(), false, minus.data(), n, rows, dim, blocks.data(), 2, false, inverted.data(), 1);
+        kernels.twice.rotate(*tables_for(2), x.data(), false, r.data(), n, rows, dim, blocks.data(), 2, false,
+                             out.data(), 1);
+        kernels.twice.rotate(*tables_for(2), out.data(), false, r.data(), n, rows, dim, blocks.data(), 2, true,
+                             back.data(), 1);
+        kernels.twice.rotate(*tables_for(2), x.data(), false, minus.data(), n, rows, dim, blocks.data(), 2, false,
+                             inverted.data(), 1);
         for (Index i = 0; i < n * rows; ++i)
             for (const IrrepBlock& b : blocks)
                 for (Index c = 0; c < b.mul; ++c)
                     for (Index row = 0; row <= 2 * b.l; ++row)
                         for (Index column = 0; column <= 2 * b.l; ++column)
-                            expected[static_cast<std::size_t>(i * dim + b.offset + c * b.stride_mul + row * b.stride_m)] +=
-                                d[static_cast<std::size_t>(n * matrix_offset(b.l) + (i / rows * (2 * b.l + 1) + row) * (2 * b.l + 1) + column)] *
-                                x[static_cast<std::size_t>(i * dim + b.offset + c * b.stride_mul + column * b.stride_m)];
+                            expected[static_cast<std::size_t>(i * dim + b.offset + c * b.stride_mul +
+                                                              row * b.stride_m)] +=
+                                d[static_cast<std::size_t>(n * matrix_offset(b.l) +
+                                                           (i / rows * (2 * b.l + 1) + row) * (2 * b.l + 1) + column)] *
+                                x[static_cast<std::size_t>(i * dim + b.offset + c * b.stride_mul +
+                                                           column * b.stride_m)];
         check(largest_difference(out, expected) < 1e-14, "rotation of a block is D", kernels.isa);
         check(largest_difference(back, x) < 1e-14, "inverse undoes the rotation", kernels.isa);
         for (Index i = 0; i < n * rows; ++i)
@@ -154,8 +162,10 @@ void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& r
             for (Index row = 0; row < size; ++row)
                 for (Index f = 0; f < channels; ++f)
                     expected[static_cast<std::size_t>(row * channels + f)] +=
-                        weights[static_cast<std::size_t>(p)] / static_cast<double>(gammas) * d[static_cast<std::size_t>(row)] *
-                        (values[static_cast<std::size_t>((p * gammas + k) * channels + f)] - center[static_cast<std::size_t>(f)]);
+                        weights[static_cast<std::size_t>(p)] / static_cast<double>(gammas) *
+                        d[static_cast<std::size_t>(row)] *
+                        (values[static_cast<std::size_t>((p * gammas + k) * channels + f)] -
+                         center[static_cast<std::size_t>(f)]);
         }
     const Rings grid{rings.data(), weights.data(), points, gammas};
     kernels.twice_to_twice.project(*tables_for(lmax), values.data(), grid, channels, center.data(), found.data(), 2);
@@ -164,7 +174,8 @@ void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& r
     const std::vector<float> narrow(values.begin(), values.end());
     std::vector<float> single(expected.size(), 1.0f);
     kernels.single_to_single.project(*tables_for(lmax), narrow.data(), grid, channels, center.data(), single.data(), 1);
-    check(largest_difference(Vector(single.begin(), single.end()), expected) < 1e-5, "the same in float32", kernels.isa);
+    check(largest_difference(Vector(single.begin(), single.end()), expected) < 1e-5, "the same in float32",
+          kernels.isa);
 }
 
 // Power and moments in one pass, against projections of both cosets and plain sums.
@@ -179,8 +190,8 @@ void power_is_the_square_of_the_projection(const Kernels& kernels, Index channel
     Vector c(static_cast<std::size_t>(2 * size * channels)), power(static_cast<std::size_t>(2 * (lmax + 1) * channels)),
         expected(power.size()), moments(static_cast<std::size_t>(2 * channels)), sums(moments.size());
     for (Index coset = 0; coset < 2; ++coset)
-        kernels.twice_to_twice.project(*tables_for(lmax), values.data() + coset * points * gammas * channels, grid, channels,
-                                       center.data(), c.data() + coset * size * channels, 1);
+        kernels.twice_to_twice.project(*tables_for(lmax), values.data() + coset * points * gammas * channels, grid,
+                                       channels, center.data(), c.data() + coset * size * channels, 1);
     for (Index f = 0; f < channels; ++f) {
         for (Index l = 0; l <= lmax; ++l)
             for (Index row = matrix_offset(l); row < matrix_offset(l + 1); ++row) {
@@ -196,7 +207,8 @@ void power_is_the_square_of_the_projection(const Kernels& kernels, Index channel
         for (Index i = 0; i < 2 * points * gammas; ++i) {
             const double v = values[static_cast<std::size_t>(i * channels + f)] - center[static_cast<std::size_t>(f)];
             const double weight = 1.0 / static_cast<double>(2 * points * gammas);
-            sums[static_cast<std::size_t>(f)] += weight * v, sums[static_cast<std::size_t>(channels + f)] += weight * v * v;
+            sums[static_cast<std::size_t>(f)] += weight * v,
+                sums[static_cast<std::size_t>(channels + f)] += weight * v * v;
         }
     }
     const bool done = kernels.twice_to_twice.character_power(*tables_for(lmax), values.data(), grid, channels, 2,
@@ -207,8 +219,8 @@ void power_is_the_square_of_the_projection(const Kernels& kernels, Index channel
     check(largest_difference(moments, sums) < 1e-14, "moments are sums over the grid", kernels.isa,
           largest_difference(moments, sums));
     const std::vector<float> narrow(values.begin(), values.end());
-    kernels.single_to_twice.character_power(*tables_for(lmax), narrow.data(), grid, channels, 2, center.data(), power.data(),
-                                            moments.data(), 1);
+    kernels.single_to_twice.character_power(*tables_for(lmax), narrow.data(), grid, channels, 2, center.data(),
+                                            power.data(), moments.data(), 1);
     check(largest_difference(power, expected) < 1e-6, "the same from float32", kernels.isa);
 }
 
@@ -216,7 +228,8 @@ void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
     for (Index gammas : {1, 2, 5, 8}) {
         const int lmax = 3;
         const Index points = 11, channels = 37, size = matrix_count(lmax);
-        const Vector r = random_rotations(points, 6), weights(static_cast<std::size_t>(points), 1.0 / static_cast<double>(points));
+        const Vector r = random_rotations(points, 6),
+                     weights(static_cast<std::size_t>(points), 1.0 / static_cast<double>(points));
         const Rings rings{r.data(), weights.data(), points, gammas};
         const Vector values = random_values(points * gammas * channels, 7), c = random_values(size * channels, 8);
         Vector projected(c.size()), again(c.size()), synthesized(values.size(), std::nan(""));
@@ -226,7 +239,8 @@ void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
         double left = 0, right = 0;
         for (std::size_t i = 0; i < c.size(); ++i) left += projected[i] * c[i];
         for (std::size_t i = 0; i < values.size(); ++i) right += synthesized[i] * values[i];
-        check(std::fabs(left - right) < 1e-12 * (1 + std::fabs(left)), "<P v, c> = <v, P^T c>", kernels.isa, left - right);
+        check(std::fabs(left - right) < 1e-12 * (1 + std::fabs(left)), "<P v, c> = <v, P^T c>", kernels.isa,
+              left - right);
         check(projected == again, "projection has equal bits on 1 and 7 threads", kernels.isa);
     }
 }

@@ -16,7 +16,8 @@ using namespace equiscope::cuda;
 namespace {
 
 constexpr double tolerance = 1e-4;
-constexpr Index limits[] = {227 << 10, 64 << 10, 6 << 10};  // of shared memory: the last one holds no tile of D at lmax 13
+constexpr Index limits[] = {227 << 10, 64 << 10,
+                            6 << 10};  // of shared memory: the last one holds no tile of D at lmax 13
 
 class DeviceTables {
   public:
@@ -64,7 +65,8 @@ void compare(const std::vector<T>& expected, const std::string& what, double sca
     double size = 1.0;
     for (T value : expected) size = std::fmax(size, std::fabs(static_cast<double>(value)));
     const double difference = largest_difference(widened(found), widened(expected));
-    check(difference <= scale * size, what + " agrees with the CPU", sizeof(T) == 4 ? "float32" : "float64", difference);
+    check(difference <= scale * size, what + " agrees with the CPU", sizeof(T) == 4 ? "float32" : "float64",
+          difference);
     check(found == again, what + " does not depend on the order of threads", sizeof(T) == 4 ? "float32" : "float64");
 }
 
@@ -88,8 +90,8 @@ std::vector<T> torque_of(const DeviceTables& device, const std::vector<T>& in, I
     for_degrees<Family>(
         device.tables().lmax, limit,
         [&](const Tile<Family>& tile, bool staged) {
-            return Torque<Family, T>{device.tables(), device.halves(), in.data(), n, grad.data(), out.data(), tolerance,
-                                     tile, staged, tile.first > 0};
+            return Torque<Family, T>{device.tables(), device.halves(), in.data(), n,      grad.data(),
+                                     out.data(),      tolerance,       tile,      staged, tile.first > 0};
         },
         [&](const auto& body) { run_on_host(body, body.blocks(), backwards); });
     return out;
@@ -100,7 +102,8 @@ void matrices_and_harmonics(int lmax, Index n) {
     const DeviceTables device(lmax);
     const auto tables = tables_for(lmax);
     const std::vector<T> r = narrowed<T>(random_rotations(n, 1)), xyz = narrowed<T>(random_values(3 * n, 2));
-    std::vector<T> d(static_cast<std::size_t>(n * matrix_count(lmax))), y(static_cast<std::size_t>(n * harmonic_count(lmax)));
+    std::vector<T> d(static_cast<std::size_t>(n * matrix_count(lmax))),
+        y(static_cast<std::size_t>(n * harmonic_count(lmax)));
     std::vector<T> turn(static_cast<std::size_t>(3 * n)), swing(turn.size());
     const std::vector<T> by_d = narrowed<T>(random_values(static_cast<Index>(d.size()), 3));
     const std::vector<T> by_y = narrowed<T>(random_values(static_cast<Index>(y.size()), 4));
@@ -109,8 +112,8 @@ void matrices_and_harmonics(int lmax, Index n) {
     cpu<T>().wigner_D_torque(*tables, r.data(), n, by_d.data(), turn.data(), 1);
     cpu<T>().spherical_harmonics_torque(*tables, xyz.data(), n, by_y.data(), swing.data(), 1);
     for (Index limit : limits) {
-        const std::string where = " (lmax " + std::to_string(lmax) + ", n " + std::to_string(n) + ", " +
-                                  std::to_string(limit) + " bytes)";
+        const std::string where =
+            " (lmax " + std::to_string(lmax) + ", n " + std::to_string(n) + ", " + std::to_string(limit) + " bytes)";
         const double scale = bound<T>(lmax);
         compare(d, "D" + where, scale,
                 [&](bool backwards) { return evaluated<WignerFamily>(device, r, n, d.size(), limit, backwards); });
@@ -136,7 +139,8 @@ void bad_entries_are_nan() {
     for (int l = 0; l <= lmax; ++l)
         for (Index entry = 0; entry < n; ++entry)
             for (Index i = 0; i < Index(2 * l + 1) * (2 * l + 1); ++i) {
-                const double value = d[static_cast<std::size_t>(n * matrix_offset(l) + entry * (2 * l + 1) * (2 * l + 1) + i)];
+                const double value =
+                    d[static_cast<std::size_t>(n * matrix_offset(l) + entry * (2 * l + 1) * (2 * l + 1) + i)];
                 check(std::isnan(value) == (entry >= 1 && entry <= 3), "D of a bad matrix is NaN", "float64", value);
             }
     const Vector xyz = {0, 0, 0, 1, 2, 3, std::nan(""), 0, 0, INFINITY, 1, 1, 0, std::nan(""), 1};
@@ -170,8 +174,22 @@ void rotation(const std::vector<IrrepBlock>& blocks, Index batch, Index rows, bo
     cpu<T>().rotate(*tables_for(lmax), x.data(), shared, r.data(), batch, rows, dim, blocks.data(),
                     static_cast<Index>(blocks.size()), inverse, expected.data(), 1);
     for (Index limit : {limits[0], limits[1], Index(20) << 10}) {
-        Rotate<T> body{device.tables(), x.data(), shared, r.data(), batch, rows, dim, copies.data(),
-                       static_cast<Index>(copies.size()), inverse, nullptr, tolerance, 0, 0, 0, 0};
+        Rotate<T> body{device.tables(),
+                       x.data(),
+                       shared,
+                       r.data(),
+                       batch,
+                       rows,
+                       dim,
+                       copies.data(),
+                       static_cast<Index>(copies.size()),
+                       inverse,
+                       nullptr,
+                       tolerance,
+                       0,
+                       0,
+                       0,
+                       0};
         if (!choose_tile(body, limit)) {
             check(limit < limits[1], "a tile of features fits", "rotate", static_cast<double>(limit));
             continue;
@@ -190,7 +208,8 @@ void rotation(const std::vector<IrrepBlock>& blocks, Index batch, Index rows, bo
 template <class T>
 void rotations() {
     // "3x0o+2x1o+1x2e+1x4o", copies outermost; "5x1o+6x3e", components outermost
-    const std::vector<IrrepBlock> outer = {{0, 3, 0, 1, 1, true}, {1, 2, 3, 3, 1, true}, {2, 1, 9, 5, 1, false}, {4, 1, 14, 9, 1, true}};
+    const std::vector<IrrepBlock> outer = {
+        {0, 3, 0, 1, 1, true}, {1, 2, 3, 3, 1, true}, {2, 1, 9, 5, 1, false}, {4, 1, 14, 9, 1, true}};
     const std::vector<IrrepBlock> inner = {{1, 5, 0, 1, 5, true}, {3, 6, 15, 1, 6, false}};
     for (const auto& blocks : {outer, inner})
         for (const auto& [batch, rows] : {std::pair<Index, Index>{0, 3}, {1, 1}, {70, 1}, {3, 7}, {2, 400}, {5, 0}})

@@ -42,7 +42,8 @@ double number(const In& x) {
 
 struct Recursions {
     explicit Recursions(int lmax)
-        : steps(static_cast<std::size_t>(wigner_step_count(lmax))), seeds(static_cast<std::size_t>(wigner_pair_count(lmax))) {
+        : steps(static_cast<std::size_t>(wigner_step_count(lmax))),
+          seeds(static_cast<std::size_t>(wigner_pair_count(lmax))) {
         fill_wigner_tables(lmax, steps.data(), seeds.data());
         tables = {lmax, {steps.data(), seeds.data()}, {nullptr, nullptr}, 0};
     }
@@ -67,7 +68,8 @@ Vector rings_at(const Vector& points, double c) {
     Vector rings;
     for (std::size_t i = 0; i < points.size(); i += 3) {
         const double x = points[i], y = points[i + 1], z = points[i + 2];
-        const Vector ring = product(product(about_z(std::atan2(y, x)), about_y(std::atan2(std::hypot(x, y), z))), about_z(c));
+        const Vector ring =
+            product(product(about_z(std::atan2(y, x)), about_y(std::atan2(std::hypot(x, y), z))), about_z(c));
         rings.insert(rings.end(), ring.begin(), ring.end());
     }
     return rings;
@@ -76,15 +78,18 @@ Vector rings_at(const Vector& points, double c) {
 // The orbits of the Lebedev rules: all permutations and signs of (1,0,0), (1,1,1), (l,l,m), (p,q,0), and one general one.
 Vector octahedral_points() {
     Vector points;
-    for (Vector v : {Vector{0, 0, 1}, Vector{1, 1, 1}, Vector{0.3, 0.3, 0.9}, Vector{0, 0.5, 0.8}, Vector{0.2, 0.4, 0.7}}) {
+    for (Vector v :
+         {Vector{0, 0, 1}, Vector{1, 1, 1}, Vector{0.3, 0.3, 0.9}, Vector{0, 0.5, 0.8}, Vector{0.2, 0.4, 0.7}}) {
         std::sort(v.begin(), v.end());
         const double norm = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
         do {
             for (int signs = 0; signs < 8; ++signs) {
                 bool repeated = false;
-                for (int i = 0; i < 3; ++i) repeated = repeated || (v[static_cast<std::size_t>(i)] == 0.0 && (signs >> i & 1));
+                for (int i = 0; i < 3; ++i)
+                    repeated = repeated || (v[static_cast<std::size_t>(i)] == 0.0 && (signs >> i & 1));
                 if (repeated) continue;
-                for (int i = 0; i < 3; ++i) points.push_back(v[static_cast<std::size_t>(i)] / norm * (signs >> i & 1 ? -1 : 1));
+                for (int i = 0; i < 3; ++i)
+                    points.push_back(v[static_cast<std::size_t>(i)] / norm * (signs >> i & 1 ? -1 : 1));
             }
         } while (std::next_permutation(v.begin(), v.end()));
     }
@@ -94,13 +99,17 @@ Vector octahedral_points() {
 struct Grid {
     const char* name;
     Vector rings, weights;
-    Rings view(Index gammas) const { return {rings.data(), weights.data(), static_cast<Index>(weights.size()), gammas}; }
+    Rings view(Index gammas) const {
+        return {rings.data(), weights.data(), static_cast<Index>(weights.size()), gammas};
+    }
 };
 
 std::vector<Grid> grids() {
     const Vector points = octahedral_points();
-    std::vector<Grid> all = {{"octahedral", rings_at(points, 0.0), {}}, {"turned", rings_at(points, 0.7), {}},
-                             {"random", random_rotations(9, 3), {}}, {"defective", rings_at(points, 0.0), {}}};
+    std::vector<Grid> all = {{"octahedral", rings_at(points, 0.0), {}},
+                             {"turned", rings_at(points, 0.7), {}},
+                             {"random", random_rotations(9, 3), {}},
+                             {"defective", rings_at(points, 0.0), {}}};
     // octants with absent rings, and some whose rings differ in c
     Vector& defective = all[3].rings;
     for (std::size_t p = 0; p < defective.size() / 9; p += 3) {
@@ -131,10 +140,11 @@ Vector direct_sum(const Recursions& recursions, const Rings& rings, const double
             orthonormalize(r.data());
             const double weight = rings.weights[p] / static_cast<double>(rings.gammas);
             const double* sample = values + (p * rings.gammas + k) * channels;
-            wigner(r.data(), lmax, recursions.tables.wigner, powers.data(), [&](Index l, Index row, Index column, double d) {
-                double* target = c.data() + (matrix_offset(l) + (row + l) * (2 * l + 1) + column + l) * channels;
-                for (Index f = 0; f < channels; ++f) target[f] += weight * d * sample[f];
-            });
+            wigner(r.data(), lmax, recursions.tables.wigner, powers.data(),
+                   [&](Index l, Index row, Index column, double d) {
+                       double* target = c.data() + (matrix_offset(l) + (row + l) * (2 * l + 1) + column + l) * channels;
+                       for (Index f = 0; f < channels; ++f) target[f] += weight * d * sample[f];
+                   });
         }
     return c;
 }
@@ -150,7 +160,8 @@ Vector power_of(int lmax, const Vector& proper, const Vector& improper, Index ch
                     const std::size_t at = static_cast<std::size_t>(row * channels + f);
                     const double sign = (l + s) % 2 ? -1.0 : 1.0, scale = static_cast<double>(2 * l + 1);
                     const double c = improper.empty() ? proper[at] : proper[at] + sign * improper[at];
-                    power[static_cast<std::size_t>((l * sectors + s) * channels + f)] += scale / (sectors == 2 ? 4 : 1) * c * c;
+                    power[static_cast<std::size_t>((l * sectors + s) * channels + f)] +=
+                        scale / (sectors == 2 ? 4 : 1) * c * c;
                 }
     return power;
 }
@@ -168,13 +179,15 @@ Vector widened(const std::vector<T>& x) {
 
 // What the kernel leaves in `size` numbers, forwards and backwards.
 template <class Body, class Compute>
-std::vector<Compute> result_of(Body body, Compute* Body::*out, std::size_t size, Compute start, const std::string& what) {
+std::vector<Compute> result_of(Body body, Compute* Body::* out, std::size_t size, Compute start,
+                               const std::string& what) {
     std::vector<Compute> forwards(size, start), backwards(size, start);
     body.*out = forwards.data();
     run_on_host(body, body.blocks());
     body.*out = backwards.data();
     run_on_host(body, body.blocks(), true);
-    check(std::memcmp(forwards.data(), backwards.data(), size * sizeof(Compute)) == 0, what + ": equal bits backwards", "");
+    check(std::memcmp(forwards.data(), backwards.data(), size * sizeof(Compute)) == 0, what + ": equal bits backwards",
+          "");
     return forwards;
 }
 
@@ -199,7 +212,8 @@ void power_is_right(const Grid& grid, const ProjectionPlan& plan, const std::vec
 
 template <class In, class Compute, int together>
 void coefficients_are_right(const Grid& grid, const Recursions& recursions, const ProjectionPlan& plan,
-                            const std::vector<In>& values, const Vector& center, Index channels, const std::string& what) {
+                            const std::vector<In>& values, const Vector& center, Index channels,
+                            const std::string& what) {
     const Rings rings = grid.view(plan.shape.gammas);
     Vector centred;
     for (std::size_t i = 0; i < values.size() / 2; ++i)
@@ -219,7 +233,8 @@ void coefficients_are_right(const Grid& grid, const Recursions& recursions, cons
             body.first_octant = plan.shape.octants * piece / pieces;
             body.last_octant = plan.shape.octants * (piece + 1) / pieces;
             if (body.first_octant == body.last_octant) continue;
-            const std::vector<Compute> more = result_of(body, &decltype(body)::coefficients, start.size(), Compute(0), what);
+            const std::vector<Compute> more =
+                result_of(body, &decltype(body)::coefficients, start.size(), Compute(0), what);
             for (std::size_t i = 0; i < start.size(); ++i) start[i] += more[i];
         }
         const double error = largest_difference(widened(start), expected) / (1 + most);
@@ -240,8 +255,9 @@ void projection(const Grid& grid, int lmax, Index gammas, Index channels) {
     Vector wide, center = random_values(channels, 8);
     for (const In& x : values) wide.push_back(number(x));
     for (double& x : center) x += constant;
-    const std::string what = "lmax " + std::to_string(lmax) + ", K " + std::to_string(gammas) + ", " + std::to_string(channels) +
-                             " channels, " + std::to_string(sizeof(In)) + " -> " + std::to_string(sizeof(Compute)) + " bytes";
+    const std::string what = "lmax " + std::to_string(lmax) + ", K " + std::to_string(gammas) + ", " +
+                             std::to_string(channels) + " channels, " + std::to_string(sizeof(In)) + " -> " +
+                             std::to_string(sizeof(Compute)) + " bytes";
     const auto all = [&](const double* own_center, bool both) {
         // as the kernel: the constant that is taken away is given back to l = 0
         Vector centred(wide), taken;
@@ -252,7 +268,8 @@ void projection(const Grid& grid, int lmax, Index gammas, Index channels) {
         Vector c[2];
         for (Index coset = 0; coset < (both ? 2 : 1); ++coset) {
             c[coset] = direct_sum(recursions, rings, centred.data() + coset * size, channels);
-            for (Index f = 0; f < channels; ++f) c[coset][static_cast<std::size_t>(f)] += taken[static_cast<std::size_t>(f)];
+            for (Index f = 0; f < channels; ++f)
+                c[coset][static_cast<std::size_t>(f)] += taken[static_cast<std::size_t>(f)];
         }
         return power_of(lmax, c[0], c[1], channels);
     };

@@ -66,7 +66,9 @@ EQUISCOPE_HOST_DEVICE inline void add_torque(int l, Index rows, const T* d, cons
     }
 }
 
-EQUISCOPE_HOST_DEVICE inline double generator_half(int l, int m) { return m == 1 ? root2 * ladder(l, 1) : ladder(l, m); }
+EQUISCOPE_HOST_DEVICE inline double generator_half(int l, int m) {
+    return m == 1 ? root2 * ladder(l, 1) : ladder(l, m);
+}
 
 template <class S>
 EQUISCOPE_HOST_DEVICE inline void add_torque(int l, Index rows, const S* d, const S* g, S torque[3]) {

@@ -39,8 +39,8 @@ EQUISCOPE_HOST_DEVICE inline void harmonic_order(int m, int last, const S& z, co
 
 // Calls out(l, m, value) once for every harmonic.
 template <class S, class Out>
-EQUISCOPE_HOST_DEVICE inline void harmonics(const S& x, const S& y, const S& z, int lmax,
-                                            const HarmonicTables& tables, Out&& out) {
+EQUISCOPE_HOST_DEVICE inline void harmonics(const S& x, const S& y, const S& z, int lmax, const HarmonicTables& tables,
+                                            Out&& out) {
     S cosine = z * 0.0 + 1.0, sine = z * 0.0;
     for (int m = 0; m <= lmax; ++m) {
         harmonic_order(m, lmax, z, cosine, sine, tables.steps + harmonic_step_offset(lmax, m), tables.seeds[m], out);

@@ -74,7 +74,8 @@ inline FlatTables flat_tables(const double* data, Index lmax) {
 inline void fill_flat_tables(Index lmax, double* data) {
     const FlatTables parts = flat_tables(data, lmax);
     fill_wigner_tables(lmax, const_cast<WignerStep*>(parts.wigner.steps), const_cast<double*>(parts.wigner.seeds));
-    fill_harmonic_tables(lmax, const_cast<HarmonicStep*>(parts.harmonic.steps), const_cast<double*>(parts.harmonic.seeds));
+    fill_harmonic_tables(lmax, const_cast<HarmonicStep*>(parts.harmonic.steps),
+                         const_cast<double*>(parts.harmonic.seeds));
     auto* half = const_cast<double*>(parts.halves);
     for (int l = 1; l <= lmax; ++l)
         for (int m = 1; m <= l; ++m) *half++ = generator_half(l, m);

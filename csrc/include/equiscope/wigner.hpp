@@ -57,13 +57,12 @@ EQUISCOPE_HOST_DEVICE inline void orthonormalize(S r[9]) {
     for (int step = 0; step < 2; ++step) {
         S gram[9];
         for (int i = 0; i < 3; ++i)
-            for (int j = 0; j < 3; ++j)
-                gram[3 * i + j] = r[i] * r[j] + r[3 + i] * r[3 + j] + r[6 + i] * r[6 + j];
+            for (int j = 0; j < 3; ++j) gram[3 * i + j] = r[i] * r[j] + r[3 + i] * r[3 + j] + r[6 + i] * r[6 + j];
         S next[9];
         for (int i = 0; i < 3; ++i)
             for (int j = 0; j < 3; ++j)
-                next[3 * i + j] = r[3 * i + j] * 1.5 - (r[3 * i] * gram[j] + r[3 * i + 1] * gram[3 + j] +
-                                                        r[3 * i + 2] * gram[6 + j]) * 0.5;
+                next[3 * i + j] = r[3 * i + j] * 1.5 -
+                                  (r[3 * i] * gram[j] + r[3 * i + 1] * gram[3 + j] + r[3 * i + 2] * gram[6 + j]) * 0.5;
         for (int i = 0; i < 9; ++i) r[i] = next[i];
     }
     // d^l has slope l(l+1)/2 in z at the poles: z is taken from the small entries of its column, where round-off is small
@@ -81,8 +80,14 @@ class Diagonal {
   public:
     // square: 1 - z^2, from the small entries of its column
     EQUISCOPE_HOST_DEVICE Diagonal(const S& z, const S& square)
-        : zero_(z * 0.0), z_(z), size_(z < zero_ ? -z : z), height_(square / (1.0 + size_)), near_(zero_ + 1.0),
-          difference_(zero_), far_(near_), far_before_(zero_) {}
+        : zero_(z * 0.0),
+          z_(z),
+          size_(z < zero_ ? -z : z),
+          height_(square / (1.0 + size_)),
+          near_(zero_ + 1.0),
+          difference_(zero_),
+          far_(near_),
+          far_before_(zero_) {}
 
     EQUISCOPE_HOST_DEVICE void advance(const WignerStep& step, S& plus, S& minus) {
         difference_ = difference_ * step.c - near_ * height_ * step.a;
@@ -103,9 +108,10 @@ class Diagonal {
 // rp and rm are the seeds of (mp, m) and (mp, -m), cp and cm those of (m, mp) and (m, -mp), free of the factors K and
 // (-1)^m in which `plus` and `minus` start. square: 1 - z^2, from the small entries of its column.
 template <bool axis, bool diagonal, class S, class Out>
-EQUISCOPE_HOST_DEVICE inline void wigner_recursion(int mp, int m, int last, const WignerStep* step, double k, const S& z,
-                                                   const S& square, const Complex<S>& rp, const Complex<S>& rm,
-                                                   const Complex<S>& cp, const Complex<S>& cm, Out& out) {
+EQUISCOPE_HOST_DEVICE inline void wigner_recursion(int mp, int m, int last, const WignerStep* step, double k,
+                                                   const S& z, const S& square, const Complex<S>& rp,
+                                                   const Complex<S>& rm, const Complex<S>& cp, const Complex<S>& cm,
+                                                   Out& out) {
     const double root2 = 1.4142135623730951, sign = m % 2 ? -1.0 : 1.0;
     const S zero = z * 0.0;
     S plus = zero + (axis && !diagonal ? k * root2 : k), plus_before = zero;
