@@ -12,9 +12,9 @@ import torch
 from torch.nn.functional import mse_loss
 
 from ..errors import ArgumentError
+from ..groups.irreps import matrix_count as packed_size
 from ..groups.quadrature import Quadrature
 from ..groups.representation import Block, Representation
-from ..kernels.cpu import packed_size
 from ..ops.projection import CharacterProjection, power_and_moments, power_at_once, sector_power
 from ..ops.rotation import rotate_copies
 

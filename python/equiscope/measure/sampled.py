@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import torch
 
+from ..groups.irreps import matrix_count as packed_size
 from ..groups.representation import Representation
-from ..ops.projection import add_projection, packed_size, sector_power
+from ..ops.projection import add_projection, sector_power
 from ..ops.rotation import rotate_copies
 from .orbit import UNDECLARED, NonFiniteValues, OrbitSummary, Sector, basis_change, rows_of_slice
 from .random import RandomRotations
