@@ -38,6 +38,20 @@ class Piece:
     """``(copies, 3, 3)`` float64, elements of O(3)."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """What an audit asks of a model and its data."""
+
+    inputs: Mapping[str, Any] | str | None = None
+    outputs: Mapping[str, Any] | Sequence[str] | str | None = None
+    layers: Sequence[str] = ()
+    batching: Any = None
+    basis: str = "standard"
+    layout: str = "mul_ir"
+    dtype: torch.dtype | None = None
+    device: torch.device | str | None = None
+
+
 class Adapter(ABC):
     """A model together with its data: makes rotated copies, calls the model, hands back canonical values."""
 
@@ -55,6 +69,10 @@ class Adapter(ABC):
     """For the report: `model` and `data`, and what else the settings should say; read at the end of an audit."""
     calls_per_copy: bool = False
     """True where the model is called once per copy instead of once per batch."""
+    unhookable_reason: str | None = None
+    """Why a module pattern cannot be met, where the adapter knows better than the audit."""
+    available_features: Sequence[str] = ()
+    """Outputs that could be asked for as layers."""
     model_seconds: float = 0.0
     """Wall time spent inside the model so far."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import ArgumentError, DataError, fail
-from .base import Adapter
+from .base import Adapter, Request
 from .plain import PlainAdapter
 
 
@@ -22,20 +22,16 @@ def is_metatomic(model: Any) -> bool:
     return any(cls.__module__.startswith("metatomic.") for cls in type(model).__mro__)
 
 
-def select_adapter(
-    model: Any,
-    data: Any,
-    *,
-    inputs: Mapping[str, Any] | str | None,
-    outputs: Mapping[str, Any] | Sequence[str] | str | None,
-    layers: Sequence[str],
-    batching: Any,
-    basis: str,
-    layout: str,
-    dtype: torch.dtype | None,
-    device: torch.device | str | None,
-) -> tuple[Adapter, list[str]]:
+def select_adapter(model: Any, data: Any, request: Request) -> tuple[Adapter, list[str]]:
     """The adapter, and the layer patterns that are left for hooks."""
+    inputs, outputs, layers = request.inputs, request.outputs, request.layers
+    batching, basis, layout, dtype, device = (
+        request.batching,
+        request.basis,
+        request.layout,
+        request.dtype,
+        request.device,
+    )
     if isinstance(model, Adapter):
         return model, [pattern for pattern in layers if pattern not in model.features]
     if is_metatomic(model):

@@ -126,6 +126,10 @@ class Grid(ABC):
     def to(self, device: torch.device | str) -> Grid:
         """The same grid with its tensors on `device`."""
 
+    def description(self) -> dict[str, int]:
+        """What a report says of it beyond degree and size."""
+        return {}
+
 
 @dataclass(frozen=True, eq=False)
 class ElementGrid(Grid):
@@ -267,15 +271,7 @@ class Group(ABC):
         character), power is ``<u, P u> = d / m sum_ij w_i w_j chi(g_i g_j^-1) u_i u_j``. The readable definition: it
         takes G^2 characters for each irrep.
         """
-        u = values.to(torch.float64) * grid.weights[:, None]
-        elements = grid.select(0, len(grid))
-        quotients = (elements[:, None] @ elements.mT[None]).reshape(-1, 3, 3)
-        power = []
-        for label in self.labels(lmax):
-            chi = self.character(label, quotients).reshape(len(grid), len(grid))
-            factor = self.dimension(label) / self.multiplicity(label)
-            power.append(factor * (u * (chi @ u)).sum(0))
-        return torch.stack(power).reshape(*self.shape(lmax), -1)
+        return sample_power(self, values, grid.select(0, len(grid)), grid.weights[:, None], lmax)
 
     def decompose(self, representation: Representation) -> Decomposition:
         """The components of `representation`, sorted by the irreps of this group.
@@ -296,6 +292,20 @@ class Group(ABC):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+
+def sample_power(
+    group: Group, values: torch.Tensor, elements: torch.Tensor, weights: torch.Tensor | float, lmax: int
+) -> torch.Tensor:
+    """``d / m sum_ij w_i w_j chi(g_i g_j^-1) u_i u_j``, ``(*shape, channels)``: see `Group.power`."""
+    u = values.to(torch.float64) * weights
+    quotients = (elements[:, None] @ elements.mT[None]).reshape(-1, 3, 3)
+    power = []
+    for label in group.labels(lmax):
+        chi = group.character(label, quotients).reshape(len(elements), len(elements))
+        factor = group.dimension(label) / group.multiplicity(label)
+        power.append(factor * (u * (chi @ u)).sum(0))
+    return torch.stack(power).reshape(*group.shape(lmax), -1)
 
 
 _EXACT = 8

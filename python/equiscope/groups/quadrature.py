@@ -86,9 +86,8 @@ class Quadrature(Grid):
         """``(G, 3, 3)`` float64."""
         return self._build(0, len(self))
 
-    def orbit(self, name: str) -> Quadrature:
-        """The elements for the system called `name`: the same for all."""
-        return self
+    def description(self) -> dict[str, int]:
+        return {"lebedev_degree": self.lebedev_degree, "gammas": self.gammas}
 
     def select(self, start: int, stop: int) -> torch.Tensor:
         """Elements ``start:stop``, ``(stop - start, 3, 3)`` float64; of a large grid without building the others."""

@@ -13,9 +13,8 @@ import torch
 from ..adapters.base import Adapter, Piece, System
 from ..adapters.rows import RowCounts
 from ..errors import ModelError
-from ..groups.quadrature import Quadrature
 from ..groups.representation import Representation
-from ..measure.random import RandomRotations
+from ..measure.measure import Measure
 from .batch import BatchRows
 from .hooks import Capture
 from .memory import Memory, ran_out
@@ -129,7 +128,7 @@ class Drive:
     def __init__(
         self,
         adapter: Adapter,
-        quadrature: Quadrature | RandomRotations,
+        measure: Measure,
         *,
         first: int = 0,
         systems: Iterator[System],
@@ -140,7 +139,7 @@ class Drive:
         memory: Memory,
     ) -> None:
         self._adapter = adapter
-        self._grid = quadrature
+        self._measure = measure
         self._first = first
         self._systems = systems
         self._capture = capture
@@ -157,7 +156,7 @@ class Drive:
         self._forget(system)
 
     def __iter__(self) -> Iterator[Begin | Slice | End]:
-        size = len(self._grid)
+        size = len(self._measure)
         pending: deque[Work] = deque()
         rows = nbytes = 0
         for system in self._systems:
@@ -201,7 +200,7 @@ class Drive:
                 continue
             for (system, start, stop), values in zip(work, evaluated, strict=True):
                 yield Slice(system, start, stop, values)
-                if stop == len(self._grid) and system.name not in self._dropped:
+                if stop == len(self._measure) and system.name not in self._dropped:
                     yield End(system)
                     self._forget(system)
             del evaluated, values  # else they stay in memory while the model runs on the next batch
@@ -229,7 +228,8 @@ class Drive:
         device = work[0][0].device
         rows = sum((stop - start) * system.rows for system, start, stop in work)
         pieces = [
-            Piece(system, self._grid.orbit(system.name).to(device).select(start, stop)) for system, start, stop in work
+            Piece(system, self._measure.elements(system.name).to(device).select(start, stop))
+            for system, start, stop in work
         ]
         self._memory.start(device, rows)
         began = time.perf_counter()
