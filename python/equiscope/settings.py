@@ -115,12 +115,13 @@ def _check_numbers(asked: Settings) -> None:
         fail(ArgumentError, "tolerance", "a number between 0 and 1", repr(asked.tolerance))
     if asked.keep not in (None, "samples"):
         fail(ArgumentError, "keep", 'None or "samples"', repr(asked.keep))
-    for name, value, default in (
+    sizes: tuple[tuple[str, Any, str | None], ...] = (
         ("batch_rows", asked.batch_rows, "auto"),
         ("batch_bytes", asked.batch_bytes, None),
         ("max_memory", asked.max_memory, None),
-    ):
-        if value != default and (not _is_integer(value) or value < 1):
+    )
+    for name, value, default in sizes:
+        if value != default and not (_is_integer(value) and value >= 1):
             fail(ArgumentError, name, f"a positive integer or {default!r}", repr(value))
     if not _is_integer(asked.seed) or asked.seed < 0:
         fail(ArgumentError, "seed", "a non-negative integer", repr(asked.seed))

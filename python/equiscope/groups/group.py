@@ -111,8 +111,10 @@ class Grid(ABC):
 
     group: Group
     degree: int | None
-    weights: torch.Tensor
-    """``(G,)`` float64, sum 1."""
+    @property
+    @abstractmethod
+    def weights(self) -> torch.Tensor:
+        """``(G,)`` float64, sum 1."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -131,14 +133,20 @@ class Grid(ABC):
         return {}
 
 
-@dataclass(frozen=True, eq=False)
 class ElementGrid(Grid):
-    """A grid that is given by its elements ``(G, 3, 3)``."""
+    """A grid that is given by its elements ``(G, 3, 3)`` and their weights ``(G,)``, sum 1; see `Grid` for the degree."""
 
-    group: Group
-    rotations: torch.Tensor
-    weights: torch.Tensor
-    degree: int | None = None
+    def __init__(
+        self, group: Group, rotations: torch.Tensor, weights: torch.Tensor, degree: int | None = None
+    ) -> None:
+        self.group = group
+        self.degree = degree
+        self.rotations = rotations.to(torch.float64)
+        self._weights = weights.to(torch.float64)
+
+    @property
+    def weights(self) -> torch.Tensor:
+        return self._weights
 
     def __len__(self) -> int:
         return self.rotations.shape[0]
@@ -148,7 +156,7 @@ class ElementGrid(Grid):
         return self.rotations[start:stop]
 
     def to(self, device: torch.device | str) -> ElementGrid:
-        return ElementGrid(self.group, self.rotations.to(device), self.weights.to(device), self.degree)
+        return ElementGrid(self.group, self.rotations.to(device), self._weights.to(device), self.degree)
 
 
 def check_range(start: int, stop: int, size: int) -> None:

@@ -13,12 +13,15 @@ The variance with n - 1 is the mean of |z(g) - z(g')|^2 / 2 over all pairs of el
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ..groups.group import Group, Label, sample_power
 from ..groups.representation import Representation
 from ..groups.rotations import handedness
-from ..ops.projection import add_projection, packed_size, sector_power
+from ..kernels.cpu import packed_size
+from ..ops.projection import add_projection, sector_power
 from ..ops.rotation import rotate_copies
 from .elements import RandomRotations
 from .measure import Elements, Moments
@@ -183,7 +186,7 @@ class PairsByCoefficients:
 
     def errors(self, square: float, n: int) -> torch.Tensor:
         """``(lmax + 1,)``: standard error of a sector without content, n^-1 sqrt(2) (2l+1) int |v|^2."""
-        return 2.0**0.5 * self._sizes * square / n
+        return math.sqrt(2.0) * self._sizes * square / n
 
 
 class PairsByCharacters:
@@ -219,4 +222,4 @@ class PairsByCharacters:
         columns = torch.zeros(len(self._chart.headings), dtype=torch.float64)
         strengths = self._strengths(columns.device).sqrt()
         columns = columns.index_reduce(0, torch.tensor(self._chart.columns), strengths, "amax")
-        return 2.0**0.5 * columns * square / n
+        return math.sqrt(2.0) * columns * square / n

@@ -63,8 +63,9 @@ class StoredMoments(Moments):
         total = spread.sum(-1) + (sorted_first + self._parts.sort(drift)).square().sum(-1)
         unresolved = total - resolved
         unresolved = torch.where(unresolved.abs() <= 1e-13 * total, 0.0, unresolved)
-        found = OrbitSummary(self._representation, self._grid.degree, power, total, unresolved, None, {}, None, 0.0)
-        return found if self._representation is None else self._with_errors(self._representation, found)
+        kind = self._representation
+        summary = OrbitSummary(kind, self._grid.degree, power, total, unresolved, None, {}, None, 0.0)
+        return summary if kind is None else self._with_errors(kind, summary)
 
     def _with_errors(self, kind: Representation, found: OrbitSummary) -> OrbitSummary:
         """Moments of z(g) = rho(g)^-1 u(g), relative to z(identity)."""
