@@ -124,8 +124,8 @@ def modules_read(file: str, node: ast.AST) -> Iterator[tuple[str, ...]]:
 
 
 def modules_read_later(file: str, tree: ast.Module) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Line and module of what a folder's `__init__` imports at first use, ``import_module(f".{name}", __name__)``: every
-    string in it that names a file."""
+    """Line and module of what is imported at first use, ``import_module(f".{name}", __name__)``: all strings that name
+    a file."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     if not any(ast.unparse(call.func).endswith("import_module") and "__name__" in ast.unparse(call) for call in calls):
         return
