@@ -271,12 +271,12 @@ def test_power_over_the_grid_without_Wigner_matrices_is_that_of_the_reference(tr
 
 
 def test_direct_calls_give_what_the_wrapper_gives(trained: MetatomicAdapter) -> None:
-    assert trained._direct
+    assert trained._calls.direct
     pieces = pieces_of(trained, some_rotations())
     direct = trained.forward(pieces)
-    trained._direct = False
+    trained._calls.direct = False
     wrapped = trained.forward(pieces)
-    trained._direct = True
+    trained._calls.direct = True
     for name in direct:
         assert all(torch.equal(a, b) for a, b in zip(direct[name], wrapped[name], strict=True))
 
@@ -286,7 +286,7 @@ def test_a_random_model_leaves_the_random_state_and_uses_the_wrapper() -> None:
     before = torch.get_rng_state()
     adapter = MetatomicAdapter(model, [WATER], outputs=["energy"])
     assert torch.equal(torch.get_rng_state(), before)
-    assert not adapter._direct
+    assert not adapter._calls.direct
 
 
 @pytest.mark.parametrize("length_unit, factor", [("angstrom", 1.0), ("nm", 0.1), ("bohr", 1.8897261254578281)])
@@ -324,7 +324,7 @@ def test_what_was_kept_of_a_finished_system_is_dropped() -> None:
     for piece in pieces_of(adapter, some_rotations()):
         adapter.forward([piece])
         adapter.forget(piece.system)
-    assert not adapter._templates and not adapter._samples._labels
+    assert not adapter._templates and not adapter._batches._samples._labels
     assert [system.name for system in adapter.systems()] == ["structure@0", "structure@1"]
 
 

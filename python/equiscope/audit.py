@@ -14,22 +14,23 @@ from typing import Any
 
 import torch
 
-from .adapters.base import Adapter, System
-from .adapters.e3nn import declared_by_module
-from .adapters.select import select_adapter
+from .adapters.base import Adapter, Request, System
+from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.quadrature import MAXIMUM_DEGREE, Quadrature, next_degree
 from .groups.registry import quadrature
 from .groups.representation import Representation
 from .info import info
+from .inuse import in_use
 from .measure.convergence import change, negligible, reached_precision
 from .measure.random import RandomRotations
 from .measure.sampled import GROUPS
 from .probe.batch import BatchRows
 from .probe.collect import Collector
+from .probe.declared import declared_by_module
 from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
-from .probe.memory import Memory, ran_out
+from .probe.memory import Memory
 from .progress import Bar, progress_bar
 from .result.data import Audit
 
@@ -149,37 +150,20 @@ def audit(
         from .result.files import check_writable
 
         check_writable(Path(out))
-    patterns = [layers] if isinstance(layers, str) else list(layers or ())
-    adapter, patterns = select_adapter(
-        model,
-        data,
-        inputs=inputs,
-        outputs=outputs,
-        layers=patterns,
-        batching=batching,
-        basis=basis,
-        layout=layout,
-        dtype=dtype,
-        device=device,
-    )
+    request = Request(inputs, outputs, layers, batching, basis, layout, dtype, device)
+    memory = Memory(max_memory, int(lmax))
+    with memory.explained():
+        adapter, patterns = select_adapter(model, data, request)
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
-    declared = {name: kind for name, kind in layers.items() if kind} if isinstance(layers, Mapping) else {}
-    kinds = {name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in declared.items()}
-    hooked = _hooked(adapter, patterns, kinds)
-    memory = Memory(max_memory, int(lmax))
+    hooked = _hooked(adapter, patterns, request.layer_kinds)
     run = _Run(adapter, hooked, int(lmax), keep, batch_rows, batch_bytes, memory, progress_bar(progress))
-    try:
-        with run, torch.no_grad():
-            if sampled:
-                n = MAXIMUM_ROTATIONS if rotations is None else int(rotations)
-                convergence = run.sampled(n, precision, int(seed))
-            else:
-                convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
-    except Exception as error:
-        if not ran_out(error):
-            raise
-        raise memory.exhausted() from error
+    with memory.explained(), run, torch.no_grad():
+        if sampled:
+            n = MAXIMUM_ROTATIONS if rotations is None else int(rotations)
+            convergence = run.sampled(n, precision, int(seed))
+        else:
+            convergence = run.fixed(degree) if isinstance(degree, Integral) else run.automatic(tolerance)
     audit_outputs, audit_layers = run.collector.results()
     if not run.collector.systems:
         reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in run.collector.failures[:5])
@@ -297,12 +281,13 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Re
         return None
     module = adapter.module
     if module is None or isinstance(module, torch.jit.ScriptModule):
-        why = getattr(adapter, "unhookable_reason", None) or (
+        why = adapter.unhookable_reason or (
             "the submodules of a TorchScript module cannot be hooked; audit the Python module it was made from"
             if module is not None
             else "a plain callable has no modules"
         )
-        has = f"; outputs that can be audited as layers: {', '.join(names)}" if (names := _features(adapter)) else ""
+        features = ", ".join(adapter.available_features)
+        has = f"; outputs that can be audited as layers: {features}" if features else ""
         fail(ArgumentError, "layers", f"no module patterns for this model ({why}{has})", ", ".join(map(repr, patterns)))
     names = matching_modules(module, patterns)
     if both := [name for name in names if name in adapter.outputs]:
@@ -313,10 +298,6 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Re
         if pattern in patterns:
             found.update(dict.fromkeys(matching_modules(module, [pattern]), kind))
     return _Hooked(module, names, found)
-
-
-def _features(adapter: Adapter) -> list[str]:
-    return list(getattr(adapter, "available_features", ()))
 
 
 def _random_devices(module: torch.nn.Module | None) -> list[int]:
@@ -350,7 +331,6 @@ class _Run:
         self._batch_bytes = batch_bytes
         self._memory = memory
         self._bar = bar
-        self._stack = contextlib.ExitStack()
         self._capture: Capture | None = None
         self._kinds = hooked.representations if hooked is not None else {}
         self._skipped: dict[str, str] = {}
@@ -359,18 +339,21 @@ class _Run:
 
     def __enter__(self) -> _Run:
         module = self._adapter.module
-        self._stack.enter_context(torch.random.fork_rng(devices=_random_devices(module)))
-        if module is not None and not isinstance(module, torch.jit.ScriptModule):
-            if module.training:
-                self._notes.append("the model was in train mode; it was audited in eval mode and put back")
-            for part in module.modules():
-                self._stack.callback(setattr, part, "training", part.training)
-            module.eval()
-        if self._hooked is not None:
-            self._adapter.hooked()
-            self._capture = self._stack.enter_context(Capture(self._hooked.module, self._hooked.names))
-        if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
-            self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
+        with contextlib.ExitStack() as stack:  # what fails here leaves the module as it was too
+            stack.enter_context(in_use(module))
+            stack.enter_context(torch.random.fork_rng(devices=_random_devices(module)))
+            if module is not None and not isinstance(module, torch.jit.ScriptModule):
+                if module.training:
+                    self._notes.append("the model was in train mode; it was audited in eval mode and put back")
+                for part in module.modules():
+                    stack.callback(setattr, part, "training", part.training)
+                module.eval()
+            if self._hooked is not None:
+                self._adapter.hooked()
+                self._capture = stack.enter_context(Capture(self._hooked.module, self._hooked.names))
+            if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
+                self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -56,8 +56,8 @@ def audit(
     import torch
 
     import equiscope as eq
-    from equiscope.adapters.keywords import keyword_systems
     from equiscope.errors import ArgumentError, DTypeError, fail
+    from equiscope.keywords import keyword_systems
 
     dtypes = {"float32": torch.float32, "float64": torch.float64}
     if dtype is not None and dtype not in dtypes:
@@ -80,7 +80,7 @@ def audit(
     target: Any = Path(model)
     if ":" in model and not target.exists():
         target = _factory(model)
-    if eq.adapters.is_metatomic(target):
+    if eq.adapters.kind_of(target, data).reads_files:
         report = eq.audit(target, data, **settings)
     else:
         if outputs and not isinstance(settings["outputs"], dict):

@@ -1,7 +1,30 @@
-"""One file per kind of model or data. Optional dependencies are imported inside the file that needs them."""
+"""Models and their data, one file per kind. Optional dependencies stay inside the files that need them.
 
-from .base import Adapter, Piece, System
+Every module of this folder is imported here, so that an adapter in it registers itself; sub-packages are left alone,
+and imported by the light module that opens what is in them.
+"""
+
+import importlib
+import pkgutil
+
+from .base import Adapter, Kind, Piece, Request, System
+from .metatomic_models import is_metatomic
 from .plain import PlainAdapter
-from .select import is_metatomic
+from .registry import kind_of, register, unregister
 
-__all__ = ["Adapter", "Piece", "PlainAdapter", "System", "is_metatomic"]
+for _found in pkgutil.iter_modules(__path__):
+    if not _found.ispkg:
+        importlib.import_module(f"{__name__}.{_found.name}")
+
+__all__ = [
+    "Adapter",
+    "Kind",
+    "Piece",
+    "PlainAdapter",
+    "Request",
+    "System",
+    "is_metatomic",
+    "kind_of",
+    "register",
+    "unregister",
+]

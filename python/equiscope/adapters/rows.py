@@ -49,7 +49,8 @@ class RowCounts:
                 "rotated copies came back with different numbers of rows"
             )
         return [
-            part.reshape(n, r, *tensor.shape[1:]) for part, n, r in zip(tensor.split(sizes), copies, rows, strict=True)
+            part.reshape(n, r, *tensor.shape[1:])
+            for part, n, r in zip(torch.split(tensor, sizes), copies, rows, strict=True)
         ]
 
     def forget(self, system: str) -> None:
