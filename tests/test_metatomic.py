@@ -8,6 +8,7 @@ import pet_reference as pet
 import pytest
 import torch
 
+import equiscope as eq
 from equiscope.adapters.base import Piece
 from equiscope.adapters.metatomic import MetatomicAdapter
 from equiscope.adapters.structures import read_structures
@@ -16,6 +17,7 @@ from equiscope.errors import (
     DataError,
     DeviceError,
     DTypeError,
+    MemoryLimitError,
     MissingExtraError,
     ModelError,
     ShapeError,
@@ -363,6 +365,67 @@ def test_models_that_look_at_the_whole_system_get_copies_one_by_one(fault: str, 
     adapter.hooked()
     expected = adapter.forward(pieces_of(adapter, some_rotations()))
     assert all(torch.equal(found[name][0], expected[name][0]) for name in outputs)
+
+
+def choosy(error: BaseException):
+    """A model that raises `error` for a system of more atoms than water has, such as merged copies are."""
+    model = toy()
+    inner = model.module._non_conservative_force
+
+    def force(systems, request):
+        if len(systems[0]) > len(WATER["types"]):
+            raise error
+        return inner(systems, request)
+
+    model.module._non_conservative_force = force
+    return model
+
+
+def test_a_model_that_fails_on_merged_copies_gets_them_one_by_one_and_the_reason_is_said() -> None:
+    outputs = ["non_conservative_force"]
+    adapter = MetatomicAdapter(choosy(ValueError("one molecule\nat a time")), [WATER, WATER], outputs=outputs)
+    pieces = pieces_of(adapter, some_rotations())
+    assert adapter.merges == {"structure@0": False, "structure@1": False}
+    expected = "0 of 2 structures; merged copies of 2 failed, 'structure@0' with ValueError: one molecule"
+    assert adapter.description["merged"] == expected
+    sound = MetatomicAdapter(toy(), [WATER, WATER], outputs=outputs)
+    sound.hooked()
+    single = sound.forward(pieces_of(sound, some_rotations()))
+    assert torch.equal(adapter.forward(pieces)[outputs[0]][0], single[outputs[0]][0])
+    adapter.hooked()
+    list(adapter.systems())
+    assert adapter.description["merged"] == "0 of 2 structures"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), KeyboardInterrupt()])
+def test_memory_and_interrupts_are_not_taken_for_a_model_that_does_not_merge(error: BaseException) -> None:
+    model = choosy(error)
+    model.train()
+    adapter = MetatomicAdapter(model, [WATER], outputs=["non_conservative_force"])
+    with pytest.raises(type(error)):
+        list(adapter.systems())
+    assert model.training and not adapter._batches._atom_samples._labels
+
+
+def test_out_of_memory_on_the_first_structure_passes_as_such() -> None:
+    model = toy()
+
+    def full(systems, request):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    model.module._energy = full
+    with pytest.raises(RuntimeError, match="can't allocate memory") as caught:
+        MetatomicAdapter(model, [WATER], outputs=["energy"])
+    assert not isinstance(caught.value, ModelError)
+    with pytest.raises(MemoryLimitError, match="max_memory: expected room to open the model"):
+        eq.audit(model, [WATER], outputs=["energy"], lmax=1, degree=6)
+
+
+def test_the_basis_of_declared_irreps_reaches_the_adapter() -> None:
+    for basis in ("standard", "e3nn"):
+        request = eq.adapters.Request(outputs={"toy::packed": "1x1o"}, basis=basis)
+        adapter = eq.adapters.kind_of(toy(), [WATER]).open(toy(), [WATER], request)
+        assert torch.equal(adapter.outputs["toy::packed"].matrix, Representation.parse("1x1o", basis=basis).matrix)
 
 
 def test_periodic_structures_get_copies_one_by_one() -> None:

@@ -150,7 +150,16 @@ def audit(
         from .result.files import check_writable
 
         check_writable(Path(out))
-    request = Request(inputs, outputs, layers, batching, basis, layout, dtype, device)
+    request = Request(
+        inputs=inputs,
+        outputs=outputs,
+        layers=layers,
+        batching=batching,
+        basis=basis,
+        layout=layout,
+        dtype=dtype,
+        device=device,
+    )
     memory = Memory(max_memory, int(lmax))
     with memory.explained():
         adapter, patterns = select_adapter(model, data, request)

@@ -21,7 +21,7 @@ from ..groups.representation import Representation
 CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What an audit asks of a model and its data: the keywords of `audit` that concern them, as the user gave them."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from ..errors import ArgumentError, fail
@@ -28,6 +31,16 @@ def register(kind: K) -> K:
 def _home(kind: type, name: str) -> type:
     """The class that defines the attribute `name` of `kind`."""
     return next(cls for cls in kind.__mro__ if name in vars(cls))
+
+
+def import_modules(path: Iterable[str], package: str) -> None:
+    """Import every module in the folders `path` of `package`, so that what is in it registers itself.
+
+    Sub-packages are left alone: the light module that opens what is in them imports them when it is needed.
+    """
+    for found in pkgutil.iter_modules(path):
+        if not found.ispkg:
+            importlib.import_module(f"{package}.{found.name}")
 
 
 def unregister(kind: type[Kind]) -> None:
