@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from .adapters.base import Adapter
-from .adapters.e3nn import declared_by_module
-from .adapters.select import select_adapter
+from .adapters.base import Adapter, Request
+from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.group import Group
 from .groups.representation import Representation
 from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
+from .probe.declared import declared_by_module
 from .probe.hooks import matching_modules
-from .probe.memory import Memory, ran_out
+from .probe.memory import Memory
 from .probe.session import Hooked, Session
 from .progress import progress_bar
 from .result.data import Audit
@@ -123,10 +123,17 @@ def audit(
     that system alone and is recorded in ``failures`` with its rotation. Train mode, random state and hooks are
     restored.
     """
-    asked = Settings(
+    request = Request(
         inputs=inputs,
         outputs=outputs,
         layers=layers,
+        batching=batching,
+        basis=basis,
+        layout=layout,
+        dtype=dtype,
+        device=device,
+    )
+    settings = Settings(
         group=group,
         lmax=lmax,
         degree=degree,
@@ -136,32 +143,28 @@ def audit(
         precision=precision,
         seed=seed,
         keep=keep,
-        batching=batching,
         batch_rows=batch_rows,
         batch_bytes=batch_bytes,
         max_memory=max_memory,
-        basis=basis,
-        layout=layout,
-        dtype=dtype,
-        device=device,
         progress=progress,
         out=out,
     )
-    return _audit(model, data, asked)
+    return _audit(model, data, request, settings)
 
 
-def _audit(model: Any, data: Any, asked: Settings) -> Audit:
+def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     started = time.perf_counter()
     asked.check()
     if asked.out is not None:
         check_writable(Path(asked.out))
-    adapter, patterns = select_adapter(model, data, asked.request())
+    memory = Memory(asked.max_memory, int(asked.lmax))
+    with memory.explained():
+        adapter, patterns = select_adapter(model, data, request)
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
-    memory = Memory(asked.max_memory, int(asked.lmax))
     session = Session(
         adapter=adapter,
-        hooked=_hooked(adapter, patterns, asked),
+        hooked=_hooked(adapter, patterns, request.layer_kinds),
         lmax=int(asked.lmax),
         keep=asked.keep,
         batch_rows=BatchRows(asked.batch_rows),
@@ -169,20 +172,15 @@ def _audit(model: Any, data: Any, asked: Settings) -> Audit:
         memory=memory,
         bar=progress_bar(asked.progress),
     )
-    try:
-        with session, torch.no_grad():
-            convergence = session.run(asked.measure(judged=bool(adapter.outputs)))
-    except Exception as error:
-        if not ran_out(error):
-            raise
-        raise memory.exhausted() from error
+    with memory.explained(), session, torch.no_grad():
+        convergence = session.run(asked.measure(judged=bool(adapter.outputs)))
     result = _result(asked, session, convergence, time.perf_counter() - started)
     if asked.out is not None:
         result.save(asked.out)
     return result
 
 
-def _hooked(adapter: Adapter, patterns: Sequence[str], asked: Settings) -> Hooked | None:
+def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Representation]) -> Hooked | None:
     if not patterns:
         return None
     module = adapter.module
@@ -192,16 +190,15 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], asked: Settings) -> Hooke
             if module is not None
             else "a plain callable has no modules"
         )
-        names = adapter.available_features
-        has = f"; outputs that can be audited as layers: {', '.join(names)}" if names else ""
+        features = ", ".join(adapter.available_features)
+        has = f"; outputs that can be audited as layers: {features}" if features else ""
         fail(ArgumentError, "layers", f"no module patterns for this model ({why}{has})", ", ".join(map(repr, patterns)))
     names = matching_modules(module, patterns)
     if both := [name for name in names if name in adapter.outputs]:
         fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
     modules = dict(module.named_modules())
     found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
-    for pattern, declared in asked.declared_layers.items():
-        kind = Representation.parse(declared, basis=asked.basis, layout=asked.layout)
+    for pattern, kind in declared.items():
         if pattern in patterns:
             found.update(dict.fromkeys(matching_modules(module, [pattern]), kind))
     return Hooked(module, names, found)

@@ -109,13 +109,13 @@ def _audit(model: str, data: Path, outputs: list[str] | None, batching: str | No
     import torch
 
     import equiscope as eq
-    from equiscope.adapters.keywords import keyword_systems
     from equiscope.errors import ArgumentError, fail
+    from equiscope.keywords import keyword_systems
 
     target: Any = Path(model)
     if ":" in model and not target.exists():
         target = _factory(model)
-    if eq.adapters.is_metatomic(target):
+    if eq.adapters.kind_of(target, data).reads_files:
         return eq.audit(target, data, **settings)
     if outputs and not isinstance(settings["outputs"], dict):
         fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", ", ".join(outputs))
@@ -145,8 +145,7 @@ def _show(report: Any, out: Path | None) -> None:
     console = Console()
     console.print(to_rich(report, console.width))
     if out is not None:
-        directory = report.save(out)
-        typer.echo(f"report: {directory / 'index.html'}")
+        typer.echo(f"report: {out / 'index.html'}")
 
 
 def _number(option: str, text: str, expected: str) -> int | str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from .adapters.base import Request
 from .errors import ArgumentError, fail
 from .groups.group import Group
 from .groups.quadrature import MAXIMUM_DEGREE, checked_degree
@@ -18,13 +14,10 @@ from .groups.registry import resolve
 from .measure.measure import ESTIMATORS, Measure, Question
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The arguments of `equiscope.audit` beyond model and data; that is where they are described."""
+    """The keywords of `equiscope.audit` that do not concern model and data, as the user gave them; described there."""
 
-    inputs: Mapping[str, Any] | str | None
-    outputs: Mapping[str, Any] | Sequence[str] | str | None
-    layers: str | Sequence[str] | Mapping[str, Any] | None
     group: str | Group
     lmax: int
     degree: int | str | None
@@ -34,14 +27,9 @@ class Settings:
     precision: float | None
     seed: int
     keep: str | None
-    batching: Any
     batch_rows: int | str
     batch_bytes: int | None
     max_memory: int | None
-    basis: str
-    layout: str
-    dtype: torch.dtype | None
-    device: torch.device | str | None
     progress: bool | None
     out: str | Path | None
 
@@ -53,31 +41,6 @@ class Settings:
             if not isinstance(self.estimator, str) or self.estimator not in ESTIMATORS:
                 fail(ArgumentError, "estimator", " or ".join(f'"{name}"' for name in ESTIMATORS), repr(self.estimator))
             ESTIMATORS[self.estimator].check(question)
-
-    @property
-    def patterns(self) -> list[str]:
-        """Of layers."""
-        return [self.layers] if isinstance(self.layers, str) else list(self.layers or ())
-
-    @property
-    def declared_layers(self) -> dict[str, Any]:
-        """Representations by pattern, of the layers that were given one."""
-        if not isinstance(self.layers, Mapping):
-            return {}
-        return {name: kind for name, kind in self.layers.items() if kind}
-
-    def request(self) -> Request:
-        """What an adapter is asked for."""
-        return Request(
-            inputs=self.inputs,
-            outputs=self.outputs,
-            layers=self.patterns,
-            batching=self.batching,
-            basis=self.basis,
-            layout=self.layout,
-            dtype=self.dtype,
-            device=self.device,
-        )
 
     def question(self, *, judged: bool) -> Question:
         """What an estimator is asked; `judged` says whether outputs are declared whose errors can be judged."""

@@ -111,6 +111,7 @@ class Grid(ABC):
 
     group: Group
     degree: int | None
+
     @property
     @abstractmethod
     def weights(self) -> torch.Tensor:
@@ -134,11 +135,9 @@ class Grid(ABC):
 
 
 class ElementGrid(Grid):
-    """A grid that is given by its elements ``(G, 3, 3)`` and their weights ``(G,)``, sum 1; see `Grid` for the degree."""
+    """A grid that is given by its elements ``(G, 3, 3)`` and their weights ``(G,)``, sum 1."""
 
-    def __init__(
-        self, group: Group, rotations: torch.Tensor, weights: torch.Tensor, degree: int | None = None
-    ) -> None:
+    def __init__(self, group: Group, rotations: torch.Tensor, weights: torch.Tensor, degree: int | None = None) -> None:
         self.group = group
         self.degree = degree
         self.rotations = rotations.to(torch.float64)

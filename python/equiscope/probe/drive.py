@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +12,12 @@ import torch
 
 from ..adapters.base import Adapter, Piece, System
 from ..adapters.rows import RowCounts
-from ..errors import ModelError
+from ..errors import ModelError, ran_out
 from ..groups.representation import Representation
 from ..measure.measure import Measure
 from .batch import BatchRows
 from .hooks import Capture
-from .memory import Memory, ran_out
+from .memory import Memory
 
 REHEARSAL_COPIES = 2
 """Identical copies in the first call for a system: the fewest that show how copies lie in a tensor."""
@@ -82,6 +82,11 @@ class Layers:
                     raise ModelError(f"{name}: expected the layout of earlier systems, got in {system.name!r} {reason}")
                 self.skipped[name] = reason
         return values
+
+    def unheard(self, elsewhere: Set[str], captured: Mapping[str, torch.Tensor]) -> None:
+        """Say what is left out because only other threads called it."""
+        heard = {leaf.partition("[")[0].partition("#")[0] for leaf in captured}
+        self.skipped.update(dict.fromkeys(elsewhere - heard, "its module is called in other threads than the audit's"))
 
     def _try(self, name: str, tensor: torch.Tensor, axis: int, system: System) -> torch.Tensor | None:
         if tensor.ndim <= axis or tensor.shape[axis] % REHEARSAL_COPIES or tensor.shape[axis] == 0:
@@ -250,8 +255,6 @@ class Drive:
         return evaluated
 
     def _evaluate(self, pieces: list[Piece]) -> list[dict[str, torch.Tensor]]:
-        if self._capture is not None:
-            self._capture.clear()
         outputs, captured = self._call(pieces)
         values = self.layers.split(captured, pieces)
         for i, own in enumerate(values):
@@ -259,6 +262,8 @@ class Drive:
         return values
 
     def _call(self, pieces: list[Piece]) -> tuple[dict[str, list[torch.Tensor]], dict[str, torch.Tensor]]:
+        if self._capture is not None:
+            self._capture.clear()
         copies = sum(piece.rotations.shape[0] for piece in pieces)
         outputs = dict(self._adapter.forward(pieces))
         self.evaluations += copies
@@ -275,12 +280,14 @@ class Drive:
             outputs, captured = self._call([piece])
             if self._capture is not None and self._capture.overwritten():
                 continue
+            if self._capture is not None:
+                self.layers.unheard(self._capture.elsewhere, captured)
             runs.append({**self.layers.learn(captured, system), **{k: v[0] for k, v in outputs.items()}})
-        noise = []
+        spread = []
         for name, first in runs[0].items():
             both = torch.cat([first, runs[1][name]]).double()
-            noise.append((both[1:] - both[:1]).square().sum().div(max(1, both[1:].numel())).sqrt())
-        noise = numbers(noise)
+            spread.append((both[1:] - both[:1]).square().sum().div(max(1, both[1:].numel())).sqrt())
+        noise = numbers(spread)
         values = {name: value[0] for name, value in runs[0].items()}
         return Begin(system, values, dict(zip(values, noise, strict=True)))
 

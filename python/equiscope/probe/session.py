@@ -12,6 +12,7 @@ import torch
 
 from ..adapters.base import Adapter, System
 from ..groups.representation import Representation
+from ..inuse import in_use
 from ..measure.measure import Found, Measure
 from ..progress import Bar
 from .batch import BatchRows
@@ -52,26 +53,32 @@ class Session:
 
     def __enter__(self) -> Session:
         module = self.adapter.module
-        self._stack.enter_context(torch.random.fork_rng(devices=_random_devices(module)))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(in_use(module))
+            self._enter(stack, module)
+            self._stack = stack.pop_all()
+        return self
+
+    def _enter(self, stack: contextlib.ExitStack, module: torch.nn.Module | None) -> None:
+        stack.enter_context(torch.random.fork_rng(devices=_random_devices(module)))
         if module is not None and not isinstance(module, torch.jit.ScriptModule):
             if module.training:
                 self._notes.append("the model was in train mode; it was audited in eval mode and put back")
             for part in module.modules():
-                self._stack.callback(setattr, part, "training", part.training)
+                stack.callback(setattr, part, "training", part.training)
             module.eval()
         if self.hooked is not None:
             self.adapter.hooked()
-            self._capture = self._stack.enter_context(Capture(self.hooked.module, self.hooked.names))
+            self._capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names))
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
     def run(self, measure: Measure) -> list[dict[str, Any]]:
         """Evaluate the whole data set; the record of what was tried, from `measure` on, until the numbers settled."""
-        stream = self.adapter.systems()
+        stream = self.memory.reading(self.adapter.systems())
         first = list(itertools.islice(stream, measure.pilot))
         further = next(stream, None)
         self._open(measure)
