@@ -78,7 +78,7 @@ void launch(const Place& place, const Body& body) {
                                              static_cast<int>(bytes)),
                         place.device);
     run_on_device<Body>
-        <<<static_cast<unsigned>(blocks), Body::threads, bytes, static_cast<cudaStream_t>(place.stream)> > >(body);
+        <<<static_cast<unsigned>(blocks), Body::threads, bytes, static_cast<cudaStream_t>(place.stream)>>>(body);
     require_success(cudaGetLastError(), place.device);
 }
 

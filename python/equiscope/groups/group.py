@@ -111,8 +111,11 @@ class Grid(ABC):
 
     group: Group
     degree: int | None
-    weights: torch.Tensor
-    """``(G,)`` float64, sum 1."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> torch.Tensor:
+        """``(G,)`` float64, sum 1."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -126,15 +129,23 @@ class Grid(ABC):
     def to(self, device: torch.device | str) -> Grid:
         """The same grid with its tensors on `device`."""
 
+    def description(self) -> dict[str, int]:
+        """What a report says of it beyond degree and size."""
+        return {}
 
-@dataclass(frozen=True, eq=False)
+
 class ElementGrid(Grid):
-    """A grid that is given by its elements ``(G, 3, 3)``."""
+    """A grid that is given by its elements ``(G, 3, 3)`` and their weights ``(G,)``, sum 1."""
 
-    group: Group
-    rotations: torch.Tensor
-    weights: torch.Tensor
-    degree: int | None = None
+    def __init__(self, group: Group, rotations: torch.Tensor, weights: torch.Tensor, degree: int | None = None) -> None:
+        self.group = group
+        self.degree = degree
+        self.rotations = rotations.to(torch.float64)
+        self._weights = weights.to(torch.float64)
+
+    @property
+    def weights(self) -> torch.Tensor:
+        return self._weights
 
     def __len__(self) -> int:
         return self.rotations.shape[0]
@@ -144,7 +155,7 @@ class ElementGrid(Grid):
         return self.rotations[start:stop]
 
     def to(self, device: torch.device | str) -> ElementGrid:
-        return ElementGrid(self.group, self.rotations.to(device), self.weights.to(device), self.degree)
+        return ElementGrid(self.group, self.rotations.to(device), self._weights.to(device), self.degree)
 
 
 def check_range(start: int, stop: int, size: int) -> None:
@@ -267,15 +278,7 @@ class Group(ABC):
         character), power is ``<u, P u> = d / m sum_ij w_i w_j chi(g_i g_j^-1) u_i u_j``. The readable definition: it
         takes G^2 characters for each irrep.
         """
-        u = values.to(torch.float64) * grid.weights[:, None]
-        elements = grid.select(0, len(grid))
-        quotients = (elements[:, None] @ elements.mT[None]).reshape(-1, 3, 3)
-        power = []
-        for label in self.labels(lmax):
-            chi = self.character(label, quotients).reshape(len(grid), len(grid))
-            factor = self.dimension(label) / self.multiplicity(label)
-            power.append(factor * (u * (chi @ u)).sum(0))
-        return torch.stack(power).reshape(*self.shape(lmax), -1)
+        return sample_power(self, values, grid.select(0, len(grid)), grid.weights[:, None], lmax)
 
     def decompose(self, representation: Representation) -> Decomposition:
         """The components of `representation`, sorted by the irreps of this group.
@@ -296,6 +299,20 @@ class Group(ABC):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+
+def sample_power(
+    group: Group, values: torch.Tensor, elements: torch.Tensor, weights: torch.Tensor | float, lmax: int
+) -> torch.Tensor:
+    """``d / m sum_ij w_i w_j chi(g_i g_j^-1) u_i u_j``, ``(*shape, channels)``: see `Group.power`."""
+    u = values.to(torch.float64) * weights
+    quotients = (elements[:, None] @ elements.mT[None]).reshape(-1, 3, 3)
+    power = []
+    for label in group.labels(lmax):
+        chi = group.character(label, quotients).reshape(len(elements), len(elements))
+        factor = group.dimension(label) / group.multiplicity(label)
+        power.append(factor * (u * (chi @ u)).sum(0))
+    return torch.stack(power).reshape(*group.shape(lmax), -1)
 
 
 _EXACT = 8

@@ -17,7 +17,7 @@ _TERM = re.compile(r"\s*(?:(\d+)\s*x\s*)?(\d+)\s*([eo])\s*")
 
 def parity(l: int, sigma: int) -> int:
     """What the inversion is in the irrep (l, sigma): sigma (-1)^l; with a parity in place of sigma, its sigma."""
-    return sigma * (-1) ** l
+    return -sigma if l % 2 else sigma
 
 
 def symbol_of(l: int, sigma: int) -> str:

@@ -41,6 +41,8 @@ class Spectrum:
     """dtype of the values as the model returned them."""
     sample_system: torch.Tensor | None = None
     """``(samples,)`` index of the system of each sample, with ``keep="samples"``."""
+    chart: Any = None
+    quantities: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     @property
     def lmax(self) -> int:

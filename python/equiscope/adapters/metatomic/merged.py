@@ -9,8 +9,8 @@ import torch
 from metatensor.torch import Labels, TensorBlock
 from metatomic.torch import NeighborListOptions, System
 
-from ..errors import ModelError
-from .metatomic_copies import Template, pair_labels
+from ...errors import ModelError
+from .copies import Template, pair_labels
 
 
 @dataclass(frozen=True, eq=False)

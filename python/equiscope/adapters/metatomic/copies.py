@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from metatensor.torch import Labels, TensorBlock
 from metatomic.torch import NeighborListOptions, System
 from vesin.metatomic import NeighborList
 
-from .structures import Structure
+from ..structures import Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,8 @@ class Template:
 
     def rotated(self, rotations: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
         """Positions, cell and the vectors of each pair list, ``(copies, n, 3)``; rotated, then taken to `dtype`."""
-        rotated = (self.vectors @ rotations.to(self.vectors.device).transpose(1, 2)).to(dtype)
-        return rotated.split([len(self.types), 3, *(len(pairs) for pairs in self.samples)], dim=1)
+        rotated: torch.Tensor = (self.vectors @ rotations.to(self.vectors.device).transpose(1, 2)).to(dtype)
+        return torch.split(rotated, [len(self.types), 3, *(len(pairs) for pairs in self.samples)], dim=1)
 
     def copies(self, rotations: torch.Tensor, dtype: torch.dtype) -> list[System]:
         """One `System` per element of O(3), ``(copies, 3, 3)`` float64."""
@@ -92,7 +92,7 @@ class Template:
         )
 
 
-@cache
+@lru_cache(maxsize=16)
 def pair_labels(device: torch.device) -> tuple[list[Labels], Labels]:
     xyz = Labels("xyz", torch.arange(3, dtype=torch.int32).reshape(3, 1))
     distance = Labels("distance", torch.zeros(1, 1, dtype=torch.int32))
@@ -104,7 +104,8 @@ def _builder() -> Callable[..., list[System]]:
     # in the TorchScript interpreter, because calls of bound classes cost three times as much from Python
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.script(_build)
+        build: Callable[..., list[System]] = torch.jit.script(_build)
+        return build
 
 
 def _build(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
 
-from ..errors import ModelError, ShapeError, fail
-from ..groups.representation import Representation
+from ...errors import ModelError, ShapeError, fail
+from ...groups.irreps import symbol_of
+from ...groups.representation import Representation
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Layout:
     properties: int
     packed: bool = False
     """The components that are rotated lie along the properties."""
+    flat: bool = False
+    """Components count as channels: the output has no representation."""
 
     @classmethod
     def of(cls, name: str, tensor: TensorMap) -> Layout:
@@ -34,13 +37,17 @@ class Layout:
         if kind.components == self.components:
             return self
         if self.components == 1 and kind.components == self.properties:
-            return Layout(self.shape, self.components, self.properties, packed=True)
+            return replace(self, packed=True)
         fail(
             ShapeError,
             f"outputs[{name!r}]",
             f"{kind.components} components, because it is declared {kind.name!r}",
             f"(*components, properties) = {self.shape} from the model",
         )
+
+    def without_representation(self) -> Layout:
+        """The same output read as a feature."""
+        return replace(self, flat=True)
 
     def values(self, name: str, tensor: TensorMap) -> torch.Tensor:
         """``(rows, channels, components)``"""
@@ -50,10 +57,13 @@ class Layout:
                 f"{name}: expected {self.components} components and {self.properties} properties as for the "
                 f"first structure, got {values.shape[1]} and {values.shape[2]}"
             )
-        return values if self.packed else values.transpose(1, 2)
+        values = values if self.packed else values.transpose(1, 2)
+        return values.flatten(1).unsqueeze(-1) if self.flat else values
 
     def native(self, values: torch.Tensor) -> torch.Tensor:
         """``(rows, channels, components)`` in the model's own layout ``(rows, *components, properties)``."""
+        if self.flat:
+            values = values.reshape(values.shape[0], self.properties, self.components)
         values = values if self.packed else values.transpose(1, 2)
         return values.reshape(values.shape[0], *self.shape)
 
@@ -88,7 +98,7 @@ def _irrep(l: int, sigma: int, block: TensorBlock) -> str:
         raise ValueError(f"a block of o3_lambda {l} with component axes ({', '.join(axes)})")
     if l < 0 or sigma not in (-1, 1):
         raise ValueError(f"o3_lambda {l} and o3_sigma {sigma}")
-    return f"1x{l}{'e' if sigma * (-1) ** l == 1 else 'o'}"
+    return f"1x{symbol_of(l, sigma)}"
 
 
 def _axis(component: Labels) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..errors import ModelError
+from ...errors import ModelError
 
 
 class Samples:

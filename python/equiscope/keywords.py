@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..errors import ArgumentError, fail
-from .structures import read_structures
+from .adapters.structures import read_structures
+from .errors import ArgumentError, fail
 
 POSITIONS = ("positions", "pos", "coordinates", "xyz")
 TYPES = ("species", "types", "numbers", "atomic_numbers", "z")
