@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "checks.hpp"
-#include "cpu/kernels.hpp"
-#include "cpu/tables.hpp"
+#include "cpu/dispatch.hpp"
+#include "grid/tables.hpp"
 
 namespace py = pybind11;
 
@@ -33,9 +33,9 @@ void with_kernels(const std::string& dtype, const Body& body) {
     require(dtype == "float32" || dtype == "float64", "dtype", "float32 or float64", dtype);
     py::gil_scoped_release release;
     if (dtype == "float32")
-        body(kernels.single, static_cast<const float*>(nullptr));
+        body(kernels.float32, static_cast<const float*>(nullptr));
     else
-        body(kernels.twice, static_cast<const double*>(nullptr));
+        body(kernels.float64, static_cast<const double*>(nullptr));
 }
 
 void wigner_D(Address rotations, Index n, Index lmax, Address out, Index out_size, const std::string& dtype,
@@ -127,11 +127,11 @@ void with_projection_kernels(const std::string& value_dtype, const std::string& 
     const double* twice = nullptr;
     py::gil_scoped_release release;
     if (!in_float)
-        body(kernels.twice_to_twice, twice, twice);
+        body(kernels.float64_to_float64, twice, twice);
     else if (out_float)
-        body(kernels.single_to_single, single, single);
+        body(kernels.float32_to_float32, single, single);
     else
-        body(kernels.single_to_twice, single, twice);
+        body(kernels.float32_to_float64, single, twice);
 }
 
 Rings checked_rings(Address rings, Address weights, Index points, Index gammas) {
@@ -177,7 +177,7 @@ bool character_power(Address values, Index values_size, Address rings, Address w
 // Whether `character_power` with a result in float64 has a fast way.
 bool power_at_once(Address rings, Address weights, Index points, Index gammas, Index lmax) {
     const Rings grid = checked_rings(rings, weights, points, gammas);
-    return active_kernels().twice_to_twice.power_at_once(grid, checked_lmax(lmax));
+    return active_kernels().float64_to_float64.power_at_once(grid, checked_lmax(lmax));
 }
 
 void synthesize(Address coefficients, Index coefficients_size, Address rings, Address weights, Index points,

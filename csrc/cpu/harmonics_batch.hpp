@@ -113,7 +113,7 @@ void spherical_harmonics_packs(const Tables& tables, const T* xyz, Index n, T* o
 
 template <class T>
 void spherical_harmonics(const Tables& tables, const T* xyz, Index n, T* out, int threads) {
-    const bool streaming = n * harmonic_count(tables.lmax) * Index(sizeof(T)) > tables.cached_bytes;
+    const bool streaming = n * harmonic_count(tables.lmax) * Index(sizeof(T)) > cached_bytes();
     for_packs(n, threads, [=](Index first, Index last) {
         if (streaming)
             spherical_harmonics_packs<true>(tables, xyz, n, out, first, last);

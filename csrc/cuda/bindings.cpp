@@ -4,10 +4,10 @@
 #include <pybind11/pybind11.h>
 
 #include "checks.hpp"
-#include "cpu/tables.hpp"
 #include "cuda/kernels.hpp"
 #include "cuda/projection_kernels.hpp"
 #include "equiscope/tables.hpp"
+#include "grid/tables.hpp"
 
 namespace py = pybind11;
 
@@ -122,9 +122,9 @@ void copy_plan(const cuda::ProjectionPlan& own, Address out, Index out_size) {
 
 cuda::Sample sample_of(const std::string& dtype, const std::string& compute) {
     const bool single = compute == "float32";
-    if (dtype == "float32") return cuda::Sample::single;
-    if (dtype == "float64" && !single) return cuda::Sample::twice;
-    if (dtype == "float16" && single) return cuda::Sample::half;
+    if (dtype == "float32") return cuda::Sample::float32;
+    if (dtype == "float64" && !single) return cuda::Sample::float64;
+    if (dtype == "float16" && single) return cuda::Sample::float16;
     require(dtype == "bfloat16" && single, "dtype", "samples no wider than " + compute + ", 16-bit ones for float32",
             dtype);
     return cuda::Sample::bfloat16;
