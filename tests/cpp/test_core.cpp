@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "checks.hpp"
-#include "cpu/kernels.hpp"
+#include "cpu/cached_bytes.hpp"
+#include "cpu/dispatch.hpp"
 #include "cpu/pool.hpp"
-#include "cpu/tables.hpp"
+#include "equiscope/constants.hpp"
+#include "grid/tables.hpp"
 
 using namespace equiscope;
 
@@ -23,7 +25,7 @@ namespace {
 Vector wigner_of(const Kernels& kernels, const Vector& r, int lmax, int threads = 1) {
     const Index n = static_cast<Index>(r.size()) / 9;
     Vector out(static_cast<std::size_t>(n * matrix_count(lmax)), std::nan(""));
-    kernels.twice.wigner_D(*tables_for(lmax), r.data(), n, out.data(), threads);
+    kernels.float64.wigner_D(*tables_for(lmax), r.data(), n, out.data(), threads);
     return out;
 }
 
@@ -68,8 +70,8 @@ void harmonics_rotate_with_D(const Kernels& kernels) {
             for (int b = 0; b < 3; ++b)
                 turned[static_cast<std::size_t>(3 * i + a)] +=
                     r[static_cast<std::size_t>(9 * i + 3 * a + b)] * xyz[static_cast<std::size_t>(3 * i + b)];
-    kernels.twice.spherical_harmonics(*tables_for(lmax), xyz.data(), n, y.data(), 1);
-    kernels.twice.spherical_harmonics(*tables_for(lmax), turned.data(), n, rotated.data(), 1);
+    kernels.float64.spherical_harmonics(*tables_for(lmax), xyz.data(), n, y.data(), 1);
+    kernels.float64.spherical_harmonics(*tables_for(lmax), turned.data(), n, rotated.data(), 1);
     for (Index i = 0; i < n; ++i)
         for (Index l = 0; l <= lmax; ++l)
             for (Index row = 0; row <= 2 * l; ++row)
@@ -91,12 +93,12 @@ void rotation_of_blocks_is_D(const Kernels& kernels) {
         const std::vector<IrrepBlock> blocks = {
             {1, 2, 0, inner ? Index(1) : Index(3), inner ? Index(2) : Index(1), true}, {2, 1, 6, 5, 1, false}};
         Vector out(x.size(), std::nan("")), back(x.size()), inverted(x.size()), expected(x.size());
-        kernels.twice.rotate(*tables_for(2), x.data(), false, r.data(), n, rows, dim, blocks.data(), 2, false,
-                             out.data(), 1);
-        kernels.twice.rotate(*tables_for(2), out.data(), false, r.data(), n, rows, dim, blocks.data(), 2, true,
-                             back.data(), 1);
-        kernels.twice.rotate(*tables_for(2), x.data(), false, minus.data(), n, rows, dim, blocks.data(), 2, false,
-                             inverted.data(), 1);
+        kernels.float64.rotate(*tables_for(2), x.data(), false, r.data(), n, rows, dim, blocks.data(), 2, false,
+                               out.data(), 1);
+        kernels.float64.rotate(*tables_for(2), out.data(), false, r.data(), n, rows, dim, blocks.data(), 2, true,
+                               back.data(), 1);
+        kernels.float64.rotate(*tables_for(2), x.data(), false, minus.data(), n, rows, dim, blocks.data(), 2, false,
+                               inverted.data(), 1);
         for (Index i = 0; i < n * rows; ++i)
             for (const IrrepBlock& b : blocks)
                 for (Index c = 0; c < b.mul; ++c)
@@ -135,7 +137,6 @@ Vector times(const Vector& a, const Vector& b) {
 
 // Rings with the reflections of a quadrature rule, poles and coordinate planes included, and a turn c about z.
 Vector structured_rings(double c) {
-    const double pi = 3.14159265358979323846;
     Vector rings;
     for (double b : {0.0, 0.3, 1.1, pi / 2})
         for (double a : {0.0, 0.4, pi / 4, pi / 2})
@@ -157,7 +158,7 @@ void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& r
     for (Index p = 0; p < points; ++p)
         for (Index k = 0; k < gammas; ++k) {
             const Vector ring(rings.begin() + 9 * p, rings.begin() + 9 * (p + 1));
-            const double gamma = 2 * 3.14159265358979323846 * static_cast<double>(k) / static_cast<double>(gammas);
+            const double gamma = 2 * pi * static_cast<double>(k) / static_cast<double>(gammas);
             const Vector d = wigner_of(kernels, times(ring, about(2, gamma)), lmax);
             for (Index row = 0; row < size; ++row)
                 for (Index f = 0; f < channels; ++f)
@@ -168,12 +169,14 @@ void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& r
                          center[static_cast<std::size_t>(f)]);
         }
     const Rings grid{rings.data(), weights.data(), points, gammas};
-    kernels.twice_to_twice.project(*tables_for(lmax), values.data(), grid, channels, center.data(), found.data(), 2);
+    kernels.float64_to_float64.project(*tables_for(lmax), values.data(), grid, channels, center.data(), found.data(),
+                                       2);
     check(largest_difference(found, expected) < 1e-12, "projection is the sum over the grid", kernels.isa,
           largest_difference(found, expected));
     const std::vector<float> narrow(values.begin(), values.end());
     std::vector<float> single(expected.size(), 1.0f);
-    kernels.single_to_single.project(*tables_for(lmax), narrow.data(), grid, channels, center.data(), single.data(), 1);
+    kernels.float32_to_float32.project(*tables_for(lmax), narrow.data(), grid, channels, center.data(), single.data(),
+                                       1);
     check(largest_difference(Vector(single.begin(), single.end()), expected) < 1e-5, "the same in float32",
           kernels.isa);
 }
@@ -190,8 +193,8 @@ void power_is_the_square_of_the_projection(const Kernels& kernels, Index channel
     Vector c(static_cast<std::size_t>(2 * size * channels)), power(static_cast<std::size_t>(2 * (lmax + 1) * channels)),
         expected(power.size()), moments(static_cast<std::size_t>(2 * channels)), sums(moments.size());
     for (Index coset = 0; coset < 2; ++coset)
-        kernels.twice_to_twice.project(*tables_for(lmax), values.data() + coset * points * gammas * channels, grid,
-                                       channels, center.data(), c.data() + coset * size * channels, 1);
+        kernels.float64_to_float64.project(*tables_for(lmax), values.data() + coset * points * gammas * channels, grid,
+                                           channels, center.data(), c.data() + coset * size * channels, 1);
     for (Index f = 0; f < channels; ++f) {
         for (Index l = 0; l <= lmax; ++l)
             for (Index row = matrix_offset(l); row < matrix_offset(l + 1); ++row) {
@@ -211,16 +214,17 @@ void power_is_the_square_of_the_projection(const Kernels& kernels, Index channel
                 sums[static_cast<std::size_t>(channels + f)] += weight * v * v;
         }
     }
-    const bool done = kernels.twice_to_twice.character_power(*tables_for(lmax), values.data(), grid, channels, 2,
-                                                             center.data(), power.data(), moments.data(), 3);
-    check(done && kernels.twice_to_twice.power_at_once(grid, lmax), "power has a fast way on such rings", kernels.isa);
+    const bool done = kernels.float64_to_float64.character_power(*tables_for(lmax), values.data(), grid, channels, 2,
+                                                                 center.data(), power.data(), moments.data(), 3);
+    check(done && kernels.float64_to_float64.power_at_once(grid, lmax), "power has a fast way on such rings",
+          kernels.isa);
     check(largest_difference(power, expected) < 1e-13, "power is the square of the projection", kernels.isa,
           largest_difference(power, expected));
     check(largest_difference(moments, sums) < 1e-14, "moments are sums over the grid", kernels.isa,
           largest_difference(moments, sums));
     const std::vector<float> narrow(values.begin(), values.end());
-    kernels.single_to_twice.character_power(*tables_for(lmax), narrow.data(), grid, channels, 2, center.data(),
-                                            power.data(), moments.data(), 1);
+    kernels.float32_to_float64.character_power(*tables_for(lmax), narrow.data(), grid, channels, 2, center.data(),
+                                               power.data(), moments.data(), 1);
     check(largest_difference(power, expected) < 1e-6, "the same from float32", kernels.isa);
 }
 
@@ -233,9 +237,10 @@ void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
         const Rings rings{r.data(), weights.data(), points, gammas};
         const Vector values = random_values(points * gammas * channels, 7), c = random_values(size * channels, 8);
         Vector projected(c.size()), again(c.size()), synthesized(values.size(), std::nan(""));
-        kernels.twice_to_twice.project(*tables_for(lmax), values.data(), rings, channels, nullptr, projected.data(), 1);
-        kernels.twice_to_twice.project(*tables_for(lmax), values.data(), rings, channels, nullptr, again.data(), 7);
-        kernels.twice.synthesize(*tables_for(lmax), c.data(), rings, channels, synthesized.data(), 1);
+        kernels.float64_to_float64.project(*tables_for(lmax), values.data(), rings, channels, nullptr, projected.data(),
+                                           1);
+        kernels.float64_to_float64.project(*tables_for(lmax), values.data(), rings, channels, nullptr, again.data(), 7);
+        kernels.float64.synthesize(*tables_for(lmax), c.data(), rings, channels, synthesized.data(), 1);
         double left = 0, right = 0;
         for (std::size_t i = 0; i < c.size(); ++i) left += projected[i] * c[i];
         for (std::size_t i = 0; i < values.size(); ++i) right += synthesized[i] * values[i];
@@ -251,7 +256,7 @@ void torque_is_the_derivative(const Kernels& kernels) {
     const double t = 1e-6;
     const Vector r = random_rotations(1, 9), grad = random_values(matrix_count(lmax), 10);
     double torque[3];
-    kernels.twice.wigner_D_torque(*tables_for(lmax), r.data(), 1, grad.data(), torque, 1);
+    kernels.float64.wigner_D_torque(*tables_for(lmax), r.data(), 1, grad.data(), torque, 1);
     for (int k = 0; k < 3; ++k) {
         const int i = (k + 1) % 3, j = (k + 2) % 3;
         double change = 0;
@@ -277,7 +282,7 @@ void sizes_and_threads_do_not_matter(const Kernels& kernels) {
         check(one == seven, "D has equal bits on 1 and 7 threads", kernels.isa, static_cast<double>(n));
         for (double value : one) check(std::isfinite(value), "every element is written", kernels.isa);
         std::vector<float> few(xyz.begin(), xyz.end()), y(static_cast<std::size_t>(36 * n), std::nanf(""));
-        kernels.single.spherical_harmonics(*tables_for(5), few.data(), n, y.data(), 3);
+        kernels.float32.spherical_harmonics(*tables_for(5), few.data(), n, y.data(), 3);
         for (float value : y) check(std::isfinite(value), "every harmonic is written", kernels.isa);
     }
 }
@@ -290,8 +295,8 @@ void large_results_equal_small_ones(const Kernels& kernels) {
     const auto tables = tables_for(lmax);
     const std::size_t size = static_cast<std::size_t>(n * matrix_count(lmax));
     Vector large(size + 2 * shift, 77.0);
-    kernels.twice.wigner_D(*tables, r.data(), n, large.data() + shift, 3);
-    check(n * matrix_count(lmax) * 8 > tables->cached_bytes, "the result is large", kernels.isa);
+    kernels.float64.wigner_D(*tables, r.data(), n, large.data() + shift, 3);
+    check(n * matrix_count(lmax) * 8 > cached_bytes(), "the result is large", kernels.isa);
     for (Index i = 0; i < shift; ++i)
         check(large[static_cast<std::size_t>(i)] == 77.0 && large[size + shift + static_cast<std::size_t>(i)] == 77.0,
               "nothing around a result is written", kernels.isa);
@@ -318,11 +323,11 @@ void copies_are_rotated_like_one(const Kernels& kernels) {
             const IrrepBlock all = {l, mul, 0, inner ? Index(1) : width, inner ? mul : Index(1), false};
             Vector together(x.size(), std::nan("")), alone(x.size());
             const auto tables = tables_for(static_cast<int>(l));
-            kernels.twice.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &all, 1, false, together.data(), 1);
+            kernels.float64.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &all, 1, false, together.data(), 1);
             for (Index c = 0; c < mul; ++c) {
                 const IrrepBlock one = {l, 1, c * all.stride_mul, width, all.stride_m, false};
                 Vector out(x.size());
-                kernels.twice.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &one, 1, false, out.data(), 1);
+                kernels.float64.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &one, 1, false, out.data(), 1);
                 for (std::size_t i = 0; i < out.size(); ++i) alone[i] += out[i];
             }
             check(largest_difference(together, alone) < 1e-14, "copies are rotated like one", kernels.isa);
