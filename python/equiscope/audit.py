@@ -31,7 +31,7 @@ from .probe.drive import Drive
 from .probe.hooks import Capture, matching_modules
 from .probe.memory import Memory, ran_out
 from .progress import Bar, progress_bar
-from .result.data import Audit
+from .report import Audit
 
 MINIMUM_DEGREE = 6
 """First degree that is tried: an error made of l <= 3, the least that a learned model shows, is exact from here."""
@@ -146,7 +146,7 @@ def audit(
     _check_settings(lmax, degree, tolerance, keep, batch_rows, batch_bytes, max_memory)
     sampled = _check_estimator(estimator, degree, rotations, precision, seed)
     if out is not None:
-        from .result.files import check_writable
+        from .result.place import check_writable
 
         check_writable(Path(out))
     patterns = [layers] if isinstance(layers, str) else list(layers or ())
