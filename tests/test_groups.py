@@ -75,7 +75,8 @@ def test_projectors_find_the_parts_that_a_group_states_itself(group, name):
     kind = Representation.parse(name)
     stated, found = group.decompose(kind), Group.decompose(group, kind)
     assert [(part.label, part.components) for part in found.parts] == [
-        (part.label, part.components) for part in sorted(stated.parts, key=lambda part: group.labels(2).index(part.label))
+        (part.label, part.components)
+        for part in sorted(stated.parts, key=lambda part: group.labels(2).index(part.label))
     ]
 
 

@@ -11,9 +11,9 @@ from torch.nn.functional import mse_loss
 
 from ..errors import ArgumentError
 from ..groups.group import Grid, Label
+from ..groups.irreps import matrix_count
 from ..groups.quadrature import Quadrature
 from ..groups.representation import Representation
-from ..kernels.cpu import packed_size
 from ..ops.projection import CharacterProjection, power_and_moments, power_at_once, sector_power
 from ..ops.rotation import rotate_copies
 from .measure import Moments
@@ -39,7 +39,7 @@ def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int | N
     neither dominates, and memory does not depend on the number of rotations. Where the whole orbit takes at most a
     quarter more than both, and can be projected at once, which is faster, no coefficients are held.
     """
-    coefficients = 2 * packed_size(lmax) * 8 * first.numel()
+    coefficients = 2 * matrix_count(lmax) * 8 * first.numel()
     block = max(BLOCK_BYTES.get(first.device.type, 0), coefficients)
     one = max(1, first.numel() * first.element_size())
     if len(grid) * one <= 1.25 * (coefficients + block) and power_at_once(grid, lmax, first.device):

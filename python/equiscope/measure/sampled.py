@@ -18,9 +18,9 @@ import math
 import torch
 
 from ..groups.group import Group, Label, sample_power
+from ..groups.irreps import matrix_count
 from ..groups.representation import Representation
 from ..groups.rotations import handedness
-from ..kernels.cpu import packed_size
 from ..ops.projection import add_projection, sector_power
 from ..ops.rotation import rotate_copies
 from .elements import RandomRotations
@@ -34,7 +34,7 @@ GROUPS = 32
 
 def sampled_bytes(elements: RandomRotations, lmax: int, first: torch.Tensor) -> int:
     """Memory that the moments of one orbit take, in bytes."""
-    held = 2 * packed_size(lmax) if elements.group.cosets else len(elements)
+    held = 2 * matrix_count(lmax) if elements.group.cosets else len(elements)
     return first.numel() * 8 * (held + GROUPS)
 
 
@@ -160,7 +160,7 @@ class PairsByCoefficients:
         self._cosets = group.cosets
         self._lmax = lmax
         self._value = first.shape
-        self._coefficients = first.new_zeros((2, packed_size(lmax), first.numel()))
+        self._coefficients = first.new_zeros((2, matrix_count(lmax), first.numel()))
 
     def add(self, values: torch.Tensor, elements: torch.Tensor) -> None:
         """v ``(n, s * c * components)`` at elements ``(n, 3, 3)``."""
