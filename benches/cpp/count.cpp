@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "cpu/kernels.hpp"
-#include "cpu/tables.hpp"
+#include "cpu/dispatch.hpp"
+#include "grid/tables.hpp"
 
 using namespace equiscope;
 
@@ -46,8 +46,8 @@ void rotate(const Kernels& kernels, bool outer, int repeats) {
     const Vector r = rotations(n), x = numbers(n * dim);
     Vector y(x.size());
     for (int i = 0; i < repeats; ++i)
-        kernels.twice.rotate(*tables_for(4), x.data(), false, r.data(), n, 1, dim, blocks.data(),
-                             static_cast<Index>(blocks.size()), false, y.data(), 1);
+        kernels.float64.rotate(*tables_for(4), x.data(), false, r.data(), n, 1, dim, blocks.data(),
+                               static_cast<Index>(blocks.size()), false, y.data(), 1);
 }
 
 // 24 rings: images of three under sign flips.
@@ -65,9 +65,9 @@ void character_power(const Kernels& kernels, int repeats) {
     const Vector values = numbers(2 * points * gammas * channels), center(channels, 0.5);
     Vector power(9 * 2 * channels);
     for (int i = 0; i < repeats; ++i)
-        if (!kernels.twice_to_twice.character_power(*tables_for(8), values.data(),
-                                                    {r.data(), weights.data(), points, gammas}, channels, 2,
-                                                    center.data(), power.data(), nullptr, 1))
+        if (!kernels.float64_to_float64.character_power(*tables_for(8), values.data(),
+                                                        {r.data(), weights.data(), points, gammas}, channels, 2,
+                                                        center.data(), power.data(), nullptr, 1))
             std::exit(3);
 }
 
@@ -89,11 +89,11 @@ int main(int argc, char** argv) {
     if (kernel == "rotate_ir_mul") rotate(kernels, false, repeats);
     if (kernel == "character_power") character_power(kernels, repeats);
     for (int i = 0; i < repeats; ++i) {
-        if (kernel == "wigner_D") kernels.twice.wigner_D(*tables_for(8), r.data(), n, out.data(), 1);
+        if (kernel == "wigner_D") kernels.float64.wigner_D(*tables_for(8), r.data(), n, out.data(), 1);
         if (kernel == "wigner_D_torque")
-            kernels.twice.wigner_D_torque(*tables_for(8), r.data(), n, grad.data(), torque.data(), 1);
+            kernels.float64.wigner_D_torque(*tables_for(8), r.data(), n, grad.data(), torque.data(), 1);
         if (kernel == "spherical_harmonics")
-            kernels.twice.spherical_harmonics(*tables_for(8), xyz.data(), 4000, out.data(), 1);
+            kernels.float64.spherical_harmonics(*tables_for(8), xyz.data(), 4000, out.data(), 1);
     }
     std::cout << out[0] + torque[0] << "\n";
 }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bind/buffer.hpp"
-#include "cpu/tables.hpp"
+#include "cpu/dispatch.hpp"
 #if defined(EQUISCOPE_WITH_CUDA)
 #include "cuda/kernels.hpp"
 #include "equiscope/tables.hpp"
@@ -20,8 +20,8 @@ struct Threads {
 };
 
 // The kernels of the host, by the type of their results.
-inline const KernelsOf<float>& host_kernels(const float*) { return active_kernels().single; }
-inline const KernelsOf<double>& host_kernels(const double*) { return active_kernels().twice; }
+inline const KernelsOf<float>& host_kernels(const float*) { return active_kernels().float32; }
+inline const KernelsOf<double>& host_kernels(const double*) { return active_kernels().float64; }
 
 #if defined(EQUISCOPE_WITH_CUDA)
 struct Device {

@@ -32,11 +32,11 @@ void with_projection_kernels(DType samples, DType result, const Body& body) {
         name_of(samples) + ", " + name_of(result));
     const py::gil_scoped_release release;
     if (!in_float)
-        body(kernels.twice_to_twice, double(), double());
+        body(kernels.float64_to_float64, double(), double());
     else if (out_float)
-        body(kernels.single_to_single, float(), float());
+        body(kernels.float32_to_float32, float(), float());
     else
-        body(kernels.single_to_twice, float(), double());
+        body(kernels.float32_to_float64, float(), double());
 }
 
 void project(const Buffer& values, const Grid& grid, Index lmax, Index channels, const std::optional<Buffer>& center,
@@ -75,7 +75,7 @@ bool character_power(const Buffer& values, const Grid& grid, Index lmax, Index c
 // Whether `character_power` with a result in float64 has a fast way.
 bool power_at_once(const Grid& grid, Index lmax) {
     const Rings rings = checked_rings(grid);
-    return active_kernels().twice_to_twice.power_at_once(rings, checked_lmax(lmax));
+    return active_kernels().float64_to_float64.power_at_once(rings, checked_lmax(lmax));
 }
 
 void synthesize(const Buffer& coefficients, const Grid& grid, Index lmax, Index channels, const Buffer& out,
@@ -113,9 +113,9 @@ const double* checked_plan(const ProjectionPlan& plan, Index lmax, const Device&
 
 cuda::Sample sample_of(DType samples, DType compute) {
     const bool single = compute == DType::float32;
-    if (samples == DType::float32) return cuda::Sample::single;
-    if (samples == DType::float64 && !single) return cuda::Sample::twice;
-    if (samples == DType::float16 && single) return cuda::Sample::half;
+    if (samples == DType::float32) return cuda::Sample::float32;
+    if (samples == DType::float64 && !single) return cuda::Sample::float64;
+    if (samples == DType::float16 && single) return cuda::Sample::float16;
     require(samples == DType::bfloat16 && single, "dtype",
             "samples no wider than " + name_of(compute) + ", 16-bit ones for float32", name_of(samples));
     return cuda::Sample::bfloat16;

@@ -1,67 +1,11 @@
-#include <unistd.h>
+#include "cpu/dispatch.hpp"
 
+#include <atomic>
 #include <cstdlib>
-#include <list>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 
-#include "cpu/tables.hpp"
-#include "equiscope/tables.hpp"
-
 namespace equiscope {
-namespace {
-
-// A quarter of the last cache: what is written next, or by other threads, needs room too. Of a large cache that many
-// cores share, no more than a core can count on.
-Index cached_bytes() {
-    Index last = Index(32) << 20;
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-    const long found = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    if (found > 0 && found < last) last = found;
-#endif
-    return last / 4;
-}
-
-struct OwnedTables {
-    explicit OwnedTables(int lmax)
-        : wigner_steps(static_cast<std::size_t>(wigner_step_count(lmax))),
-          wigner_seeds(static_cast<std::size_t>(wigner_pair_count(lmax))),
-          harmonic_steps(static_cast<std::size_t>(harmonic_step_count(lmax))),
-          harmonic_seeds(static_cast<std::size_t>(lmax + 1)) {
-        fill_wigner_tables(lmax, wigner_steps.data(), wigner_seeds.data());
-        fill_harmonic_tables(lmax, harmonic_steps.data(), harmonic_seeds.data());
-        view = {lmax,
-                {wigner_steps.data(), wigner_seeds.data()},
-                {harmonic_steps.data(), harmonic_seeds.data()},
-                cached_bytes()};
-    }
-
-    std::vector<WignerStep> wigner_steps;
-    std::vector<double> wigner_seeds;
-    std::vector<HarmonicStep> harmonic_steps;
-    std::vector<double> harmonic_seeds;
-    Tables view;
-};
-
-}  // namespace
-
-std::shared_ptr<const Tables> tables_for(int lmax) {
-    constexpr std::size_t kept = 16;  // at lmax 128 one entry is 9 MB
-    static std::mutex mutex;
-    static std::list<std::shared_ptr<const OwnedTables>> cache;  // latest first
-    std::lock_guard<std::mutex> lock(mutex);
-    auto found = cache.begin();
-    while (found != cache.end() && (*found)->view.lmax != lmax) ++found;
-    if (found == cache.end()) {
-        cache.push_front(std::make_shared<const OwnedTables>(lmax));
-        if (cache.size() > kept) cache.pop_back();
-    } else {
-        cache.splice(cache.begin(), cache, found);
-    }
-    return {cache.front(), &cache.front()->view};
-}
-
 namespace {
 
 struct Candidate {
@@ -96,8 +40,11 @@ const Kernels& choose() {
 }  // namespace
 
 const Kernels& active_kernels() {
-    static const Kernels& chosen = choose();
-    return chosen;
+    // a static of its own kind would have a guard, which a child of fork could find taken for ever
+    static std::atomic<const Kernels*> chosen{nullptr};
+    const Kernels* found = chosen.load();
+    if (!found) chosen.store(found = &choose());
+    return *found;
 }
 
 std::vector<const Kernels*> usable_kernels() {

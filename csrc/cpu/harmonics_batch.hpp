@@ -12,12 +12,10 @@ namespace {
 // Every third element of 3 * lanes, from `first` on.
 template <Index first, std::size_t... lane>
 inline Lanes every_third(const Lanes source[3], std::index_sequence<lane...>) {
-    using Mask = VectorOf<long long, lanes>::type;
-    constexpr Mask front = {(3 * static_cast<Index>(lane) + first) % (2 * lanes)...};
-    constexpr Mask back = {(3 * static_cast<Index>(lane) + first < 2 * lanes
-                                ? static_cast<Index>(lane)
-                                : 3 * static_cast<Index>(lane) + first - lanes)...};
-    return __builtin_shuffle(__builtin_shuffle(source[0], source[1], front), source[2], back);
+    const Lanes front = shuffle<(3 * static_cast<Index>(lane) + first) % (2 * lanes)...>(source[0], source[1]);
+    return shuffle<(3 * static_cast<Index>(lane) + first < 2 * lanes
+                        ? static_cast<Index>(lane)
+                        : 3 * static_cast<Index>(lane) + first - lanes)...>(front, source[2]);
 }
 
 inline Lanes magnitude(const Lanes& x) { return x < Lanes{} ? -x : x; }
@@ -113,7 +111,7 @@ void spherical_harmonics_packs(const Tables& tables, const T* xyz, Index n, T* o
 
 template <class T>
 void spherical_harmonics(const Tables& tables, const T* xyz, Index n, T* out, int threads) {
-    const bool streaming = n * harmonic_count(tables.lmax) * Index(sizeof(T)) > tables.cached_bytes;
+    const bool streaming = n * harmonic_count(tables.lmax) * Index(sizeof(T)) > cached_bytes();
     for_packs(n, threads, [=](Index first, Index last) {
         if (streaming)
             spherical_harmonics_packs<true>(tables, xyz, n, out, first, last);

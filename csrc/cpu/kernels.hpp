@@ -1,32 +1,11 @@
 // The batch kernels of the CPU, one table of them per instruction set. Sizes and addresses are taken as checked.
 #pragma once
 
-#include "equiscope/harmonics.hpp"
-#include "equiscope/index.hpp"
-#include "equiscope/wigner.hpp"
+#include "grid/irrep_block.hpp"
+#include "grid/rings.hpp"
+#include "grid/tables.hpp"
 
 namespace equiscope {
-
-// The recursions up to lmax.
-struct Tables {
-    int lmax;
-    WignerTables wigner;
-    HarmonicTables harmonic;
-    Index cached_bytes;  // results above this size are written past the caches
-};
-
-// One run of irreps along an axis: element (c, m) of the run lies at offset + c stride_mul + (m + l) stride_m.
-struct IrrepBlock {
-    Index l, mul, offset, stride_mul, stride_m;
-    bool odd;  // the inversion acts as -1
-};
-
-// A ring grid: `points` rotations (3x3, float64) with weights, each with `gammas` equispaced turns on the right.
-struct Rings {
-    const double* rotations;
-    const double* weights;
-    Index points, gammas;
-};
 
 template <class T>
 struct KernelsOf {
@@ -56,12 +35,12 @@ struct ProjectionKernels {
 
 struct Kernels {
     const char* isa;
-    KernelsOf<float> single;
-    KernelsOf<double> twice;
+    KernelsOf<float> float32;
+    KernelsOf<double> float64;
     // by the types of samples and result
-    ProjectionKernels<float, float> single_to_single;
-    ProjectionKernels<float, double> single_to_twice;
-    ProjectionKernels<double, double> twice_to_twice;
+    ProjectionKernels<float, float> float32_to_float32;
+    ProjectionKernels<float, double> float32_to_float64;
+    ProjectionKernels<double, double> float64_to_float64;
 };
 
 extern const Kernels baseline_kernels;

@@ -75,15 +75,24 @@ inline void store(const V& value, T* target) {
     std::memcpy(target, &narrow, sizeof narrow);
 }
 
+// The elements of a and b, counted through both, that `at` names.
+template <Index... at, class V>
+inline V shuffle(const V& a, const V& b) {
+#if defined(__clang__) || __GNUC__ >= 12
+    return __builtin_shufflevector(a, b, at...);
+#else
+    using Mask = typename VectorOf<std::conditional_t<sizeof(a[0]) == 8, long long, int>, sizeof...(at)>::type;
+    constexpr Mask mask = {at...};
+    return __builtin_shuffle(a, b, mask);
+#endif
+}
+
 // Exchanges bit `step` of the index of the vector with the same bit of the element.
 template <Index step, class V, std::size_t... at>
 inline void exchange(V& a, V& b, std::index_sequence<at...>) {
     constexpr Index count = sizeof...(at);
-    using Mask = typename VectorOf<std::conditional_t<sizeof(a[0]) == 8, long long, int>, count>::type;
-    constexpr Mask low = {((at & step) ? count + static_cast<Index>(at) - step : static_cast<Index>(at))...};
-    constexpr Mask high = {((at & step) ? count + static_cast<Index>(at) : static_cast<Index>(at) + step)...};
-    const V first = __builtin_shuffle(a, b, low);
-    b = __builtin_shuffle(a, b, high);
+    const V first = shuffle<((at & step) ? count + static_cast<Index>(at) - step : static_cast<Index>(at))...>(a, b);
+    b = shuffle<((at & step) ? count + static_cast<Index>(at) : static_cast<Index>(at) + step)...>(a, b);
     a = first;
 }
 

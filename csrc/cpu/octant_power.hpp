@@ -75,7 +75,10 @@ bool plan_at_once(const RingPlan& plan, int lmax) {
 
 template <class Real>
 bool power_at_once(const Rings& rings, int lmax) {
-    return rings.points > 0 && plan_at_once<Real>(RingPlan(rings, lmax), lmax);
+    if (rings.points == 0) return false;
+    bool found = false;
+    with_ring_plan(rings, lmax, [&](const RingPlan& plan) { found = plan_at_once<Real>(plan, lmax); });
+    return found;
 }
 
 // False, with nothing written, where there is no way.
@@ -83,15 +86,17 @@ template <class In, class Out>
 bool character_power(const Tables& tables, const In* values, const Rings& rings, Index channels, Index cosets,
                      const double* center, Out* power, double* moments, int threads) {
     if (rings.points == 0) return false;
-    const RingPlan plan(rings, tables.lmax);
-    if (!plan_at_once<Out>(plan, tables.lmax)) return false;
-    if (channels == 0) return true;
     using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
-    if (channels <= Parts<V>::count)
-        power_octants<V, 1>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
-    else
-        power_octants<V, 2>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
-    return true;
+    bool done = false;
+    with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {
+        done = plan_at_once<Out>(plan, tables.lmax);
+        if (!done || channels == 0) return;
+        if (channels <= Parts<V>::count)
+            power_octants<V, 1>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
+        else
+            power_octants<V, 2>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
+    });
+    return done;
 }
 
 }  // namespace

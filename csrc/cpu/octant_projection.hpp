@@ -1,10 +1,11 @@
 // Projection on grids with structure: Fourier sums over gamma, then over the rings of equal b, then one product with
-// D(Ry(b)) for each such b (equations in equiscope/projection.hpp, grouping in ring_plan.hpp).
+// D(Ry(b)) for each such b (equations in equiscope/projection.hpp, grouping in grid/ring_plan.hpp).
 #pragma once
 
+#include "cpu/cached_bytes.hpp"
 #include "cpu/ring_fourier.hpp"
-#include "cpu/ring_plan.hpp"
 #include "cpu/wigner_batch.hpp"
+#include "grid/ring_plan.hpp"
 
 namespace equiscope {
 namespace EQUISCOPE_ISA {
@@ -71,7 +72,7 @@ class BetaTable {
             for (Index n = 0; n <= lmax; ++n)
                 for (Index m = 0; m <= lmax; ++m)
                     for (Index l = most(m, n); l <= lmax; ++l, target += together) {
-                        const Lanes* center = d + matrix_offset(l) + 2 * l * (l + 1);
+                        const Lanes* center = d + matrix_center(l);
                         const Index at = m * (2 * l + 1) + n;
                         target[0] = static_cast<Real>(center[at][lane]);
                         target[1] = m > 0 && n > 0 ? static_cast<Real>(center[-at][lane]) : Real(0);
@@ -161,7 +162,7 @@ struct OctantProjection {
     void read_ahead(const Channels<V, width>& channels) const {
         constexpr Index block = Channels<V, width>::block;
         const Index samples = rings.points * rings.gammas;
-        const Index together = tables.cached_bytes / (samples * block * Index(sizeof(In))) * block;
+        const Index together = cached_bytes() / (samples * block * Index(sizeof(In))) * block;
         const bool in_order = together > block || (together == block && channels.total <= block);
         if (!in_order || channels.first % together != 0) return;
         for (Index sample = 0; sample < samples; ++sample) channels.read(values + sample * channels.total, together);
@@ -247,7 +248,7 @@ struct OctantProjection {
                     sum[3][j] += b[j] * q;
                 }
             }
-            V* middle = c + (matrix_offset(l) + 2 * l * (l + 1)) * width;
+            V* middle = c + matrix_center(l) * width;
             const Index row = m * (2 * l + 1);
             for (Index j = 0; j < width; ++j) {
                 middle[(row + n) * width + j] += sum[0][j];

@@ -27,7 +27,7 @@ struct OctantSynthesis {
         for (Index l = most(m, n); l <= tables.lmax; ++l, beta += 2 * groups) {
             V* like = x + ((l + m + n) % 2) * quad;
             V* unlike = x + ((l + m + n + 1) % 2) * quad;
-            const V* middle = c + (matrix_offset(l) + 2 * l * (l + 1)) * width;
+            const V* middle = c + matrix_center(l) * width;
             const Index row = m * (2 * l + 1);
             V own[4][width];
             for (Index j = 0; j < width; ++j) {

@@ -121,15 +121,16 @@ template <class In, class Out>
 void project(const Tables& tables, const In* values, const Rings& rings, Index channels, const double* center, Out* out,
              int threads) {
     if (rings.points == 0 || channels == 0) return;
-    const RingPlan plan(rings, tables.lmax);
     // float32 throughout only where the result is float32
     using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
-    if (!plan.worthwhile)
-        project_rings(tables, values, rings, channels, center, out, threads);
-    else if (channels <= Parts<V>::count)
-        project_octants<V, 1>(tables, plan, values, rings, channels, center, out, threads);
-    else
-        project_octants<V, 2>(tables, plan, values, rings, channels, center, out, threads);
+    with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {
+        if (!plan.worthwhile)
+            project_rings(tables, values, rings, channels, center, out, threads);
+        else if (channels <= Parts<V>::count)
+            project_octants<V, 1>(tables, plan, values, rings, channels, center, out, threads);
+        else
+            project_octants<V, 2>(tables, plan, values, rings, channels, center, out, threads);
+    });
 }
 
 // Fourier coefficients f[n][{cosine, sine}][width] of the function on one ring, from c[E(lmax)][width].
@@ -198,14 +199,15 @@ void synthesize_rings(const Tables& tables, const T* coefficients, const Rings& 
 template <class T>
 void synthesize(const Tables& tables, const T* coefficients, const Rings& rings, Index channels, T* out, int threads) {
     if (rings.points == 0 || channels == 0) return;
-    const RingPlan plan(rings, tables.lmax);
     using V = typename VectorOf<T, Index(sizeof(Lanes) / sizeof(T))>::type;
-    if (!plan.worthwhile)
-        synthesize_rings(tables, coefficients, rings, channels, out, threads);
-    else if (channels <= Parts<V>::count)
-        synthesize_octants<V, 1>(tables, plan, coefficients, rings, channels, out, threads);
-    else
-        synthesize_octants<V, 2>(tables, plan, coefficients, rings, channels, out, threads);
+    with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {
+        if (!plan.worthwhile)
+            synthesize_rings(tables, coefficients, rings, channels, out, threads);
+        else if (channels <= Parts<V>::count)
+            synthesize_octants<V, 1>(tables, plan, coefficients, rings, channels, out, threads);
+        else
+            synthesize_octants<V, 2>(tables, plan, coefficients, rings, channels, out, threads);
+    });
 }
 
 }  // namespace

@@ -27,11 +27,9 @@ struct RingAngles {
           even(gammas > 1 && gammas % 2 == 0),
           cosines((lmax + 1) * half),
           sines((lmax + 1) * half) {
-        const double pi = 3.14159265358979323846;
         for (Index n = 0; n <= lmax; ++n)
             for (Index k = 1; k <= half; ++k) {
-                // reduced to one turn before the multiplication by pi, where it is exact
-                const double angle = 2.0 * pi * static_cast<double>(n * k % gammas) / static_cast<double>(gammas);
+                const double angle = ring_angle(n, k, gammas);
                 cosines.get()[n * half + k - 1] = static_cast<Real>(std::cos(angle));
                 sines.get()[n * half + k - 1] = static_cast<Real>(std::sin(angle));
             }

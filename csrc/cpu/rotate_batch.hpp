@@ -121,7 +121,7 @@ template <class T>
 void rotate(const Tables& tables, const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
             const IrrepBlock* blocks, Index block_count, bool inverse, T* out, int threads) {
     const CopyRotation<T> by_copies(blocks, block_count, dim, inverse,
-                                    batch * rows * dim * Index(sizeof(T)) > tables.cached_bytes);
+                                    batch * rows * dim * Index(sizeof(T)) > cached_bytes());
     if (by_copies.possible())
         return rotate_copies(by_copies, tables, x, shared, rotations, batch, rows, dim, out, threads);
     const Index size = matrix_count(tables.lmax);

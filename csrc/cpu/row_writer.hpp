@@ -35,6 +35,44 @@ inline void stream_fence() {
 #endif
 }
 
+// A choice of elements of two vectors that is only known at run time; SSE2 has no way to make it.
+template <class T>
+class Choice {
+  public:
+    static constexpr Index unit = sizeof(Lanes) / sizeof(T);  // elements of a vector
+    using V = typename VectorOf<T, unit>::type;
+
+    // Element `at` of the result is element `slot` of a and b, counted through both.
+    void name(Index at, Index slot) {
+        for (Index piece = 0; piece < pieces; ++piece)
+            slots_[at * pieces + piece] = static_cast<Slot>(slot % unit * pieces + piece) | (slot < unit ? 0 : of_b);
+    }
+
+#if defined(__AVX512F__)
+    V of(const V& a, const V& b) const {
+        const __m512i slots = reinterpret_cast<__m512i>(slots_);
+        if constexpr (sizeof(T) == 8)
+            return _mm512_permutex2var_pd(a, slots, b);
+        else
+            return _mm512_permutex2var_ps(a, slots, b);
+    }
+#elif defined(__AVX2__)
+    V of(const V& a, const V& b) const {
+        const __m256i slots = reinterpret_cast<__m256i>(slots_);
+        const __m256 from_a = _mm256_permutevar8x32_ps(reinterpret_cast<__m256>(a), slots);
+        const __m256 from_b = _mm256_permutevar8x32_ps(reinterpret_cast<__m256>(b), slots);
+        return reinterpret_cast<V>(_mm256_blendv_ps(from_a, from_b, reinterpret_cast<__m256>(slots)));
+    }
+#endif
+
+  private:
+    // AVX-512 counts elements through both vectors; AVX2 permutes pieces of 4 bytes of one, and joins two by sign bits
+    static constexpr Index pieces = lanes == 8 ? 1 : sizeof(T) / 4;
+    using Slot = std::conditional_t<sizeof(T) / pieces == 8, long long, int>;
+    static constexpr Slot of_b = lanes == 8 ? Slot(unit) : Slot(INT32_MIN);
+    typename VectorOf<Slot, unit * pieces>::type slots_;
+};
+
 // Rows of `size` elements of a run of packs. One writer serves the packs of one task in order.
 template <class T>
 class RowWriter {
@@ -42,12 +80,12 @@ class RowWriter {
     static constexpr Index unit = sizeof(Lanes) / sizeof(T);  // elements of a vector
     static constexpr Index margin = unit;                     // entries that may be read behind a tile
 
-    static constexpr bool usable = lanes >= 4;  // SSE2 has no shuffle by a variable
+    static constexpr bool usable = lanes >= 4;  // where a `Choice` can be made
 
     explicit RowWriter(Index runs) : carried_(runs) {
         for (Index shift = 0; shift < unit; ++shift)
             for (Index at = 0; at < unit; ++at)
-                shifts_[shift][at] = at < shift ? place(unit + at - shift) : unit + place(at - shift);
+                shifts_[shift].name(at, at < shift ? place(unit + at - shift) : unit + place(at - shift));
         for (Index at = 0; at < unit; ++at) slots_[at] = at;
     }
 
@@ -61,7 +99,7 @@ class RowWriter {
         for (Index lane = 0; lane < lanes; ++lane) line_[lane] = out + lane * size - shift_[lane];
         load(tile, before_);
         for (Index lane = 0; lane < lanes; ++lane)
-            heads_[lane] = __builtin_shuffle(before_[lane], before_[lane], shifts_[shift_[lane]]);
+            heads_[lane] = shifts_[shift_[lane]].of(before_[lane], before_[lane]);
     }
 
     // Writes `columns` vectors of each row, or what there is. Returns whether the rows are done.
@@ -74,8 +112,7 @@ class RowWriter {
             V now[lanes];
             load(tile_ + u * unit, now);
             for (Index lane = 0; lane < lanes; ++lane) {
-                put<streaming>(__builtin_shuffle(before[lane], now[lane], shifts_[shift_[lane]]),
-                               line_[lane] + u * unit);
+                put<streaming>(shifts_[shift_[lane]].of(before[lane], now[lane]), line_[lane] + u * unit);
                 before[lane] = now[lane];
             }
         }
@@ -100,11 +137,11 @@ class RowWriter {
         else
             put<streaming>(join(carried_.get()[run_], heads_[0], skew), out_ - skew);
         for (Index lane = 0; lane < lanes; ++lane) {
-            V tail = __builtin_shuffle(before_[lane], now[lane], shifts_[shift_[lane]]);
+            V tail = shifts_[shift_[lane]].of(before_[lane], now[lane]);
             T* target = line_[lane] + whole_ * unit;
             if (shift_[lane] + rest_ >= unit) {
                 put<streaming>(tail, target);
-                tail = __builtin_shuffle(now[lane], now[lane], shifts_[shift_[lane]]);
+                tail = shifts_[shift_[lane]].of(now[lane], now[lane]);
                 target += unit;
             }
             if (lane + 1 < lanes)
@@ -142,7 +179,8 @@ class RowWriter {
         for (Index at = first; at < last; ++at) target[at] = value[at];
     }
 
-    Slots shifts_[unit], slots_;
+    Choice<T> shifts_[unit];
+    Slots slots_;
     Scratch<V> carried_;
     const LanesOf<T>* tile_ = nullptr;
     T *out_ = nullptr, *line_[lanes] = {};  // the vector in which each row starts

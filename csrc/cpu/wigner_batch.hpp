@@ -1,11 +1,13 @@
 // D matrices of many rotations: rotations in lanes, results transposed on the way out.
 #pragma once
 
+#include "cpu/cached_bytes.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/lanes.hpp"
 #include "cpu/pool.hpp"
 #include "cpu/row_writer.hpp"
 #include "equiscope/generators.hpp"
+#include "equiscope/rotation.hpp"
 
 namespace equiscope {
 namespace EQUISCOPE_ISA {
@@ -18,10 +20,8 @@ inline Lanes load_rotations(const T* source, Index count, Lanes r[9]) {
     rows_to_lanes(source, 9, count, 9, r);
     for (Index lane = count; lane < lanes; ++lane)
         for (int i = 0; i < 9; i += 4) r[i][lane] = 1.0;
-    const Lanes d =
-        r[0] * (r[4] * r[8] - r[5] * r[7]) - r[1] * (r[3] * r[8] - r[5] * r[6]) + r[2] * (r[3] * r[7] - r[4] * r[6]);
     const Lanes zero = {}, one = zero + 1.0;
-    const Lanes det = d < zero ? -one : one;
+    const Lanes det = determinant(r) < zero ? -one : one;
     for (int i = 0; i < 9; ++i) r[i] *= det;
     orthonormalize(r);
     return det;
@@ -36,8 +36,7 @@ class WignerTile {
           centers_(tables.lmax + 1),
           powers_(2 * (tables.lmax + 1)),
           tile_(matrix_count(tables.lmax) + RowWriter<T>::margin) {
-        for (Index l = 0; l <= tables.lmax; ++l)
-            centers_.get()[l] = (matrix_offset(l) + 2 * l * (l + 1)) * Index(sizeof(LanesOf<T>));
+        for (Index l = 0; l <= tables.lmax; ++l) centers_.get()[l] = matrix_center(l) * Index(sizeof(LanesOf<T>));
     }
 
     template <class Between = Nothing>
@@ -149,7 +148,7 @@ void wigner_D_packs(const Tables& tables, const T* rotations, Index n, T* out, I
 
 template <class T>
 void wigner_D(const Tables& tables, const T* rotations, Index n, T* out, int threads) {
-    const bool streaming = n * matrix_count(tables.lmax) * Index(sizeof(T)) > tables.cached_bytes;
+    const bool streaming = n * matrix_count(tables.lmax) * Index(sizeof(T)) > cached_bytes();
     for_packs(n, threads, [=](Index first, Index last) {
         if (streaming)
             wigner_D_packs<true>(tables, rotations, n, out, first, last);

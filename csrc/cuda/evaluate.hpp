@@ -12,7 +12,7 @@ struct Evaluate {
     static constexpr int threads = 256, phases = 3;
     struct State {};
 
-    Recursions tables;
+    Tables tables;
     const T* in;
     Index n;
     T* out;
@@ -67,7 +67,7 @@ struct Torque {
     static constexpr int threads = 256, phases = 4;
     struct State {};
 
-    Recursions tables;
+    Tables tables;
     const double* halves;  // generator_half(l, m) at l (l - 1) / 2 + m - 1
     const T* in;
     Index n;

@@ -6,18 +6,11 @@
 #include <cmath>
 
 #include "equiscope/generators.hpp"
-#include "equiscope/harmonics.hpp"
-#include "equiscope/wigner.hpp"
+#include "equiscope/rotation.hpp"
+#include "grid/tables.hpp"
 
 namespace equiscope {
 namespace cuda {
-
-// Tables of the recursions up to lmax, on the device.
-struct Recursions {
-    int lmax;
-    WignerTables wigner;
-    HarmonicTables harmonic;
-};
 
 EQUISCOPE_HOST_DEVICE constexpr double not_a_number() { return NAN; }
 
@@ -46,8 +39,9 @@ struct WignerFamily {
     EQUISCOPE_HOST_DEVICE static int rows_before(int l) { return l * l; }
     EQUISCOPE_HOST_DEVICE static int degree_of_row(int row) { return square_root(row); }
     EQUISCOPE_HOST_DEVICE static int items(int last) { return (last + 1) * (last + 2) / 2; }
-    // factors, sign of the determinant, U^k, V^k; an even number, so that what follows is aligned to 16 bytes
-    EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 12 + 4 * (lmax + 1); }
+    // factors, sign of the determinant, U^k, V^k, padding to twice an odd number: what follows is aligned to 16 bytes, and
+    // neighbouring entries lie in different banks
+    EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 14 + 4 * (lmax + 1); }
 
     // A matrix that is not orthogonal to `tolerance` has NaN for its values: nothing waits to throw an error. Of an
     // improper one -R is taken where `proper` does not forbid it.
@@ -55,15 +49,8 @@ struct WignerFamily {
     EQUISCOPE_HOST_DEVICE static void prepare(const T* in, int lmax, double tolerance, bool proper, double* scratch) {
         double r[9];
         for (int i = 0; i < 9; ++i) r[i] = static_cast<double>(in[i]);
-        bool good = true;
-        for (int i = 0; i < 3; ++i)
-            for (int j = i; j < 3; ++j) {
-                const double dot = r[3 * i] * r[3 * j] + r[3 * i + 1] * r[3 * j + 1] + r[3 * i + 2] * r[3 * j + 2];
-                good = good && std::fabs(i == j ? dot - 1.0 : dot) <= tolerance;
-            }
-        const double det = r[0] * (r[4] * r[8] - r[5] * r[7]) - r[1] * (r[3] * r[8] - r[5] * r[6]) +
-                           r[2] * (r[3] * r[7] - r[4] * r[6]);
-        good = good && (det > 0.0 || !proper);
+        const double det = determinant(r);
+        const bool good = deviation_from_orthogonal(r) <= tolerance && (det > 0.0 || !proper);
         const double sign = det < 0.0 ? -1.0 : 1.0;
         for (int i = 0; i < 9; ++i) r[i] = good ? r[i] * sign : not_a_number();
         orthonormalize(r);
@@ -76,8 +63,7 @@ struct WignerFamily {
 
     // Calls out(l, row, column, value) for one pair, l <= last.
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Recursions& tables, int item, int last, const double* scratch,
-                                           Out&& out) {
+    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
         const int mp = triangular_root(item), m = item - mp * (mp + 1) / 2, lmax = tables.lmax;
         const auto* up = reinterpret_cast<const Complex<double>*>(scratch + 12);
         wigner_pair(mp, m, last, *reinterpret_cast<const WignerFactors<double>*>(scratch), up, up + lmax + 1,
@@ -94,8 +80,8 @@ struct HarmonicFamily {
     EQUISCOPE_HOST_DEVICE static int rows_before(int l) { return l; }
     EQUISCOPE_HOST_DEVICE static int degree_of_row(int row) { return row; }
     EQUISCOPE_HOST_DEVICE static int items(int last) { return last + 1; }
-    // z, whether there is a direction, (x + i y)^m
-    EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 2 + 2 * (lmax + 1); }
+    // z, whether there is a direction, (x + i y)^m, padding as above
+    EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 2 * ((lmax + 2) | 1); }
 
     // A point with an entry that is not finite has NaN for its values.
     template <class T>
@@ -118,8 +104,7 @@ struct HarmonicFamily {
 
     // Calls out(l, 0, m, value) for one order, l <= last. Without a direction only l = 0 has an equivariant value.
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Recursions& tables, int item, int last, const double* scratch,
-                                           Out&& out) {
+    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
         const int m = item;
         const auto& power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
         harmonic_order(m, last, scratch[0], power.re, power.im,

@@ -7,7 +7,7 @@ namespace equiscope {
 namespace cuda {
 namespace {
 
-Recursions tables_at(const double* data, int lmax) {
+Tables tables_at(const double* data, int lmax) {
     const FlatTables flat = flat_tables(data, lmax);
     return {lmax, flat.wigner, flat.harmonic};
 }

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "cpu/kernels.hpp"
+#include "equiscope/index.hpp"
 
 namespace equiscope {
 namespace cuda {

@@ -42,12 +42,12 @@ void with_together(int together, const Body& body) {
 template <class Compute, class Body>
 void with_samples(Sample sample, const Body& body) {
     if constexpr (std::is_same<Compute, float>::value) {
-        if (sample == Sample::half) body(static_cast<const __half*>(nullptr));
+        if (sample == Sample::float16) body(static_cast<const __half*>(nullptr));
         if (sample == Sample::bfloat16) body(static_cast<const __nv_bfloat16*>(nullptr));
     } else {
-        if (sample == Sample::twice) body(static_cast<const double*>(nullptr));
+        if (sample == Sample::float64) body(static_cast<const double*>(nullptr));
     }
-    if (sample == Sample::single) body(static_cast<const float*>(nullptr));
+    if (sample == Sample::float32) body(static_cast<const float*>(nullptr));
 }
 
 template <class Compute>

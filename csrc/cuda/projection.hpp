@@ -317,7 +317,7 @@ struct Project {
         for (int i = 0; i < degree_block; ++i) {
             const Index l = first_degree + i, row = m * (2 * l + 1);
             if (l < m || l < n || l > lmax) continue;
-            Compute* middle = coefficients + (matrix_offset(l) + 2 * l * (l + 1)) * channels + channel;
+            Compute* middle = coefficients + matrix_center(l) * channels + channel;
             middle[(row + n) * channels] += c[i][0];
             if (n > 0) middle[(row - n) * channels] += c[i][1];
             if (m > 0) middle[(n - row) * channels] += c[i][2];

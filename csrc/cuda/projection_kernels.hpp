@@ -8,7 +8,7 @@
 namespace equiscope {
 namespace cuda {
 
-enum class Sample { half, bfloat16, single, twice };
+enum class Sample { float16, bfloat16, float32, float64 };
 
 // How many partial sums `character_power` writes for so many channels; 0 where the octants of the grid do not fit into
 // shared memory: then `project` and the squares of what it gives.

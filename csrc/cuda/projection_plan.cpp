@@ -4,13 +4,12 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "cpu/ring_plan.hpp"
+#include "equiscope/projection.hpp"
+#include "grid/ring_plan.hpp"
 
 namespace equiscope {
 namespace cuda {
 namespace {
-
-constexpr double same_turn = 2e-15;  // a few roundings of a matrix entry, as in ring_plan.cpp
 
 // An octant of the ring plan, or the part of it whose rings have one angle c.
 struct Part {
@@ -32,7 +31,8 @@ std::vector<Part> parts_of(const RingPlan& plan) {
                 for (int j = i; j < 8; ++j) {
                     if (done[j]) continue;
                     const double* other = plan.turns + 2 * octant.image[j];
-                    if (std::fabs(own[0] - other[0]) > same_turn || std::fabs(own[1] - other[1]) > same_turn) continue;
+                    if (std::fabs(own[0] - other[0]) > same_angle || std::fabs(own[1] - other[1]) > same_angle)
+                        continue;
                     part.image[j] = static_cast<int>(octant.image[j]);
                     done[j] = true;
                 }
@@ -98,60 +98,43 @@ void fill_multiples(double cosine, double sine, int count, Pair<Real>* target) {
     }
 }
 
-}  // namespace
+// The parts of `ProjectionTables` are read-only on the device; here they are filled.
+template <class T>
+T* writable(const T* entry) {
+    return const_cast<T*>(entry);
+}
 
 template <class Real>
-ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) {
-    const int lmax = wigner_tables.lmax, orders = order_count(lmax);
-    const RingPlan rings_plan(rings, lmax);
-    const std::vector<Part> parts = parts_of(rings_plan);
-    std::vector<Unit<Real>> units, others;
-    for (std::size_t o = 0; o < parts.size(); ++o) add_units(parts[o], static_cast<int>(o), rings, units, others);
-    const std::size_t full_units = units.size();
-    units.insert(units.end(), others.begin(), others.end());
-    ProjectionPlan plan{
-        {lmax, static_cast<int>(rings.gammas), static_cast<int>(rings.points), static_cast<int>(parts.size()),
-         static_cast<int>(rings_plan.group_count), static_cast<int>(units.size()), static_cast<int>(full_units),
-         rings_plan.turned, rings_plan.worthwhile},
-        {}};
-    const ProjectionShape& shape = plan.shape;
-    Index size = 0;
-    projection_tables<Real>(shape, nullptr, &size);
-    plan.data.resize(static_cast<std::size_t>(size));
-    const ProjectionTables<Real> tables = projection_tables<Real>(shape, plan.data.data());
-    const auto writable = [](auto* entry) {
-        return const_cast<std::remove_const_t<std::remove_pointer_t<decltype(entry)>>*>(entry);
-    };
-
-    std::copy(units.begin(), units.end(), writable(tables.units));
-    for (std::size_t o = 0; o < parts.size(); ++o) writable(tables.group)[o] = parts[o].group;
-
-    const double pi = 3.14159265358979323846;
+void fill_angles(const ProjectionShape& shape, const ProjectionTables<Real>& tables) {
+    const int orders = order_count(shape.lmax);
     for (int k = 1; k <= half_of(shape.gammas); ++k)
         for (int n = 0; n < orders; ++n) {
-            // reduced to one turn before the multiplication by pi, where it is exact
-            const double angle =
-                2.0 * pi * static_cast<double>(n * k % shape.gammas) / static_cast<double>(shape.gammas);
+            const double angle = ring_angle(n, k, shape.gammas);
             writable(tables.angles)[(k - 1) * orders + n] = {static_cast<Real>(std::cos(angle)),
                                                              static_cast<Real>(std::sin(angle))};
         }
-    std::vector<Pair<Real>> multiples(static_cast<std::size_t>(lmax + 1));
+}
+
+template <class Real>
+void fill_octants(const ProjectionShape& shape, const std::vector<Part>& parts, const ProjectionTables<Real>& tables) {
+    std::vector<Pair<Real>> multiples(static_cast<std::size_t>(shape.lmax + 1));
     for (int o = 0; o < shape.octants; ++o) {
         const Part& part = parts[static_cast<std::size_t>(o)];
-        fill_multiples(part.cos_a, part.sin_a, lmax + 1, multiples.data());
+        writable(tables.group)[o] = part.group;
+        fill_multiples(part.cos_a, part.sin_a, shape.lmax + 1, multiples.data());
         const bool ends_group = o + 1 == shape.octants || parts[static_cast<std::size_t>(o) + 1].group != part.group;
-        for (int m = 0; m <= lmax; ++m) {
+        for (int m = 0; m <= shape.lmax; ++m) {
             const Pair<Real>& multiple = multiples[static_cast<std::size_t>(m)];
             writable(tables.alphas)[Index(m) * shape.octants + o] = {multiple.first, multiple.second,
                                                                      ends_group ? 1 : 0};
         }
     }
-    for (int u = 0; shape.turned && u < shape.units; ++u) {
-        const double* turn =
-            rings_plan.turns + 2 * (units[static_cast<std::size_t>(u)].row[0] / static_cast<unsigned>(rings.gammas));
-        fill_multiples(turn[0], turn[1], orders, writable(tables.turns) + Index(u) * orders);
-    }
+}
 
+template <class Real>
+void fill_betas(const ProjectionShape& shape, const RingPlan& ring_plan, const Tables& recursions,
+                const ProjectionTables<Real>& tables) {
+    const int lmax = shape.lmax;
     int* rows = writable(tables.rows);
     for (int m = 0, before = 0; m <= lmax; ++m)
         for (int n = 0; n <= lmax; n += quad) {
@@ -160,9 +143,9 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
         }
     std::vector<Complex<double>> powers(static_cast<std::size_t>(2 * (lmax + 1)));
     for (int g = 0; g < shape.groups; ++g) {
-        const double c = rings_plan.groups[g].cos_b, s = rings_plan.groups[g].sin_b;
+        const double c = ring_plan.groups[g].cos_b, s = ring_plan.groups[g].sin_b;
         const double r[9] = {c, 0, s, 0, 1, 0, -s, 0, c};
-        wigner(r, lmax, wigner_tables.wigner, powers.data(), [&](Index l, Index row, Index column, double value) {
+        wigner(r, lmax, recursions.wigner, powers.data(), [&](Index l, Index row, Index column, double value) {
             if ((row < 0) != (column < 0)) return;
             const int m = static_cast<int>(std::abs(row)), n = static_cast<int>(std::abs(column));
             const int lowest = lowest_degree(m, n), at = rows[m * quads(lmax) + n / quad];
@@ -171,6 +154,45 @@ ProjectionPlan projection_plan(const Rings& rings, const Tables& wigner_tables) 
             (row < 0 ? entry.second : entry.first) = static_cast<Real>(value);
         });
     }
+}
+
+template <class Real>
+ProjectionPlan plan_of(const RingPlan& ring_plan, const Rings& rings, const Tables& recursions) {
+    const int lmax = recursions.lmax, orders = order_count(lmax);
+    const std::vector<Part> parts = parts_of(ring_plan);
+    std::vector<Unit<Real>> units, others;
+    for (std::size_t o = 0; o < parts.size(); ++o) add_units(parts[o], static_cast<int>(o), rings, units, others);
+    const std::size_t full_units = units.size();
+    units.insert(units.end(), others.begin(), others.end());
+    ProjectionPlan plan{
+        {lmax, static_cast<int>(rings.gammas), static_cast<int>(rings.points), static_cast<int>(parts.size()),
+         static_cast<int>(ring_plan.group_count), static_cast<int>(units.size()), static_cast<int>(full_units),
+         ring_plan.turned, ring_plan.worthwhile},
+        {}};
+    const ProjectionShape& shape = plan.shape;
+    Index size = 0;
+    projection_tables<Real>(shape, nullptr, &size);
+    plan.data.resize(static_cast<std::size_t>(size));
+    const ProjectionTables<Real> tables = projection_tables<Real>(shape, plan.data.data());
+    std::copy(units.begin(), units.end(), writable(tables.units));
+    for (int u = 0; shape.turned && u < shape.units; ++u) {
+        const double* turn =
+            ring_plan.turns + 2 * (units[static_cast<std::size_t>(u)].row[0] / static_cast<unsigned>(rings.gammas));
+        fill_multiples(turn[0], turn[1], orders, writable(tables.turns) + Index(u) * orders);
+    }
+    fill_angles(shape, tables);
+    fill_octants(shape, parts, tables);
+    fill_betas(shape, ring_plan, recursions, tables);
+    return plan;
+}
+
+}  // namespace
+
+template <class Real>
+ProjectionPlan projection_plan(const Rings& rings, const Tables& recursions) {
+    ProjectionPlan plan;
+    with_ring_plan(rings, recursions.lmax,
+                   [&](const RingPlan& ring_plan) { plan = plan_of<Real>(ring_plan, rings, recursions); });
     return plan;
 }
 

@@ -1,9 +1,10 @@
-// What the projection kernels need to know of a grid (ring_plan.hpp), as one buffer that is copied to the device once.
+// What the projection kernels need to know of a grid (grid/ring_plan.hpp), as one buffer that is copied to the device once.
 #pragma once
 
 #include <vector>
 
-#include "cpu/kernels.hpp"
+#include "grid/rings.hpp"
+#include "grid/tables.hpp"
 
 namespace equiscope {
 namespace cuda {
@@ -104,7 +105,7 @@ struct ProjectionPlan {
 
 // For kernels that compute in `Real`, float or double. Takes lmax^3 / 3 pairs for every angle b of the grid.
 template <class Real>
-ProjectionPlan projection_plan(const Rings& rings, const Tables& tables);
+ProjectionPlan projection_plan(const Rings& rings, const Tables& recursions);
 
 }  // namespace cuda
 }  // namespace equiscope

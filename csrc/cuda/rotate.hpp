@@ -22,7 +22,7 @@ struct Rotate {
         T value[height];
     };
 
-    Recursions tables;
+    Tables tables;
     const T* x;
     bool shared_x;  // one x for all rotations
     const T* rotations;

@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "checks.hpp"
-#include "cpu/kernels.hpp"
+#include "cpu/cached_bytes.hpp"
+#include "cpu/dispatch.hpp"
 #include "cpu/pool.hpp"
-#include "cpu/tables.hpp"
+#include "equiscope/constants.hpp"
+#include "grid/tables.hpp"
 
 using namespace equiscope;
 
@@ -23,7 +25,7 @@ namespace {
 Vector wigner_of(const Kernels& kernels, const Vector& r, int lmax, int threads = 1) {
     const Index n = static_cast<Index>(r.size()) / 9;
     Vector out(static_cast<std::size_t>(n * matrix_count(lmax)), std::nan(""));
-    kernels.twice.wigner_D(*tables_for(lmax), r.data(), n, out.data(), threads);
+    kernels.float64.wigner_D(*tables_for(lmax), r.data(), n, out.data(), threads);
     return out;
 }
 
@@ -68,8 +70,8 @@ void harmonics_rotate_with_D(const Kernels& kernels) {
             for (int b = 0; b < 3; ++b)
                 turned[static_cast<std::size_t>(3 * i + a)] +=
                     r[static_cast<std::size_t>(9 * i + 3 * a + b)] * xyz[static_cast<std::size_t>(3 * i + b)];
-    kernels.twice.spherical_harmonics(*tables_for(lmax), xyz.data(), n, y.data(), 1);
-    kernels.twice.spherical_harmonics(*tables_for(lmax), turned.data(), n, rotated.data(), 1);
+    kernels.float64.spherical_harmonics(*tables_for(lmax), xyz.data(), n, y.data(), 1);
+    kernels.float64.spherical_harmonics(*tables_for(lmax), turned.data(), n, rotated.data(), 1);
     for (Index i = 0; i < n; ++i)
         for (Index l = 0; l <= lmax; ++l)
             for (Index row = 0; row <= 2 * l; ++row)
@@ -79,6 +81,41 @@ void harmonics_rotate_with_D(const Kernels& kernels) {
                                                    column)] *
                         y[static_cast<std::size_t>(i * size + l * l + column)];
     check(largest_difference(rotated, expected) < 1e-13, "Y(R r) = D(R) Y(r)", kernels.isa);
+}
+
+void lengths_of_points_do_not_matter(const Kernels& kernels) {
+    const int lmax = 6;
+    const Index n = 9, size = harmonic_count(lmax);
+    const Vector xyz = random_values(3 * n, 25);
+    Vector scaled(xyz), y(static_cast<std::size_t>(n * size)), again(y.size());
+    kernels.float64.spherical_harmonics(*tables_for(lmax), xyz.data(), n, y.data(), 1);
+    for (double scale : {1e-160, 1e160}) {
+        for (std::size_t i = 0; i < xyz.size(); ++i) scaled[i] = scale * xyz[i];
+        kernels.float64.spherical_harmonics(*tables_for(lmax), scaled.data(), n, again.data(), 1);
+        check(largest_difference(y, again) < 16 * (lmax + 1) * 2.3e-16, "Y of very short and very long vectors",
+              kernels.isa, scale);
+    }
+}
+
+void nearly_orthogonal_matrices_are_mended(const Kernels& kernels) {
+    // two Newton steps take the deviation to its fourth power, one only to its square
+    const int lmax = 4;
+    const Index n = 7;
+    const Vector noise = random_values(9 * n, 26);
+    Vector r = random_rotations(n, 27);
+    for (std::size_t i = 0; i < r.size(); ++i) r[i] += 3e-5 * noise[i];
+    const Vector d = wigner_of(kernels, r, lmax);
+    for (Index l = 0; l <= lmax; ++l)
+        for (Index i = 0; i < n; ++i) {
+            const Index size = 2 * l + 1;
+            const double* own = d.data() + n * matrix_offset(l) + i * size * size;
+            for (Index row = 0; row < size; ++row)
+                for (Index other = 0; other < size; ++other) {
+                    double dot = row == other ? -1.0 : 0.0;
+                    for (Index m = 0; m < size; ++m) dot += own[row * size + m] * own[other * size + m];
+                    check(std::fabs(dot) < 1e-13, "D of a nearly orthogonal matrix is orthogonal", kernels.isa, dot);
+                }
+        }
 }
 
 void rotation_of_blocks_is_D(const Kernels& kernels) {
@@ -91,12 +128,12 @@ void rotation_of_blocks_is_D(const Kernels& kernels) {
         const std::vector<IrrepBlock> blocks = {
             {1, 2, 0, inner ? Index(1) : Index(3), inner ? Index(2) : Index(1), true}, {2, 1, 6, 5, 1, false}};
         Vector out(x.size(), std::nan("")), back(x.size()), inverted(x.size()), expected(x.size());
-        kernels.twice.rotate(*tables_for(2), x.data(), false, r.data(), n, rows, dim, blocks.data(), 2, false,
-                             out.data(), 1);
-        kernels.twice.rotate(*tables_for(2), out.data(), false, r.data(), n, rows, dim, blocks.data(), 2, true,
-                             back.data(), 1);
-        kernels.twice.rotate(*tables_for(2), x.data(), false, minus.data(), n, rows, dim, blocks.data(), 2, false,
-                             inverted.data(), 1);
+        kernels.float64.rotate(*tables_for(2), x.data(), false, r.data(), n, rows, dim, blocks.data(), 2, false,
+                               out.data(), 1);
+        kernels.float64.rotate(*tables_for(2), out.data(), false, r.data(), n, rows, dim, blocks.data(), 2, true,
+                               back.data(), 1);
+        kernels.float64.rotate(*tables_for(2), x.data(), false, minus.data(), n, rows, dim, blocks.data(), 2, false,
+                               inverted.data(), 1);
         for (Index i = 0; i < n * rows; ++i)
             for (const IrrepBlock& b : blocks)
                 for (Index c = 0; c < b.mul; ++c)
@@ -114,6 +151,22 @@ void rotation_of_blocks_is_D(const Kernels& kernels) {
             for (Index k = 0; k < 6; ++k) inverted[static_cast<std::size_t>(i * dim + k)] *= -1.0;
         check(largest_difference(out, inverted) < 1e-14, "inversion turns odd blocks alone", kernels.isa);
     }
+}
+
+// Copies side by side, whose results wait for each other: each block has a sign of its own.
+void inversion_turns_odd_copies_alone(const Kernels& kernels) {
+    const Index n = 9, dim = 96;
+    const Vector r = random_rotations(n, 28), x = random_values(n * dim, 29);
+    Vector minus(r), out(x.size()), inverted(x.size());
+    for (double& entry : minus) entry = -entry;
+    const std::vector<IrrepBlock> blocks = {{1, 16, 0, 3, 1, true}, {1, 16, 48, 3, 1, false}};
+    kernels.float64.rotate(*tables_for(1), x.data(), false, r.data(), n, 1, dim, blocks.data(), 2, false, out.data(),
+                           1);
+    kernels.float64.rotate(*tables_for(1), x.data(), false, minus.data(), n, 1, dim, blocks.data(), 2, false,
+                           inverted.data(), 1);
+    for (std::size_t i = 0; i < out.size(); ++i)
+        if (i % dim < 48) out[i] = -out[i];
+    check(out == inverted, "inversion turns odd copies alone", kernels.isa);
 }
 
 Vector about(int axis, double angle) {
@@ -134,11 +187,11 @@ Vector times(const Vector& a, const Vector& b) {
 }
 
 // Rings with the reflections of a quadrature rule, poles and coordinate planes included, and a turn c about z.
-Vector structured_rings(double c) {
-    const double pi = 3.14159265358979323846;
+Vector structured_rings(double c, const Vector& betas = {0.0, 0.3, 1.1, pi / 2},
+                        const Vector& alphas = {0.0, 0.4, pi / 4, pi / 2}) {
     Vector rings;
-    for (double b : {0.0, 0.3, 1.1, pi / 2})
-        for (double a : {0.0, 0.4, pi / 4, pi / 2})
+    for (double b : betas)
+        for (double a : alphas)
             for (double mirrored_b : {b, pi - b})
                 for (double mirrored_a : {a, -a, pi - a, pi + a}) {
                     if ((b == 0.0 && (a != 0.0 || mirrored_a != 0.0)) || (a == 0.4 && mirrored_a == pi - a)) continue;
@@ -157,7 +210,7 @@ void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& r
     for (Index p = 0; p < points; ++p)
         for (Index k = 0; k < gammas; ++k) {
             const Vector ring(rings.begin() + 9 * p, rings.begin() + 9 * (p + 1));
-            const double gamma = 2 * 3.14159265358979323846 * static_cast<double>(k) / static_cast<double>(gammas);
+            const double gamma = 2 * pi * static_cast<double>(k) / static_cast<double>(gammas);
             const Vector d = wigner_of(kernels, times(ring, about(2, gamma)), lmax);
             for (Index row = 0; row < size; ++row)
                 for (Index f = 0; f < channels; ++f)
@@ -168,14 +221,40 @@ void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& r
                          center[static_cast<std::size_t>(f)]);
         }
     const Rings grid{rings.data(), weights.data(), points, gammas};
-    kernels.twice_to_twice.project(*tables_for(lmax), values.data(), grid, channels, center.data(), found.data(), 2);
+    kernels.float64_to_float64.project(*tables_for(lmax), values.data(), grid, channels, center.data(), found.data(),
+                                       2);
     check(largest_difference(found, expected) < 1e-12, "projection is the sum over the grid", kernels.isa,
           largest_difference(found, expected));
     const std::vector<float> narrow(values.begin(), values.end());
     std::vector<float> single(expected.size(), 1.0f);
-    kernels.single_to_single.project(*tables_for(lmax), narrow.data(), grid, channels, center.data(), single.data(), 1);
+    kernels.float32_to_float32.project(*tables_for(lmax), narrow.data(), grid, channels, center.data(), single.data(),
+                                       1);
     check(largest_difference(Vector(single.begin(), single.end()), expected) < 1e-5, "the same in float32",
           kernels.isa);
+}
+
+// Tables that hold only a part of the rings at once are filled again for the others.
+void projection_is_the_sum_over_parts_of_the_grid(const Kernels& kernels, const Vector& rings, int lmax) {
+    const Index points = static_cast<Index>(rings.size()) / 9, first = points / 2, gammas = 2;
+    const Vector weights = random_values(points, 30), values = random_values(points * gammas, 31);
+    Vector whole(static_cast<std::size_t>(matrix_count(lmax))), parts(whole);
+    const auto tables = tables_for(lmax);
+    const auto add = [&](Index start, Index count, Vector& out) {
+        kernels.float64_to_float64.project(*tables, values.data() + start * gammas,
+                                           {rings.data() + 9 * start, weights.data() + start, count, gammas}, 1,
+                                           nullptr, out.data(), 1);
+    };
+    add(0, points, whole);
+    add(0, first, parts), add(first, points - first, parts);
+    check(largest_difference(whole, parts) < 1e-11, "projection is the sum over parts of the grid", kernels.isa,
+          largest_difference(whole, parts));
+}
+
+void tables_beyond_their_limit_are_filled_in_turns(const Kernels& kernels) {
+    Vector betas;  // one table entry for each
+    for (int i = 0; i < 120; ++i) betas.push_back(0.05 + 0.0125 * i);
+    projection_is_the_sum_over_parts_of_the_grid(kernels, structured_rings(0.0, betas, {0.7}), 40);
+    projection_is_the_sum_over_parts_of_the_grid(kernels, random_rotations(450, 32), 20);
 }
 
 // Power and moments in one pass, against projections of both cosets and plain sums.
@@ -190,8 +269,8 @@ void power_is_the_square_of_the_projection(const Kernels& kernels, Index channel
     Vector c(static_cast<std::size_t>(2 * size * channels)), power(static_cast<std::size_t>(2 * (lmax + 1) * channels)),
         expected(power.size()), moments(static_cast<std::size_t>(2 * channels)), sums(moments.size());
     for (Index coset = 0; coset < 2; ++coset)
-        kernels.twice_to_twice.project(*tables_for(lmax), values.data() + coset * points * gammas * channels, grid,
-                                       channels, center.data(), c.data() + coset * size * channels, 1);
+        kernels.float64_to_float64.project(*tables_for(lmax), values.data() + coset * points * gammas * channels, grid,
+                                           channels, center.data(), c.data() + coset * size * channels, 1);
     for (Index f = 0; f < channels; ++f) {
         for (Index l = 0; l <= lmax; ++l)
             for (Index row = matrix_offset(l); row < matrix_offset(l + 1); ++row) {
@@ -211,16 +290,17 @@ void power_is_the_square_of_the_projection(const Kernels& kernels, Index channel
                 sums[static_cast<std::size_t>(channels + f)] += weight * v * v;
         }
     }
-    const bool done = kernels.twice_to_twice.character_power(*tables_for(lmax), values.data(), grid, channels, 2,
-                                                             center.data(), power.data(), moments.data(), 3);
-    check(done && kernels.twice_to_twice.power_at_once(grid, lmax), "power has a fast way on such rings", kernels.isa);
+    const bool done = kernels.float64_to_float64.character_power(*tables_for(lmax), values.data(), grid, channels, 2,
+                                                                 center.data(), power.data(), moments.data(), 3);
+    check(done && kernels.float64_to_float64.power_at_once(grid, lmax), "power has a fast way on such rings",
+          kernels.isa);
     check(largest_difference(power, expected) < 1e-13, "power is the square of the projection", kernels.isa,
           largest_difference(power, expected));
     check(largest_difference(moments, sums) < 1e-14, "moments are sums over the grid", kernels.isa,
           largest_difference(moments, sums));
     const std::vector<float> narrow(values.begin(), values.end());
-    kernels.single_to_twice.character_power(*tables_for(lmax), narrow.data(), grid, channels, 2, center.data(),
-                                            power.data(), moments.data(), 1);
+    kernels.float32_to_float64.character_power(*tables_for(lmax), narrow.data(), grid, channels, 2, center.data(),
+                                               power.data(), moments.data(), 1);
     check(largest_difference(power, expected) < 1e-6, "the same from float32", kernels.isa);
 }
 
@@ -233,9 +313,10 @@ void synthesis_is_the_adjoint_of_projection(const Kernels& kernels) {
         const Rings rings{r.data(), weights.data(), points, gammas};
         const Vector values = random_values(points * gammas * channels, 7), c = random_values(size * channels, 8);
         Vector projected(c.size()), again(c.size()), synthesized(values.size(), std::nan(""));
-        kernels.twice_to_twice.project(*tables_for(lmax), values.data(), rings, channels, nullptr, projected.data(), 1);
-        kernels.twice_to_twice.project(*tables_for(lmax), values.data(), rings, channels, nullptr, again.data(), 7);
-        kernels.twice.synthesize(*tables_for(lmax), c.data(), rings, channels, synthesized.data(), 1);
+        kernels.float64_to_float64.project(*tables_for(lmax), values.data(), rings, channels, nullptr, projected.data(),
+                                           1);
+        kernels.float64_to_float64.project(*tables_for(lmax), values.data(), rings, channels, nullptr, again.data(), 7);
+        kernels.float64.synthesize(*tables_for(lmax), c.data(), rings, channels, synthesized.data(), 1);
         double left = 0, right = 0;
         for (std::size_t i = 0; i < c.size(); ++i) left += projected[i] * c[i];
         for (std::size_t i = 0; i < values.size(); ++i) right += synthesized[i] * values[i];
@@ -251,7 +332,7 @@ void torque_is_the_derivative(const Kernels& kernels) {
     const double t = 1e-6;
     const Vector r = random_rotations(1, 9), grad = random_values(matrix_count(lmax), 10);
     double torque[3];
-    kernels.twice.wigner_D_torque(*tables_for(lmax), r.data(), 1, grad.data(), torque, 1);
+    kernels.float64.wigner_D_torque(*tables_for(lmax), r.data(), 1, grad.data(), torque, 1);
     for (int k = 0; k < 3; ++k) {
         const int i = (k + 1) % 3, j = (k + 2) % 3;
         double change = 0;
@@ -277,7 +358,7 @@ void sizes_and_threads_do_not_matter(const Kernels& kernels) {
         check(one == seven, "D has equal bits on 1 and 7 threads", kernels.isa, static_cast<double>(n));
         for (double value : one) check(std::isfinite(value), "every element is written", kernels.isa);
         std::vector<float> few(xyz.begin(), xyz.end()), y(static_cast<std::size_t>(36 * n), std::nanf(""));
-        kernels.single.spherical_harmonics(*tables_for(5), few.data(), n, y.data(), 3);
+        kernels.float32.spherical_harmonics(*tables_for(5), few.data(), n, y.data(), 3);
         for (float value : y) check(std::isfinite(value), "every harmonic is written", kernels.isa);
     }
 }
@@ -290,8 +371,8 @@ void large_results_equal_small_ones(const Kernels& kernels) {
     const auto tables = tables_for(lmax);
     const std::size_t size = static_cast<std::size_t>(n * matrix_count(lmax));
     Vector large(size + 2 * shift, 77.0);
-    kernels.twice.wigner_D(*tables, r.data(), n, large.data() + shift, 3);
-    check(n * matrix_count(lmax) * 8 > tables->cached_bytes, "the result is large", kernels.isa);
+    kernels.float64.wigner_D(*tables, r.data(), n, large.data() + shift, 3);
+    check(n * matrix_count(lmax) * 8 > cached_bytes(), "the result is large", kernels.isa);
     for (Index i = 0; i < shift; ++i)
         check(large[static_cast<std::size_t>(i)] == 77.0 && large[size + shift + static_cast<std::size_t>(i)] == 77.0,
               "nothing around a result is written", kernels.isa);
@@ -318,15 +399,31 @@ void copies_are_rotated_like_one(const Kernels& kernels) {
             const IrrepBlock all = {l, mul, 0, inner ? Index(1) : width, inner ? mul : Index(1), false};
             Vector together(x.size(), std::nan("")), alone(x.size());
             const auto tables = tables_for(static_cast<int>(l));
-            kernels.twice.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &all, 1, false, together.data(), 1);
+            kernels.float64.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &all, 1, false, together.data(), 1);
             for (Index c = 0; c < mul; ++c) {
                 const IrrepBlock one = {l, 1, c * all.stride_mul, width, all.stride_m, false};
                 Vector out(x.size());
-                kernels.twice.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &one, 1, false, out.data(), 1);
+                kernels.float64.rotate(*tables, x.data(), false, r.data(), n, 1, dim, &one, 1, false, out.data(), 1);
                 for (std::size_t i = 0; i < out.size(); ++i) alone[i] += out[i];
             }
             check(largest_difference(together, alone) < 1e-14, "copies are rotated like one", kernels.isa);
         }
+}
+
+// Where copies lie side by side and fill no whole vectors, a large result has places that no vector may be streamed to.
+void large_results_of_odd_copies_equal_small_ones(const Kernels& kernels) {
+    const Index mul = 17, dim = 3 * mul, parts = 3, rows = cached_bytes() / (parts * dim * Index(sizeof(double))) + 1;
+    const Vector r = random_rotations(1, 33), x = random_values(parts * rows * dim, 34);
+    const IrrepBlock block = {1, mul, 0, 1, mul, false};
+    Vector large(x.size()), small(x.size());
+    const auto tables = tables_for(1);
+    const auto rotate = [&](Index start, Index count, Vector& out) {
+        kernels.float64.rotate(*tables, x.data() + start * dim, false, r.data(), 1, count, dim, &block, 1, false,
+                               out.data() + start * dim, 1);
+    };
+    rotate(0, parts * rows, large);
+    for (Index part = 0; part < parts; ++part) rotate(part * rows, rows, small);
+    check(large == small, "a large result of odd copies has the bits of small ones", kernels.isa);
 }
 
 void callers_may_be_many_and_may_fork(const Kernels& kernels) {
@@ -369,17 +466,23 @@ int main() {
         values_agree_with_extended_precision(*kernels);
         identity_is_exact(*kernels);
         harmonics_rotate_with_D(*kernels);
+        lengths_of_points_do_not_matter(*kernels);
+        nearly_orthogonal_matrices_are_mended(*kernels);
         rotation_of_blocks_is_D(*kernels);
+        inversion_turns_odd_copies_alone(*kernels);
         for (double c : {0.0, 0.7})
             for (Index channels : {1, 16, 37})
                 projection_is_the_sum_over_the_grid(*kernels, structured_rings(c), 5 + channels % 2, 6, channels);
         projection_is_the_sum_over_the_grid(*kernels, random_rotations(11, 23), 4, 5, 9);
+        projection_is_the_sum_over_the_grid(*kernels, structured_rings(0.0, {0.3, 0.3 + 1e-9}), 5, 6, 3);
+        tables_beyond_their_limit_are_filled_in_turns(*kernels);
         for (Index channels : {1, 16, 37}) power_is_the_square_of_the_projection(*kernels, channels);
         synthesis_is_the_adjoint_of_projection(*kernels);
         torque_is_the_derivative(*kernels);
         sizes_and_threads_do_not_matter(*kernels);
         large_results_equal_small_ones(*kernels);
         copies_are_rotated_like_one(*kernels);
+        large_results_of_odd_copies_equal_small_ones(*kernels);
         callers_may_be_many_and_may_fork(*kernels);
     }
     errors_of_a_task_reach_the_caller();

@@ -4,11 +4,12 @@
 #include <algorithm>
 
 #include "checks.hpp"
-#include "cpu/tables.hpp"
+#include "cpu/dispatch.hpp"
 #include "cuda/block.hpp"
 #include "cuda/evaluate.hpp"
 #include "cuda/rotate.hpp"
 #include "equiscope/tables.hpp"
+#include "grid/tables.hpp"
 
 using namespace equiscope;
 using namespace equiscope::cuda;
@@ -24,7 +25,7 @@ class DeviceTables {
     explicit DeviceTables(int lmax) : data_(static_cast<std::size_t>(flat_tables(nullptr, lmax).size)), lmax_(lmax) {
         fill_flat_tables(lmax, data_.data());
     }
-    Recursions tables() const {
+    Tables tables() const {
         const FlatTables flat = flat_tables(data_.data(), lmax_);
         return {lmax_, flat.wigner, flat.harmonic};
     }
@@ -48,9 +49,9 @@ Vector widened(const std::vector<T>& values) {
 template <class T>
 const KernelsOf<T>& cpu() {
     if constexpr (sizeof(T) == 4)
-        return active_kernels().single;
+        return active_kernels().float32;
     else
-        return active_kernels().twice;
+        return active_kernels().float64;
 }
 
 template <class T>

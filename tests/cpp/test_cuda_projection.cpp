@@ -1,6 +1,6 @@
 // The fused projection kernel of the GPU, executed on the host thread by thread:
 //   g++ -std=c++17 -O1 -g -fsanitize=address,undefined -Icsrc -Icsrc/include tests/cpp/test_cuda_projection.cpp
-//       csrc/cuda/projection_plan.cpp csrc/cpu/ring_plan.cpp -o test_cuda_projection
+//       csrc/cuda/projection_plan.cpp csrc/grid/ring_plan.cpp -o test_cuda_projection
 
 #include <algorithm>
 #include <array>
@@ -15,8 +15,6 @@ using namespace equiscope;
 using namespace equiscope::cuda;
 
 namespace {
-
-const double pi = 3.14159265358979323846;
 
 // As bfloat16: converts to float alone.
 struct Narrow {
@@ -45,7 +43,7 @@ struct Recursions {
         : steps(static_cast<std::size_t>(wigner_step_count(lmax))),
           seeds(static_cast<std::size_t>(wigner_pair_count(lmax))) {
         fill_wigner_tables(lmax, steps.data(), seeds.data());
-        tables = {lmax, {steps.data(), seeds.data()}, {nullptr, nullptr}, 0};
+        tables = {lmax, {steps.data(), seeds.data()}, {nullptr, nullptr}};
     }
     std::vector<WignerStep> steps;
     std::vector<double> seeds;

@@ -6,13 +6,12 @@
 #include <cmath>
 
 #include "config.hpp"
+#include "constants.hpp"
 #include "index.hpp"
 
 namespace equiscope {
 
 EQUISCOPE_HOST_DEVICE inline double ladder(int l, int m) { return 0.5 * std::sqrt(l * (l + 1.0) - m * (m - 1.0)); }
-
-constexpr double root2 = 1.4142135623730951;
 
 // Calls entry(k, row, column, value) for every nonzero of the three generators, row and column in -l..l.
 template <class Entry>

@@ -26,4 +26,7 @@ EQUISCOPE_HOST_DEVICE constexpr Integer matrix_offset(Integer l) {
     return l * (2 * l - 1) * (2 * l + 1) / 3;
 }
 
+// Where its element (0, 0) lies.
+EQUISCOPE_HOST_DEVICE constexpr Index matrix_center(Index l) { return matrix_offset(l) + 2 * l * (l + 1); }
+
 }  // namespace equiscope

@@ -12,9 +12,15 @@
 #include <cmath>
 
 #include "config.hpp"
+#include "constants.hpp"
 #include "index.hpp"
 
 namespace equiscope {
+
+// n gamma_k, reduced to one turn before the multiplication by pi, where it is exact.
+inline double ring_angle(Index n, Index k, Index gammas) {
+    return 2.0 * pi * static_cast<double>(n * k % gammas) / static_cast<double>(gammas);
+}
 
 // Fourier sums for `count` neighbouring n from samples folded at k and K - k (k = 1 .. half):
 //   C_n = first + (-1)^n middle + sum_k cos(n g_k) even_k,  S_n = sum_k sin(n g_k) odd_k
@@ -39,6 +45,9 @@ EQUISCOPE_HOST_DEVICE inline void ring_fourier(const S* even, const S* odd, Inde
         s[i * step] = sine[i];
     }
 }
+
+// Angles closer than this are one angle: a few roundings of a matrix entry, and an error in D of l times that.
+constexpr double same_angle = 2e-15;
 
 // R = Rz(a) Ry(b) Rz(c), sin b >= 0. Where b = 0 or pi, a is 0.
 struct RingAxes {

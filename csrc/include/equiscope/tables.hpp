@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "constants.hpp"
 #include "generators.hpp"
 #include "harmonics.hpp"
 #include "index.hpp"
@@ -37,7 +38,6 @@ inline void fill_wigner_tables(Index lmax, WignerStep* steps, double* seeds) {
 
 // Fills steps[harmonic_step_count(lmax)] and seeds[lmax + 1].
 inline void fill_harmonic_tables(Index lmax, HarmonicStep* steps, double* seeds) {
-    const double pi = 3.14159265358979323846;
     double square = 1.0 / (4.0 * pi);
     for (Index m = 0; m <= lmax; ++m) {
         const double q = static_cast<double>(m);

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "config.hpp"
+#include "constants.hpp"
 #include "index.hpp"
 
 namespace equiscope {
@@ -112,7 +113,7 @@ EQUISCOPE_HOST_DEVICE inline void wigner_recursion(int mp, int m, int last, cons
                                                    const S& z, const S& square, const Complex<S>& rp,
                                                    const Complex<S>& rm, const Complex<S>& cp, const Complex<S>& cm,
                                                    Out& out) {
-    const double root2 = 1.4142135623730951, sign = m % 2 ? -1.0 : 1.0;
+    const double sign = m % 2 ? -1.0 : 1.0;
     const S zero = z * 0.0;
     S plus = zero + (axis && !diagonal ? k * root2 : k), plus_before = zero;
     S minus = zero + k * sign, minus_before = zero;

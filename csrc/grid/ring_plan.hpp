@@ -3,7 +3,7 @@
 // form an octant, in which even and odd sums are taken before anything is multiplied.
 #pragma once
 
-#include "cpu/kernels.hpp"
+#include "grid/rings.hpp"
 
 namespace equiscope {
 
@@ -21,7 +21,8 @@ struct RingChunk {
     Index first, last;  // groups that are worked on together
 };
 
-struct RingSharing {
+// Pointers and numbers alone, since code made for one instruction set reads it.
+struct RingPlan {
     const Octant* octants;
     const RingGroup* groups;
     const RingChunk* chunks;
@@ -32,16 +33,15 @@ struct RingSharing {
     bool worthwhile;                          // less work than one D matrix for every ring
 };
 
-// The plan of a grid, from a bounded cache: thread-safe, and valid as long as the object lives.
-class RingPlan : public RingSharing {
-  public:
-    RingPlan(const Rings& rings, int lmax);
-    ~RingPlan();
-    RingPlan(const RingPlan&) = delete;
-    RingPlan& operator=(const RingPlan&) = delete;
+// Calls body(context, plan) with the plan of a grid, from a bounded cache, which is held as long as that takes.
+void with_ring_plan(const Rings& rings, int lmax, void (*body)(const void* context, const RingPlan&),
+                    const void* context);
 
-  private:
-    const void* held_;
-};
+// The same for a callable body(plan). A plain function pointer underneath, as in parallel_for.
+template <class Body>
+inline void with_ring_plan(const Rings& rings, int lmax, const Body& body) {
+    const auto call = [](const void* context, const RingPlan& plan) { (*static_cast<const Body*>(context))(plan); };
+    with_ring_plan(rings, lmax, call, &body);
+}
 
 }  // namespace equiscope
