@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import equiscope as eq
-from equiscope.kernels.cpu import packed_size as packed
+from equiscope.kernels import packed_size as packed
 
 Call = Callable[[], Any]
 

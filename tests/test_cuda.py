@@ -362,7 +362,13 @@ def _features(n, dim):
 HOT = {
     "wigner_D": (lambda R: joined(eq.wigner_D(R, 8)), lambda: [eq.random_rotations(65, dtype=SINGLE)]),
     "spherical_harmonics": (lambda x: eq.spherical_harmonics(x, 8), lambda: [torch.randn(65, 3)]),
+    "wigner_D e3nn": (
+        lambda R: joined(eq.wigner_D(R, 8, basis="e3nn")),
+        lambda: [eq.random_rotations(65, dtype=SINGLE)],
+    ),
+    "spherical_harmonics e3nn": (lambda x: eq.spherical_harmonics(x, 8, basis="e3nn"), lambda: [torch.randn(65, 3)]),
     "rotate": (lambda x, R: eq.rotate(x, R, "8x0e+8x1o+8x2e"), lambda: _features(65, 72)),
+    "rotate e3nn": (lambda x, R: eq.rotate(x, R, "8x0e+8x1o+8x2e", basis="e3nn"), lambda: _features(65, 72)),
     "rotate one x": (lambda x, R: eq.rotate(x[0], R, "8x0e+8x1o+8x2e"), lambda: _features(65, 72)),
     "rotate rows": (lambda x, R: eq.rotate(x, R[0], "8x0e+8x1o+8x2e", layout="ir_mul"), lambda: _features(65, 72)),
     "rotate vector": (lambda x, R: eq.rotate(x, R, "vector"), lambda: _features(65, 3)),
@@ -381,6 +387,10 @@ HOT = {
         lambda: [eq.random_rotations(65, dtype=SINGLE)],
     ),
     "spherical_harmonics gradient": (_by(lambda x: eq.spherical_harmonics(x, 8), 0), lambda: [torch.randn(65, 3)]),
+    "character_power gradient": (
+        _by(lambda u: eq.character_power(u, POWER_GRID, POWER_LMAX), 0),
+        lambda: [smooth(POWER_GRID, 40, SINGLE)],
+    ),
     "rotate gradient by x": (_by(lambda x, R: eq.rotate(x, R, "8x0e+8x1o+8x2e"), 0), lambda: _features(65, 72)),
     "rotate gradient by rotations": (
         _by(lambda x, R: eq.rotate(x, R, "8x0e+8x1o+8x2e"), 1),

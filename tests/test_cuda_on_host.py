@@ -3,6 +3,7 @@
 They need a build of their own (EQUISCOPE_CUDA=HOST), which the last test makes; it runs the others in it.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,14 +18,18 @@ import torch
 import equiscope as eq
 from equiscope import demo
 from equiscope.errors import ArgumentError
-from equiscope.kernels import cpu, dispatch
+from equiscope.kernels import packed_size, using
+from equiscope.kernels.cpu import CpuBackend
 from equiscope.ops import backend
 
 SOURCE = Path(__file__).parent.parent
 ON_HOST = backend().get("architectures") == "host"
 on_host = pytest.mark.skipif(not ON_HOST, reason="a build whose CUDA kernels run on the host")
+cpu = CpuBackend()
 if ON_HOST:
-    from equiscope.kernels import cuda
+    from equiscope.kernels.cuda import CudaBackend
+
+    cuda = CudaBackend()
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 EPS = {DOUBLE: 1e-13, SINGLE: 2e-6}
@@ -32,9 +37,10 @@ BOTH = pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
 
 
 @pytest.fixture
-def served(monkeypatch):
+def served():
     """CPU tensors are served by the CUDA kernels."""
-    return lambda: monkeypatch.setitem(dispatch.TABLE, "cpu", cuda)
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(using(cuda, "cpu"))
 
 
 def agree(got, expected, eps):
@@ -54,7 +60,7 @@ def test_D_harmonics_and_their_torques(dtype, lmax, n):
     R, xyz = eq.random_rotations(n, dtype=dtype), random(n, 3, dtype=dtype)
     eps = EPS[dtype] * (lmax + 1)
     agree(cuda.wigner_D(R, lmax), cpu.wigner_D(R, lmax), eps)
-    grad = random(n * cpu.packed_size(lmax), dtype=dtype)
+    grad = random(n * packed_size(lmax), dtype=dtype)
     agree(cuda.wigner_D_torque(R, grad, lmax), cpu.wigner_D_torque(R, grad, lmax), eps)
     agree(cuda.spherical_harmonics(xyz, lmax), cpu.spherical_harmonics(xyz, lmax), eps)
     grad = random(n, (lmax + 1) ** 2, dtype=dtype)
@@ -86,7 +92,7 @@ def test_power_of_whole_grids_and_of_parts(served, dtype, degree, lmax, channels
     ring_values = values.reshape(2, grid.rings.shape[0], gammas, channels)[0, some]
     parts = []
     for kernels in (cpu, cuda):
-        out = torch.zeros(cpu.packed_size(lmax), channels, dtype=dtype)
+        out = torch.zeros(packed_size(lmax), channels, dtype=dtype)
         center = random(channels, dtype=DOUBLE)
         kernels.project(ring_values, grid.rings[some], grid.ring_weights[some], lmax, center, out)
         back = kernels.synthesize(out, grid.rings[some], grid.ring_weights[some], gammas, lmax)

@@ -9,9 +9,12 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.kernels import cpu, dispatch, plain, products
+from equiscope.kernels import packed_size, products, registry
+from equiscope.kernels.cpu import CpuBackend
+from equiscope.kernels.plain import PlainBackend
 from equiscope.ops import backend
 
+cpu, plain = CpuBackend(), PlainBackend()
 DOUBLE, SINGLE = torch.float64, torch.float32
 BOTH = pytest.mark.parametrize(("dtype", "bound"), [(DOUBLE, 1e-12), (SINGLE, 2e-5)])
 
@@ -30,7 +33,7 @@ def same(name, bound, *arguments):
 def test_kernels_agree_with_the_reference(dtype, bound, n, lmax):
     R, xyz = eq.random_rotations(n, dtype=dtype), torch.randn(n, 3).to(dtype)
     same("wigner_D", bound, R, lmax)
-    same("wigner_D_torque", bound, R, torch.randn(n * cpu.packed_size(lmax)).to(dtype), lmax)
+    same("wigner_D_torque", bound, R, torch.randn(n * packed_size(lmax)).to(dtype), lmax)
     same("spherical_harmonics", bound, xyz, lmax)
     same("spherical_harmonics_torque", bound, xyz, torch.randn(n, (lmax + 1) ** 2).to(dtype), lmax)
     rep = eq.Representation.parse(f"3x{lmax}o+1x0e+2x1e", layout="ir_mul")
@@ -47,7 +50,7 @@ def test_kernels_agree_with_the_reference(dtype, bound, n, lmax):
 def test_projection_kernels_agree_with_the_reference(values, out, points, gammas, channels, lmax):
     rings, weights = eq.random_rotations(points), torch.rand(points, dtype=DOUBLE)
     u, center = torch.randn(points, gammas, channels).to(values), torch.randn(channels, dtype=DOUBLE)
-    size = cpu.packed_size(lmax)
+    size = packed_size(lmax)
     for middle in (None, center):
         found = []
         for kernels in (cpu, plain):
@@ -74,7 +77,7 @@ def test_products_of_D_agree_with_the_kernels(dtype, bound, held, monkeypatch):
     monkeypatch.setattr(products, "MATRIX_BYTES", held)
     R, lmax = eq.random_rotations(23, dtype=dtype), 5
     D = cpu.wigner_D
-    grad = torch.randn(23 * cpu.packed_size(lmax)).to(dtype)
+    grad = torch.randn(23 * packed_size(lmax)).to(dtype)
     torch.testing.assert_close(
         products.wigner_D_torque(R, grad, lmax, D), cpu.wigner_D_torque(R, grad, lmax), rtol=0, atol=300 * bound
     )
@@ -88,11 +91,11 @@ def test_products_of_D_agree_with_the_kernels(dtype, bound, held, monkeypatch):
                 torch.testing.assert_close(found, cpu.rotate(x, g, rep, inverse), rtol=0, atol=bound)
     rings, weights = eq.random_rotations(23), torch.rand(23, dtype=DOUBLE)
     u, center = torch.randn(23, 7).to(dtype), torch.randn(7, dtype=DOUBLE)
-    totals = [torch.ones(cpu.packed_size(lmax), 7, dtype=dtype) for _ in range(2)]
+    totals = [torch.ones(packed_size(lmax), 7, dtype=dtype) for _ in range(2)]
     products.project(u, rings, weights, lmax, center, totals[0], D)
     cpu.project(u[:, None], rings, weights, lmax, center, totals[1])
     torch.testing.assert_close(*totals, rtol=0, atol=23 * bound)
-    c = torch.randn(cpu.packed_size(lmax), 7).to(dtype)
+    c = torch.randn(packed_size(lmax), 7).to(dtype)
     for gammas in (1, 4, 11):
         found = products.synthesize(c, rings, weights, gammas, lmax, D)
         torch.testing.assert_close(found, cpu.synthesize(c, rings, weights, gammas, lmax), rtol=0, atol=30 * bound)
@@ -101,11 +104,17 @@ def test_products_of_D_agree_with_the_kernels(dtype, bound, held, monkeypatch):
 @BOTH
 def test_bad_rotations_are_found_alike(dtype, bound):
     R = eq.random_rotations(9, dtype=dtype)
-    assert cpu.check_rotations(R, 1e-4)[0] == plain.check_rotations(R, 1e-4)[0] == -1
+    assert cpu.check_rotations(R, 1e-4) == plain.check_rotations(R, 1e-4) == (-1, 0.0, -1)
     for row, value in ((0, 2.0), (4, float("nan")), (8, float("inf"))):
         bad = R.clone()
         bad[row, 1, 1] = value
-        assert cpu.check_rotations(bad, 1e-4)[0] == plain.check_rotations(bad, 1e-4)[0] == row
+        assert cpu.check_rotations(bad, 1e-4).bad == plain.check_rotations(bad, 1e-4).bad == row
+    R[[3, 5]] *= -1
+    assert cpu.check_rotations(R, 1e-4) == plain.check_rotations(R, 1e-4) == (-1, 0.0, 3)
+    R[7] *= 1.1
+    found, expected = cpu.check_rotations(R, 1e-4), plain.check_rotations(R, 1e-4)
+    assert found.bad == expected.bad == 7
+    assert found.deviation == pytest.approx(expected.deviation) == pytest.approx(0.21, rel=1e-6)
 
 
 def test_device_without_kernels_takes_the_reference_with_one_warning(monkeypatch):
@@ -121,8 +130,8 @@ def test_device_without_kernels_takes_the_reference_with_one_warning(monkeypatch
         ]
 
     expected = all_of_it()
-    monkeypatch.setattr(dispatch, "TABLE", {})
-    monkeypatch.setattr(dispatch, "_warned", set())
+    monkeypatch.setattr(registry, "_backends", {})
+    monkeypatch.setattr(registry, "_warned", set())
     with pytest.warns(RuntimeWarning, match="no compiled kernels for 'cpu'") as caught:
         found = all_of_it()
     assert len(caught) == 1
@@ -148,9 +157,11 @@ def test_backend_says_what_serves():
 
 ISA = """
 import torch, equiscope as eq
-from equiscope.kernels import cpu, plain
+from equiscope.kernels.cpu import CpuBackend
+from equiscope.kernels.plain import PlainBackend
 from equiscope.ops import backend
 torch.manual_seed(0)
+cpu, plain = CpuBackend(), PlainBackend()
 R, xyz, x = eq.random_rotations(37), torch.randn(37, 3).double(), torch.randn(37, 2, 21).double()
 rep = eq.Representation.parse("2x0e+1x1o+1x7e+1x0o")
 same = lambda a, b: torch.testing.assert_close(a, b, rtol=0, atol=1e-12)

@@ -98,6 +98,27 @@ def test_out_of_memory_in_the_statistics_is_the_same_error(model, monkeypatch):
     assert untouched(model)
 
 
+@pytest.mark.parametrize("before", [0, 2])
+@pytest.mark.parametrize("settings", [{}, {"degree": "auto"}, {"degree": None, "estimator": "monte-carlo"}])
+def test_out_of_memory_while_data_are_read_is_put_down_to_the_data(model, before, settings):
+    def stream():
+        yield from systems(n=before)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(MemoryLimitError, match=r"max_memory: expected room to .* read the next system beside"):
+        audit(model, stream(), **settings)
+    assert untouched(model)
+
+
+def test_out_of_memory_while_the_model_is_opened_is_the_same_error(model, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(eq.adapters.PlainAdapter, "__init__", full)
+    with pytest.raises(MemoryLimitError, match="max_memory: expected room to open the model"):
+        audit(model)
+
+
 def test_other_errors_of_the_model_pass_as_they_are(model):
     model.most, model.error = 3, RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     with pytest.raises(RuntimeError, match="mat1 and mat2"):

@@ -8,6 +8,7 @@ import pet_reference as pet
 import pytest
 import torch
 
+import equiscope as eq
 from equiscope.adapters.base import Piece
 from equiscope.adapters.metatomic import MetatomicAdapter
 from equiscope.adapters.structures import read_structures
@@ -16,6 +17,7 @@ from equiscope.errors import (
     DataError,
     DeviceError,
     DTypeError,
+    MemoryLimitError,
     MissingExtraError,
     ModelError,
     ShapeError,
@@ -271,12 +273,12 @@ def test_power_over_the_grid_without_Wigner_matrices_is_that_of_the_reference(tr
 
 
 def test_direct_calls_give_what_the_wrapper_gives(trained: MetatomicAdapter) -> None:
-    assert trained._direct
+    assert trained._calls.direct
     pieces = pieces_of(trained, some_rotations())
     direct = trained.forward(pieces)
-    trained._direct = False
+    trained._calls.direct = False
     wrapped = trained.forward(pieces)
-    trained._direct = True
+    trained._calls.direct = True
     for name in direct:
         assert all(torch.equal(a, b) for a, b in zip(direct[name], wrapped[name], strict=True))
 
@@ -286,7 +288,7 @@ def test_a_random_model_leaves_the_random_state_and_uses_the_wrapper() -> None:
     before = torch.get_rng_state()
     adapter = MetatomicAdapter(model, [WATER], outputs=["energy"])
     assert torch.equal(torch.get_rng_state(), before)
-    assert not adapter._direct
+    assert not adapter._calls.direct
 
 
 @pytest.mark.parametrize("length_unit, factor", [("angstrom", 1.0), ("nm", 0.1), ("bohr", 1.8897261254578281)])
@@ -324,7 +326,7 @@ def test_what_was_kept_of_a_finished_system_is_dropped() -> None:
     for piece in pieces_of(adapter, some_rotations()):
         adapter.forward([piece])
         adapter.forget(piece.system)
-    assert not adapter._templates and not adapter._samples._labels
+    assert not adapter._templates and not adapter._batches._samples._labels
     assert [system.name for system in adapter.systems()] == ["structure@0", "structure@1"]
 
 
@@ -363,6 +365,67 @@ def test_models_that_look_at_the_whole_system_get_copies_one_by_one(fault: str, 
     adapter.hooked()
     expected = adapter.forward(pieces_of(adapter, some_rotations()))
     assert all(torch.equal(found[name][0], expected[name][0]) for name in outputs)
+
+
+def choosy(error: BaseException):
+    """A model that raises `error` for a system of more atoms than water has, such as merged copies are."""
+    model = toy()
+    inner = model.module._non_conservative_force
+
+    def force(systems, request):
+        if len(systems[0]) > len(WATER["types"]):
+            raise error
+        return inner(systems, request)
+
+    model.module._non_conservative_force = force
+    return model
+
+
+def test_a_model_that_fails_on_merged_copies_gets_them_one_by_one_and_the_reason_is_said() -> None:
+    outputs = ["non_conservative_force"]
+    adapter = MetatomicAdapter(choosy(ValueError("one molecule\nat a time")), [WATER, WATER], outputs=outputs)
+    pieces = pieces_of(adapter, some_rotations())
+    assert adapter.merges == {"structure@0": False, "structure@1": False}
+    expected = "0 of 2 structures; merged copies of 2 failed, 'structure@0' with ValueError: one molecule"
+    assert adapter.description["merged"] == expected
+    sound = MetatomicAdapter(toy(), [WATER, WATER], outputs=outputs)
+    sound.hooked()
+    single = sound.forward(pieces_of(sound, some_rotations()))
+    assert torch.equal(adapter.forward(pieces)[outputs[0]][0], single[outputs[0]][0])
+    adapter.hooked()
+    list(adapter.systems())
+    assert adapter.description["merged"] == "0 of 2 structures"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), KeyboardInterrupt()])
+def test_memory_and_interrupts_are_not_taken_for_a_model_that_does_not_merge(error: BaseException) -> None:
+    model = choosy(error)
+    model.train()
+    adapter = MetatomicAdapter(model, [WATER], outputs=["non_conservative_force"])
+    with pytest.raises(type(error)):
+        list(adapter.systems())
+    assert model.training and not adapter._batches._atom_samples._labels
+
+
+def test_out_of_memory_on_the_first_structure_passes_as_such() -> None:
+    model = toy()
+
+    def full(systems, request):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    model.module._energy = full
+    with pytest.raises(RuntimeError, match="can't allocate memory") as caught:
+        MetatomicAdapter(model, [WATER], outputs=["energy"])
+    assert not isinstance(caught.value, ModelError)
+    with pytest.raises(MemoryLimitError, match="max_memory: expected room to open the model"):
+        eq.audit(model, [WATER], outputs=["energy"], lmax=1, degree=6)
+
+
+def test_the_basis_of_declared_irreps_reaches_the_adapter() -> None:
+    for basis in ("standard", "e3nn"):
+        request = eq.adapters.Request(outputs={"toy::packed": "1x1o"}, basis=basis)
+        adapter = eq.adapters.kind_of(toy(), [WATER]).open(toy(), [WATER], request)
+        assert torch.equal(adapter.outputs["toy::packed"].matrix, Representation.parse("1x1o", basis=basis).matrix)
 
 
 def test_periodic_structures_get_copies_one_by_one() -> None:

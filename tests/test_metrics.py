@@ -11,7 +11,8 @@ import torch
 
 import equiscope as eq
 from equiscope.groups.representation import Representation
-from equiscope.measure.orbit import NonFiniteValues, OrbitMoments
+from equiscope.measure.orbit import OrbitMoments
+from equiscope.measure.summary import NonFiniteValues
 
 GRID = eq.quadrature(8)
 

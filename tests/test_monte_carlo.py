@@ -8,7 +8,7 @@ import torch
 
 import equiscope as eq
 from equiscope.groups.representation import Representation
-from equiscope.measure.random import RandomRotations
+from equiscope.measure.elements import RandomRotations
 from equiscope.measure.sampled import GROUPS, SampledMoments
 
 SEEDS = 120

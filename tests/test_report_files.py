@@ -15,6 +15,7 @@ from report_builder import hostile, realistic, with_samples
 
 from equiscope.errors import DataError, EquiscopeError
 from equiscope.report import Audit, check_writable, load, save
+from equiscope.result.files import checksum
 
 
 def same(a: Any, b: Any) -> bool:
@@ -44,10 +45,16 @@ def small() -> Audit:
     return audit
 
 
+def arrays_of(directory: Path) -> str:
+    """Name of the one file of arrays."""
+    (name,) = (path.name for path in directory.glob("arrays-*.safetensors"))
+    return name
+
+
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blank pictures, for tests of everything else about the files."""
-    monkeypatch.setattr("equiscope.result.files.render", lambda figure, kind: b"\x89PNG")
+    monkeypatch.setattr("equiscope.report.files.render", lambda figure, kind: b"\x89PNG")
     monkeypatch.setattr("equiscope.report.html.svg", lambda audit, kind: Markup("<svg></svg>"))
 
 
@@ -68,7 +75,7 @@ def test_an_empty_audit_round_trips(tmp_path: Path) -> None:
     audit = Audit({}, {}, [])
     assert same(load(save(audit, tmp_path)), audit)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "arrays.safetensors",
+        arrays_of(tmp_path),
         "audit.json",
         "index.html",
     ]
@@ -77,7 +84,7 @@ def test_an_empty_audit_round_trips(tmp_path: Path) -> None:
 def test_all_files_are_there_and_no_temporary_one(tmp_path: Path) -> None:
     save(small(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "arrays.safetensors",
+        arrays_of(tmp_path),
         "audit.json",
         "convergence.png",
         "index.html",
@@ -105,7 +112,7 @@ def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(no_picture
 def test_the_json_is_strict(no_pictures: None, tmp_path: Path) -> None:
     text = (save(hostile(), tmp_path) / "audit.json").read_text(encoding="utf-8")
     body = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in audit.json"))
-    assert body["schema"] == 1
+    assert body["schema"] == 2
     assert body["settings"]["bad"] is None
 
 
@@ -129,25 +136,25 @@ def copy(source: Path, target: Path) -> Path:
     return target
 
 
-@pytest.mark.parametrize("name", ["audit.json", "arrays.safetensors"])
+@pytest.mark.parametrize("name", ["audit.json", "arrays"])
 @pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.999])
 def test_truncated_files_are_refused_by_name(saved: Path, tmp_path: Path, name: str, keep: float) -> None:
-    path = copy(saved, tmp_path) / name
+    path = copy(saved, tmp_path) / (name if name == "audit.json" else arrays_of(saved))
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])
     with pytest.raises(DataError, match=name):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["audit.json", "arrays.safetensors"])
+@pytest.mark.parametrize("name", ["audit.json", "arrays"])
 def test_missing_files_are_refused_by_name(saved: Path, tmp_path: Path, name: str) -> None:
-    (copy(saved, tmp_path) / name).unlink()
+    (copy(saved, tmp_path) / (name if name == "audit.json" else arrays_of(saved))).unlink()
     with pytest.raises(DataError, match=name):
         load(tmp_path)
 
 
 def test_one_flipped_bit_in_the_arrays_is_refused(saved: Path, tmp_path: Path) -> None:
-    path = copy(saved, tmp_path) / "arrays.safetensors"
+    path = copy(saved, tmp_path) / arrays_of(saved)
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
@@ -167,7 +174,7 @@ def test_one_flipped_bit_in_the_arrays_is_refused(saved: Path, tmp_path: Path) -
         (lambda body: body["outputs"]["dipole"].pop("rmse"), "rmse"),
         (lambda body: body["outputs"]["dipole"].update(extra=1), "extra"),
         (lambda body: body["outputs"]["dipole"].update(power={"tensor": "nowhere"}), "nowhere"),
-        (lambda body: body["outputs"]["dipole"]["parts"][0].pop("sigma"), "sigma"),
+        (lambda body: body["outputs"]["dipole"]["parts"][0].pop("label"), "label"),
         (lambda body: body["failures"].append(5), "audit.json"),
         (lambda body: body["nonfinite"].append(["settings", "lmax", "nan"]), "finite"),
         (lambda body: body["nonfinite"].append([]), "audit.json"),
@@ -177,6 +184,7 @@ def test_garbled_numbers_are_refused(saved: Path, tmp_path: Path, change: Any, m
     path = copy(saved, tmp_path) / "audit.json"
     body = json.loads(path.read_text(encoding="utf-8"))
     change(body)
+    body["sha256"] = checksum(body)
     path.write_text(json.dumps(body), encoding="utf-8")
     with pytest.raises(DataError, match=message):
         load(tmp_path)

@@ -8,11 +8,11 @@ from .groups.irreps import Irreps
 from .groups.quadrature import Quadrature
 from .groups.registry import quadrature, random_rotations
 from .groups.representation import Representation
-from .info import info
+from .info import VERSION, info
 from .ops import character_power, rotate, spherical_harmonics, wigner_D
 from .report import Audit
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Audit",

@@ -53,15 +53,6 @@ def audit(
     out: OutOption = None,
 ) -> None:
     """Audit MODEL on the structures in DATA."""
-    import torch
-
-    import equiscope as eq
-    from equiscope.adapters.keywords import keyword_systems
-    from equiscope.errors import ArgumentError, DTypeError, fail
-
-    dtypes = {"float32": torch.float32, "float64": torch.float64}
-    if dtype is not None and dtype not in dtypes:
-        fail(DTypeError, "--dtype", "float32 or float64", repr(dtype))
     settings: dict[str, Any] = {
         "outputs": _declared(outputs),
         "layers": layers,
@@ -71,25 +62,13 @@ def audit(
         "rotations": rotations,
         "precision": precision,
         "seed": seed,
-        "dtype": dtypes.get(dtype or ""),
+        "dtype": _dtype(dtype),
         "device": device,
         "batch_rows": _number("--batch-rows", batch_rows, "a positive integer"),
         "max_memory": None if max_memory is None else int(max_memory * 1e9),
         "out": out,
     }
-    target: Any = Path(model)
-    if ":" in model and not target.exists():
-        target = _factory(model)
-    if eq.adapters.is_metatomic(target):
-        report = eq.audit(target, data, **settings)
-    else:
-        if outputs and not isinstance(settings["outputs"], dict):
-            fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", ", ".join(outputs))
-        if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
-            target.to(settings["dtype"])
-        systems, inputs = keyword_systems(data, target, dtype=settings["dtype"])
-        report = eq.audit(target, systems, inputs=inputs, batching=batching, **settings)
-    _show(report, out)
+    _show(_audit(model, data, outputs, batching, settings), out)
 
 
 @app.command()
@@ -126,6 +105,38 @@ def info() -> None:
         typer.echo(f"{name:16} {', '.join(map(str, value)) if isinstance(value, list) else value}")
 
 
+def _audit(model: str, data: Path, outputs: list[str] | None, batching: str | None, settings: dict[str, Any]) -> Any:
+    import torch
+
+    import equiscope as eq
+    from equiscope.errors import ArgumentError, fail
+    from equiscope.keywords import keyword_systems
+
+    target: Any = Path(model)
+    if ":" in model and not target.exists():
+        target = _factory(model)
+    if eq.adapters.kind_of(target, data).reads_files:
+        return eq.audit(target, data, **settings)
+    if outputs and not isinstance(settings["outputs"], dict):
+        fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", ", ".join(outputs))
+    if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
+        target.to(settings["dtype"])
+    systems, inputs = keyword_systems(data, target, dtype=settings["dtype"])
+    return eq.audit(target, systems, inputs=inputs, batching=batching, **settings)
+
+
+def _dtype(text: str | None) -> Any:
+    """The dtype of torch that is called so."""
+    import torch
+
+    from equiscope.errors import DTypeError, fail
+
+    dtypes = {"float32": torch.float32, "float64": torch.float64}
+    if text is not None and text not in dtypes:
+        fail(DTypeError, "--dtype", "float32 or float64", repr(text))
+    return None if text is None else dtypes[text]
+
+
 def _show(report: Any, out: Path | None) -> None:
     from rich.console import Console
 
@@ -134,8 +145,7 @@ def _show(report: Any, out: Path | None) -> None:
     console = Console()
     console.print(to_rich(report, console.width))
     if out is not None:
-        directory = report.save(out)
-        typer.echo(f"report: {directory / 'index.html'}")
+        typer.echo(f"report: {out / 'index.html'}")
 
 
 def _number(option: str, text: str, expected: str) -> int | str:

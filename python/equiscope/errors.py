@@ -44,3 +44,14 @@ class MissingExtraError(EquiscopeError, ImportError):
 def fail(kind: type[EquiscopeError], argument: str, expected: str, got: Any) -> NoReturn:
     """Raise `kind` with the one message format of the library."""
     raise kind(f"{argument}: expected {expected}, got {got}")
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, which TorchScript passes on as text alone."""
+    if isinstance(error, MemoryError):
+        return not isinstance(error, MemoryLimitError)
+    # torch's own error by its name: what knows no torch imports this file too
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError"
+        or any(text in str(error) for text in ("out of memory", "can't allocate memory", "not enough memory"))
+    )

@@ -22,6 +22,10 @@ def _version(package: str) -> str | None:
         return None
 
 
+VERSION = _version("equiscope") or "0+source"
+"""Of the installed package, from its metadata; "0+source" where a source tree runs without being installed."""
+
+
 def info() -> dict[str, Any]:
     """Versions, devices and compiled paths as JSON values.
 

@@ -1,7 +1,21 @@
-"""One file per kind of model or data. Optional dependencies are imported inside the file that needs them."""
+"""Models and their data, one file per kind. Optional dependencies stay inside the files that need them."""
 
-from .base import Adapter, Piece, System
+from .base import Adapter, Kind, Piece, Request, System
+from .metatomic_models import is_metatomic
 from .plain import PlainAdapter
-from .select import is_metatomic
+from .registry import import_modules, kind_of, register, unregister
 
-__all__ = ["Adapter", "Piece", "PlainAdapter", "System", "is_metatomic"]
+import_modules(__path__, __name__)
+
+__all__ = [
+    "Adapter",
+    "Kind",
+    "Piece",
+    "PlainAdapter",
+    "Request",
+    "System",
+    "is_metatomic",
+    "kind_of",
+    "register",
+    "unregister",
+]

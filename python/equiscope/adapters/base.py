@@ -1,4 +1,9 @@
-"""What the audit asks of a model and its data, whatever they are."""
+"""The contract between an audit and a model with its data, whatever they are.
+
+To support a further kind of model or data, write one file in this folder: a subclass of `Adapter` that says what it
+serves, under the decorator `registry.register`. A class that lives elsewhere is registered in the same way, and an
+`Adapter` made by hand is handed to `audit` in place of the model.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,58 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
+from ..errors import DTypeError, fail
 from ..groups.representation import Representation
 
 CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What an audit asks of a model and its data: the keywords of `audit` that concern them, as the user gave them."""
+
+    inputs: Mapping[str, Any] | str | None = None
+    """Representation per input name, or the one of the only input."""
+    outputs: Mapping[str, Any] | Sequence[str] | str | None = None
+    """Representation per output name, or names alone where the model states the rest."""
+    layers: Mapping[str, Any] | Sequence[str] | str | None = None
+    """Patterns of module names, or names of outputs without a representation; a dict adds representations."""
+    batching: Any = None
+    """How copies become one argument of the model, where it leaves a choice."""
+    basis: str = "standard"
+    layout: str = "mul_ir"
+    """Of Irreps strings in `inputs`, `outputs` and `layers`."""
+    dtype: torch.dtype | None = None
+    device: torch.device | str | None = None
+    """Where data are brought; None leaves them."""
+
+    @property
+    def patterns(self) -> list[str]:
+        """`layers` as a list."""
+        return [self.layers] if isinstance(self.layers, str) else list(self.layers or ())
+
+    @property
+    def layer_kinds(self) -> dict[str, Representation]:
+        """The representations that `layers` declares, by pattern."""
+        declared = self.layers if isinstance(self.layers, Mapping) else {}
+        return self.parsed("layers", {pattern: kind for pattern, kind in declared.items() if kind})
+
+    def parsed(self, argument: str, declared: Any, single: str = "") -> dict[str, Representation]:
+        """`declared`, the value of `argument`, with its representations parsed; one alone belongs to `single`."""
+        if declared is None:
+            return {}
+        if isinstance(declared, str):
+            declared = {single: declared}
+        if not isinstance(declared, Mapping):
+            expected = "a dict from name to representation, or one representation"
+            fail(DTypeError, argument, expected, type(declared).__name__)
+        return {
+            name: Representation.parse(kind, basis=self.basis, layout=self.layout) for name, kind in declared.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -22,7 +72,7 @@ class System:
     name: str
     payload: Any
     rows: int
-    """Size of one copy in rows (atoms, points, constituents): what batches are filled by."""
+    """Size of one copy in rows (atoms, points, constituents), at least 1: what batches are filled by."""
     nbytes: int
     """Size of the tensors of one copy, in bytes."""
     device: torch.device = CPU
@@ -35,11 +85,70 @@ class Piece:
 
     system: System
     rotations: torch.Tensor
-    """``(copies, 3, 3)`` float64, elements of O(3)."""
+    """``(copies, 3, 3)`` float64, elements of O(3) that act on column vectors, on the device of the system."""
 
 
-class Adapter(ABC):
-    """A model together with its data: makes rotated copies, calls the model, hands back canonical values."""
+class Kind:
+    """What the registry asks about a kind of model before anything of it is opened.
+
+    Every `Adapter` class is one. Where the adapter's file cannot be imported without an optional dependency, a class of
+    its own that imports nothing is registered in its place (`metatomic_models`).
+    """
+
+    wants: ClassVar[str] = ""
+    """The models that are served, in words, for the error when nothing serves a model."""
+    precedence: ClassVar[int] = 1
+    """Kinds are asked from high to low, equal ones from the last registered to the first. The adapter of any callable
+    has 0."""
+    reads_files: ClassVar[bool] = False
+    """Whether `data` may be the path of a file of structures."""
+
+    @classmethod
+    def serves(cls, model: Any, data: Any) -> bool:
+        """Whether this is the one to open `model`.
+
+        Told from types and names alone, within microseconds and without importing anything: a model of an optional
+        package can exist only where that was imported (look into ``sys.modules``, or at the ``__module__`` of its
+        classes). Wrong `data` are no reason to say no: `open` has the better words for them.
+        """
+        return False
+
+    @classmethod
+    def open(cls, model: Any, data: Any, request: Request) -> Adapter:
+        """The adapter of `model` and `data`, or the error that says what of them or of `request` is wrong.
+
+        Settings that this kind of model has no use for are refused unless they are None. Of ``request.patterns`` those
+        that name an output without a representation become `Adapter.features`; the others are taken for module names.
+        """
+        raise NotImplementedError(f"{cls.__name__}.open")
+
+
+class Adapter(Kind, ABC):
+    """A model together with its data: makes rotated copies, calls the model, hands back canonical values.
+
+    An audit reads the attributes below, then calls, always from one thread and without gradients:
+
+    1. `hooked`, if hidden modules are listened to;
+    2. `systems`, once;
+    3. for each system the rehearsal: `forward` with one piece of a few identical copies (the identity), twice or more.
+       How many rows a copy has may be learned here, from the leading axis alone;
+    4. `forward` with pieces of one or several systems, all rehearsed and `compatible` with one another, any number of
+       times. A system may stand in several pieces. After running out of memory the same copies come again in smaller
+       batches;
+    5. `forget`, when the system was finished or given up. It may start again with a rehearsal, so what its `payload`
+       holds must suffice.
+
+    Several audits may follow one another. Two at once, in two threads, are refused where they share a `module`.
+
+    In the time of an audit `module` is in evaluation mode, and torch's random state is put back at its end. The model
+    must be called in the thread that called `forward`: modules that are run by others are not heard.
+
+    What must be refused, with `fail` or `ModelError`: names of systems that are not unique, values that are not finite
+    and anything of the wrong dtype, shape or device in the data, when `systems` comes to them; outputs that are missing
+    or do not fit their representation; copies of one system with different numbers of rows, or rows in another order.
+    Values of outputs that are not finite are returned: the audit reports them with their rotation. Whatever the model
+    itself raises is passed on, `errors.ran_out` above all.
+    """
 
     inputs: Mapping[str, Representation] = MappingProxyType({})
     """How each declared input transforms."""
@@ -47,10 +156,14 @@ class Adapter(ABC):
     """How each declared output transforms."""
     features: Sequence[str] = ()
     """Names of model outputs that are audited as layers: no representation, spectrum only."""
+    available_features: Sequence[str] = ()
+    """Names that `features` could hold, for the error when module patterns are asked of a model that has no modules."""
     count: int | None = None
     """Number of systems, where it is known beforehand."""
     module: torch.nn.Module | None = None
     """Where hidden modules can be hooked; None for a plain callable."""
+    unhookable_reason: str | None = None
+    """Why `module` is None or cannot be hooked, where there is more to say than that it is a plain callable."""
     description: dict[str, str]
     """For the report: `model` and `data`, and what else the settings should say; read at the end of an audit."""
     calls_per_copy: bool = False
@@ -60,7 +173,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def systems(self) -> Iterator[System]:
-        """The systems in order, checked one by one; may be a stream."""
+        """The systems in order, checked one by one; may be a stream that is read only once."""
 
     @abstractmethod
     def compatible(self, first: System, other: System) -> bool:
@@ -68,18 +181,23 @@ class Adapter(ABC):
 
     @abstractmethod
     def forward(self, pieces: Sequence[Piece]) -> Mapping[str, list[torch.Tensor]]:
-        """Evaluate all copies of `pieces` in one call of the model.
+        """Evaluate all copies of `pieces`, ``for piece: for copy``, in one call of the model.
 
-        For every name in `outputs` and `features` one tensor per piece, ``(copies, samples, channels, components)``
-        (components = 1 for features), detached, in the model's dtype and on its device.
+        Copy i of a piece is its system under ``rotations[i]``, rotated in float64 and rounded to the model's dtype at
+        the end.
+
+        For every name in `outputs` and `features` one tensor per piece, ``(copies, samples, channels, components)``:
+        components as `Representation` has them (1 for features), samples the rows that a system has of its own (1 for
+        what belongs to the whole). Samples may differ between systems, not between copies. Detached, floating-point, in
+        the model's dtype and on its device.
         """
 
     @abstractmethod
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         """`mean` ``(samples, channels, components)`` of one system, brought to the model's own layout."""
 
-    def hooked(self) -> None:  # noqa: B027
+    def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""
 
-    def forget(self, system: System) -> None:  # noqa: B027 (most adapters keep nothing)
-        """A system is finished: drop what was kept for it."""
+    def forget(self, system: System) -> None:
+        """A system is finished or given up: drop what was kept for it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,8 @@ from torch.utils import _pytree
 from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
-from .base import Adapter, Piece, System
+from .base import Adapter, Piece, Request, System
+from .registry import register
 from .rows import RowCounts
 
 BATCHINGS = ("stack", "concat", "loop")
@@ -20,28 +23,39 @@ SINGLE = "output"
 """Name of the output of a model that returns one bare tensor, unless the declaration names it."""
 
 
+@register
 class PlainAdapter(Adapter):
     """Rotated copies for a module whose inputs and outputs are tensors.
 
     `data` yields systems: a dict of tensors (keyword arguments), a tensor or a tuple (positional arguments), each
-    without a batch axis, or a pair ``(name, system)``. `inputs` and `outputs` declare representations by key; keys of
-    nested containers are joined by dots. Everything undeclared is invariant, except that a floating-point tensor whose
-    last axis is 3 must be declared.
+    without a batch axis, or a pair ``(name, system)``. What is asked comes as a `Request`, or as keywords that are
+    fields of one: `inputs` and `outputs` declare representations by key, keys of nested containers joined by dots;
+    `batching` is one of `BATCHINGS` or a callable from the list of rotated systems to the model's argument. Everything
+    undeclared is invariant, except that a floating-point tensor whose last axis is 3 must be declared.
     """
 
+    wants = "a torch.nn.Module or another callable on tensors"
+    precedence = 0
+
+    @classmethod
+    def serves(cls, model: Any, data: Any) -> bool:
+        return callable(model)
+
+    @classmethod
+    def open(cls, model: Any, data: Any, request: Request) -> Adapter:
+        if isinstance(data, (torch.Tensor, Mapping)) or not isinstance(data, Iterable):
+            fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
+        if isinstance(data, (str, Path)):
+            fail(DataError, "data", "an iterable of systems (files are read for metatomic models only)", repr(data))
+        if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
+            fail(ArgumentError, "outputs", "a dict from output name to representation", repr(request.outputs))
+        return cls(model, data, request)
+
     def __init__(
-        self,
-        model: Callable[..., Any],
-        data: Iterable[Any],
-        *,
-        inputs: Mapping[str, Any] | str | None,
-        outputs: Mapping[str, Any] | str | None,
-        batching: str | Callable[[list[Any]], Any] | None = None,
-        basis: str = "standard",
-        layout: str = "mul_ir",
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
+        self, model: Callable[..., Any], data: Iterable[Any], request: Request | None = None, **asked: Any
     ) -> None:
+        request = replace(request or Request(), **asked)
+        batching = request.batching
         if not callable(model):
             fail(ArgumentError, "model", "a torch.nn.Module or a callable", type(model).__name__)
         if batching is not None and batching not in BATCHINGS and not callable(batching):
@@ -50,20 +64,18 @@ class PlainAdapter(Adapter):
         self._model = model
         self._data = data
         self.count = len(data) if isinstance(data, Sized) else None
-        self._batching = batching or "stack"
-        self.inputs = _declared(inputs, "inputs", "input", basis, layout)
-        self.outputs = _declared(outputs, "outputs", SINGLE, basis, layout)
-        self._dtype = dtype
-        self._device = torch.device(device) if device is not None else None
+        self._batching: str | Callable[[list[Any]], Any] = batching or "stack"
+        self.inputs = request.parsed("inputs", request.inputs, "input")
+        self.outputs = request.parsed("outputs", request.outputs, SINGLE)
+        self._dtype = request.dtype
+        self._device = torch.device(request.device) if request.device is not None else None
         self._rows = RowCounts()
         self._tails: dict[str, tuple[int, ...]] = {}
         name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
         self.description = {"model": name, "data": type(data).__name__}
-        self.stack_leading_copies = self._batching in ("stack", "loop")
+        self._leading_copies = self._batching in ("stack", "loop")
         self.calls_per_copy = self._batching == "loop"
         self.model_seconds = 0.0
-
-    # -- data ----------------------------------------------------------------------------------------------------
 
     def systems(self) -> Iterator[System]:
         seen: set[str] = set()
@@ -137,12 +149,10 @@ class PlainAdapter(Adapter):
     def compatible(self, first: System, other: System) -> bool:
         (a, _, spec_a), (b, _, spec_b) = first.payload, other.payload
         if spec_a != spec_b or callable(self._batching):
-            return spec_a == spec_b
+            return bool(spec_a == spec_b)
         # joined rows may differ in number; a constant is passed once and must be the same for all
-        shapes = self.stack_leading_copies
+        shapes = self._leading_copies
         return all(_same_form(x, y, shapes=shapes) for x, y in zip(a, b, strict=True))
-
-    # -- copies --------------------------------------------------------------------------------------------------
 
     def _copies(self, piece: Piece) -> list[Any]:
         """The leaves of one piece with a leading axis of copies; constants as they are."""
@@ -172,21 +182,18 @@ class PlainAdapter(Adapter):
             leaves = [_join_rows(column) if isinstance(column[0], torch.Tensor) else column[0] for column in columns]
             argument = _pytree.tree_unflatten(leaves, spec)
             rows = [piece.system.rows for piece in pieces for _ in range(piece.rotations.shape[0])]
-            batch = torch.repeat_interleave(torch.arange(sum(counts)), torch.tensor(rows)).to(self._where(leaves))
+            device = next(leaf.device for leaf in leaves if isinstance(leaf, torch.Tensor))
+            batch = torch.repeat_interleave(torch.arange(sum(counts)), torch.tensor(rows)).to(device)
             return self._evaluate(argument, batch=batch)
         singles = [
             _pytree.tree_unflatten([c[i] if isinstance(c, torch.Tensor) else c for c in leaves], spec)
             for leaves, n in zip(zip(*columns, strict=True), counts, strict=True)
             for i in range(n)
         ]
-        if self._batching == "loop":
-            results = [self._evaluate(single) for single in singles]
-            return _pytree.tree_map(lambda *parts: torch.stack(parts), *results)
-        return self._evaluate(self._batching(singles))
-
-    @staticmethod
-    def _where(leaves: Sequence[Any]) -> torch.device:
-        return next(leaf.device for leaf in leaves if isinstance(leaf, torch.Tensor))
+        if callable(self._batching):
+            return self._evaluate(self._batching(singles))
+        results = [self._evaluate(single) for single in singles]
+        return _pytree.tree_map(lambda *parts: torch.stack(parts), *results)
 
     def _evaluate(self, argument: Any, **extra: torch.Tensor) -> Any:
         start = time.perf_counter()
@@ -198,8 +205,6 @@ class PlainAdapter(Adapter):
             return self._model(argument, **extra)
         finally:
             self.model_seconds += time.perf_counter() - start
-
-    # -- values --------------------------------------------------------------------------------------------------
 
     def forward(self, pieces: Sequence[Piece]) -> dict[str, list[torch.Tensor]]:
         returned = self._named(self._call(pieces))
@@ -234,7 +239,7 @@ class PlainAdapter(Adapter):
         return [self._samples_first(name, kind, part) for part in parts]
 
     def _samples_first(self, name: str, kind: Representation, part: torch.Tensor) -> torch.Tensor:
-        if self.stack_leading_copies and part.shape[1] == 1:
+        if self._leading_copies and part.shape[1] == 1:
             part = part.squeeze(1)
         shape = tuple(part.shape)
         try:
@@ -251,18 +256,6 @@ class PlainAdapter(Adapter):
 
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)
-
-
-def _declared(
-    declared: Mapping[str, Any] | str | None, argument: str, single: str, basis: str, layout: str
-) -> dict[str, Representation]:
-    if declared is None:
-        return {}
-    if isinstance(declared, str):
-        declared = {single: declared}
-    if not isinstance(declared, Mapping):
-        fail(DTypeError, argument, "a dict from name to representation, or one representation", type(declared).__name__)
-    return {name: Representation.parse(kind, basis=basis, layout=layout) for name, kind in declared.items()}
 
 
 def _key(path: Sequence[Any]) -> str:

@@ -48,9 +48,8 @@ class RowCounts:
                 f"{key}: expected {sum(sizes)} rows ({what}), got shape {tuple(tensor.shape)}: "
                 "rotated copies came back with different numbers of rows"
             )
-        return [
-            part.reshape(n, r, *tensor.shape[1:]) for part, n, r in zip(tensor.split(sizes), copies, rows, strict=True)
-        ]
+        parts = torch.split(tensor, sizes)
+        return [part.reshape(n, r, *tensor.shape[1:]) for part, n, r in zip(parts, copies, rows, strict=True)]
 
     def forget(self, system: str) -> None:
         """Drop what is known of a finished system, so that memory does not grow with the data."""

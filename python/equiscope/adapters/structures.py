@@ -6,7 +6,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import DataError, DTypeError, MissingExtraError, ShapeError, fail
+from ..errors import DataError, DTypeError, MissingExtraError, ShapeError, fail, ran_out
 
 TYPE_KEYS = ("types", "atomic_numbers", "numbers")
 """Names under which arrays of atomic numbers are looked for in npz files and dicts."""
@@ -115,8 +115,7 @@ def _single(item: Any, name: str, *, named: bool) -> Structure:
         name = str(own) if own else name
         return _checked(name, item.numbers, item.positions, np.asarray(item.cell), item.pbc)
     if is_metatomic_system(item):
-        arrays = (_host(t) for t in (item.types, item.positions, item.cell, item.pbc))
-        return _checked(name, *arrays, source=item)
+        return _checked(name, item.types, item.positions, item.cell, item.pbc, source=item)
     if _is_arrays(item):
         types = next(item[key] for key in TYPE_KEYS if key in item)
         return _checked(name, types, item["positions"], item.get("cell"), item.get("pbc"))
@@ -157,11 +156,11 @@ def _lengths(where: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     values = np.asarray(values)
     if values.shape != shape or values.dtype.kind not in "fiu":
         fail(ShapeError, where, f"real numbers of shape {shape}", f"{values.dtype} of shape {values.shape}")
-    values = values.astype(np.float64)
-    finite = np.isfinite(values).all(axis=1)
+    lengths: np.ndarray = values.astype(np.float64)
+    finite = np.isfinite(lengths).all(axis=1)
     if not finite.all():
-        fail(DataError, where, "finite values", f"{values[finite.argmin()].tolist()} in row {finite.argmin()}")
-    return values
+        fail(DataError, where, "finite values", f"{lengths[finite.argmin()].tolist()} in row {finite.argmin()}")
+    return lengths
 
 
 def _unique(structures: Sequence[Structure]) -> list[Structure]:
@@ -177,14 +176,9 @@ def _unique(structures: Sequence[Structure]) -> list[Structure]:
                 count += 1
             seen[structure.name] = count
             taken.add(name)
-            structure = Structure(
-                name, structure.types, structure.positions, structure.cell, structure.pbc, structure.source
-            )
+            structure = replace(structure, name=name)
         out.append(structure)
     return out
-
-
-# -- files ---------------------------------------------------------------------------------------------------
 
 
 def _from_file(path: Path) -> Iterator[Structure]:
@@ -204,6 +198,8 @@ def _from_file(path: Path) -> Iterator[Structure]:
     try:
         frames = ase.io.read(path, index=":")
     except Exception as error:  # the readers of ASE raise whatever their parsing met
+        if ran_out(error):
+            raise
         raise DataError(
             f"data: expected a complete file in a format that ASE reads, got {path}: {type(error).__name__}: {error}"
         ) from error

@@ -41,7 +41,8 @@ class Embedding(nn.Module):
         self.mix = nn.Linear(width, width)
 
     def forward(self, centred: Tensor, element: Tensor) -> Tensor:
-        return self.mix(nn.functional.silu(self.element(element) + self.position(centred)))
+        features: Tensor = self.mix(nn.functional.silu(self.element(element) + self.position(centred)))
+        return features
 
 
 class Edges(nn.Module):
@@ -61,7 +62,8 @@ class Edges(nn.Module):
         length = (difference.square().sum(-1, keepdim=True) + 1e-6).sqrt()
         pair = self.vector(torch.cat([difference, length], -1))
         pair = pair + self.receiver(element)[:, :, None] + self.sender(element)[:, None, :]
-        return self.mix(nn.functional.silu(self.hidden(nn.functional.silu(pair))))
+        features: Tensor = self.mix(nn.functional.silu(self.hidden(nn.functional.silu(pair))))
+        return features
 
 
 class Block(nn.Module):
@@ -86,7 +88,8 @@ class Block(nn.Module):
         atoms = (weights @ v).transpose(1, 2).reshape(batch, n, -1)
         pairs = (weights.transpose(1, 2) @ edges).reshape(batch, n, -1)
         x = x + self.out(torch.cat([atoms, pairs], -1))
-        return x + self.mlp(x)
+        x = x + self.mlp(x)
+        return x
 
 
 class Pool(nn.Module):
@@ -97,7 +100,8 @@ class Pool(nn.Module):
         self.atom = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.atom(x).sum(1)
+        atoms: Tensor = self.atom(x)
+        return atoms.sum(1)
 
 
 class PointCloudTransformer(nn.Module):
@@ -109,6 +113,11 @@ class PointCloudTransformer(nn.Module):
     construction; rotations and inversion are learned. ``atom_energy=False`` leaves out the constant energy
     per element. Wrong shapes raise `ShapeError`, other elements `ArgumentError`.
     """
+
+    slot: Tensor
+    masses: Tensor
+    atom_energy: Tensor
+    scale: Tensor
 
     def __init__(self, width: int = 56, edge_width: int = 32, heads: int = 4, depth: int = 4) -> None:
         super().__init__()
@@ -153,7 +162,7 @@ class PointCloudTransformer(nn.Module):
         element = self.slot[species.where((species >= 0) & (species < len(self.slot)), 0)]
         unknown = element < 0
         if unknown.any():
-            got = species[unknown].unique().tolist()
+            got = sorted(set(species[unknown].tolist()))
             fail(ArgumentError, "species", f"atomic numbers among {ELEMENTS}", got)
         mass = self.masses[element][..., None]
         centre = (mass * positions).sum(1, keepdim=True) / mass.sum(1, keepdim=True)

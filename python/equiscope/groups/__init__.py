@@ -3,7 +3,7 @@
 No kernel and no operator: what a group is, not how fast it acts.
 """
 
-from .group import Chart, Decomposition, Grid, Group, Isotypic, Label
+from .group import Chart, Decomposition, ElementGrid, Grid, Group, Isotypic, Label
 from .o3 import O3, SO3
 
-__all__ = ["O3", "SO3", "Chart", "Decomposition", "Grid", "Group", "Isotypic", "Label"]
+__all__ = ["O3", "SO3", "Chart", "Decomposition", "ElementGrid", "Grid", "Group", "Isotypic", "Label"]

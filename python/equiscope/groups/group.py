@@ -34,6 +34,8 @@ class Chart:
     labels: tuple[Label, ...]
     shape: tuple[int, ...]
     """Of power, with one place for each label: ``(lmax + 1, 2)`` for O(3), ``(labels,)`` for most."""
+    axes: tuple[str, ...]
+    """What each entry of `shape` counts. Where there are several, ("l", "sigma"), labels are tuples of these."""
     names: tuple[str, ...]
     """In words: "vector", "l=2 (pseudo)"."""
     symbols: tuple[str, ...]
@@ -72,11 +74,33 @@ class Chart:
         """Column in which `label` is shown."""
         return self.columns[self.labels.index(label)]
 
+    def family(self, label: Label) -> int:
+        """Family of `label`: its place in `family_names`."""
+        return self.families[self.labels.index(label)]
+
+    @property
+    def counts(self) -> bool:
+        """Whether the columns are numbered, l = 0, 1, ..., and not named."""
+        return all(heading.isdigit() for heading in self.headings)
+
+    def title(self, column: int) -> str:
+        """A column by itself: "l=2", or "A1"."""
+        return f"{self.axis}={self.headings[column]}" if self.counts else self.headings[column]
+
     def by_column(self, power: torch.Tensor) -> torch.Tensor:
         """``(*shape, ...)`` summed over the labels of each column, ``(columns, ...)``."""
         flat = power.reshape(len(self.labels), *power.shape[len(self.shape) :])
         total = flat.new_zeros(len(self.headings), *flat.shape[1:])
         return total.index_add_(0, torch.tensor(self.columns, device=flat.device), flat)
+
+    def by_family(self, power: torch.Tensor) -> torch.Tensor:
+        """``(*shape)`` as ``(columns, families)``, each a sum over labels; NaN where a column lacks a family."""
+        flat = power.reshape(-1)
+        cells = [c * len(self.family_names) + f for c, f in zip(self.columns, self.families, strict=True)]
+        total = flat.new_full((len(self.headings) * len(self.family_names),), float("nan"))
+        where = torch.tensor(cells, device=flat.device)
+        total[where] = 0.0
+        return total.index_add_(0, where, flat).reshape(len(self.headings), len(self.family_names))
 
 
 @dataclass(frozen=True)
@@ -111,8 +135,11 @@ class Grid(ABC):
 
     group: Group
     degree: int | None
-    weights: torch.Tensor
-    """``(G,)`` float64, sum 1."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> torch.Tensor:
+        """``(G,)`` float64, sum 1."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -126,15 +153,23 @@ class Grid(ABC):
     def to(self, device: torch.device | str) -> Grid:
         """The same grid with its tensors on `device`."""
 
+    def description(self) -> dict[str, int]:
+        """What a report says of it beyond degree and size."""
+        return {}
 
-@dataclass(frozen=True, eq=False)
+
 class ElementGrid(Grid):
-    """A grid that is given by its elements ``(G, 3, 3)``."""
+    """A grid that is given by its elements ``(G, 3, 3)`` and their weights ``(G,)``, sum 1."""
 
-    group: Group
-    rotations: torch.Tensor
-    weights: torch.Tensor
-    degree: int | None = None
+    def __init__(self, group: Group, rotations: torch.Tensor, weights: torch.Tensor, degree: int | None = None) -> None:
+        self.group = group
+        self.degree = degree
+        self.rotations = rotations.to(torch.float64)
+        self._weights = weights.to(torch.float64)
+
+    @property
+    def weights(self) -> torch.Tensor:
+        return self._weights
 
     def __len__(self) -> int:
         return self.rotations.shape[0]
@@ -144,7 +179,7 @@ class ElementGrid(Grid):
         return self.rotations[start:stop]
 
     def to(self, device: torch.device | str) -> ElementGrid:
-        return ElementGrid(self.group, self.rotations.to(device), self.weights.to(device), self.degree)
+        return ElementGrid(self.group, self.rotations.to(device), self._weights.to(device), self.degree)
 
 
 def check_range(start: int, stop: int, size: int) -> None:
@@ -220,6 +255,10 @@ class Group(ABC):
         """Of arrays of power."""
         return (len(self.labels(lmax)),)
 
+    def axes(self) -> tuple[str, ...]:
+        """What each entry of `shape` counts."""
+        return (self.axis,)
+
     def chart(self, lmax: int) -> Chart:
         """The irreps up to `lmax` as plain values."""
         labels = self.labels(lmax)
@@ -230,6 +269,7 @@ class Group(ABC):
             lmax=lmax,
             labels=labels,
             shape=self.shape(lmax),
+            axes=self.axes(),
             names=tuple(map(self.label_name, labels)),
             symbols=tuple(map(self.symbol, labels)),
             columns=columns,
@@ -267,15 +307,7 @@ class Group(ABC):
         character), power is ``<u, P u> = d / m sum_ij w_i w_j chi(g_i g_j^-1) u_i u_j``. The readable definition: it
         takes G^2 characters for each irrep.
         """
-        u = values.to(torch.float64) * grid.weights[:, None]
-        elements = grid.select(0, len(grid))
-        quotients = (elements[:, None] @ elements.mT[None]).reshape(-1, 3, 3)
-        power = []
-        for label in self.labels(lmax):
-            chi = self.character(label, quotients).reshape(len(grid), len(grid))
-            factor = self.dimension(label) / self.multiplicity(label)
-            power.append(factor * (u * (chi @ u)).sum(0))
-        return torch.stack(power).reshape(*self.shape(lmax), -1)
+        return sample_power(self, values, grid.select(0, len(grid)), grid.weights[:, None], lmax)
 
     def decompose(self, representation: Representation) -> Decomposition:
         """The components of `representation`, sorted by the irreps of this group.
@@ -296,6 +328,20 @@ class Group(ABC):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+
+def sample_power(
+    group: Group, values: torch.Tensor, elements: torch.Tensor, weights: torch.Tensor | float, lmax: int
+) -> torch.Tensor:
+    """``d / m sum_ij w_i w_j chi(g_i g_j^-1) u_i u_j``, ``(*shape, channels)``: see `Group.power`."""
+    u = values.to(torch.float64) * weights
+    quotients = (elements[:, None] @ elements.mT[None]).reshape(-1, 3, 3)
+    power = []
+    for label in group.labels(lmax):
+        chi = group.character(label, quotients).reshape(len(elements), len(elements))
+        factor = group.dimension(label) / group.multiplicity(label)
+        power.append(factor * (u * (chi @ u)).sum(0))
+    return torch.stack(power).reshape(*group.shape(lmax), -1)
 
 
 _EXACT = 8

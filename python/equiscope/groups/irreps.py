@@ -17,12 +17,17 @@ _TERM = re.compile(r"\s*(?:(\d+)\s*x\s*)?(\d+)\s*([eo])\s*")
 
 def parity(l: int, sigma: int) -> int:
     """What the inversion is in the irrep (l, sigma): sigma (-1)^l; with a parity in place of sigma, its sigma."""
-    return sigma * (-1) ** l
+    return -sigma if l % 2 else sigma
 
 
 def symbol_of(l: int, sigma: int) -> str:
     """e3nn's name of the irrep (l, sigma): l, and "e" or "o" for its parity."""
     return f"{l}{'e' if parity(l, sigma) > 0 else 'o'}"
+
+
+def matrix_count(lmax: int) -> int:
+    """E(lmax) = sum of (2l+1)^2 for l = 0..lmax: the elements of all D^l; 0 for lmax = -1."""
+    return (lmax + 1) * (2 * lmax + 1) * (2 * lmax + 3) // 3
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,11 @@ class Irreps:
                 if m is not None
             )
         )
+
+    @classmethod
+    def harmonics(cls, lmax: int) -> Irreps:
+        """Those of the spherical harmonics, "1x0e+1x1o+1x2e+..." up to lmax."""
+        return cls(tuple(Irrep(1, l, parity(l, 1)) for l in range(lmax + 1)))
 
     @property
     def dim(self) -> int:

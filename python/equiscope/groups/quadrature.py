@@ -86,9 +86,8 @@ class Quadrature(Grid):
         """``(G, 3, 3)`` float64."""
         return self._build(0, len(self))
 
-    def orbit(self, name: str) -> Quadrature:
-        """The elements for the system called `name`: the same for all."""
-        return self
+    def description(self) -> dict[str, int]:
+        return {"lebedev_degree": self.lebedev_degree, "gammas": self.gammas}
 
     def select(self, start: int, stop: int) -> torch.Tensor:
         """Elements ``start:stop``, ``(stop - start, 3, 3)`` float64; of a large grid without building the others."""
@@ -118,9 +117,10 @@ def next_degree(degree: int) -> int:
 
 def checked_degree(degree: Any) -> int:
     """`degree` as int, refused out of range."""
-    if isinstance(degree, bool) or not isinstance(degree, Integral) or not 0 <= degree <= MAXIMUM_DEGREE:
+    whole = int(degree) if isinstance(degree, Integral) and not isinstance(degree, bool) else -1
+    if not 0 <= whole <= MAXIMUM_DEGREE:
         fail(ArgumentError, "degree", f"an integer from 0 to {MAXIMUM_DEGREE}", repr(degree))
-    return int(degree)
+    return whole
 
 
 @functools.lru_cache(maxsize=32)

@@ -40,6 +40,12 @@ def handedness(rotations: torch.Tensor) -> torch.Tensor:
     return torch.sign((torch.linalg.cross(first, second) * third).sum(-1))
 
 
+def deviation(rotations: torch.Tensor) -> torch.Tensor:
+    """Largest entry of |R R^T - 1| of ``(..., 3, 3)``; sums of three products, which no setting of torch rounds off."""
+    one = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+    return ((rotations[..., :, None, :] * rotations[..., None, :, :]).sum(-1) - one).abs().amax((-1, -2))
+
+
 def polar(rotations: torch.Tensor) -> torch.Tensor:
     """The orthogonal factor of nearly orthogonal ``(..., 3, 3)``, differentiable to third order.
 

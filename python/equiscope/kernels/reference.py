@@ -15,7 +15,7 @@ import torch
 from ..groups.irreps import Irreps
 from ..groups.quadrature import Quadrature
 from ..groups.representation import CYCLE, VOIGT, Representation
-from ..groups.rotations import polar
+from ..groups.rotations import about_z, handedness, polar
 
 
 def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> tuple[torch.Tensor, ...]:
@@ -61,18 +61,19 @@ def generators(l: int) -> torch.Tensor:
     ladder[raised + 1, raised] = torch.sqrt(l * (l + 1) - m[:-1] * (m[:-1] + 1)).to(torch.complex128)
     jx, jy = (ladder + ladder.mH) / 2, (ladder - ladder.mH) / 2j
     jz = torch.diag(m).to(torch.complex128)
-    to_real = torch.zeros_like(ladder)
+    to_real: list[list[complex]] = [[0.0] * (2 * l + 1) for _ in range(2 * l + 1)]
     for k in range(-l, l + 1):
         # rows: real harmonics without Condon-Shortley phase, of the complex ones that carry it
         phase = (-1) ** k
         if k == 0:
-            to_real[l, l] = 1.0
+            to_real[l][l] = 1.0
         elif k > 0:
-            to_real[l + k, l + k], to_real[l + k, l - k] = phase / math.sqrt(2), 1 / math.sqrt(2)
+            to_real[l + k][l + k], to_real[l + k][l - k] = phase / math.sqrt(2), 1 / math.sqrt(2)
         else:
-            to_real[l + k, l + k], to_real[l + k, l - k] = 1j / math.sqrt(2), -1j * phase / math.sqrt(2)
+            to_real[l + k][l + k], to_real[l + k][l - k] = 1j / math.sqrt(2), -1j * phase / math.sqrt(2)
     # functions rotate by (D f)(r) = f(R^-1 r); coefficients by D, harmonics Y(R r) = D Y(r) with D real
-    return torch.stack([(to_real.conj() @ (-1j * j) @ to_real.T).real for j in (jx, jy, jz)])
+    change = torch.tensor(to_real, dtype=torch.complex128)
+    return torch.stack([(change.conj() @ (-1j * j) @ change.T).real for j in (jx, jy, jz)])
 
 
 @functools.lru_cache(maxsize=256)
@@ -140,7 +141,7 @@ def rotate(
     """rho(g) x through the dense matrix of every irrep; shapes as in `equiscope.rotate`."""
     kind = Representation.parse(rep, basis=basis, layout=layout)
     wide = rotations.to(torch.float64)
-    sign = torch.sign(torch.linalg.det(wide))
+    sign = handedness(wide)
     flat = kind.flatten(x.to(torch.float64))
     if kind.irreps is None:
         matrix = _cartesian(kind.name, wide, sign)
@@ -186,7 +187,7 @@ def character_power(
 ) -> torch.Tensor:
     """``(lmax + 1, 2, *rest)``, ``(lmax + 1, 1, *rest)`` on a grid of SO(3): from D on the whole grid, held at once."""
     rotations, weights = quadrature if isinstance(quadrature, tuple) else (quadrature.rotations, quadrature.weights)
-    one_coset = isinstance(quadrature, Quadrature) and quadrature.group == "SO3"
+    one_coset = isinstance(quadrature, Quadrature) and quadrature.cosets == 1
     channels = values.shape[1:].numel()
     wide = values.reshape(values.shape[0], 1, channels).to(torch.float64)
     coefficients = project(wide, rotations.to(torch.float64), weights.to(torch.float64), lmax)
@@ -210,7 +211,7 @@ def project(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lm
     """
     out = []
     for sign in (1, -1):
-        chosen = torch.sign(torch.linalg.det(rings)) == sign
+        chosen = handedness(rings) == sign
         D = grid_matrix(sign * rings[chosen], values.shape[1], weights[chosen] / weights[chosen].sum(), lmax)
         out.append(D.T @ values[chosen].flatten(0, 1).to(D.dtype))
     return torch.stack(out).to(values.dtype)
@@ -219,8 +220,6 @@ def project(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lm
 def grid_matrix(rings: torch.Tensor, gammas: int, weights: torch.Tensor, lmax: int) -> torch.Tensor:
     """w_p / gammas D^l_mn(rings[p] Rz(2 pi k / gammas)) of a whole grid, ``(points * gammas, E(lmax))``."""
     gamma = 2 * math.pi * torch.arange(gammas, dtype=torch.float64, device=rings.device) / gammas
-    c, s, o, i = torch.cos(gamma), torch.sin(gamma), torch.zeros_like(gamma), torch.ones_like(gamma)
-    turns = torch.stack([c, -s, o, s, c, o, o, o, i], dim=-1).reshape(-1, 3, 3)
-    grid = (rings[:, None] @ turns).reshape(-1, 3, 3)
+    grid = (rings[:, None] @ about_z(gamma)).reshape(-1, 3, 3)
     D = torch.cat([block.flatten(1) for block in wigner_D(grid, lmax)], dim=1)
     return D * (weights.repeat_interleave(gammas) / gammas)[:, None]

@@ -21,8 +21,8 @@ def change(old: Found, new: Found) -> float:
         old_result, noise = before_all[name], noise_power(result)
         if isinstance(result, Output) and isinstance(old_result, Output):
             before, after = old_result.rmse**2, result.rmse**2
-            scale = max(before, after, 1e2 * noise / result.components)
-            worst = max(worst, abs(after - before) / scale if scale > 0 else 0.0)
+            size = max(before, after, 1e2 * noise / result.components)
+            worst = max(worst, abs(after - before) / size if size > 0 else 0.0)
         # sectors far below everything that varies are judged on the scale of what varies
         power, old_power = result.pooled_power, old_result.pooled_power
         floor = max(1e-3 * _varying(result), 1e2 * noise, 1e-300)

@@ -6,17 +6,18 @@ the dtype of the model costs digits: E[u^2] - E[u]^2 is never formed from large 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import torch
 from torch.nn.functional import mse_loss
 
 from ..errors import ArgumentError
+from ..groups.group import Grid, Label
+from ..groups.irreps import matrix_count
 from ..groups.quadrature import Quadrature
-from ..groups.representation import Block, Representation
-from ..kernels.cpu import packed_size
+from ..groups.representation import Representation
 from ..ops.projection import CharacterProjection, power_and_moments, power_at_once, sector_power
 from ..ops.rotation import rotate_copies
+from .measure import Moments
+from .summary import Farthest, NonFiniteValues, OrbitSummary, Parts
 
 SLICE_BYTES = {"cpu": 1 << 19, "cuda": 1 << 25}
 """Moments are taken on slices of about this size: large enough to hide the cost of a call, small enough for L2."""
@@ -30,70 +31,6 @@ RINGS_TOGETHER = 8
 READ_AT_ONCE = ("cpu",)
 """Types of device whose values can be looked at without waiting for work in progress."""
 
-CANDIDATES = 8
-"""Rotations kept as candidates for the worst one until the mean is known."""
-
-UNDECLARED = Block(0, 1, (0,))
-"""What values without a representation are taken for: one sector, and nothing to turn back."""
-
-Sector = tuple[int, int]
-
-
-class NonFiniteValues(ArithmeticError):
-    """The value at grid element `index` is NaN or infinite."""
-
-    def __init__(self, index: int) -> None:
-        super().__init__(f"non-finite value at grid element {index}")
-        self.index = index
-
-
-@dataclass(frozen=True)
-class OrbitSummary:
-    """What one orbit gave. `s` samples, `c` channels; sums run over components."""
-
-    representation: Representation | None
-    degree: int | None
-    power: dict[Sector, torch.Tensor]
-    """Per target irrep ``(lmax + 1, 2, s, c)``; a single entry (0, +1) where no representation is declared."""
-    total: torch.Tensor
-    """``(s, c)``: int |u|^2."""
-    unresolved: torch.Tensor
-    """``(s, c)``: total minus all of power."""
-    mean: torch.Tensor | None
-    """``(s, c, components)``: the symmetrised value."""
-    variance: dict[Sector, torch.Tensor]
-    """Per target irrep ``(s, c)``, divided by its number of components; empty without a representation."""
-    worst_index: int | None
-    worst_deviation: float
-    errors: dict[str, torch.Tensor] | None = None
-    """Standard errors where rotations are sampled: ``variance`` () and ``irreps`` (blocks,) of A averaged over samples
-    and channels (absent without a representation), ``power`` (lmax + 1,) of a sector of degree l without content."""
-
-    @property
-    def samples(self) -> int:
-        return self.total.shape[0]
-
-    @property
-    def channels(self) -> int:
-        return self.total.shape[1]
-
-    @property
-    def total_power(self) -> torch.Tensor:
-        """``(lmax + 1, 2, s, c)``, all target irreps together."""
-        return torch.stack(list(self.power.values())).sum(0)
-
-    def restricted(self, irrep: Sector) -> OrbitSummary:
-        """The power of one target irrep alone; total and unresolved stay those of the whole."""
-        return replace(self, power={irrep: self.power[irrep]})
-
-    @property
-    def total_variance(self) -> torch.Tensor:
-        """``(s, c)``: A of all components together, divided by their number."""
-        assert self.representation is not None
-        sizes = {(b.lam, b.sigma): b.components for b in self.representation.blocks}
-        weighted = [a * sizes[sector] for sector, a in self.variance.items()]
-        return torch.stack(weighted).sum(0) / sum(sizes.values())
-
 
 def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int | None]:
     """How many values of one orbit are held until they are projected together, and bytes of coefficients, if any.
@@ -102,7 +39,7 @@ def held(grid: Quadrature, lmax: int, first: torch.Tensor) -> tuple[int, int | N
     neither dominates, and memory does not depend on the number of rotations. Where the whole orbit takes at most a
     quarter more than both, and can be projected at once, which is faster, no coefficients are held.
     """
-    coefficients = 2 * packed_size(lmax) * 8 * first.numel()
+    coefficients = 2 * matrix_count(lmax) * 8 * first.numel()
     block = max(BLOCK_BYTES.get(first.device.type, 0), coefficients)
     one = max(1, first.numel() * first.element_size())
     if len(grid) * one <= 1.25 * (coefficients + block) and power_at_once(grid, lmax, first.device):
@@ -117,19 +54,12 @@ def orbit_bytes(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
     return first.nbytes * values + (coefficients or 0)
 
 
-def basis_change(kind: Representation | None, device: torch.device) -> torch.Tensor | None:
-    """From the components of a value to those of the irreps; None where these are the same."""
-    if kind is None or kind.irreps is not None or len(kind.blocks) == 1:
-        return None
-    return kind.matrix.to(device)
-
-
 def rows_of_slice(first: torch.Tensor) -> int:
     """Copies whose moments are taken together, for the value `first` of one copy."""
     return max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * first.numel()))
 
 
-class OrbitMoments:
+class OrbitMoments(Moments):
     """Accumulates the values of one orbit, handed over in grid order by any number of `update` calls.
 
     `first` is the value at the identity, ``(s, c, components)``; `representation` how it transforms, or None for a
@@ -140,11 +70,12 @@ class OrbitMoments:
     def __init__(self, grid: Quadrature, lmax: int, first: torch.Tensor, representation: Representation | None) -> None:
         self._grid = grid.to(first.device)
         self._lmax = lmax
+        self._chart = grid.group.chart(lmax)
         self._representation = representation
-        self._blocks = representation.blocks if representation is not None else (UNDECLARED,)
+        decomposition = None if representation is None else grid.group.decompose(representation)
+        self._parts = Parts(self._chart, decomposition, first.device)
         self._shape = tuple(first.shape)
         self._first = first.to(torch.float64)
-        self._matrix = basis_change(representation, first.device)
         values, coefficients = held(grid, lmax, first)
         self._buffer = first.new_empty((values, *self._shape))
         self._projection: CharacterProjection | None = None
@@ -160,8 +91,8 @@ class OrbitMoments:
         if representation is not None:
             self._weight_seen = first.new_zeros((), dtype=torch.float64)
             self._shift = torch.zeros_like(self._first)
-            self._square = first.new_zeros((len(self._blocks), *self._shape[:2]), dtype=torch.float64)
-            self._worst = _Farthest(self._first)
+            self._square = first.new_zeros((len(self._parts.parts), *self._shape[:2]), dtype=torch.float64)
+            self._worst = Farthest(self._first)
 
     def update(self, values: torch.Tensor) -> None:
         """The values on the next elements of the grid, ``(n, s, c, components)``."""
@@ -191,11 +122,11 @@ class OrbitMoments:
 
     def _project_at_once(self) -> None:
         """Power, mean and spread of the whole orbit in one pass."""
-        values, center = self._in_irreps(self._buffer), self._in_irreps(self._first)
+        values, center = self._parts.sort(self._buffer), self._parts.sort(self._first)
         power, moments = power_and_moments(values.flatten(1), self._grid, self._lmax, center.reshape(-1))
         drift, square = moments.reshape(2, *self._shape)
-        self._power = power.reshape(*power.shape[:2], *self._shape)
-        self._power[0, 0] = drift.square()
+        self._power = power.reshape(*self._chart.shape, *self._shape)
+        self._power[self._trivial] = drift.square()
         self._mean = center + drift
         self._spread = square.sum(-1)
 
@@ -230,12 +161,12 @@ class OrbitMoments:
             self._back_rotate(wide, weights, start)
 
     def _squares(self, wide: torch.Tensor) -> torch.Tensor:
-        if self._matrix is None:
+        if self._parts.is_sorted:
             # the square of the difference, in one pass
             squares = mse_loss(wide, self._first.expand_as(wide), reduction="none")
         else:
             # in the basis of the power, which may have another norm: Voigt's is not orthonormal
-            squares = self._in_irreps(wide - self._first).square()
+            squares = self._parts.sort(wide - self._first).square()
         return squares.squeeze(-1) if squares.shape[-1] == 1 else squares.sum(-1)
 
     def _back_rotate(self, wide: torch.Tensor, weights: torch.Tensor, start: int) -> None:
@@ -248,9 +179,9 @@ class OrbitMoments:
             rows = wide.reshape(n, -1, *kind.component_shape)
             wide = rotate_copies(kind, rows, rotations, inverse=True).reshape(wide.shape)
         centred = wide - self._first
-        in_irreps = self._in_irreps(centred).square()
-        for i, block in enumerate(self._blocks):
-            self._square[i] += _weighted(weights, self._rows(in_irreps, block).sum(-1))
+        in_irreps = self._parts.sort(centred).square()
+        for i in range(len(self._parts.parts)):
+            self._square[i] += _weighted(weights, self._parts.select(in_irreps, i).sum(-1))
         self._shift += _weighted(weights, centred)
         self._weight_seen += weights.sum()
         # the mean so far ranks the rotations; the few kept are compared with the final mean in `finish`
@@ -259,14 +190,6 @@ class OrbitMoments:
         distance = flat.square().sum(-1) - 2.0 * (flat @ mean.reshape(-1)) + mean.square().sum()
         self._worst.add(distance, centred, start)
 
-    def _in_irreps(self, x: torch.Tensor) -> torch.Tensor:
-        """The components of `x` in the basis of the irreps, where they are in another."""
-        return x if self._matrix is None else x.to(torch.float64) @ self._matrix.T
-
-    def _rows(self, x: torch.Tensor, block: Block) -> torch.Tensor:
-        """The components of one irrep."""
-        return x if len(self._blocks) == 1 else x[..., block.rows]
-
     def finish(self) -> OrbitSummary:
         """The result, once every element of the grid was handed over."""
         if self._done != len(self._grid):
@@ -274,68 +197,61 @@ class OrbitMoments:
         if (bad := int(self._first_bad)) >= 0:
             raise NonFiniteValues(bad)
         if self._projection is not None:
-            coefficients = self._in_irreps(self._projection.coefficients.unflatten(-1, self._shape))
-            self._power = sector_power(*coefficients, self._lmax)
-            self._mean = coefficients[:, 0].mean(0) + self._in_irreps(self._first)
+            coefficients = self._parts.sort(self._projection.coefficients.unflatten(-1, self._shape))
+            cosets = self._grid.cosets
+            power = sector_power(*coefficients, self._lmax, cosets)
+            self._power = power.reshape(*self._chart.shape, *power.shape[2:])
+            self._mean = coefficients[:cosets, 0].mean(0) + self._parts.sort(self._first)
         assert self._power is not None
-        unresolved = _clamped(self._spread - self._power.sum((0, 1, -1)), self._spread)
-        power = {}
-        for block in self._blocks:
-            own = self._rows(self._power, block).sum(-1)
-            own[0, 0] = self._rows(self._mean, block).square().sum(-1)
-            power[block.lam, block.sigma] = own
-        total = torch.stack([p.sum((0, 1)) for p in power.values()]).sum(0) + unresolved
+        labels = tuple(range(len(self._chart.shape)))
+        unresolved = _clamped(self._spread - self._power.sum((*labels, -1)), self._spread)
+        power_of: dict[Label, torch.Tensor] = {}
+        for i, part in enumerate(self._parts.parts):
+            own = self._parts.select(self._power, i).sum(-1)
+            own[self._trivial] = self._parts.select(self._mean, i).square().sum(-1)
+            power_of[part.label] = own
+        total = torch.stack([p.sum(labels) for p in power_of.values()]).sum(0) + unresolved
         mean, variance, index, deviation = self._errors()
         return OrbitSummary(
-            self._representation, self._grid.degree, power, total, unresolved, mean, variance, index, deviation
+            self._representation,
+            self._grid.degree,
+            power_of,
+            total,
+            unresolved,
+            mean,
+            variance,
+            index,
+            deviation,
+            components=self._parts.components,
         )
 
-    def _errors(self) -> tuple[torch.Tensor | None, dict[Sector, torch.Tensor], int | None, float]:
-        kind = self._representation
-        if kind is None:
+    @property
+    def _trivial(self) -> tuple[int, ...]:
+        return self._chart.place(self._chart.labels[0])
+
+    def _errors(self) -> tuple[torch.Tensor | None, dict[Label, torch.Tensor], int | None, float]:
+        if self._representation is None:
             return None, {}, None, 0.0
-        shift = self._in_irreps(self._shift)
+        shift = self._parts.sort(self._shift)
         # components mix on the way to the irreps, so that an empty one has the round-off of all
         scale = self._square.sum(0) + shift.square().sum(-1)
-        variance = {}
-        for block, square in zip(self._blocks, self._square, strict=True):
-            drift = self._rows(shift, block).square().sum(-1)
-            variance[block.lam, block.sigma] = self._non_negative(square - drift, scale, block)
+        variance: dict[Label, torch.Tensor] = {}
+        for i, part in enumerate(self._parts.parts):
+            drift = self._parts.select(shift, i).square().sum(-1)
+            variance[part.label] = non_negative(self._square[i] - drift, scale, self._grid) / part.components
         return self._first + self._shift, variance, *self._worst.from_mean(self._shift)
 
-    def _non_negative(self, variance: torch.Tensor, scale: torch.Tensor, block: Block) -> torch.Tensor:
-        round_off = 64.0 * len(self._grid) * torch.finfo(torch.float64).eps * scale
-        if bool((variance < -round_off).any()):
-            raise ArgumentError(
-                f"degree: expected a rule that resolves the output, got a negative variance "
-                f"({float(variance.min()):.3g}) from the signed weights of degree {self._grid.degree}; "
-                "ask for a higher degree"
-            )
-        return variance.clamp_min(0.0) / block.components
 
-
-class _Farthest:
-    """The few values of an orbit that lie farthest from the mean so far; they stay on their device."""
-
-    def __init__(self, like: torch.Tensor) -> None:
-        self._distances = like.new_empty(0)
-        self._places = torch.empty(0, dtype=torch.int64, device=like.device)
-        self._values = like.new_empty(0, *like.shape)
-
-    def add(self, distances: torch.Tensor, values: torch.Tensor, start: int) -> None:
-        """`values` ``(n, ...)`` on the elements of the grid from `start` on, and how far they are."""
-        top = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
-        distances = torch.cat([self._distances, top.values])
-        self._distances, best = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
-        self._places = torch.cat([self._places, start + top.indices])[best]
-        self._values = torch.cat([self._values, values[top.indices]])[best]
-
-    def from_mean(self, mean: torch.Tensor) -> tuple[int, float]:
-        """Which element lies farthest from `mean`, and its root mean square distance."""
-        # the mean of no component at all is NaN
-        distances = (self._values - mean).flatten(1).square().mean(1).sqrt().nan_to_num(0.0)
-        worst = torch.argmax(distances)
-        return int(self._places[worst]), float(distances[worst])
+def non_negative(variance: torch.Tensor, scale: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """A variance, without its round-off below 0; refused where it is negative beyond that."""
+    round_off = 64.0 * len(grid) * torch.finfo(torch.float64).eps * scale
+    if bool((variance < -round_off).any()):
+        raise ArgumentError(
+            f"degree: expected a rule that resolves the output, got a negative variance "
+            f"({float(variance.min()):.3g}) from the signed weights of degree {grid.degree}; "
+            "ask for a higher degree"
+        )
+    return variance.clamp_min(0.0)
 
 
 def _weighted(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Moments and character projection of one quantity over independent random elements of O(3), without bias.
+"""Moments and character projection of one quantity over independent random elements of a group, without bias.
 
 With z(g) = rho(g)^-1 u(g) (rho = 1 for a hidden layer) and z0 the value at the identity, only
 ``v(g) = u(g) - rho(g) z0 = rho(g) (z(g) - z0)`` is sampled: what rho(g) z0 holds is known, and lies in rho's own
@@ -13,24 +13,32 @@ The variance with n - 1 is the mean of |z(g) - z(g')|^2 / 2 over all pairs of el
 
 from __future__ import annotations
 
+import math
+
 import torch
 
+from ..groups.group import Group, Label, sample_power
+from ..groups.irreps import matrix_count
 from ..groups.representation import Representation
-from ..ops.projection import add_projection, packed_size, sector_power
+from ..groups.rotations import handedness
+from ..ops.projection import add_projection, sector_power
 from ..ops.rotation import rotate_copies
-from .orbit import UNDECLARED, NonFiniteValues, OrbitSummary, Sector, basis_change, rows_of_slice
-from .random import RandomRotations
+from .elements import RandomRotations
+from .measure import Elements, Moments
+from .orbit import rows_of_slice
+from .summary import NonFiniteValues, OrbitSummary, Parts
 
 GROUPS = 32
 """Groups of the jackknife: with K of them a standard error is itself known to 1 / sqrt(2 (K - 1)), here 13 %."""
 
 
-def sampled_bytes(lmax: int, first: torch.Tensor) -> int:
+def sampled_bytes(elements: RandomRotations, lmax: int, first: torch.Tensor) -> int:
     """Memory that the moments of one orbit take, in bytes."""
-    return first.numel() * 8 * (2 * packed_size(lmax) + GROUPS)
+    held = 2 * matrix_count(lmax) if elements.group.cosets else len(elements)
+    return first.numel() * 8 * (held + GROUPS)
 
 
-class SampledMoments:
+class SampledMoments(Moments):
     """Accumulates the values of one orbit in the order of `grid`; `finish` may be called at any time, and goes on.
 
     `first` and `representation` as for `OrbitMoments`. The sums behind the variance are kept in `GROUPS` parts,
@@ -40,19 +48,23 @@ class SampledMoments:
     def __init__(
         self, grid: RandomRotations, lmax: int, first: torch.Tensor, representation: Representation | None
     ) -> None:
-        self.grid = grid
-        self._lmax = lmax
+        self.grid: Elements = grid
+        self._chart = grid.group.chart(lmax)
         self._kind = representation
-        self._blocks = representation.blocks if representation is not None else (UNDECLARED,)
-        self._matrix = basis_change(representation, first.device)
+        decomposition = None if representation is None else grid.group.decompose(representation)
+        self._parts = Parts(self._chart, decomposition, first.device)
         self._first = first.to(torch.float64)
         self._slice = rows_of_slice(first)
         self._done = 0
         groups = GROUPS if representation is not None else 1
         self._sums = self._first.new_zeros((groups, *first.shape))
-        self._squares = self._first.new_zeros((groups, *first.shape[:2], len(self._blocks)))
-        self._coefficients = self._first.new_zeros((2, packed_size(lmax), first.numel()))
+        self._squares = self._first.new_zeros((groups, *first.shape[:2], len(self._parts.parts)))
+        pairs = PairsByCoefficients if grid.group.cosets else PairsByCharacters
+        self._pairs = pairs(grid.group, lmax, self._first)
         self._worst: tuple[float, int, torch.Tensor] = (-1.0, 0, self._first)
+
+    def extend(self, elements: Elements) -> None:
+        self.grid = elements
 
     def update(self, values: torch.Tensor) -> None:
         """The values on the next elements of the grid, ``(n, s, c, components)``."""
@@ -75,14 +87,9 @@ class SampledMoments:
             rest = rotate_copies(kind, turned_back.reshape(rows), rotations).reshape(wide.shape)
         group = torch.arange(self._done, self._done + n, device=values.device) % self._sums.shape[0]
         self._sums.index_add_(0, group, turned_back)
-        squares = self._by_block(self._in_irreps(turned_back).square())
+        squares = self._parts.sums(self._parts.sort(turned_back).square())
         self._squares.index_add_(0, group, squares)
-        signs = torch.linalg.det(elements).sign()
-        for coset, sign in enumerate((1.0, -1.0)):
-            chosen = torch.nonzero(signs == sign)[:, 0]
-            if chosen.numel():
-                own = rest.reshape(n, -1)[chosen.to(rest.device)]
-                add_projection(own, sign * elements[chosen], self._lmax, self._coefficients[coset])
+        self._pairs.add(rest.reshape(n, -1), elements)
         self._done += n
         if kind is not None:
             self._remember_worst(turned_back)
@@ -96,55 +103,42 @@ class SampledMoments:
             index = self._done - turned_back.shape[0] + worst
             self._worst = (float(distance[worst]), index, turned_back[worst].clone())
 
-    def _in_irreps(self, x: torch.Tensor) -> torch.Tensor:
-        return x if self._matrix is None else x @ self._matrix.T
-
-    def _by_block(self, x: torch.Tensor) -> torch.Tensor:
-        """Sum over the components of each target irrep, ``(..., components)`` to ``(..., blocks)``."""
-        if len(self._blocks) == 1:
-            return x.sum(-1, keepdim=True)
-        return torch.stack([x[..., block.rows].sum(-1) for block in self._blocks], dim=-1)
-
     def finish(self) -> OrbitSummary:
         """The result of all elements handed over so far, at least two."""
         n, kind = self._done, self._kind
         shift = self._sums.sum(0) / n
         squares = self._squares.sum(0) / n
-        first = self._in_irreps(self._first)
-        known = self._by_block(first * (first + 2.0 * self._in_irreps(shift)))
-        coefficients = self._in_irreps(self._coefficients.reshape(2, -1, *self._first.shape)) * (2.0 / n)
-        sizes = 2.0 * torch.arange(self._lmax + 1, dtype=torch.float64, device=squares.device) + 1.0
-        power: dict[Sector, torch.Tensor] = {}
+        first = self._parts.sort(self._first)
+        known = self._parts.sums(first * (first + 2.0 * self._parts.sort(shift)))
+        power: dict[Label, torch.Tensor] = {}
         unresolved = squares.sum(-1)
-        for i, block in enumerate(self._blocks):
-            own = coefficients[..., block.rows] if len(self._blocks) > 1 else coefficients
-            biased = sector_power(*own, self._lmax).sum(-1)
-            own_power = (n * biased - sizes.square()[:, None, None, None] * squares[..., i]) / (n - 1)
-            unresolved = unresolved - own_power.sum((0, 1))
-            if block.lam <= self._lmax:
-                own_power[block.lam, (1 - block.sigma) // 2] += known[..., i]
+        labels = tuple(range(len(self._chart.shape)))
+        for i, part in enumerate(self._parts.parts):
+            own = self._pairs.power(self._parts, i, n, squares[..., i])
+            unresolved = unresolved - own.sum(labels)
+            if part.label in self._chart:
+                own[self._chart.place(part.label)] += known[..., i]
             else:
                 unresolved = unresolved + known[..., i]
-            power[(block.lam, block.sigma)] = own_power
-        # of a sector without content: n^-1 sqrt(2) (2l+1) int |v|^2
-        errors = {"power": 2.0**0.5 * sizes * float(squares.sum(-1).mean()) / n}
+            power[part.label] = own
+        errors = {"power": self._pairs.errors(float(squares.sum(-1).mean()), n)}
         total = squares.sum(-1) + known.sum(-1)
         if kind is None:
             return OrbitSummary(kind, None, power, total, unresolved, None, {}, None, 0.0, errors)
         spread = self._spread(n, self._sums.sum(0), self._squares.sum(0))
-        variance = {
-            (block.lam, block.sigma): spread[..., i].clamp_min(0.0) / block.components
-            for i, block in enumerate(self._blocks)
+        variance: dict[Label, torch.Tensor] = {
+            part.label: spread[..., i].clamp_min(0.0) / part.components for i, part in enumerate(self._parts.parts)
         }
         errors["variance"], errors["irreps"] = self._jackknife(n)
         _, index, value = self._worst
         deviation = float((value - shift).square().mean().sqrt())
         mean = self._first + shift
-        return OrbitSummary(kind, None, power, total, unresolved, mean, variance, index, deviation, errors)
+        parts = self._parts.components
+        return OrbitSummary(kind, None, power, total, unresolved, mean, variance, index, deviation, errors, parts)
 
     def _spread(self, n: torch.Tensor | int, sums: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:
-        """``(..., s, c, blocks)``: the unbiased variance of n values, summed over the components of each irrep."""
-        return (squares - self._by_block(self._in_irreps(sums).square()) / n) / (n - 1)
+        """``(..., s, c, parts)``: the unbiased variance of n values, summed over the components of each irrep."""
+        return (squares - self._parts.sums(self._parts.sort(sums).square()) / n) / (n - 1)
 
     def _jackknife(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Standard errors of the mean variance over samples and channels: of all components, and ``(blocks,)``."""
@@ -152,7 +146,83 @@ class SampledMoments:
         left = (n - counts).to(torch.float64)[:, None, None, None]
         without = self._spread(left, self._sums.sum(0) - self._sums, self._squares.sum(0) - self._squares)
         by_block = without.mean((1, 2))
-        components = torch.tensor([float(block.components) for block in self._blocks], device=by_block.device)
+        components = torch.tensor([float(block.components) for block in self._parts.parts], device=by_block.device)
         every = torch.cat([by_block.sum(1, keepdim=True) / components.sum(), by_block / components], dim=1)
         error = ((GROUPS - 1) / GROUPS * (every - every.mean(0)).square().sum(0)).sqrt()
         return error[0], error[1:]
+
+
+class PairsByCoefficients:
+    """Unbiased power of v from sums of D_mn(R_i) v_i, for groups that consist of cosets of SO(3)."""
+
+    def __init__(self, group: Group, lmax: int, first: torch.Tensor) -> None:
+        self._shape = group.shape(lmax)
+        self._cosets = group.cosets
+        self._lmax = lmax
+        self._value = first.shape
+        self._coefficients = first.new_zeros((2, matrix_count(lmax), first.numel()))
+
+    def add(self, values: torch.Tensor, elements: torch.Tensor) -> None:
+        """v ``(n, s * c * components)`` at elements ``(n, 3, 3)``."""
+        signs = handedness(elements)
+        for coset, sign in enumerate((1.0, -1.0)):
+            chosen = torch.nonzero(signs == sign)[:, 0]
+            if chosen.numel():
+                own = values[chosen.to(values.device)]
+                add_projection(own, sign * elements[chosen], self._lmax, self._coefficients[coset])
+
+    @property
+    def _sizes(self) -> torch.Tensor:
+        """2l + 1 of every l."""
+        l = torch.arange(self._lmax + 1, dtype=torch.float64, device=self._coefficients.device)
+        return 2.0 * l + 1.0
+
+    def power(self, parts: Parts, i: int, n: int, squares: torch.Tensor) -> torch.Tensor:
+        """``(*chart.shape, s, c)`` of part `i` of the components, whose mean square over the elements is `squares`."""
+        coefficients = parts.sort(self._coefficients.reshape(2, -1, *self._value)) * (self._cosets / n)
+        biased = sector_power(*parts.select(coefficients, i), self._lmax, self._cosets).sum(-1)
+        power = (n * biased - self._sizes.square()[:, None, None, None] * squares) / (n - 1)
+        return power.reshape(*self._shape, *squares.shape)
+
+    def errors(self, square: float, n: int) -> torch.Tensor:
+        """``(lmax + 1,)``: standard error of a sector without content, n^-1 sqrt(2) (2l+1) int |v|^2."""
+        return math.sqrt(2.0) * self._sizes * square / n
+
+
+class PairsByCharacters:
+    """The same by characters of g_i g_j^-1, for any group: holds the values, and takes n^2 characters."""
+
+    def __init__(self, group: Group, lmax: int, first: torch.Tensor) -> None:
+        self._group = group
+        self._chart = group.chart(lmax)
+        self._value = first.shape
+        self._held: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def add(self, values: torch.Tensor, elements: torch.Tensor) -> None:
+        """v ``(n, s * c * components)`` at elements ``(n, 3, 3)``."""
+        self._held.append((values, elements.to(values.device)))
+
+    def power(self, parts: Parts, i: int, n: int, squares: torch.Tensor) -> torch.Tensor:
+        """``(*chart.shape, s, c)`` of part `i` of the components, whose mean square over the elements is `squares`."""
+        values, elements = (torch.cat(tensors) for tensors in zip(*self._held, strict=True))
+        own = parts.select(parts.sort(values.reshape(n, *self._value)), i)
+        # over all pairs, those of an element with itself included: their character is the dimension
+        every = sample_power(self._group, own.flatten(1), elements, 1.0 / n, self._chart.lmax)
+        every = every.reshape(*self._chart.shape, *own.shape[1:]).sum(-1)
+        itself = self._strengths(own.device).reshape(*self._chart.shape, 1, 1) * squares
+        return (n * every - itself) / (n - 1)
+
+    def _strengths(self, device: torch.device) -> torch.Tensor:
+        """d^2 / m of every irrep: its share of the delta function on the group."""
+        sizes = [self._group.dimension(x) ** 2 / self._group.multiplicity(x) for x in self._chart.labels]
+        return torch.tensor(sizes, dtype=torch.float64, device=device)
+
+    def errors(self, square: float, n: int) -> torch.Tensor:
+        """``(columns,)``: standard error of a sector without content, n^-1 sqrt(2 d^2 / m) int |v|^2."""
+        strengths = self._strengths(torch.device("cpu")).sqrt()
+        widest = [
+            max(strengths[i] for i, own in enumerate(self._chart.columns) if own == column)
+            for column in range(len(self._chart.headings))
+        ]
+        columns = torch.stack(widest)
+        return math.sqrt(2.0) * columns * square / n

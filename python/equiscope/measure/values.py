@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from ..errors import DTypeError, ShapeError, fail
-from ..groups.quadrature import Quadrature
+from ..groups.group import Grid
 from ..groups.representation import Representation
 
 
-def canonical(values: torch.Tensor, grid: Quadrature, representation: Representation) -> torch.Tensor:
+def canonical(values: torch.Tensor, grid: Grid, representation: Representation) -> torch.Tensor:
     """``(G, samples, *channels, *components)`` as ``(G, samples, channels, components)``."""
     if not isinstance(values, torch.Tensor) or not values.is_floating_point():
         fail(DTypeError, "values", "a floating-point tensor", getattr(values, "dtype", type(values).__name__))

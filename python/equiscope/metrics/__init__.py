@@ -8,7 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..measure.orbit import OrbitMoments, OrbitSummary
+from ..measure.orbit import OrbitMoments
+from ..measure.summary import OrbitSummary
 
 _LATER = {"CharacterSpectrum": "spectrum", "EquivarianceError": "equivariance"}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ..groups.quadrature import Quadrature
+from ..groups.group import Grid
 from ..groups.representation import Representation
-from ..measure.orbit import OrbitMoments, Sector
-from ..measure.pool import PooledError
+from ..measure.on_grid import grid_moments
+from ..measure.quantities.error import PooledError
 from ..measure.values import canonical
 from .metric import PooledMetric
 
@@ -21,7 +21,7 @@ class EquivarianceError(PooledMetric):
 
     Args:
         representation: how the output transforms (see `equiscope.audit`).
-        quadrature: grid of both cosets on which the values are given.
+        quadrature: grid on which the values are given: of O(3), SO(3), or another group.
         basis, layout: of an Irreps string.
 
     `update` takes ``(G, samples, *channels, *components)``: the output of one system on all G elements of the grid, in
@@ -33,20 +33,20 @@ class EquivarianceError(PooledMetric):
     def __init__(
         self,
         representation: str | Representation,
-        quadrature: Quadrature,
+        quadrature: Grid,
         *,
         basis: str = "standard",
         layout: str = "mul_ir",
     ) -> None:
-        quantity = PooledError(Representation.parse(representation, basis=basis, layout=layout))
+        quantity = PooledError(quadrature.group, Representation.parse(representation, basis=basis, layout=layout))
         super().__init__(quantity)
         self.representation = quantity.representation
         self.quadrature = quadrature
-        self.irreps: tuple[Sector, ...] = quantity.irreps
+        self.irreps = quantity.irreps
 
     def update(self, values: torch.Tensor) -> None:
         """Add one system, from its values on the whole grid."""
         values = canonical(values, self.quadrature, self.representation)
-        moments = OrbitMoments(self.quadrature, 0, values[0], self.representation)
+        moments = grid_moments(self.quadrature, 0, values[0], self.representation)
         moments.update(values)
         self.add(moments.finish())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torchmetrics import Metric
 
-from ..measure.orbit import OrbitSummary
-from ..measure.pool import Quantity
+from ..measure.quantity import Quantity
+from ..measure.summary import OrbitSummary
 
 
 class PooledMetric(Metric):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ..groups.quadrature import Quadrature
+from ..groups.group import Grid
 from ..groups.representation import Representation
-from ..measure.orbit import OrbitMoments
-from ..measure.pool import PooledSpectrum
+from ..measure.on_grid import grid_moments
+from ..measure.quantities.spectrum import PooledSpectrum
 from ..measure.values import canonical
 from .metric import PooledMetric
 
@@ -20,17 +20,15 @@ class CharacterSpectrum(PooledMetric):
 
     Args:
         lmax: highest l resolved; the grid should have at least degree 2 lmax.
-        quadrature: grid of both cosets on which the values are given.
+        quadrature: grid on which the values are given: of O(3), SO(3), or another group.
         representation: of the values, to know their component axes; power is summed over components.
 
     `update` takes ``(G, samples, *channels, *components)`` in grid order. `compute` gives a dict of float64: ``power``
     ``(lmax + 1, 2)`` (second axis sigma = +1, -1), ``total``, ``unresolved``, ``samples``.
     """
 
-    def __init__(
-        self, lmax: int, quadrature: Quadrature, *, representation: str | Representation = "invariant"
-    ) -> None:
-        super().__init__(PooledSpectrum(lmax))
+    def __init__(self, lmax: int, quadrature: Grid, *, representation: str | Representation = "invariant") -> None:
+        super().__init__(PooledSpectrum(quadrature.group.shape(lmax)))
         self.lmax = lmax
         self.quadrature = quadrature
         self.representation = Representation.parse(representation)
@@ -38,6 +36,6 @@ class CharacterSpectrum(PooledMetric):
     def update(self, values: torch.Tensor) -> None:
         """Add one system, from its values on the whole grid."""
         values = canonical(values, self.quadrature, self.representation)
-        moments = OrbitMoments(self.quadrature, self.lmax, values[0], None)
+        moments = grid_moments(self.quadrature, self.lmax, values[0], None)
         moments.update(values)
         self.add(moments.finish())

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
-from ..kernels import plain
-from ..kernels.dispatch import kernels
+from ..groups.rotations import deviation
+from ..kernels.registry import backend
 from ..tolerance import MAXIMUM_LMAX, ORTHOGONALITY
 
 KERNEL_DTYPES = (torch.float32, torch.float64)
@@ -18,7 +18,7 @@ FEATURE_DTYPES = (torch.float16, torch.bfloat16, *KERNEL_DTYPES)
 
 def check_lmax(lmax: Any) -> int:
     """lmax as int."""
-    if isinstance(lmax, bool) or not isinstance(lmax, Integral) or not 0 <= lmax <= MAXIMUM_LMAX:
+    if isinstance(lmax, bool) or not isinstance(lmax, Integral) or not 0 <= int(lmax) <= MAXIMUM_LMAX:
         fail(ArgumentError, "lmax", f"an integer from 0 to {MAXIMUM_LMAX}", repr(lmax))
     return int(lmax)
 
@@ -65,31 +65,30 @@ def check_same_device(argument: str, x: torch.Tensor, other: str, y: torch.Tenso
 
 def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "rotations") -> None:
     """Values of ``(n, 3, 3)``: finite, orthogonal, det +1 where `proper`. Left to kernels that defer it."""
-    own = kernels(rotations.device)
-    if own.DEFERS_CHECKS:
+    own = backend(rotations.device)
+    if own.defers_checks:
         return
     limit = ORTHOGONALITY[rotations.dtype]
-    row, deviation, _ = own.check_rotations(rotations, limit)
-    if row >= 0:
-        finite = bool(torch.isfinite(rotations[row]).all())
-        got = f"row {row} with |R R^T - 1| = {deviation:.3g}" if finite else f"row {row} with non-finite values"
-        fail(ArgumentError, argument, f"orthogonal 3x3 matrices (|R R^T - 1| <= {limit:g})", got)
-    row = getattr(own, "first_improper", plain.first_improper)(rotations) if proper else -1
-    if row >= 0:
+    found = own.check_rotations(rotations, limit)
+    if found.bad >= 0:
+        finite = bool(torch.isfinite(rotations[found.bad]).all())
+        what = f"|R R^T - 1| = {found.deviation:.3g}" if finite else "non-finite values"
+        expected = f"orthogonal 3x3 matrices (|R R^T - 1| <= {limit:g})"
+        fail(ArgumentError, argument, expected, f"row {found.bad} with {what}")
+    if proper and found.improper >= 0:
         fail(
             ArgumentError,
             argument,
             "proper rotations, because D^l says nothing of parity: pass -R, and multiply by -1 what is odd under "
             "inversion (rotate does both)",
-            f"row {row} with determinant -1",
+            f"row {found.improper} with determinant -1",
         )
 
 
 def orthogonal_or_nan(rotations: torch.Tensor) -> torch.Tensor:
     """A copy of ``(n, 3, 3)``, refused unless orthogonal; where checks are deferred, NaN is what would be refused."""
     check_orthogonal(rotations, proper=False)
-    if not kernels(rotations.device).DEFERS_CHECKS:
+    if not backend(rotations.device).defers_checks:
         return rotations.clone()
-    one = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-    deviation = ((rotations[:, :, None] * rotations[:, None]).sum(-1) - one).abs().amax((-1, -2), keepdim=True)
-    return torch.where(deviation <= ORTHOGONALITY[rotations.dtype], rotations, torch.nan)
+    good = deviation(rotations) <= ORTHOGONALITY[rotations.dtype]
+    return torch.where(good[:, None, None], rotations, torch.nan)

@@ -33,7 +33,8 @@ class Operator:
         self.overload = getattr(torch.ops.equiscope, short).default
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
-        return self.overload(*arguments)
+        result: torch.Tensor = self.overload(*arguments)
+        return result
 
     def register_fake(self, rule: Rule) -> Rule:
         """Shape and dtype of the result, without values."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
-from ..kernels import cpu
-from ..kernels.dispatch import kernels
+from ..kernels.backend import Backend
+from ..kernels.buffer import overlap
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: torch.Tensor) -> None:
@@ -36,16 +37,15 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: to
                 "no gradient to be wanted",
                 f"{argument if x.requires_grad else 'out'} that requires one",
             )
-        if cpu.overlap(out, x):
+        if overlap(out, x):
             fail(ArgumentError, "out", f"memory apart from {argument}", "a tensor that shares some of it")
 
 
-def fill(out: torch.Tensor, name: str, *arguments: Any) -> None:
-    """out = the result of the kernel `name`, without autograd."""
-    module = kernels(out.device)
-    if module is cpu:
-        getattr(module, name)(*arguments, out=out)
-        if not out.is_inference():
-            torch.autograd.graph.increment_version(out)
-    else:
-        out.copy_(getattr(module, name)(*arguments))
+def fill(out: torch.Tensor, own: Backend, kernel: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
+    """out = the result of a kernel of the backend `own`, without autograd."""
+    if not own.fills:
+        return out.copy_(kernel(*arguments))
+    kernel(*arguments, out=out)
+    if not out.is_inference():
+        torch.autograd.graph.increment_version(out)
+    return out

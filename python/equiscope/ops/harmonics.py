@@ -13,9 +13,9 @@ import torch
 
 from ..errors import ArgumentError, ShapeError, fail
 from ..groups.generators import generator_along, table
-from ..groups.irreps import Irrep, Irreps
+from ..groups.irreps import Irreps
 from ..groups.representation import Representation
-from ..kernels.dispatch import kernels
+from ..kernels.registry import backend
 from ._basis import BASES, relabel_points
 from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
 from ._operator import Operator, save_with_lmax
@@ -65,9 +65,7 @@ def spherical_harmonics(
     flat = relabel_points(xyz, basis).reshape(-1, 3)
     if out is None:
         return _spherical_harmonics(flat, lmax).reshape(shape)
-    _check_finite(flat)
-    fill(out, "spherical_harmonics", flat, lmax)
-    return out
+    return _fill(out, flat, lmax)
 
 
 def _gradient(xyz: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
@@ -77,18 +75,18 @@ def _gradient(xyz: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
     r = xyz / scale
     square = r.square().sum(-1, keepdim=True)
     square = torch.where(square > 0, square, torch.ones_like(square))
-    return torch.linalg.cross(torque, r) / square / scale
+    gradient: torch.Tensor = torch.linalg.cross(torque, r) / square / scale
+    return gradient
 
 
 def _along(values: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor:
     """sum_k omega_k X_k applied to ``(n, (lmax+1)**2)``."""
-    rep = Representation("harmonics", Irreps(tuple(Irrep(1, l, (-1) ** l) for l in range(lmax + 1))))
-    return generator_along(values, omega, *table(rep, values))
+    return generator_along(values, omega, *table(Representation("harmonics", Irreps.harmonics(lmax)), values))
 
 
 def _check_finite(xyz: torch.Tensor) -> None:
     # one pass for nearly all: a sum that is finite has no summand that is not
-    if kernels(xyz.device).DEFERS_CHECKS or math.isfinite(float(xyz.sum())):
+    if backend(xyz.device).defers_checks or math.isfinite(float(xyz.sum())):
         return
     finite = torch.isfinite(xyz).all(-1)
     if not bool(finite.all()):
@@ -96,15 +94,25 @@ def _check_finite(xyz: torch.Tensor) -> None:
         fail(ArgumentError, "xyz", "finite coordinates", f"{xyz[row].tolist()} in row {row}")
 
 
+def _fill(out: torch.Tensor, xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+    _check_finite(xyz)
+    own = backend(xyz.device)
+    return fill(out, own, own.spherical_harmonics, xyz, lmax)
+
+
 @Operator
 def _spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+    own = backend(xyz.device)
+    if own.fills:
+        # before all points are looked at, as they are for nothing where the result cannot be held
+        return _fill(xyz.new_empty(xyz.shape[0], (lmax + 1) ** 2), xyz, lmax)
     _check_finite(xyz)
-    return kernels(xyz.device).spherical_harmonics(xyz, lmax)
+    return own.spherical_harmonics(xyz, lmax)
 
 
 @Operator
 def _spherical_harmonics_torque(xyz: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
-    return kernels(xyz.device).spherical_harmonics_torque(xyz, grad, lmax)
+    return backend(xyz.device).spherical_harmonics_torque(xyz, grad, lmax)
 
 
 @_spherical_harmonics.register_fake

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DTypeError, ShapeError, fail
+from ..groups.irreps import matrix_count
 from ..groups.quadrature import Quadrature
 from ..groups.rotations import handedness, polar
-from ..kernels.cpu import packed_size
-from ..kernels.dispatch import kernels
+from ..kernels.registry import backend
 from ._check import (
     FEATURE_DTYPES,
     KERNEL_DTYPES,
@@ -150,7 +150,7 @@ class CharacterProjection:
         device: of the values.
     """
 
-    __slots__ = ("_kernels", "_rings", "_weights", "channels", "coefficients", "cosets", "gammas", "lmax")
+    __slots__ = ("_backend", "_rings", "_weights", "channels", "coefficients", "cosets", "gammas", "lmax")
 
     def __init__(
         self,
@@ -167,10 +167,10 @@ class CharacterProjection:
         self.channels = channels
         self.cosets = quadrature.cosets
         self.gammas = quadrature.gammas
-        self.coefficients = torch.zeros(2, packed_size(self.lmax), channels, dtype=dtype, device=device)
+        self.coefficients = torch.zeros(2, matrix_count(self.lmax), channels, dtype=dtype, device=device)
         """``(2, E(lmax), channels)``, rows ``for l: for m: for n``."""
         self._rings, self._weights = (x.cpu() for x in (quadrature.rings, quadrature.ring_weights))
-        self._kernels = kernels(self.coefficients.device)
+        self._backend = backend(self.coefficients.device)
 
     def update(self, values: torch.Tensor, points: slice, coset: int, *, center: torch.Tensor | None = None) -> None:
         """Add values ``(n_points, gammas, channels)`` on the rings `points` of coset 0 (+R) or 1 (-R).
@@ -190,7 +190,7 @@ class CharacterProjection:
             if values.dtype not in FEATURE_DTYPES:
                 fail(DTypeError, "values", "a floating-point tensor", values.dtype)
             values = values.to(torch.float32)
-        self._kernels.project(values.detach(), rings, weights, self.lmax, center, out[coset])
+        self._backend.project(values.detach(), rings, weights, self.lmax, center, out[coset])
 
     def power(self, center: torch.Tensor | None = None) -> torch.Tensor:
         """B ``(lmax + 1, cosets, channels)``; `center` is what was subtracted in every `update`."""
@@ -198,11 +198,8 @@ class CharacterProjection:
 
 
 def power_at_once(quadrature: Quadrature, lmax: int, device: torch.device) -> bool:
-    """Whether `power_and_moments` has a way: compiled for `device`, and a grid with structure."""
-    own = kernels(device)
-    return hasattr(own, "power_at_once") and own.power_at_once(
-        quadrature.rings, quadrature.ring_weights, quadrature.gammas, lmax
-    )
+    """Whether `power_and_moments` has a way on this grid on `device`."""
+    return backend(device).power_at_once(quadrature.rings, quadrature.ring_weights, quadrature.gammas, lmax)
 
 
 def power_and_moments(
@@ -214,13 +211,13 @@ def power_and_moments(
     """
     shape = (quadrature.cosets, quadrature.rings.shape[0], quadrature.gammas)
     grid = (quadrature.rings, quadrature.ring_weights)
-    return kernels(values.device).power_and_moments(values.unflatten(0, shape), *grid, lmax, center)
+    return backend(values.device).power_and_moments(values.unflatten(0, shape), *grid, lmax, center)
 
 
 def add_projection(values: torch.Tensor, rotations: torch.Tensor, lmax: int, out: torch.Tensor) -> None:
     """Add ``sum_i D^l_mn(R_i) values[i]`` to `out` ``(E(lmax), channels)``, for proper rotations ``(n, 3, 3)``."""
     ones = torch.ones(rotations.shape[0], dtype=torch.float64)
-    kernels(out.device).project(values.unsqueeze(1), rotations, ones, lmax, None, out)
+    backend(out.device).project(values.unsqueeze(1), rotations, ones, lmax, None, out)
 
 
 def _cosets(
@@ -252,10 +249,10 @@ def _project(
     values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int, strict: bool
 ) -> torch.Tensor:
     """``(2, E(lmax), channels)`` from ``(elements, gammas, channels)``; `strict` refuses what is not finite."""
-    out = values.new_zeros(2, packed_size(lmax), values.shape[2])
-    backend = kernels(values.device)
+    out = values.new_zeros(2, matrix_count(lmax), values.shape[2])
+    kernels = backend(values.device)
     for coset, which, proper, own in _cosets(rings, weights, cosets):
-        backend.project(values[which], proper, own, lmax, None, out[coset])
+        kernels.project(values[which], proper, own, lmax, None, out[coset])
     if strict:
         # every value enters every coefficient of its coset, so one row shows whether one was not finite
         _check_finite(out[:, 0], values)
@@ -264,7 +261,7 @@ def _project(
 
 def _check_finite(result: torch.Tensor, values: torch.Tensor) -> None:
     """Refuse values ``(*elements, channels)`` that are not finite, seen from what all of them entered."""
-    if kernels(values.device).DEFERS_CHECKS or bool(torch.isfinite(result).all()):
+    if backend(values.device).defers_checks or bool(torch.isfinite(result).all()):
         return
     bad = ~torch.isfinite(values.flatten(0, -2)).all(1)
     element = f"NaN or infinity at grid element {int(bad.to(torch.int8).argmax())}"
@@ -278,19 +275,19 @@ def _synthesize(
     """``(elements, gammas, channels)`` from ``(2, E(lmax), channels)``: the adjoint of `_project`."""
     out = coefficients.new_zeros(rings.shape[0], gammas, coefficients.shape[2])
     for coset, which, proper, own in _cosets(rings, weights, cosets):
-        out[which] = kernels(coefficients.device).synthesize(coefficients[coset], proper, own, gammas, lmax)
+        out[which] = backend(coefficients.device).synthesize(coefficients[coset], proper, own, gammas, lmax)
     return out
 
 
 @Operator
 def _power_of_samples(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int) -> torch.Tensor:
     """``(lmax + 1, cosets, channels)`` from ``(cosets, points, gammas, channels)`` on the rings of a quadrature."""
-    own, cosets = kernels(values.device), values.shape[0]
-    power = own.character_power(values, rings, weights, lmax, cosets) if hasattr(own, "character_power") else None
+    own, cosets = backend(values.device), values.shape[0]
+    power = own.character_power(values, rings, weights, lmax)
     if power is None:
         working = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
         center = working[0, 0, 0]
-        out = working.new_zeros(2, packed_size(lmax), values.shape[3])
+        out = working.new_zeros(2, matrix_count(lmax), values.shape[3])
         for coset in range(cosets):
             own.project(working[coset], rings, weights, lmax, center, out[coset])
         power = _power(out, lmax, center, cosets)
@@ -308,7 +305,7 @@ def _(values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: in
 def _(
     values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, cosets: int, strict: bool
 ) -> torch.Tensor:
-    return values.new_empty(2, packed_size(lmax), values.shape[2])
+    return values.new_empty(2, matrix_count(lmax), values.shape[2])
 
 
 @_synthesize.register_fake

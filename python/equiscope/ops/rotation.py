@@ -13,7 +13,7 @@ from ..groups.generators import each_generator, table
 from ..groups.irreps import Irreps
 from ..groups.representation import VOIGT, Representation
 from ..groups.rotations import handedness
-from ..kernels.dispatch import kernels
+from ..kernels.registry import backend
 from ._basis import relabel_matrices
 from ._check import (
     FEATURE_DTYPES,
@@ -80,7 +80,8 @@ def rotate(
     check_same_device("rotations", rotations, "x", x)
     name, shape, is_irreps, basis, layout = _description(rep, basis, layout)
     axes = len(shape)
-    if x.shape[x.ndim - axes :] != shape:
+    # as tuples: torch 2.11 compiles no comparison of a torch.Size
+    if tuple(x.shape[x.ndim - axes :]) != tuple(shape):
         Representation.parse(rep, basis=basis, layout=layout).check(x.shape, "x")
     components = _product(shape)
     working = x.dtype if x.dtype == torch.float64 else torch.float32
@@ -103,14 +104,9 @@ def rotate(
         matrices = relabel_matrices(matrices, basis)
         if out is not None and order == sorted(order) and working == x.dtype:
             check_orthogonal(matrices, proper=False)
-            fill(
-                out.view(n, rows, components),
-                "rotate",
-                flat,
-                matrices,
-                _parse_cached(name, "standard", layout),
-                inverse,
-            )
+            own_kernels = backend(x.device)
+            kind = _parse_cached(name, "standard", layout)
+            fill(out.view(n, rows, components), own_kernels, own_kernels.rotate, flat, matrices, kind, inverse)
             return out
         turned_x = _rotate(flat, matrices, name, layout, inverse)
     else:
@@ -213,7 +209,7 @@ def checked_rotations(rotations: torch.Tensor) -> torch.Tensor:
 @Operator
 def _rotate(x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, inverse: bool) -> torch.Tensor:
     check_orthogonal(rotations, proper=False)
-    return kernels(x.device).rotate(x, rotations, _parse_cached(irreps, "standard", layout), inverse)
+    return backend(x.device).rotate(x, rotations, _parse_cached(irreps, "standard", layout), inverse)
 
 
 @checked_rotations.register_fake

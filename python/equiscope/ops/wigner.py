@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from ..groups.generators import generator_along, table
+from ..groups.irreps import matrix_count
 from ..groups.rotations import hat, polar
-from ..kernels.cpu import packed_size
-from ..kernels.dispatch import kernels
+from ..kernels.registry import backend
 from ._basis import BASES, relabel_matrices
 from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
 from ._operator import Operator, save_with_lmax
@@ -61,13 +61,14 @@ def wigner_D(
     batch = rotations.shape[:-2]
     n = batch.numel()
     if out is not None:
-        check_out(out, (n * packed_size(lmax),), rotations.dtype, rotations=rotations)
+        check_out(out, (n * matrix_count(lmax),), rotations.dtype, rotations=rotations)
     flat = on_group(relabel_matrices(rotations, basis)).reshape(n, 3, 3)
     if out is None:
         out = _wigner_D(flat, lmax)
     else:
         check_orthogonal(flat, proper=True)
-        fill(out, "wigner_D", flat, lmax)
+        own = backend(flat.device)
+        fill(out, own, own.wigner_D, flat, lmax)
     return tuple(unpack(out, batch, lmax))
 
 
@@ -99,17 +100,17 @@ def _times_generator(packed: torch.Tensor, omega: torch.Tensor, lmax: int) -> to
 @Operator
 def _wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
     check_orthogonal(rotations, proper=True)
-    return kernels(rotations.device).wigner_D(rotations, lmax)
+    return backend(rotations.device).wigner_D(rotations, lmax)
 
 
 @Operator
 def _wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
-    return kernels(rotations.device).wigner_D_torque(rotations, grad, lmax)
+    return backend(rotations.device).wigner_D_torque(rotations, grad, lmax)
 
 
 @_wigner_D.register_fake
 def _(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
-    return rotations.new_empty(rotations.shape[0] * packed_size(lmax))
+    return rotations.new_empty(rotations.shape[0] * matrix_count(lmax))
 
 
 @_wigner_D_torque.register_fake
@@ -140,7 +141,7 @@ _wigner_D_torque.register_autograd(_torque_backward, setup_context=save_with_lma
 
 def _join(packed: torch.Tensor, vmapped: int, lmax: int) -> torch.Tensor:
     """``(vmapped, n * E)`` as the packed buffer of vmapped * n rotations."""
-    n = packed.shape[1] // packed_size(lmax)
+    n = packed.shape[1] // matrix_count(lmax)
     return torch.cat([p.reshape(-1) for p in packed.split([n * (2 * l + 1) ** 2 for l in range(lmax + 1)], dim=1)])
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from ..adapters.base import Adapter, System
 from ..errors import ModelError
-from ..groups.quadrature import Quadrature
+from ..groups.group import Chart
 from ..groups.representation import Representation
-from ..measure.orbit import NonFiniteValues, OrbitMoments, OrbitSummary, orbit_bytes
-from ..measure.pool import Pool, PooledError, PooledSpectrum
-from ..measure.random import RandomRotations
-from ..measure.sampled import SampledMoments, sampled_bytes
+from ..measure.measure import Measure, Moments
+from ..measure.quantity import QUANTITIES, Pool, Tensors
+from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
 from ..result.floor import ROUND_OFF
 from .drive import Begin, Drive, End, numbers
@@ -22,11 +22,8 @@ from .drive import Begin, Drive, End, numbers
 STOCHASTIC_EPS = 100.0
 """Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
 
-
-TWO_SIGMA = 2.0
-"""Standard errors up to which a sampled sector is taken to be empty."""
-
-Moments = dict[str, OrbitMoments | SampledMoments]
+OWN = ("spectrum", "error")
+"""Quantities that fill the fields of a result; all others are kept by name."""
 
 
 @dataclass
@@ -35,9 +32,10 @@ class _Kept:
 
     name: str
     representation: Representation | None
-    spectrum: Pool
+    pools: dict[str, Pool]
+    """By the name of the quantity."""
     parts: list[Pool]
-    error: Pool | None
+    """Spectra of the irreps of a representation that has several."""
     dtype: torch.dtype
     channels: int
     noise_sum: float = 0.0
@@ -54,7 +52,7 @@ class Collector:
     def __init__(
         self,
         adapter: Adapter,
-        grid: Quadrature | RandomRotations,
+        measure: Measure,
         lmax: int,
         *,
         keep: str | None,
@@ -62,22 +60,20 @@ class Collector:
     ) -> None:
         self._adapter = adapter
         self._representations = {**layer_representations, **adapter.outputs}
-        self._grid = grid
+        self._measure = measure
         self._lmax = lmax
+        self._chart: Chart = measure.group.chart(lmax)
         self._keep = keep == "samples"
-        self._reopens = isinstance(grid, RandomRotations)
+        self._reopens = measure.extends
         self._pools: dict[str, _Kept] = {}
-        self._running: dict[str, tuple[Begin, Moments]] = {}
-        self._ended: dict[str, tuple[Begin, Moments]] = {}
+        self._running: dict[str, tuple[Begin, dict[str, Moments]]] = {}
+        self._ended: dict[str, tuple[Begin, dict[str, Moments]]] = {}
         self.systems: list[SystemRow] = []
         self.failures: list[Failure] = []
 
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
-        grid = self._grid
-        if isinstance(grid, RandomRotations):
-            return sum(sampled_bytes(lmax, value) for value in values.values())
-        return sum(orbit_bytes(grid, lmax, value) for value in values.values())
+        return sum(self._measure.nbytes(lmax, value) for value in values.values())
 
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
@@ -91,16 +87,15 @@ class Collector:
                 advance(event.stop - event.start)
             del event  # else the values of this batch stay in memory, and in cache, while the model runs on the next
 
-    def reopen(self, grid: RandomRotations) -> set[str]:
+    def reopen(self, measure: Measure) -> set[str]:
         """Take the results back and go on with the same orbits on a longer sequence; returns the systems that can."""
-        self._grid = grid
+        self._measure = measure
         self._pools = {}
         self.systems = []
         self._running, self._ended = self._ended, {}
         for name, (_, moments) in self._running.items():
             for moment in moments.values():
-                assert isinstance(moment, SampledMoments)
-                moment.grid = grid.orbit(name)
+                moment.extend(measure.elements(name))
         return set(self._running)
 
     def settle(self) -> None:
@@ -119,24 +114,22 @@ class Collector:
             self._pool(name, kinds[name], value)
         if event.system.name in self._running:
             return  # reopened: its orbits go on
-        grid = self._grid.orbit(event.system.name)
-        moments: Moments = {}
-        for name, value in event.values.items():
-            if isinstance(grid, RandomRotations):
-                moments[name] = SampledMoments(grid, self._lmax, value, kinds[name])
-            else:
-                moments[name] = OrbitMoments(grid, self._lmax, value, kinds[name])
-        self._running[event.system.name] = (event, moments)
+        system, values = event.system.name, event.values
+        moments = {
+            name: self._measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()
+        }
+        self._running[system] = (event, moments)
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
         if name in self._pools:
             return
-        device = value.device
-        spectrum = Pool(PooledSpectrum(self._lmax), device)
-        several = kind is not None and len(kind.blocks) > 1
-        parts = [Pool(PooledSpectrum(self._lmax), device) for _ in kind.blocks] if several else []
-        error = Pool(PooledError(kind), device) if kind is not None else None
-        self._pools[name] = _Kept(name, kind, spectrum, parts, error, value.dtype, value.shape[1])
+        group, device = self._measure.group, value.device
+        found = {key: quantity.of(group, self._lmax, kind) for key, quantity in QUANTITIES.items()}
+        pools = {key: Pool(quantity, device) for key, quantity in found.items() if quantity is not None}
+        several = () if kind is None else group.decompose(kind).parts
+        spectrum = pools["spectrum"].quantity
+        parts = [Pool(spectrum, device) for _ in several] if len(several) > 1 else []
+        self._pools[name] = _Kept(name, kind, pools, parts, value.dtype, value.shape[1])
 
     def _update(self, system: System, values: Mapping[str, torch.Tensor], drive: Drive) -> None:
         if system.name not in self._running:
@@ -175,15 +168,15 @@ class Collector:
         self.systems.append(row)
 
     def _add(self, pool: _Kept, begin: Begin, orbit: OrbitSummary, index: int, row: SystemRow) -> None:
-        pool.spectrum.add(orbit)
+        for quantity in pool.pools.values():
+            quantity.add(orbit)
         pool.samples += orbit.samples
         noise = begin.noise[pool.name]
         pool.noise_sum += orbit.samples * noise**2
         for key, error in (orbit.errors or {}).items():
             pool.squared_errors[key] = pool.squared_errors.get(key, 0.0) + (orbit.samples * error).square().cpu()
         mean = orbit.mean
-        if pool.error is not None and mean is not None:
-            pool.error.add(orbit)
+        if mean is not None:
             for part, irrep in zip(pool.parts, orbit.power, strict=False):
                 part.add(orbit.restricted(irrep))
             worst = self._worst(begin.system.name, orbit)
@@ -192,7 +185,10 @@ class Collector:
         if pool.name in self._adapter.outputs:
             row.outputs[pool.name] = _error_row(orbit, noise)
         else:
-            row.layers[pool.name] = {**_share_row(orbit), **(_error_row(orbit, noise) if mean is not None else {})}
+            row.layers[pool.name] = {
+                **_share_row(orbit, self._chart),
+                **(_error_row(orbit, noise) if mean is not None else {}),
+            }
         if self._keep:
             if orbit.channels != pool.channels:
                 raise ModelError(
@@ -210,7 +206,7 @@ class Collector:
         return Worst(system, orbit.worst_index, self._element(system, orbit.worst_index), orbit.worst_deviation)
 
     def _element(self, system: str, index: int) -> torch.Tensor:
-        return self._grid.orbit(system).select(index, index + 1)[0]
+        return self._measure.elements(system).select(index, index + 1)[0]
 
     def results(self) -> tuple[dict[str, Output], dict[str, Spectrum]]:
         """Outputs and layers of all systems that ended; a layer with a representation is an `Output` too."""
@@ -223,26 +219,26 @@ class Collector:
             (outputs if name in self._adapter.outputs else layers)[name] = result
         return {name: outputs[name] for name in self._adapter.outputs if name in outputs}, layers
 
-    def _spectrum(self, pool: _Kept) -> dict:
-        pooled = {name: value.cpu() for name, value in pool.spectrum.compute().items()}
-        errors = _pooled_errors(pool)
+    def _spectrum(self, pool: _Kept) -> dict[str, Any]:
+        pooled = _on_host(pool.pools["spectrum"])
+        unresolved = float(pooled["unresolved"])
         fields = {
             "name": pool.name,
             "power": pooled["power"],
             "total": pooled["total"],
             "unresolved": pooled["unresolved"],
-            "degree": self._grid.degree,
-            "aliasing": TWO_SIGMA * errors["power"]
-            if self._grid.degree is None
-            else aliasing(pooled["power"], float(pooled["unresolved"]), self._grid.degree),
+            "degree": self._measure.degree,
+            "aliasing": self._measure.uncertainty(self._chart, pooled["power"], unresolved, _pooled_errors(pool)),
             "samples": pool.samples,
             "channels": pool.channels,
             "noise": (pool.noise_sum / pool.samples) ** 0.5,
             "dtype": str(pool.dtype).removeprefix("torch."),
+            "chart": self._chart,
+            "quantities": {key: _on_host(own) for key, own in pool.pools.items() if key not in OWN},
         }
         if self._keep:
             orbits = [orbit for _, orbit, _ in pool.kept]
-            fields["power"] = torch.cat([orbit.total_power for orbit in orbits], dim=2).cpu()
+            fields["power"] = torch.cat([orbit.total_power for orbit in orbits], dim=-2).cpu()
             fields["total"] = torch.cat([orbit.total for orbit in orbits]).cpu()
             fields["unresolved"] = torch.cat([orbit.unresolved for orbit in orbits]).cpu()
             counts = torch.tensor([orbit.samples for orbit in orbits])
@@ -250,8 +246,8 @@ class Collector:
         return fields
 
     def _output(self, pool: _Kept) -> Output:
-        assert pool.error is not None and pool.representation is not None
-        error = {name: value.cpu() for name, value in pool.error.compute().items()}
+        assert pool.representation is not None
+        error = _on_host(pool.pools["error"])
         fields = self._spectrum(pool)
         size = float(error["size"])
         eps = torch.finfo(pool.dtype).eps * size
@@ -268,19 +264,24 @@ class Collector:
             worst=pool.worst,
             standard_error=_of_root(errors.get("variance"), float(error["rmse"])),
         )
-        powers = [part.compute()["power"].cpu() for part in pool.parts] or [fields["power"]]
-        for i, irrep in enumerate((b.lam, b.sigma) for b in pool.representation.blocks):
-            variance, power = error["variance_by_irrep"].reshape(-1)[i], powers[i]
+        powers = [_on_host(part)["power"] for part in pool.parts] or [fields["power"]]
+        variances = error["variance_by_irrep"].reshape(-1)
+        for i, part in enumerate(self._measure.group.decompose(pool.representation).parts):
+            irrep, variance, power = part.label, variances[i], powers[i]
             rmse = float(variance.sqrt())
             if self._keep:
                 variance = torch.cat([orbit.variance[irrep] for _, orbit, _ in pool.kept]).cpu()
-                power = torch.cat([orbit.power[irrep] for _, orbit, _ in pool.kept], dim=2).cpu()
+                power = torch.cat([orbit.power[irrep] for _, orbit, _ in pool.kept], dim=-2).cpu()
             deviation = errors["irreps"][i] if "irreps" in errors else None
             output.parts[irrep] = Part(variance, rmse, power, _of_root(deviation, rmse))
         if self._keep:
             output.variance = torch.cat([orbit.total_variance for _, orbit, _ in pool.kept]).cpu()
             output.mean = torch.cat([native for _, _, native in pool.kept if native is not None]).cpu()
         return output
+
+
+def _on_host(pool: Pool) -> Tensors:
+    return {name: value.cpu() for name, value in pool.compute().items()}
 
 
 def _pooled_errors(pool: _Kept) -> dict[str, torch.Tensor]:
@@ -292,21 +293,6 @@ def _of_root(error: torch.Tensor | None, root: float) -> float | None:
     if error is None:
         return None
     return float(error) / (2.0 * root) if root > 0 else 0.0
-
-
-def aliasing(power: torch.Tensor, unresolved: float, degree: int) -> torch.Tensor:
-    """``(lmax + 1,)`` estimate of the power above lmax that a grid of this degree folds into each l.
-
-    Content l' reaches sector l when l + l' > degree. The unresolved power is taken to decay geometrically in l', at
-    the rate that its ratio to the power at lmax shows (or at lmax - 1, since parity may empty every other l); with no
-    decay in sight all of it is counted.
-    """
-    lmax = power.shape[0] - 1
-    tail = max(unresolved, 0.0)
-    last = float(power[-2:].sum(1).max())
-    rate = tail / (tail + last) if tail > 0.0 else 0.0
-    beyond = torch.tensor([max(0, degree - l - lmax) for l in range(lmax + 1)], dtype=torch.float64)
-    return tail * rate**beyond if rate > 0.0 else torch.zeros_like(beyond)
 
 
 def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
@@ -326,8 +312,8 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
     }
 
 
-def _share_row(orbit: OrbitSummary) -> dict[str, float]:
+def _share_row(orbit: OrbitSummary, chart: Chart) -> dict[str, float]:
     total = float(orbit.total.mean())
-    by_l = orbit.total_power.mean((2, 3)).sum(1)
-    shares = {f"share_l{l}": float(value) / total if total > 0 else 0.0 for l, value in enumerate(by_l)}
+    columns = zip(chart.headings, chart.by_column(orbit.total_power.mean((-2, -1))), strict=True)
+    shares = {f"share_{chart.axis}{head}": float(value) / total if total > 0 else 0.0 for head, value in columns}
     return {"samples": orbit.samples, "total": total, "unresolved": float(orbit.unresolved.mean()), **shares}

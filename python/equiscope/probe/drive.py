@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,12 @@ import torch
 
 from ..adapters.base import Adapter, Piece, System
 from ..adapters.rows import RowCounts
-from ..errors import ModelError
-from ..groups.quadrature import Quadrature
+from ..errors import ModelError, ran_out
 from ..groups.representation import Representation
-from ..measure.random import RandomRotations
+from ..measure.measure import Measure
 from .batch import BatchRows
 from .hooks import Capture
-from .memory import Memory, ran_out
+from .memory import Memory
 
 REHEARSAL_COPIES = 2
 """Identical copies in the first call for a system: the fewest that show how copies lie in a tensor."""
@@ -84,6 +83,11 @@ class Layers:
                 self.skipped[name] = reason
         return values
 
+    def unheard(self, elsewhere: Set[str], captured: Mapping[str, torch.Tensor]) -> None:
+        """Say what is left out because only other threads called it."""
+        heard = {leaf.partition("[")[0].partition("#")[0] for leaf in captured}
+        self.skipped.update(dict.fromkeys(elsewhere - heard, "its module is called in other threads than the audit's"))
+
     def _try(self, name: str, tensor: torch.Tensor, axis: int, system: System) -> torch.Tensor | None:
         if tensor.ndim <= axis or tensor.shape[axis] % REHEARSAL_COPIES or tensor.shape[axis] == 0:
             return None
@@ -129,7 +133,7 @@ class Drive:
     def __init__(
         self,
         adapter: Adapter,
-        quadrature: Quadrature | RandomRotations,
+        measure: Measure,
         *,
         first: int = 0,
         systems: Iterator[System],
@@ -140,7 +144,7 @@ class Drive:
         memory: Memory,
     ) -> None:
         self._adapter = adapter
-        self._grid = quadrature
+        self._measure = measure
         self._first = first
         self._systems = systems
         self._capture = capture
@@ -157,7 +161,7 @@ class Drive:
         self._forget(system)
 
     def __iter__(self) -> Iterator[Begin | Slice | End]:
-        size = len(self._grid)
+        size = len(self._measure)
         pending: deque[Work] = deque()
         rows = nbytes = 0
         for system in self._systems:
@@ -201,7 +205,7 @@ class Drive:
                 continue
             for (system, start, stop), values in zip(work, evaluated, strict=True):
                 yield Slice(system, start, stop, values)
-                if stop == len(self._grid) and system.name not in self._dropped:
+                if stop == len(self._measure) and system.name not in self._dropped:
                     yield End(system)
                     self._forget(system)
             del evaluated, values  # else they stay in memory while the model runs on the next batch
@@ -229,7 +233,8 @@ class Drive:
         device = work[0][0].device
         rows = sum((stop - start) * system.rows for system, start, stop in work)
         pieces = [
-            Piece(system, self._grid.orbit(system.name).to(device).select(start, stop)) for system, start, stop in work
+            Piece(system, self._measure.elements(system.name).to(device).select(start, stop))
+            for system, start, stop in work
         ]
         self._memory.start(device, rows)
         began = time.perf_counter()
@@ -250,8 +255,6 @@ class Drive:
         return evaluated
 
     def _evaluate(self, pieces: list[Piece]) -> list[dict[str, torch.Tensor]]:
-        if self._capture is not None:
-            self._capture.clear()
         outputs, captured = self._call(pieces)
         values = self.layers.split(captured, pieces)
         for i, own in enumerate(values):
@@ -259,6 +262,8 @@ class Drive:
         return values
 
     def _call(self, pieces: list[Piece]) -> tuple[dict[str, list[torch.Tensor]], dict[str, torch.Tensor]]:
+        if self._capture is not None:
+            self._capture.clear()
         copies = sum(piece.rotations.shape[0] for piece in pieces)
         outputs = dict(self._adapter.forward(pieces))
         self.evaluations += copies
@@ -275,12 +280,14 @@ class Drive:
             outputs, captured = self._call([piece])
             if self._capture is not None and self._capture.overwritten():
                 continue
+            if self._capture is not None:
+                self.layers.unheard(self._capture.elsewhere, captured)
             runs.append({**self.layers.learn(captured, system), **{k: v[0] for k, v in outputs.items()}})
-        noise = []
+        spread = []
         for name, first in runs[0].items():
             both = torch.cat([first, runs[1][name]]).double()
-            noise.append((both[1:] - both[:1]).square().sum().div(max(1, both[1:].numel())).sqrt())
-        noise = numbers(noise)
+            spread.append((both[1:] - both[:1]).square().sum().div(max(1, both[1:].numel())).sqrt())
+        noise = numbers(spread)
         values = {name: value[0] for name, value in runs[0].items()}
         return Begin(system, values, dict(zip(values, noise, strict=True)))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch.utils import _pytree
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import ArgumentError, ModelError
 
@@ -51,17 +53,24 @@ class Capture:
     A module that is called several times in one forward pass gives ``name``, ``name#2``, ...; nested outputs give one
     entry per tensor (`leaf_name`). Values are references until a model is seen to overwrite one in place
     (`overwritten`); from then on that one is copied.
+
+    Calls are heard in the thread that opened it alone: others may use the module for work of their own, or run parts of
+    one forward pass side by side, whose order says nothing of the copies. `elsewhere` names what was called there.
     """
 
     def __init__(self, module: torch.nn.Module, names: Sequence[str]) -> None:
         self._module = module
         self.names = tuple(names)
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
+        self._thread = 0
+        self.elsewhere: set[str] = set()
+        """Modules that were called in other threads."""
         self._seen: list[tuple[str, torch.Tensor, int]] = []
         self._copied: set[str] = set()
         self._overwritten = False
 
     def __enter__(self) -> Capture:
+        self._thread = threading.get_ident()
         modules = dict(self._module.named_modules())
         for name in self.names:
             self._handles.append(modules[name].register_forward_hook(self._hook(name)))
@@ -73,8 +82,11 @@ class Capture:
         self._handles.clear()
         self._seen.clear()
 
-    def _hook(self, module_name: str) -> Any:
+    def _hook(self, module_name: str) -> Callable[[torch.nn.Module, Any, Any], None]:
         def record(_module: torch.nn.Module, _args: Any, output: Any) -> None:
+            if threading.get_ident() != self._thread:
+                self.elsewhere.add(module_name)
+                return
             for path, leaf in _pytree.tree_flatten_with_path(output)[0]:
                 if isinstance(leaf, torch.Tensor) and leaf.is_floating_point():
                     name = leaf_name(module_name, path)
@@ -84,7 +96,7 @@ class Capture:
         return record
 
     def clear(self) -> None:
-        """Forget what a call left that did not end."""
+        """Forget what was left by a call that did not end, or that was not made by the audit."""
         self._seen.clear()
 
     def take(self, calls_per_forward: int = 1) -> dict[str, torch.Tensor]:

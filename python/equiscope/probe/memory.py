@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
 from ..adapters.base import System
-from ..errors import MemoryLimitError
+from ..errors import MemoryLimitError, ran_out
 
 Values = Mapping[str, torch.Tensor]
-
-
-def ran_out(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, which TorchScript passes on as text alone."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return not isinstance(error, MemoryLimitError)
-    return isinstance(error, RuntimeError) and any(
-        text in str(error) for text in ("out of memory", "can't allocate memory", "not enough memory")
-    )
 
 
 class Memory:
@@ -39,8 +31,10 @@ class Memory:
         self._per_row = 0.0
         self.most_rows = sys.maxsize
         """What a batch is known to fit with, once one did not."""
-        self._system: System
-        """The one that started last."""
+        self._reading = True
+        """The next system is being made; before the first, the model as well."""
+        self._name, self._copy = "", 0
+        """The system that started last, and the rows of one copy of it."""
         self._values: Values = {}
         self._rows = 0
         self._before = 0
@@ -55,9 +49,18 @@ class Memory:
         needed = self.statistics(values, self._lmax)
         return self.limit is not None and bool(self._held) and self.held + needed > self.limit
 
+    def reading(self, systems: Iterator[System]) -> Iterator[System]:
+        """The same `systems`; what runs out of memory while one of them is made is put down to the data."""
+        self._reading = True
+        for system in systems:
+            self._reading = False
+            yield system
+            self._reading = True
+        self._reading = False
+
     def rehearse(self, system: System) -> None:
         """A system is evaluated for the first time."""
-        self._system, self._values, self._rows = system, {}, system.rows
+        self._name, self._copy, self._rows, self._values = system.name, system.rows, system.rows, {}
 
     def begin(self, system: System, values: Values) -> None:
         """It starts: its statistics and one copy of it must fit."""
@@ -66,11 +69,11 @@ class Memory:
         self._check()
 
     def _check(self) -> None:
-        copy = int(self._per_row * self._system.rows)
+        copy = int(self._per_row * self._copy)
         if self.limit is not None and self.held + copy > self.limit:
             raise MemoryLimitError(
                 f"max_memory: expected at least {_size(self.held + copy)} (statistics {_size(self.held)}, one copy of "
-                f"{self._system.name!r} {_size(copy)}), got {_size(self.limit)}; {self._hint(self.limit - copy)}"
+                f"{self._name!r} {_size(copy)}), got {_size(self.limit)}; {self._hint(self.limit - copy)}"
             )
 
     def end(self, system: System) -> None:
@@ -105,10 +108,25 @@ class Memory:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Errors that say that memory ran out leave as the `exhausted` of this audit."""
+        try:
+            yield
+        except Exception as error:  # whatever a foreign model raises
+            if not ran_out(error):
+                raise
+            raise self.exhausted() from error
+
     def exhausted(self) -> MemoryLimitError:
         """What to say when there is no room even so."""
-        several = self._rows > self._system.rows
-        batch = f"a batch of {self._rows} rows" if several else f"one copy of {self._system.name!r}"
+        if self._reading:
+            return MemoryLimitError(
+                f"max_memory: expected room to open the model and to read the next system beside {_size(self.held)} of "
+                "statistics, got an out-of-memory error; systems from a generator take less than a list of them"
+            )
+        several = self._rows > self._copy
+        batch = f"a batch of {self._rows} rows" if several else f"one copy of {self._name!r}"
         less = f"batch_rows={self._rows // 2} takes half" if several else self._hint(self.held // 2)
         return MemoryLimitError(
             f"max_memory: expected room for {batch} beside {_size(self.held)} of statistics, got an out-of-memory "

@@ -1,0 +1,137 @@
+// Memory that Python hands over, and what is checked before any of it is read or written: that it holds what the sizes say.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include "equiscope/index.hpp"
+
+namespace equiscope {
+
+namespace py = pybind11;
+
+using Address = std::uintptr_t;
+
+constexpr int lmax_limit = 256;               // the seeds of the recursions overflow near 1000
+constexpr Index size_limit = Index(1) << 48;  // no address space holds more elements
+
+inline void require(bool condition, const std::string& argument, const std::string& expected, const std::string& got) {
+    if (!condition) throw std::invalid_argument(argument + ": expected " + expected + ", got " + got);
+}
+
+inline int checked_lmax(Index lmax) {
+    require(lmax >= 0 && lmax <= lmax_limit, "lmax", "0 to " + std::to_string(lmax_limit), std::to_string(lmax));
+    return static_cast<int>(lmax);
+}
+
+inline Index product(const std::string& argument, std::initializer_list<Index> factors) {
+    Index size = 1;
+    for (Index factor : factors) {
+        require(factor >= 0 && factor < size_limit, argument, "a size from 0 to 2^48", std::to_string(factor));
+        require(factor == 0 || size <= size_limit / factor, argument, "fewer than 2^48 elements", "more");
+        size *= factor;
+    }
+    return size;
+}
+
+enum class DType { float16, bfloat16, float32, float64, int32 };
+constexpr const char* dtype_names[] = {"float16", "bfloat16", "float32", "float64", "int32"};
+
+inline std::string name_of(DType dtype) { return dtype_names[static_cast<int>(dtype)]; }
+
+template <class T>
+constexpr DType dtype_of() {
+    using Plain = std::remove_cv_t<T>;
+    static_assert(std::is_same_v<Plain, float> || std::is_same_v<Plain, double> || std::is_same_v<Plain, std::int32_t>);
+    return std::is_same_v<Plain, float>    ? DType::float32
+           : std::is_same_v<Plain, double> ? DType::float64
+                                           : DType::int32;
+}
+
+// Dense elements in the memory of the host or of a device.
+struct Buffer {
+    Address address;
+    Index elements;
+    DType dtype;
+
+    // The memory of an array of that shape, whatever its elements are.
+    void* memory(const std::string& argument, std::initializer_list<Index> shape) const {
+        const Index needed = product(argument, shape);
+        require(elements == needed, argument, std::to_string(needed) + " elements", std::to_string(elements));
+        require(address != 0 || needed == 0, argument, "an address", "null");
+        return reinterpret_cast<void*>(address);
+    }
+
+    template <class T>
+    T* array(const std::string& argument, std::initializer_list<Index> shape) const {
+        require(dtype == dtype_of<T>(), argument, name_of(dtype_of<T>()), name_of(dtype));
+        return static_cast<T*>(memory(argument, shape));
+    }
+
+    // How many runs of `width` elements there are.
+    Index rows(const std::string& argument, Index width) const {
+        require(elements >= 0 && elements % width == 0, argument,
+                "a multiple of " + std::to_string(width) + " elements", std::to_string(elements));
+        return elements / width;
+    }
+};
+
+// Null where there is none.
+template <class T>
+T* array_or_null(const std::optional<Buffer>& buffer, const std::string& argument, std::initializer_list<Index> shape) {
+    return buffer ? buffer->array<T>(argument, shape) : nullptr;
+}
+
+// Calls body(zero of the type that `dtype` names, float or double) without the GIL: everything that belongs to Python has
+// been read.
+template <class Body>
+auto with_type(DType dtype, const Body& body) {
+    require(dtype == DType::float32 || dtype == DType::float64, "dtype", "float32 or float64", name_of(dtype));
+    const py::gil_scoped_release release;
+    return dtype == DType::float32 ? body(float()) : body(double());
+}
+
+}  // namespace equiscope
+
+namespace pybind11::detail {
+
+template <>
+struct type_caster<equiscope::DType> {
+    PYBIND11_TYPE_CASTER(equiscope::DType, const_name("str"));
+
+    bool load(handle source, bool) {
+        if (!isinstance<str>(source)) return false;
+        const auto name = source.cast<std::string>();
+        for (const auto known : {equiscope::DType::float16, equiscope::DType::bfloat16, equiscope::DType::float32,
+                                 equiscope::DType::float64, equiscope::DType::int32}) {
+            value = known;
+            if (name == equiscope::name_of(known)) return true;
+        }
+        equiscope::require(false, "dtype", "float16, bfloat16, float32, float64 or int32", name);
+        return false;
+    }
+};
+
+// From (address, elements, dtype, owner); the owner is there so that the memory outlives the call.
+template <>
+struct type_caster<equiscope::Buffer> {
+    PYBIND11_TYPE_CASTER(equiscope::Buffer, const_name("tuple[int, int, str, object]"));
+
+    bool load(handle source, bool convert) {
+        if (!isinstance<tuple>(source) || len(source) != 4) return false;
+        const auto fields = reinterpret_borrow<tuple>(source);
+        make_caster<equiscope::DType> dtype;
+        if (!isinstance<int_>(fields[0]) || !isinstance<int_>(fields[1]) || !dtype.load(fields[2], convert))
+            return false;
+        value = {fields[0].cast<equiscope::Address>(), fields[1].cast<equiscope::Index>(), dtype};
+        return true;
+    }
+};
+
+}  // namespace pybind11::detail

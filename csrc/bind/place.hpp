@@ -1,0 +1,79 @@
+// Where a kernel runs: on threads of the host, or on a stream of a device beside tables that were copied there.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <vector>
+
+#include "bind/buffer.hpp"
+#include "cpu/dispatch.hpp"
+#if defined(EQUISCOPE_WITH_CUDA)
+#include "cuda/kernels.hpp"
+#include "equiscope/tables.hpp"
+#endif
+
+namespace equiscope {
+
+struct Threads {
+    int count;
+};
+
+// The kernels of the host, by the type of their results.
+inline const KernelsOf<float>& host_kernels(const float*) { return active_kernels().float32; }
+inline const KernelsOf<double>& host_kernels(const double*) { return active_kernels().float64; }
+
+#if defined(EQUISCOPE_WITH_CUDA)
+struct Device {
+    int index;
+    Address stream;
+    double tolerance;  // a matrix further from orthogonal has NaN for its results
+    std::vector<Buffer> tables;
+
+    cuda::Place place() const { return {index, reinterpret_cast<void*>(stream)}; }
+
+    const Buffer& table(std::size_t which) const {
+        require(which < tables.size(), "place", std::to_string(which + 1) + " tables", std::to_string(tables.size()));
+        return tables[which];
+    }
+
+    // The recursions up to lmax are the first table.
+    const double* recursions(Index lmax) const {
+        return table(0).array<const double>("tables", {flat_tables(nullptr, lmax).size});
+    }
+};
+#endif
+
+}  // namespace equiscope
+
+namespace pybind11::detail {
+
+template <>
+struct type_caster<equiscope::Threads> {
+    PYBIND11_TYPE_CASTER(equiscope::Threads, const_name("int"));
+
+    bool load(handle source, bool) {
+        if (!isinstance<int_>(source)) return false;
+        value = {source.cast<int>()};
+        equiscope::require(value.count >= 1, "threads", "a positive integer", std::to_string(value.count));
+        return true;
+    }
+};
+
+#if defined(EQUISCOPE_WITH_CUDA)
+// From (index, stream, tolerance, tables).
+template <>
+struct type_caster<equiscope::Device> {
+    PYBIND11_TYPE_CASTER(equiscope::Device, const_name("tuple[int, int, float, tuple]"));
+
+    bool load(handle source, bool) {
+        if (!isinstance<tuple>(source) || len(source) != 4) return false;
+        const auto fields = reinterpret_borrow<tuple>(source);
+        value = {fields[0].cast<int>(), fields[1].cast<equiscope::Address>(), fields[2].cast<double>(),
+                 fields[3].cast<std::vector<equiscope::Buffer>>()};
+        return true;
+    }
+};
+#endif
+
+}  // namespace pybind11::detail

@@ -1,0 +1,83 @@
+"""The compiled kernels, on buffers of `kernels.buffer`. Only `kernels` calls them.
+
+A place is a number of threads of the host or, in a build with CUDA, (device, stream, tolerance, tables). Each function
+checks that every buffer has the dtype and the number of elements that go with the others before any is read (a
+ValueError names the argument), and works without the GIL. Where the answer is a bool, it says whether the function
+found a way; if not, nothing was written.
+"""
+
+from typing import Any, TypeAlias, overload
+
+_Buffer: TypeAlias = tuple[int, int, str, object]
+_Device: TypeAlias = tuple[int, int, float, tuple[_Buffer, ...]]
+_Place: TypeAlias = int | _Device
+_Grid: TypeAlias = tuple[_Buffer, _Buffer, int]
+_Blocks: TypeAlias = list[tuple[int, int, int, int, int, bool]]
+
+def info() -> dict[str, Any]: ...
+def check_rotations(rotations: _Buffer, tolerance: float) -> tuple[int, float, int]: ...
+def wigner_D(rotations: _Buffer, lmax: int, out: _Buffer, place: _Place) -> None: ...
+def wigner_D_torque(rotations: _Buffer, grad: _Buffer, lmax: int, out: _Buffer, place: _Place) -> bool: ...
+def spherical_harmonics(xyz: _Buffer, lmax: int, out: _Buffer, place: _Place) -> None: ...
+def spherical_harmonics_torque(xyz: _Buffer, grad: _Buffer, lmax: int, out: _Buffer, place: _Place) -> bool: ...
+def rotate(
+    x: _Buffer,
+    rotations: _Buffer,
+    rows: int,
+    dim: int,
+    blocks: _Blocks,
+    inverse: bool,
+    out: _Buffer,
+    place: _Place,
+) -> bool: ...
+@overload
+def project(
+    values: _Buffer, grid: _Grid, lmax: int, channels: int, center: _Buffer | None, out: _Buffer, place: int
+) -> None: ...
+@overload
+def project(
+    values: _Buffer, grid: Plan, lmax: int, channels: int, center: _Buffer | None, out: _Buffer, place: _Device
+) -> None: ...
+def synthesize(coefficients: _Buffer, grid: _Grid, lmax: int, channels: int, out: _Buffer, place: int) -> None: ...
+def power_at_once(grid: _Grid, lmax: int) -> bool: ...
+@overload
+def character_power(
+    values: _Buffer,
+    grid: _Grid,
+    lmax: int,
+    cosets: int,
+    channels: int,
+    center: _Buffer | None,
+    out: _Buffer,
+    moments: _Buffer | None,
+    place: int,
+) -> bool: ...
+@overload
+def character_power(
+    values: _Buffer,
+    grid: Plan,
+    lmax: int,
+    cosets: int,
+    channels: int,
+    center: _Buffer | None,
+    out: _Buffer,
+    moments: None,
+    place: _Device,
+) -> bool: ...
+
+# ---- in a build with CUDA --------------------------------------------------------------------------------------------
+
+class Plan:
+    """A grid for projections on a device: its shape, and `size` numbers that are copied there as the first table."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def worthwhile(self) -> bool: ...
+    def copy(self, out: _Buffer) -> None: ...
+
+def plan(grid: _Grid, lmax: int, dtype: str) -> Plan: ...
+def power_parts(plan: Plan, channels: int, dtype: str, place: _Device) -> int: ...
+def device_info(index: int) -> dict[str, Any]: ...
+def table_size(lmax: int) -> int: ...
+def fill_tables(lmax: int, out: _Buffer) -> None: ...

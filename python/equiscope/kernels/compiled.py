@@ -1,0 +1,87 @@
+"""What the backends of the compiled module share: its functions have one signature, whatever the place."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from typing import Any
+
+import torch
+
+from ..groups.irreps import matrix_count
+from ..groups.representation import Representation
+from .backend import Backend
+from .buffer import Device, source, target
+
+try:
+    from .. import _C
+except ImportError as error:
+    raise ImportError(
+        "equiscope: expected the compiled module equiscope._C, got none that can be imported "
+        f"({error}). Install the package with `pip install .` in the source tree (a C++17 compiler is needed); if "
+        "it is installed, start Python outside of the source tree"
+    ) from error
+
+
+def compiled_info() -> dict[str, Any]:
+    """Instruction sets, compiler and, in a build with CUDA, toolkit and architectures."""
+    return _C.info()
+
+
+@functools.lru_cache(maxsize=1024)
+def blocks(rep: Representation) -> list[tuple[int, int, int, int, int, bool]]:
+    """(l, mul, offset, stride of copies, stride of m, odd) of every term."""
+    assert rep.irreps is not None
+    found = []
+    for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
+        strides = (2 * term.l + 1, 1) if rep.layout == "mul_ir" else (1, term.mul)
+        if term.mul > 0:
+            found.append((term.l, term.mul, where.start, *strides, term.p < 0))
+    return found
+
+
+class CompiledBackend(Backend):
+    """The kernels of the compiled module at a place; those that find no way there are products of D."""
+
+    @abstractmethod
+    def _place(self, x: torch.Tensor, lmax: int, rep: Representation | None = None) -> int | Device:
+        """Where work on x is done, with what it needs there for all l <= lmax, and for `rep`."""
+
+    def wigner_D(self, rotations: torch.Tensor, lmax: int, out: torch.Tensor | None = None) -> torch.Tensor:
+        if out is None:
+            out = rotations.new_empty(rotations.shape[0] * matrix_count(lmax))
+        _C.wigner_D(source(rotations), lmax, target(out), self._place(out, lmax))
+        return out
+
+    def wigner_D_torque(self, rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
+        out = rotations.new_empty(rotations.shape[0], 3)
+        done = _C.wigner_D_torque(source(rotations), source(grad), lmax, target(out), self._place(out, lmax))
+        return out if done else super().wigner_D_torque(rotations, grad, lmax)
+
+    def spherical_harmonics(self, xyz: torch.Tensor, lmax: int, out: torch.Tensor | None = None) -> torch.Tensor:
+        if out is None:
+            out = xyz.new_empty(xyz.shape[0], (lmax + 1) ** 2)
+        _C.spherical_harmonics(source(xyz), lmax, target(out), self._place(out, lmax))
+        return out
+
+    def spherical_harmonics_torque(self, xyz: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
+        out = xyz.new_empty(xyz.shape[0], 3)
+        done = _C.spherical_harmonics_torque(source(xyz), source(grad), lmax, target(out), self._place(out, lmax))
+        return out if done else super().spherical_harmonics_torque(xyz, grad, lmax)
+
+    def rotate(
+        self,
+        x: torch.Tensor,
+        rotations: torch.Tensor,
+        rep: Representation,
+        inverse: bool,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        rows, dim = x.shape[1:]
+        if out is None:
+            out = x.new_empty(rotations.shape[0], rows, dim)
+        terms = blocks(rep)
+        place = self._place(out, max((term[0] for term in terms), default=0), rep)
+        done = _C.rotate(source(x), source(rotations), rows, dim, terms, inverse, target(out), place)
+        # the host has a way always, so that a buffer of the caller is filled
+        return out if done else super().rotate(x, rotations, rep, inverse)

@@ -1,0 +1,73 @@
+"""Which backend serves a device."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from .backend import Backend
+from .compiled import compiled_info
+from .cpu import CpuBackend
+from .plain import PlainBackend
+
+_backends: dict[str, Backend] = {}
+_plain = PlainBackend()
+_warned: set[str] = set()
+_lock = threading.Lock()
+
+
+def register(backend: Backend, device_type: str | None = None) -> None:
+    """From now on tensors on devices of that type (the one it names) take this backend, in every thread."""
+    with _lock:
+        _backends[device_type or backend.device_type] = backend
+
+
+@contextmanager
+def using(backend: Backend, device_type: str | None = None) -> Iterator[None]:
+    """`register` it for a while; what served before comes back at the end."""
+    kind = device_type or backend.device_type
+    with _lock:
+        before = _backends.get(kind)
+        _backends[kind] = backend
+    try:
+        yield
+    finally:
+        with _lock:
+            if before is None:
+                del _backends[kind]
+            else:
+                _backends[kind] = before
+
+
+def backend(device: torch.device) -> Backend:
+    """The backend for tensors on `device`; warns once where it is the slow one."""
+    found = _backends.get(device.type)
+    if found is not None:
+        return found
+    with _lock:
+        first = device.type not in _warned
+        _warned.add(device.type)
+    if first:
+        warnings.warn(
+            f"equiscope has no compiled kernels for {device.type!r}: tensors there take the slow reference path",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return _plain
+
+
+def info() -> dict[str, Any]:
+    """What the compiled module says about itself, and the types of device that have a backend of their own."""
+    return {**compiled_info(), "devices": sorted(_backends)}
+
+
+register(CpuBackend())
+if compiled_info()["cuda"] and torch.version.hip is None:
+    from .cuda import CudaBackend
+
+    register(CudaBackend())

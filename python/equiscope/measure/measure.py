@@ -1,0 +1,181 @@
+"""How an orbit is averaged: the contract of an estimator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import torch
+
+from ..errors import ArgumentError, fail
+from ..groups.group import Chart, Group
+from ..groups.representation import Representation
+from ..result.data import Output, Spectrum
+from .summary import OrbitSummary
+
+Found = tuple[dict[str, Output], dict[str, Spectrum]]
+"""Outputs and layers, pooled over the systems evaluated so far."""
+
+
+class Elements(Protocol):
+    """Elements of a group in order: a `Grid` is one."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, start: int, stop: int) -> torch.Tensor:
+        """Elements ``start:stop``, ``(stop - start, 3, 3)`` float64."""
+        ...
+
+    def to(self, device: torch.device | str) -> Elements:
+        """The same elements on `device`."""
+        ...
+
+
+class Moments(ABC):
+    """Accumulates the values u(g) of one quantity over one orbit, in float64 and centred on the value at the identity.
+
+    E[u^2] - E[u]^2 is never formed from large numbers, and memory does not grow with the number of elements, unless
+    the implementation says so. Values on a device stay there.
+    """
+
+    @abstractmethod
+    def update(self, values: torch.Tensor) -> None:
+        """The values on the next elements, ``(n, s, c, components)``: samples, channels, components.
+
+        Raises `NonFiniteValues` for the first element with NaN or infinity, here or in `finish`.
+        """
+
+    @abstractmethod
+    def finish(self) -> OrbitSummary:
+        """The result of all elements handed over."""
+
+    def extend(self, elements: Elements) -> None:
+        """Go on, after `finish`, on a sequence that begins with the one so far (`Judgement.goes_on`)."""
+        raise RuntimeError(f"{type(self).__name__} does not go on")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an audit asks of an estimator that it knows by name."""
+
+    group: Group
+    lmax: int
+    degree: int | None
+    """None: to be found."""
+    tolerance: float
+    rotations: int | None
+    precision: float | None
+    seed: int
+    judged: bool
+    """Whether outputs are declared, whose errors can be judged."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a measure makes of the numbers of the first systems: whether they do, or what is evaluated next."""
+
+    judged: Mapping[str, float | None]
+    """For the record of convergence, by name: "change" or "precision"."""
+    following: Measure | None = None
+    """Evaluated next on the first systems; None: settled."""
+    goes_on: bool = False
+    """The orbits so far begin those of `following`: they are extended, not evaluated again."""
+    previous_suffices: bool = False
+    """What was settled is that the measure before this one does: the rest of the data is evaluated by that one."""
+    note: str | None = None
+    """A warning for the report."""
+
+
+class Measure(ABC):
+    """How an orbit is averaged: its elements, the accumulation of moments, when to stop, and how sure the numbers are.
+
+    An audit begins with one measure, evaluates the first `pilot` systems, and asks `judge` whether their numbers do;
+    where they do not, it goes on with the measure that the judgement names. All other systems are evaluated by the last
+    one. Measures are plain values that do not change.
+
+    To add an estimator, give `group`, `elements`, `moments`, `nbytes` and `uncertainty`, and hand an instance to
+    ``audit(estimator=...)``. A class that is `register`ed can be asked for by name, and gives `of` as well.
+    """
+
+    name: ClassVar[str]
+    """What ``audit(estimator=...)`` and the report call it."""
+
+    @classmethod  # noqa: B027 (most questions make sense)
+    def check(cls, question: Question) -> None:
+        """Refuse a question that makes no sense to this estimator, before the model is looked at."""
+
+    @classmethod
+    def of(cls, question: Question) -> Measure:
+        """The measure with which an audit begins that asks for this estimator by name."""
+        fail(ArgumentError, "estimator", f"an instance of {cls.__name__}", f"its name, {cls.name!r}")
+
+    @property
+    @abstractmethod
+    def group(self) -> Group:
+        """What is averaged over."""
+
+    @property
+    def degree(self) -> int | None:
+        """Products of irreps whose degrees sum to it are averaged exactly; None where it is no such number."""
+        return None
+
+    @property
+    def pilot(self) -> int:
+        """Systems whose numbers are judged before the others are evaluated; 0: all are evaluated as they come."""
+        return 0
+
+    @property
+    def extends(self) -> bool:
+        """Whether a judgement may go on with orbits that ended: those of the first systems are held until then."""
+        return False
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Elements of one orbit."""
+
+    @abstractmethod
+    def elements(self, system: str) -> Elements:
+        """The elements for the system of that name, `len(self)` of them."""
+
+    @abstractmethod
+    def moments(self, system: str, lmax: int, first: torch.Tensor, representation: Representation | None) -> Moments:
+        """What accumulates one quantity of that system.
+
+        `first` is the value at the identity, ``(s, c, components)``; `representation` how it transforms, or None for a
+        hidden layer, which gets a spectrum and no equivariance error.
+        """
+
+    @abstractmethod
+    def nbytes(self, lmax: int, first: torch.Tensor) -> int:
+        """Memory that these moments take, in bytes."""
+
+    @abstractmethod
+    def uncertainty(
+        self, chart: Chart, power: torch.Tensor, unresolved: float, errors: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """``(columns,)`` float64: power up to which a sector in each column may be an artefact of the averaging.
+
+        `power` ``(*chart.shape,)`` and `unresolved` are pooled; `errors` are the pooled `OrbitSummary.errors`.
+        """
+
+    def judge(self, found: Found, previous: Found | None) -> Judgement:
+        """Of the first systems; `previous` is what the measure before this one found, None for the first."""
+        return Judgement({"change": None})
+
+    def settings(self, outputs: Mapping[str, Output]) -> dict[str, Any]:
+        """JSON values for the report."""
+        return {"rotations": len(self), "group": self.group.name}
+
+
+ESTIMATORS: dict[str, type[Measure]] = {}
+"""What ``audit(estimator=...)`` knows by name."""
+
+Kind = TypeVar("Kind", bound=type[Measure])
+
+
+def register(kind: Kind) -> Kind:
+    """Let ``audit(estimator=...)`` know this class by its name; a class decorator."""
+    ESTIMATORS[kind.name] = kind
+    return kind

@@ -1,0 +1,93 @@
+"""Moments of an orbit whose values are all held: the readable definition, for any group.
+
+It serves groups that no operator projects. Beside the streaming accumulators it is what they are compared with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ..groups.group import Grid, Label
+from ..groups.representation import Representation
+from ..ops.rotation import rotate_copies
+from .measure import Moments
+from .orbit import non_negative
+from .summary import Farthest, NonFiniteValues, OrbitSummary, Parts
+
+
+class StoredMoments(Moments):
+    """Holds the values of one orbit on `grid` and reduces them in `finish`. Memory grows with the grid."""
+
+    def __init__(self, grid: Grid, lmax: int, first: torch.Tensor, representation: Representation | None) -> None:
+        self._grid = grid
+        self._lmax = lmax
+        self._chart = grid.group.chart(lmax)
+        self._first = first.to(torch.float64)
+        self._representation = representation
+        decomposition = None if representation is None else grid.group.decompose(representation)
+        self._parts = Parts(self._chart, decomposition, first.device)
+        self._values: list[torch.Tensor] = []
+
+    @staticmethod
+    def nbytes(grid: Grid, first: torch.Tensor) -> int:
+        """Memory that the values of one orbit take, in bytes."""
+        return 8 * len(grid) * first.numel()
+
+    def update(self, values: torch.Tensor) -> None:
+        good = torch.isfinite(values.flatten(1)).all(dim=1)
+        if not bool(good.all()):
+            seen = sum(map(len, self._values))
+            raise NonFiniteValues(seen + int((~good).to(torch.int8).argmax()))
+        self._values.append(values.to(torch.float64) - self._first)
+
+    def finish(self) -> OrbitSummary:
+        centred, weights = torch.cat(self._values), self._grid.weights.to(self._first.device)
+        drift = torch.einsum("g,gsck->sck", weights, centred)
+        sorted_values, sorted_first = self._parts.sort(centred), self._parts.sort(self._first)
+        around = sorted_values - self._parts.sort(drift)
+        spread = self._parts.sums(torch.einsum("g,gsck->sck", weights, around.square()))
+        power: dict[Label, torch.Tensor] = {}
+        trivial = self._chart.place(self._chart.labels[0])
+        for i, part in enumerate(self._parts.parts):
+            # without its mean, whose power is known and may be large
+            own = self._parts.select(around, i)
+            by_label = self._grid.group.power(own.flatten(1), self._grid, self._lmax)
+            found = by_label.reshape(*self._chart.shape, *own.shape[1:]).sum(-1)
+            mean = self._parts.select(sorted_first + self._parts.sort(drift), i)
+            found[trivial] = mean.square().sum(-1)
+            power[part.label] = found
+        labels = tuple(range(len(self._chart.shape)))
+        resolved = torch.stack([p.sum(labels) for p in power.values()]).sum(0)
+        total = spread.sum(-1) + (sorted_first + self._parts.sort(drift)).square().sum(-1)
+        unresolved = total - resolved
+        unresolved = torch.where(unresolved.abs() <= 1e-13 * total, 0.0, unresolved)
+        kind = self._representation
+        summary = OrbitSummary(kind, self._grid.degree, power, total, unresolved, None, {}, None, 0.0)
+        return summary if kind is None else self._with_errors(kind, summary)
+
+    def _with_errors(self, kind: Representation, found: OrbitSummary) -> OrbitSummary:
+        """Moments of z(g) = rho(g)^-1 u(g), relative to z(identity)."""
+        weights = self._grid.weights.to(self._first.device)
+        elements = self._grid.select(0, len(self._grid)).to(self._first.device)
+        values = torch.cat(self._values) + self._first
+        rows = values.reshape(len(values), -1, *kind.component_shape)
+        centred = rotate_copies(kind, rows, elements, inverse=True).reshape(values.shape) - self._first
+        shift = torch.einsum("g,gsck->sck", weights, centred)
+        square = self._parts.sums(torch.einsum("g,gsck->sck", weights, self._parts.sort(centred - shift).square()))
+        variance: dict[Label, torch.Tensor] = {
+            part.label: non_negative(square[..., i], square.sum(-1), self._grid) / part.components
+            for i, part in enumerate(self._parts.parts)
+        }
+        farthest = Farthest(self._first)
+        farthest.add((centred - shift).flatten(1).square().sum(1), centred, 0)
+        index, deviation = farthest.from_mean(shift)
+        return replace(
+            found,
+            mean=self._first + shift,
+            variance=variance,
+            worst_index=index,
+            worst_deviation=deviation,
+            components=self._parts.components,
+        )

@@ -1,0 +1,140 @@
+"""What one orbit gave, whatever it was averaged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..groups.group import Chart, Decomposition, Isotypic, Label
+from ..groups.representation import Representation
+
+CANDIDATES = 8
+"""Elements kept as candidates for the worst one until the mean is known."""
+
+
+class NonFiniteValues(ArithmeticError):
+    """The value at element `index` of the orbit is NaN or infinite."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"non-finite value at grid element {index}")
+        self.index = index
+
+
+@dataclass(frozen=True)
+class OrbitSummary:
+    """What one orbit gave. `s` samples, `c` channels; sums run over components."""
+
+    representation: Representation | None
+    degree: int | None
+    power: dict[Label, torch.Tensor]
+    """Per irrep of the representation ``(*chart.shape, s, c)``, for O(3) ``(lmax + 1, 2, s, c)``; a single entry, of
+    the trivial irrep, where no representation is declared."""
+    total: torch.Tensor
+    """``(s, c)``: int |u|^2."""
+    unresolved: torch.Tensor
+    """``(s, c)``: total minus all of power."""
+    mean: torch.Tensor | None
+    """``(s, c, components)``: the symmetrised value."""
+    variance: dict[Label, torch.Tensor]
+    """Per irrep of the representation ``(s, c)``, divided by its number of components; empty without one."""
+    worst_index: int | None
+    worst_deviation: float
+    errors: dict[str, torch.Tensor] | None = None
+    """Standard errors where elements are random: ``variance`` () and ``irreps`` (parts,) of A averaged over samples and
+    channels (absent without a representation), ``power`` (columns,) of an irrep in that column without content."""
+    components: dict[Label, int] | None = None
+    """Of each irrep of the representation."""
+
+    @property
+    def samples(self) -> int:
+        return self.total.shape[0]
+
+    @property
+    def channels(self) -> int:
+        return self.total.shape[1]
+
+    @property
+    def total_power(self) -> torch.Tensor:
+        """``(*chart.shape, s, c)``, all irreps of the representation together."""
+        return torch.stack(list(self.power.values())).sum(0)
+
+    def restricted(self, irrep: Label) -> OrbitSummary:
+        """The power of one irrep alone; total and unresolved stay those of the whole."""
+        return replace(self, power={irrep: self.power[irrep]})
+
+    @property
+    def total_variance(self) -> torch.Tensor:
+        """``(s, c)``: A of all components together, divided by their number."""
+        assert self.components is not None
+        weighted = [a * self.components[irrep] for irrep, a in self.variance.items()]
+        return torch.stack(weighted).sum(0) / sum(self.components.values())
+
+
+class Parts:
+    """The components of a value, sorted by the irreps of a representation; all in one where none is declared."""
+
+    def __init__(self, chart: Chart, decomposition: Decomposition | None, device: torch.device) -> None:
+        self.declared = decomposition is not None
+        undeclared = (Isotypic(chart.labels[0], (0,)),)
+        self.parts = decomposition.parts if decomposition is not None else undeclared
+        self._matrix: torch.Tensor | None = None
+        if decomposition is not None and decomposition.matrix is not None:
+            self._matrix = decomposition.matrix.to(device)
+        # a run is a slice, which a device takes without fetching an index from the host
+        self._rows = [_as_run(part.rows, device) for part in self.parts]
+
+    @property
+    def components(self) -> dict[Label, int] | None:
+        """Of each irrep."""
+        return {part.label: part.components for part in self.parts} if self.declared else None
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the components lie in the basis of the irreps as they are."""
+        return self._matrix is None
+
+    def sort(self, x: torch.Tensor) -> torch.Tensor:
+        """The last axis of `x` in the basis of the irreps, where it is in another."""
+        return x if self._matrix is None else x.to(torch.float64) @ self._matrix.T
+
+    def select(self, x: torch.Tensor, i: int) -> torch.Tensor:
+        """The sorted components of part `i`."""
+        return x if len(self.parts) == 1 else x[..., self._rows[i]]
+
+    def sums(self, x: torch.Tensor) -> torch.Tensor:
+        """Sums over the sorted components of each part, ``(..., components)`` to ``(..., parts)``."""
+        if len(self.parts) == 1:
+            return x.sum(-1, keepdim=True)
+        return torch.stack([self.select(x, i).sum(-1) for i in range(len(self.parts))], dim=-1)
+
+
+def _as_run(rows: tuple[int, ...], device: torch.device) -> slice | torch.Tensor:
+    start = rows[0] if rows else 0
+    if rows == tuple(range(start, start + len(rows))):
+        return slice(start, start + len(rows))
+    return torch.tensor(rows, device=device)
+
+
+class Farthest:
+    """The few values of an orbit that lie farthest from the mean so far; they stay on their device."""
+
+    def __init__(self, like: torch.Tensor) -> None:
+        self._distances = like.new_empty(0)
+        self._places = torch.empty(0, dtype=torch.int64, device=like.device)
+        self._values = like.new_empty(0, *like.shape)
+
+    def add(self, distances: torch.Tensor, values: torch.Tensor, start: int) -> None:
+        """`values` ``(n, ...)`` on the elements from `start` on, and how far they are."""
+        top = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
+        distances = torch.cat([self._distances, top.values])
+        self._distances, best = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
+        self._places = torch.cat([self._places, start + top.indices])[best]
+        self._values = torch.cat([self._values, values[top.indices]])[best]
+
+    def from_mean(self, mean: torch.Tensor) -> tuple[int, float]:
+        """Which element lies farthest from `mean`, and its root mean square distance."""
+        # the mean of no component at all is NaN
+        distances = (self._values - mean).flatten(1).square().mean(1).sqrt().nan_to_num(0.0)
+        worst = torch.argmax(distances)
+        return int(self._places[worst]), float(distances[worst])

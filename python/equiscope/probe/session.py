@@ -1,0 +1,171 @@
+"""One audit in progress: the model's state is kept, the measure is settled on the first systems, the rest follows."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..adapters.base import Adapter, System
+from ..groups.representation import Representation
+from ..inuse import in_use
+from ..measure.measure import Found, Measure
+from ..progress import Bar
+from .batch import BatchRows
+from .collect import Collector
+from .drive import Drive
+from .hooks import Capture
+from .memory import Memory
+
+
+@dataclass(frozen=True)
+class Hooked:
+    """The modules to listen to, and how their outputs transform where that is known."""
+
+    module: torch.nn.Module
+    names: list[str]
+    representations: dict[str, Representation]
+
+
+@dataclass
+class Session:
+    """Context manager: the state of the module is saved on entry and restored on exit. `run` does the work."""
+
+    adapter: Adapter
+    hooked: Hooked | None
+    lmax: int
+    keep: str | None
+    batch_rows: BatchRows
+    batch_bytes: int | None
+    memory: Memory
+    bar: Bar
+    evaluations: int = 0
+    collector: Collector = field(init=False)
+    measure: Measure = field(init=False)
+    _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
+    _capture: Capture | None = field(init=False, default=None)
+    _skipped: dict[str, str] = field(init=False, default_factory=dict)
+    _notes: list[str] = field(init=False, default_factory=list)
+
+    def __enter__(self) -> Session:
+        module = self.adapter.module
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(in_use(module))
+            self._enter(stack, module)
+            self._stack = stack.pop_all()
+        return self
+
+    def _enter(self, stack: contextlib.ExitStack, module: torch.nn.Module | None) -> None:
+        stack.enter_context(torch.random.fork_rng(devices=_random_devices(module)))
+        if module is not None and not isinstance(module, torch.jit.ScriptModule):
+            if module.training:
+                self._notes.append("the model was in train mode; it was audited in eval mode and put back")
+            for part in module.modules():
+                stack.callback(setattr, part, "training", part.training)
+            module.eval()
+        if self.hooked is not None:
+            self.adapter.hooked()
+            self._capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names))
+        if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
+            self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def run(self, measure: Measure) -> list[dict[str, Any]]:
+        """Evaluate the whole data set; the record of what was tried, from `measure` on, until the numbers settled."""
+        stream = self.memory.reading(self.adapter.systems())
+        first = list(itertools.islice(stream, measure.pilot))
+        further = next(stream, None)
+        self._open(measure)
+        entries = self._settle(first, has_more=further is not None) if first else []
+        self.collector.settle()
+        if further is not None:
+            count = self.adapter.count
+            self._evaluate(itertools.chain([further], stream), None if count is None else count - len(first))
+        return entries or [self._entry(change=None)]
+
+    def _settle(self, pilot: list[System], *, has_more: bool) -> list[dict[str, Any]]:
+        """Evaluate the first systems by one measure after the other, until their numbers do."""
+        entries: list[dict[str, Any]] = []
+        coarser: tuple[Measure, Collector] | None = None
+        previous: Found | None = None
+        done = 0
+        while True:
+            self._evaluate(pilot, len(pilot), first=done)
+            found = self.collector.results()
+            judgement = self.measure.judge(found, previous)
+            entries.append(self._entry(**judgement.judged))
+            if judgement.note is not None:
+                self._notes.append(judgement.note)
+            if judgement.following is None:
+                # the better numbers of the first systems are at hand, and are kept where these are all there is
+                if judgement.previous_suffices and coarser is not None and has_more:
+                    self.measure, self.collector = coarser
+                return entries
+            if judgement.goes_on:
+                done, self.measure = len(self.measure), judgement.following
+                left = self.collector.reopen(self.measure)
+                pilot = [system for system in pilot if system.name in left]
+            else:
+                coarser, previous = (self.measure, self.collector), found
+                self._open(judgement.following)
+
+    def _open(self, measure: Measure) -> None:
+        self.measure = measure
+        self.collector = Collector(
+            self.adapter, measure, self.lmax, keep=self.keep, layer_representations=self._representations
+        )
+        self.memory.statistics = self.collector.nbytes
+
+    @property
+    def _representations(self) -> Mapping[str, Representation]:
+        return self.hooked.representations if self.hooked is not None else {}
+
+    def _evaluate(self, systems: Iterable[System], count: int | None, *, first: int = 0) -> None:
+        """Hand further systems, on the elements from `first` on, to the collector that is open."""
+        drive = Drive(
+            self.adapter,
+            self.measure,
+            first=first,
+            systems=iter(systems),
+            capture=self._capture,
+            layer_representations=self._representations,
+            batch_rows=self.batch_rows,
+            batch_bytes=self.batch_bytes,
+            memory=self.memory,
+        )
+        with self.bar(len(self.measure) - first, count) as advance:
+            self.collector.consume(drive, advance)
+        self.evaluations += drive.evaluations
+        self._skipped |= drive.layers.skipped
+
+    def _entry(self, **judged: float | None) -> dict[str, Any]:
+        outputs, layers = self.collector.results()
+        return {
+            "degree": self.measure.degree,
+            "rotations": len(self.measure),
+            **judged,
+            "variance": {name: output.rmse**2 for name, output in outputs.items()},
+            "power": {name: r.pooled_power.tolist() for name, r in {**layers, **outputs}.items()},
+        }
+
+    def warnings(self) -> list[str]:
+        """What the report should say of how it went."""
+        skipped = [f"layer {name} was left out: {reason}" for name, reason in self._skipped.items()]
+        return [*self._notes, *skipped]
+
+
+def _random_devices(module: torch.nn.Module | None) -> list[int]:
+    """CUDA devices whose random state the model may advance."""
+    if not torch.cuda.is_initialized():
+        return []
+    tensors: Iterator[torch.Tensor] = (
+        itertools.chain(module.parameters(), module.buffers()) if module is not None else iter(())
+    )
+    own = {tensor.device.index for tensor in tensors if tensor.device.type == "cuda"}
+    return sorted(own or {torch.cuda.current_device()})
