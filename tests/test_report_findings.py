@@ -9,8 +9,8 @@ import torch
 from report_builder import closed, convergence, output, realistic, rows, shares, spectrum
 
 from equiscope.report import Audit, Failure, Output, Part, SystemRow
-from equiscope.report.findings import findings
-from equiscope.report.origin import declared_input_sectors
+from equiscope.report.origin import declared_input_irreps
+from equiscope.report.statements import findings
 from equiscope.result.verdict import Verdict, actual_irrep, error_sectors, verdict
 
 
@@ -327,4 +327,4 @@ def test_findings_survive_rows_without_numbers() -> None:
     ],
 )
 def test_declared_inputs_give_their_sectors(rep: str, sectors: set) -> None:
-    assert declared_input_sectors(audit_of([], [], inputs={"x": rep})) == sectors
+    assert declared_input_irreps(audit_of([], [], inputs={"x": rep})) == sectors

@@ -19,10 +19,11 @@ from report_builder import hostile, output, realistic, rows, shares, spectrum, w
 from rich.console import Console
 
 from equiscope.errors import ArgumentError, MissingExtraError
-from equiscope.report import KINDS, Audit, Failure, systems_to_pandas, to_rich, to_text
-from equiscope.report.format import elide, elide_paths, number, percent, runs, sector_names, short_share
+from equiscope.groups import O3
+from equiscope.report import KINDS, Audit, Failure, available, systems_to_pandas, to_rich, to_text
+from equiscope.report.format import elide, elide_paths, number, percent, runs, short_share
 from equiscope.report.orientation import describe
-from equiscope.report.plots import available
+from equiscope.report.words import irrep_list
 
 VOID = {"meta", "wbr", "br", "link", "img", "input", "hr"}
 
@@ -119,9 +120,9 @@ def test_elided_paths_keep_their_numbers_apart() -> None:
 
 def test_runs_and_sector_names() -> None:
     assert runs([3, 0, 1, 2, 7, 8]) == "0..3, 7, 8"
-    assert sector_names([(2, 1), (3, 1)]) == "l=2, 3"
-    assert sector_names([(2, 1), (1, -1)]) == "l=2 and the pseudo l=1"
-    assert sector_names([(2, 1), (2, -1)]) == "l=2, proper and pseudo"
+    assert irrep_list(O3().chart(8), [(2, 1), (3, 1)]) == "l=2, 3"
+    assert irrep_list(O3().chart(8), [(2, 1), (1, -1)]) == "l=2 and the pseudo l=1"
+    assert irrep_list(O3().chart(8), [(2, 1), (2, -1)]) == "l=2, proper and pseudo"
 
 
 def test_orientations_are_described() -> None:

@@ -120,6 +120,52 @@ print("equal")
 """
 
 
+# one thread fills the caches again and again while the process is forked; a child that hangs is killed by its alarm
+FORK_WHILE_TABLES_ARE_MADE = """
+import itertools, os, signal, threading, time, torch, equiscope as eq
+torch.set_num_threads(1)
+xyz, grid = torch.ones(1, 3), eq.quadrature(12)
+values = torch.ones(len(grid), 1)
+done = threading.Event()
+
+def work():
+    for lmax in itertools.cycle(range(100, 130)):
+        if done.is_set():
+            return
+        eq.spherical_harmonics(xyz, lmax)
+        eq.character_power(values, grid, lmax % 12)
+
+thread = threading.Thread(target=work)
+thread.start()
+time.sleep(0.5)
+children = []
+for _ in range(20):
+    time.sleep(0.02)  # gives the other thread its turn
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        eq.spherical_harmonics(xyz, 30)
+        eq.character_power(values, grid, 12)
+        os._exit(0)
+    children.append(child)
+ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+done.set()
+thread.join()
+print(ended.count(0), "of", len(ended))
+"""
+
+
+def test_no_child_hangs_when_tables_are_made_during_the_fork():
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK_WHILE_TABLES_ARE_MADE],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.stdout.strip() == "20 of 20", run.stderr
+
+
 def test_child_of_a_fork_gets_the_same_bits():
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, check=False, timeout=60

@@ -19,6 +19,7 @@ int toolkit_version() { return CUDART_VERSION; }
 
 void require_success(cudaError_t status, int device) {
     if (status == cudaSuccess) return;
+    cudaGetLastError();  // which a good launch does not reset: the next one would report this error again
     const std::string name = "device: ", got = ", got ";
     if (status == cudaErrorInsufficientDriver || status == cudaErrorCompatNotSupportedOnDevice) {
         int driver = 0;

@@ -22,6 +22,9 @@ void launch(const Place&, const Body& body) {
 
 #include <cuda_runtime.h>
 
+#include <atomic>
+#include <cstdint>
+
 namespace equiscope {
 namespace cuda {
 
@@ -66,6 +69,19 @@ class DeviceGuard {
     int before_, device_;
 };
 
+// Lets the blocks of a kernel ask for as much shared memory as the device has: always the same number, since a smaller one
+// would take from what a launch on another thread needs.
+template <class Body>
+void allow_shared_memory(int device) {
+    static std::atomic<std::uint64_t> allowed{0};  // a bit for each of the first devices
+    const std::uint64_t bit = device < 64 ? std::uint64_t(1) << device : 0;
+    if (allowed.load() & bit) return;
+    require_success(cudaFuncSetAttribute(run_on_device<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         static_cast<int>(device_info(device).shared_limit)),
+                    device);
+    allowed.fetch_or(bit);
+}
+
 // Asynchronous, on the stream of `place`.
 template <class Body>
 void launch(const Place& place, const Body& body) {
@@ -73,10 +89,7 @@ void launch(const Place& place, const Body& body) {
     if (blocks == 0) return;
     const DeviceGuard guard(place.device);
     const auto bytes = static_cast<std::size_t>(body.shared_bytes());
-    if (bytes > 48 * 1024)
-        require_success(cudaFuncSetAttribute(run_on_device<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                             static_cast<int>(bytes)),
-                        place.device);
+    if (bytes > 48 * 1024) allow_shared_memory<Body>(place.device);
     run_on_device<Body>
         <<<static_cast<unsigned>(blocks), Body::threads, bytes, static_cast<cudaStream_t>(place.stream)>>>(body);
     require_success(cudaGetLastError(), place.device);

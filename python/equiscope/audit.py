@@ -23,7 +23,7 @@ from .probe.hooks import matching_modules
 from .probe.memory import Memory
 from .probe.session import Hooked, Session
 from .progress import progress_bar
-from .result.data import Audit
+from .report import Audit
 from .result.place import check_writable
 from .settings import Settings
 

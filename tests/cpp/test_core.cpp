@@ -83,6 +83,41 @@ void harmonics_rotate_with_D(const Kernels& kernels) {
     check(largest_difference(rotated, expected) < 1e-13, "Y(R r) = D(R) Y(r)", kernels.isa);
 }
 
+void lengths_of_points_do_not_matter(const Kernels& kernels) {
+    const int lmax = 6;
+    const Index n = 9, size = harmonic_count(lmax);
+    const Vector xyz = random_values(3 * n, 25);
+    Vector scaled(xyz), y(static_cast<std::size_t>(n * size)), again(y.size());
+    kernels.float64.spherical_harmonics(*tables_for(lmax), xyz.data(), n, y.data(), 1);
+    for (double scale : {1e-160, 1e160}) {
+        for (std::size_t i = 0; i < xyz.size(); ++i) scaled[i] = scale * xyz[i];
+        kernels.float64.spherical_harmonics(*tables_for(lmax), scaled.data(), n, again.data(), 1);
+        check(largest_difference(y, again) < 16 * (lmax + 1) * 2.3e-16, "Y of very short and very long vectors",
+              kernels.isa, scale);
+    }
+}
+
+void nearly_orthogonal_matrices_are_mended(const Kernels& kernels) {
+    // two Newton steps take the deviation to its fourth power, one only to its square
+    const int lmax = 4;
+    const Index n = 7;
+    const Vector noise = random_values(9 * n, 26);
+    Vector r = random_rotations(n, 27);
+    for (std::size_t i = 0; i < r.size(); ++i) r[i] += 3e-5 * noise[i];
+    const Vector d = wigner_of(kernels, r, lmax);
+    for (Index l = 0; l <= lmax; ++l)
+        for (Index i = 0; i < n; ++i) {
+            const Index size = 2 * l + 1;
+            const double* own = d.data() + n * matrix_offset(l) + i * size * size;
+            for (Index row = 0; row < size; ++row)
+                for (Index other = 0; other < size; ++other) {
+                    double dot = row == other ? -1.0 : 0.0;
+                    for (Index m = 0; m < size; ++m) dot += own[row * size + m] * own[other * size + m];
+                    check(std::fabs(dot) < 1e-13, "D of a nearly orthogonal matrix is orthogonal", kernels.isa, dot);
+                }
+        }
+}
+
 void rotation_of_blocks_is_D(const Kernels& kernels) {
     // "2x1o + 1x2e", copies outermost, then innermost
     const Index dim = 11, rows = 3, n = 5;
@@ -118,6 +153,22 @@ void rotation_of_blocks_is_D(const Kernels& kernels) {
     }
 }
 
+// Copies side by side, whose results wait for each other: each block has a sign of its own.
+void inversion_turns_odd_copies_alone(const Kernels& kernels) {
+    const Index n = 9, dim = 96;
+    const Vector r = random_rotations(n, 28), x = random_values(n * dim, 29);
+    Vector minus(r), out(x.size()), inverted(x.size());
+    for (double& entry : minus) entry = -entry;
+    const std::vector<IrrepBlock> blocks = {{1, 16, 0, 3, 1, true}, {1, 16, 48, 3, 1, false}};
+    kernels.float64.rotate(*tables_for(1), x.data(), false, r.data(), n, 1, dim, blocks.data(), 2, false, out.data(),
+                           1);
+    kernels.float64.rotate(*tables_for(1), x.data(), false, minus.data(), n, 1, dim, blocks.data(), 2, false,
+                           inverted.data(), 1);
+    for (std::size_t i = 0; i < out.size(); ++i)
+        if (i % dim < 48) out[i] = -out[i];
+    check(out == inverted, "inversion turns odd copies alone", kernels.isa);
+}
+
 Vector about(int axis, double angle) {
     Vector r(9);
     const int i = (axis + 1) % 3, j = (axis + 2) % 3;
@@ -136,10 +187,11 @@ Vector times(const Vector& a, const Vector& b) {
 }
 
 // Rings with the reflections of a quadrature rule, poles and coordinate planes included, and a turn c about z.
-Vector structured_rings(double c) {
+Vector structured_rings(double c, const Vector& betas = {0.0, 0.3, 1.1, pi / 2},
+                        const Vector& alphas = {0.0, 0.4, pi / 4, pi / 2}) {
     Vector rings;
-    for (double b : {0.0, 0.3, 1.1, pi / 2})
-        for (double a : {0.0, 0.4, pi / 4, pi / 2})
+    for (double b : betas)
+        for (double a : alphas)
             for (double mirrored_b : {b, pi - b})
                 for (double mirrored_a : {a, -a, pi - a, pi + a}) {
                     if ((b == 0.0 && (a != 0.0 || mirrored_a != 0.0)) || (a == 0.4 && mirrored_a == pi - a)) continue;
@@ -179,6 +231,30 @@ void projection_is_the_sum_over_the_grid(const Kernels& kernels, const Vector& r
                                        1);
     check(largest_difference(Vector(single.begin(), single.end()), expected) < 1e-5, "the same in float32",
           kernels.isa);
+}
+
+// Tables that hold only a part of the rings at once are filled again for the others.
+void projection_is_the_sum_over_parts_of_the_grid(const Kernels& kernels, const Vector& rings, int lmax) {
+    const Index points = static_cast<Index>(rings.size()) / 9, first = points / 2, gammas = 2;
+    const Vector weights = random_values(points, 30), values = random_values(points * gammas, 31);
+    Vector whole(static_cast<std::size_t>(matrix_count(lmax))), parts(whole);
+    const auto tables = tables_for(lmax);
+    const auto add = [&](Index start, Index count, Vector& out) {
+        kernels.float64_to_float64.project(*tables, values.data() + start * gammas,
+                                           {rings.data() + 9 * start, weights.data() + start, count, gammas}, 1,
+                                           nullptr, out.data(), 1);
+    };
+    add(0, points, whole);
+    add(0, first, parts), add(first, points - first, parts);
+    check(largest_difference(whole, parts) < 1e-11, "projection is the sum over parts of the grid", kernels.isa,
+          largest_difference(whole, parts));
+}
+
+void tables_beyond_their_limit_are_filled_in_turns(const Kernels& kernels) {
+    Vector betas;  // one table entry for each
+    for (int i = 0; i < 120; ++i) betas.push_back(0.05 + 0.0125 * i);
+    projection_is_the_sum_over_parts_of_the_grid(kernels, structured_rings(0.0, betas, {0.7}), 40);
+    projection_is_the_sum_over_parts_of_the_grid(kernels, random_rotations(450, 32), 20);
 }
 
 // Power and moments in one pass, against projections of both cosets and plain sums.
@@ -334,6 +410,22 @@ void copies_are_rotated_like_one(const Kernels& kernels) {
         }
 }
 
+// Where copies lie side by side and fill no whole vectors, a large result has places that no vector may be streamed to.
+void large_results_of_odd_copies_equal_small_ones(const Kernels& kernels) {
+    const Index mul = 17, dim = 3 * mul, parts = 3, rows = cached_bytes() / (parts * dim * Index(sizeof(double))) + 1;
+    const Vector r = random_rotations(1, 33), x = random_values(parts * rows * dim, 34);
+    const IrrepBlock block = {1, mul, 0, 1, mul, false};
+    Vector large(x.size()), small(x.size());
+    const auto tables = tables_for(1);
+    const auto rotate = [&](Index start, Index count, Vector& out) {
+        kernels.float64.rotate(*tables, x.data() + start * dim, false, r.data(), 1, count, dim, &block, 1, false,
+                               out.data() + start * dim, 1);
+    };
+    rotate(0, parts * rows, large);
+    for (Index part = 0; part < parts; ++part) rotate(part * rows, rows, small);
+    check(large == small, "a large result of odd copies has the bits of small ones", kernels.isa);
+}
+
 void callers_may_be_many_and_may_fork(const Kernels& kernels) {
     const Vector r = random_rotations(200, 13), expected = wigner_of(kernels, r, 6);
     std::vector<std::thread> callers;
@@ -374,17 +466,23 @@ int main() {
         values_agree_with_extended_precision(*kernels);
         identity_is_exact(*kernels);
         harmonics_rotate_with_D(*kernels);
+        lengths_of_points_do_not_matter(*kernels);
+        nearly_orthogonal_matrices_are_mended(*kernels);
         rotation_of_blocks_is_D(*kernels);
+        inversion_turns_odd_copies_alone(*kernels);
         for (double c : {0.0, 0.7})
             for (Index channels : {1, 16, 37})
                 projection_is_the_sum_over_the_grid(*kernels, structured_rings(c), 5 + channels % 2, 6, channels);
         projection_is_the_sum_over_the_grid(*kernels, random_rotations(11, 23), 4, 5, 9);
+        projection_is_the_sum_over_the_grid(*kernels, structured_rings(0.0, {0.3, 0.3 + 1e-9}), 5, 6, 3);
+        tables_beyond_their_limit_are_filled_in_turns(*kernels);
         for (Index channels : {1, 16, 37}) power_is_the_square_of_the_projection(*kernels, channels);
         synthesis_is_the_adjoint_of_projection(*kernels);
         torque_is_the_derivative(*kernels);
         sizes_and_threads_do_not_matter(*kernels);
         large_results_equal_small_ones(*kernels);
         copies_are_rotated_like_one(*kernels);
+        large_results_of_odd_copies_equal_small_ones(*kernels);
         callers_may_be_many_and_may_fork(*kernels);
     }
     errors_of_a_task_reach_the_caller();

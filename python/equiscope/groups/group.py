@@ -34,6 +34,8 @@ class Chart:
     labels: tuple[Label, ...]
     shape: tuple[int, ...]
     """Of power, with one place for each label: ``(lmax + 1, 2)`` for O(3), ``(labels,)`` for most."""
+    axes: tuple[str, ...]
+    """What each entry of `shape` counts. Where there are several, ("l", "sigma"), labels are tuples of these."""
     names: tuple[str, ...]
     """In words: "vector", "l=2 (pseudo)"."""
     symbols: tuple[str, ...]
@@ -72,11 +74,33 @@ class Chart:
         """Column in which `label` is shown."""
         return self.columns[self.labels.index(label)]
 
+    def family(self, label: Label) -> int:
+        """Family of `label`: its place in `family_names`."""
+        return self.families[self.labels.index(label)]
+
+    @property
+    def counts(self) -> bool:
+        """Whether the columns are numbered, l = 0, 1, ..., and not named."""
+        return all(heading.isdigit() for heading in self.headings)
+
+    def title(self, column: int) -> str:
+        """A column by itself: "l=2", or "A1"."""
+        return f"{self.axis}={self.headings[column]}" if self.counts else self.headings[column]
+
     def by_column(self, power: torch.Tensor) -> torch.Tensor:
         """``(*shape, ...)`` summed over the labels of each column, ``(columns, ...)``."""
         flat = power.reshape(len(self.labels), *power.shape[len(self.shape) :])
         total = flat.new_zeros(len(self.headings), *flat.shape[1:])
         return total.index_add_(0, torch.tensor(self.columns, device=flat.device), flat)
+
+    def by_family(self, power: torch.Tensor) -> torch.Tensor:
+        """``(*shape)`` as ``(columns, families)``, each a sum over labels; NaN where a column lacks a family."""
+        flat = power.reshape(-1)
+        cells = [c * len(self.family_names) + f for c, f in zip(self.columns, self.families, strict=True)]
+        total = flat.new_full((len(self.headings) * len(self.family_names),), float("nan"))
+        where = torch.tensor(cells, device=flat.device)
+        total[where] = 0.0
+        return total.index_add_(0, where, flat).reshape(len(self.headings), len(self.family_names))
 
 
 @dataclass(frozen=True)
@@ -231,6 +255,10 @@ class Group(ABC):
         """Of arrays of power."""
         return (len(self.labels(lmax)),)
 
+    def axes(self) -> tuple[str, ...]:
+        """What each entry of `shape` counts."""
+        return (self.axis,)
+
     def chart(self, lmax: int) -> Chart:
         """The irreps up to `lmax` as plain values."""
         labels = self.labels(lmax)
@@ -241,6 +269,7 @@ class Group(ABC):
             lmax=lmax,
             labels=labels,
             shape=self.shape(lmax),
+            axes=self.axes(),
             names=tuple(map(self.label_name, labels)),
             symbols=tuple(map(self.symbol, labels)),
             columns=columns,

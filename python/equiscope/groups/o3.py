@@ -66,6 +66,9 @@ class O3(Group):
     def shape(self, lmax: int) -> tuple[int, ...]:
         return (lmax + 1, 2)
 
+    def axes(self) -> tuple[str, ...]:
+        return ("l", "sigma")
+
     def character(self, label: Label, elements: torch.Tensor) -> torch.Tensor:
         l, sigma = _sector(label)
         sign = handedness(elements)

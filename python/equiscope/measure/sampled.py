@@ -219,7 +219,10 @@ class PairsByCharacters:
 
     def errors(self, square: float, n: int) -> torch.Tensor:
         """``(columns,)``: standard error of a sector without content, n^-1 sqrt(2 d^2 / m) int |v|^2."""
-        columns = torch.zeros(len(self._chart.headings), dtype=torch.float64)
-        strengths = self._strengths(columns.device).sqrt()
-        columns = columns.index_reduce(0, torch.tensor(self._chart.columns), strengths, "amax")
+        strengths = self._strengths(torch.device("cpu")).sqrt()
+        widest = [
+            max(strengths[i] for i, own in enumerate(self._chart.columns) if own == column)
+            for column in range(len(self._chart.headings))
+        ]
+        columns = torch.stack(widest)
         return math.sqrt(2.0) * columns * square / n

@@ -1,7 +1,7 @@
 """Tables, pictures, pages and files of an audit. Knows no model and no kernel.
 
-Only the data classes are imported at once; the rest is imported at first use, since matplotlib takes its
-time.
+Only the classes are imported at once; the rest is imported at first use, since rich, jinja2 and matplotlib take their
+time. A picture of one's own is a `Picture` with `register` before it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..result.data import Audit, Failure, Output, Part, Spectrum, SystemRow, Worst
+from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
+from .audit import Audit
+from .view import Picture, available, plot, register
 
 _LATER = {
-    "KINDS": "plots",
     "check_writable": ".result.place",
-    "findings": "findings",
-    "load": ".result.files",
-    "plot": "plots",
-    "save": ".result.files",
+    "findings": "statements",
+    "save": "files",
     "systems_to_pandas": "frames",
     "to_html": "html",
     "to_pandas": "frames",
@@ -26,10 +25,29 @@ _LATER = {
     "to_xarray": "frames",
 }
 
-__all__ = ["Audit", "Failure", "Output", "Part", "Spectrum", "SystemRow", "Worst", *_LATER]
+__all__ = [
+    "KINDS",
+    "Audit",
+    "Failure",
+    "Output",
+    "Part",
+    "Picture",
+    "Spectrum",
+    "SystemRow",
+    "Worst",
+    "available",
+    "load",
+    "plot",
+    "register",
+    *_LATER,
+]
+
+load = Audit.load
 
 
 def __getattr__(name: str) -> Any:
+    if name == "KINDS":
+        return import_module(".view", __name__).kinds()
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_LATER[name]}", __name__), name)

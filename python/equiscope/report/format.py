@@ -1,19 +1,10 @@
-"""How numbers, names and irreps are written, in every table, picture and sentence."""
+"""How numbers and names are written, in every table, picture and sentence."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Sequence
-
-from ..result.data import Sector
-
-NAMED_SECTORS: dict[Sector, str] = {
-    (0, 1): "scalar",
-    (0, -1): "pseudoscalar",
-    (1, 1): "vector",
-    (1, -1): "pseudovector",
-}
 
 LISTED = 3
 """Names or statements of one kind before the rest is only counted."""
@@ -127,30 +118,6 @@ def listing(names: Sequence[str]) -> str:
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
-def sector_name(sector: Sector) -> str:
-    """One irrep in words: ``vector``, ``l=2 (pseudo)``."""
-    if sector in NAMED_SECTORS:
-        return NAMED_SECTORS[sector]
-    return f"l={sector[0]}" + (" (pseudo)" if sector[1] < 0 else "")
-
-
-def sector_names(sectors: Iterable[Sector]) -> str:
-    """Several irreps in words: ``l=0, 2..4, and the pseudo l=3``."""
-    sectors = list(sectors)
-    proper = runs(lam for lam, sigma in sectors if sigma > 0)
-    pseudo = runs(lam for lam, sigma in sectors if sigma < 0)
-    if proper and proper == pseudo:
-        return f"l={proper}, proper and pseudo"
-    if proper and pseudo:
-        return f"l={proper} and the pseudo l={pseudo}"
-    return f"l={proper}" if proper else f"the pseudo l={pseudo}"
-
-
 def with_error(value: float, error: float | None, sign: str = "+-") -> str:
     """`value` as a cell, with its standard error where it has one."""
     return number(value) if error is None else f"{number(value)} {sign} {number(error, 2)}"
-
-
-def e3nn_name(lam: int, sigma: int) -> str:
-    """The same irrep in e3nn's notation: l and the parity p = sigma (-1)^l, ``e`` or ``o``."""
-    return f"{lam}{'e' if sigma * (-1) ** lam > 0 else 'o'}"

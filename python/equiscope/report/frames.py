@@ -3,123 +3,138 @@
 from __future__ import annotations
 
 import json
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import MissingExtraError, fail
-from ..result.data import Audit, Output
+from ..groups.group import Chart, Label
+from ..result.data import AuditData, Output, Spectrum, widest
 from ..result.encode import encode_audit
-from ..result.floor import results, sector_floor
-from .format import e3nn_name
+from ..result.floor import sector_floor
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
-SIGMAS = (1, -1)
 
+def to_pandas(audit: AuditData) -> pandas.DataFrame:
+    """Long table of the spectra: one row per layer or output and irrep; layers in order of execution, then outputs.
 
-def to_pandas(audit: Audit) -> pandas.DataFrame:
-    """Long table of the spectra: one row per layer or output, l and sigma; layers in order of execution, then
-    outputs.
-
-    Columns: ``name``, ``kind`` ("layer" or "output"), ``l``, ``sigma``, ``irrep`` (e3nn's name), ``power``
-    (unit of the quantity squared), ``share`` (of the total power), ``floor`` (power up to which it is noise
-    or aliasing). Raises `MissingExtraError` without pandas.
+    Columns: ``name``, ``kind`` ("layer" or "output"), the label of the irrep (for O(3) ``l`` and ``sigma``),
+    ``irrep`` (its symbol, for O(3) e3nn's name), ``power`` (unit of the quantity squared), ``share`` (of the total
+    power), ``floor`` (power up to which it is noise or aliasing). Raises `MissingExtraError` without pandas.
     """
-    pandas = _need("pandas")
-    columns = ("name", "kind", "l", "sigma", "irrep", "power", "share", "floor")
+    module = _need("pandas")
     rows = []
-    for name, spectrum in results(audit):
-        power, share, floor = spectrum.pooled_power, spectrum.fractions, sector_floor(spectrum)
-        kind = "output" if audit.outputs.get(name) is spectrum else "layer"
-        for lam in range(spectrum.lmax + 1):
-            for i, sigma in enumerate(SIGMAS):
-                rows.append(
-                    (
-                        name,
-                        kind,
-                        lam,
-                        sigma,
-                        e3nn_name(lam, sigma),
-                        float(power[lam, i]),
-                        float(share[lam, i]),
-                        float(floor[lam]),
-                    )
-                )
-    return pandas.DataFrame(rows, columns=list(columns))
+    for name, spectrum in audit.results():
+        chart, power, share = spectrum.chart, spectrum.pooled_power, spectrum.fractions
+        floor = sector_floor(spectrum).tolist()
+        for label, symbol, column in zip(chart.labels, chart.symbols, chart.columns, strict=True):
+            place = chart.place(label)
+            values = {"power": float(power[place]), "share": float(share[place]), "floor": floor[column]}
+            kind = _kind(audit, name, spectrum)
+            rows.append({"name": name, "kind": kind, **_entries(chart, label), "irrep": symbol, **values})
+    axes = widest(spectrum for _, spectrum in audit.results()).axes
+    columns = dict.fromkeys(("name", "kind", *axes, "irrep", "power", "share", "floor"))
+    return module.DataFrame(rows, columns=list(columns))
 
 
-def systems_to_pandas(audit: Audit) -> pandas.DataFrame:
+def _kind(audit: AuditData, name: str, spectrum: Spectrum) -> str:
+    return "output" if audit.outputs.get(name) is spectrum else "layer"
+
+
+def _entries(chart: Chart, label: Label) -> dict[str, Any]:
+    """What a label says about each axis of an array of power: ``{"l": 1, "sigma": -1}``."""
+    entries = label if isinstance(label, tuple) and len(chart.axes) > 1 else (label,)
+    return dict(zip(chart.axes, entries, strict=True))
+
+
+def systems_to_pandas(audit: AuditData) -> pandas.DataFrame:
     """Long table of the systems: one row per system and output or layer, a column per scalar, NaN where it
     has none.
 
     Columns: ``system``, ``rows``, ``name``, ``kind``, then those of `SystemRow`. Raises `MissingExtraError`
     without pandas.
     """
-    pandas = _need("pandas")
+    module = _need("pandas")
     rows = [
         {"system": row.name, "rows": row.rows, "name": name, "kind": kind, **values}
         for row in audit.systems
         for kind, table in (("output", row.outputs), ("layer", row.layers))
         for name, values in table.items()
     ]
-    return pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=["system", "rows", "name", "kind"])
+    return module.DataFrame(rows) if rows else module.DataFrame(columns=["system", "rows", "name", "kind"])
 
 
-def to_xarray(audit: Audit) -> xarray.Dataset:
-    """Dataset with dimensions ``layer`` (layers in order of execution, then outputs), ``l`` and ``sigma``.
+def to_xarray(audit: AuditData) -> xarray.Dataset:
+    """Dataset with dimensions ``layer`` (layers in order of execution, then outputs) and those of the irreps, for
+    O(3) ``l`` and ``sigma``.
 
     Variables ``power``, ``share`` (layer, l, sigma), ``aliasing`` (layer, l), ``total``, ``unresolved``,
     ``noise``, ``rmse``, ``relative``, ``noise_floor`` (layer; NaN where a layer has none); coordinate
     ``kind`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes: settings,
     environment and timings as JSON text. Raises `MissingExtraError` without xarray.
     """
-    xarray = _need("xarray")
-    found = results(audit)
-    lmax = max((spectrum.lmax for _, spectrum in found), default=-1)
-    shape = (len(found), lmax + 1)
-    power, share, aliasing = (
-        np.full((*shape, 2), np.nan),
-        np.full((*shape, 2), np.nan),
-        np.full(shape, np.nan),
-    )
-    scalars = {
-        key: np.full(len(found), np.nan) for key in ("total", "unresolved", "noise", "rmse", "relative", "noise_floor")
-    }
+    module = _need("xarray")
+    found = audit.results()
+    chart = widest(spectrum for _, spectrum in found)
+    coordinates = _coordinates(chart)
+    if not found:
+        coordinates[chart.axes[0]] = []
+    shape = tuple(map(len, coordinates.values()))
+    power, share = np.full((len(found), *shape), np.nan), np.full((len(found), *shape), np.nan)
+    # a column of the tables is a step along the first axis, unless labels share columns in another way
+    by_first = len(chart.headings) == chart.shape[0]
+    aliasing = np.full((len(found), shape[0] if by_first else len(chart.headings)), np.nan)
     for i, (_, spectrum) in enumerate(found):
-        size = spectrum.lmax + 1
-        power[i, :size] = spectrum.pooled_power.numpy()
-        share[i, :size] = spectrum.fractions.numpy()
-        aliasing[i, :size] = spectrum.aliasing.numpy()
-        scalars["total"][i], scalars["unresolved"][i] = spectrum.pooled_total, spectrum.pooled_unresolved
-        scalars["noise"][i] = spectrum.noise
-        for key in ("rmse", "relative", "noise_floor") if isinstance(spectrum, Output) else ():
-            scalars[key][i] = getattr(spectrum, key)
+        own, own_power, own_share = spectrum.chart, spectrum.pooled_power, spectrum.fractions
+        for label in own.labels:
+            power[(i, *chart.place(label))] = own_power[own.place(label)]
+            share[(i, *chart.place(label))] = own_share[own.place(label)]
+        aliasing[i, [chart.headings.index(heading) for heading in own.headings]] = spectrum.aliasing.numpy()
     body, _ = encode_audit(audit)
-    return xarray.Dataset(
+    dataset: xarray.Dataset = module.Dataset(
         {
-            "power": (("layer", "l", "sigma"), power),
-            "share": (("layer", "l", "sigma"), share),
-            "aliasing": (("layer", "l"), aliasing),
-            **{key: (("layer",), values) for key, values in scalars.items()},
+            "power": (("layer", *chart.axes), power),
+            "share": (("layer", *chart.axes), share),
+            "aliasing": (("layer", chart.axes[0] if by_first else "column"), aliasing),
+            **_scalars([spectrum for _, spectrum in found]),
         },
         coords={
             "layer": [name for name, _ in found],
-            "kind": (
-                "layer",
-                ["output" if audit.outputs.get(name) is spectrum else "layer" for name, spectrum in found],
-            ),
-            "l": np.arange(lmax + 1),
-            "sigma": list(SIGMAS),
+            "kind": ("layer", [_kind(audit, name, spectrum) for name, spectrum in found]),
+            **coordinates,
+            **({} if by_first else {"column": list(chart.headings)}),
         },
         attrs={key: json.dumps(body[key]) for key in ("settings", "environment", "timings")},
     )
+    return dataset
 
 
-def _need(name: str) -> ModuleType | Any:
+def _coordinates(chart: Chart) -> dict[str, list[Any]]:
+    """Along each axis of an array of power, what its steps are called."""
+    found: dict[str, dict[int, Any]] = {axis: {} for axis in chart.axes}
+    for label in chart.labels:
+        for step, (axis, entry) in zip(chart.place(label), _entries(chart, label).items(), strict=True):
+            found[axis][step] = entry if isinstance(entry, int | str) else str(entry)
+    return {axis: [steps[i] for i in sorted(steps)] for axis, steps in found.items()}
+
+
+def _scalars(found: list[Spectrum]) -> dict[str, tuple[tuple[str], np.ndarray]]:
+    values = {
+        "total": [spectrum.pooled_total for spectrum in found],
+        "unresolved": [spectrum.pooled_unresolved for spectrum in found],
+        "noise": [spectrum.noise for spectrum in found],
+        **{
+            key: [getattr(spectrum, key) if isinstance(spectrum, Output) else np.nan for spectrum in found]
+            for key in ("rmse", "relative", "noise_floor")
+        },
+    }
+    return {key: (("layer",), np.array(each, dtype=np.float64)) for key, each in values.items()}
+
+
+def _need(name: str) -> Any:
     """The optional module called `name`."""
     import importlib
 

@@ -12,15 +12,18 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from ..result.data import Audit, Output, SystemRow
+from ..result.data import AuditData, Output, SystemRow, widest
 from ..result.floor import ROUND_OFF
-from ..result.verdict import AT_NOISE, Verdict, system_error, verdict, worst_row
-from .findings import findings
-from .format import count, e3nn_name, number, percent, seconds, sector_name, with_error
+from ..result.verdict import AT_NOISE, Verdict, verdict
+from .columns import COLUMNS
+from .format import count, number, percent, seconds, with_error
+from .headline import data_name, headline
 from .orientation import describe
-from .plots import available, plot
-from .style import FAINT, INK, PAPER, RULE, render
-from .table import CONTAINERS, declared_layers, headline, shares_of, unresolved_cell
+from .render import inline
+from .shares import share_cells, share_headings
+from .statements import findings
+from .view import PICTURES, available, plot
+from .words import each_column, group_words, irrep_full
 
 WORST_SHOWN = 10
 """Systems in the open table; the others fold away."""
@@ -34,17 +37,8 @@ UNBROKEN = 34
 MESSAGES = 50
 """Failures and warnings on the page."""
 
-CAPTIONS = {
-    "layers": "Where irreps live. Rows are layers in order of execution, then outputs; colour is the share "
-    "of the row's power in degree l, on a log scale. The last column holds the power above lmax.",
-    "spectra": "Spectra of the outputs and of selected layers. Content of an output outside its declared "
-    "irreps is symmetry breaking.",
-    "systems": "Equivariance error of each system.",
-    "convergence": "What a finer grid of rotations changes, on the systems that the degree was chosen with.",
-}
 
-
-def to_html(audit: Audit) -> str:
+def to_html(audit: AuditData) -> str:
     """One self-contained HTML page: findings, tables, pictures, settings, definitions.
 
     All text of the audit is escaped. Pictures are inline SVG in the colours of the page, light or dark.
@@ -52,11 +46,10 @@ def to_html(audit: Audit) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(code=_code, path=_path)
     template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
-    degrees = range(max((layer.lmax for layer in audit.layers.values()), default=-1) + 1)
-    data = audit.settings.get("data")
+    data = data_name(audit)
     return template.render(
         model=str(audit.settings.get("model") or "a model"),
-        facts=[*([f"Data: {data}"] if data and data not in CONTAINERS else []), *headline(audit)[1:]],
+        facts=[*([f"Data: {data}"] if data else []), *headline(audit)[1:]],
         findings=findings(audit),
         failures=[
             {"system": f.system, "where": f.where, "reason": f.reason, "orientation": describe(f.rotation)}
@@ -64,52 +57,39 @@ def to_html(audit: Audit) -> str:
         ],
         warnings=audit.warnings,
         messages=MESSAGES,
-        at_noise=int(AT_NOISE),
-        round_off=int(ROUND_OFF),
-        outputs=_outputs(audit, audit.outputs),
-        declared=_outputs(audit, declared_layers(audit)),
+        columns=COLUMNS,
+        outputs=_rows(audit, audit.outputs),
+        declared=_rows(audit, audit.declared_layers),
         deviations=_deviations(audit),
         parts=_parts(audit),
-        degrees=list(degrees),
-        layers=[
-            {
-                "name": name,
-                "shares": shares_of(layer, [[lam] for lam in degrees], 3),
-                "samples": count(layer.samples),
-                "channels": count(layer.channels),
-            }
-            for name, layer in audit.layers.items()
-        ],
+        layers=_layers(audit),
         systems=_systems(audit),
         convergence=_convergence(audit),
-        sampled=audit.settings.get("estimator") == "monte-carlo",
+        sampled=audit.sampled,
         convergence_outputs=list(audit.outputs),
-        pictures=[{"svg": svg(audit, kind), "caption": CAPTIONS[kind]} for kind in available(audit)],
+        pictures=[{"svg": svg(audit, kind), "caption": PICTURES[kind].caption(audit)} for kind in available(audit)],
         facts_tables=[(title, pairs) for title, pairs in _facts(audit) if pairs],
+        **_terms(audit),
     )
 
 
-def svg(audit: Audit, kind: str) -> Markup:
-    """The picture as inline SVG: ids of its own, colours of the page, no style and no metadata that would
-    leak."""
-    figure = plot(audit, kind)
-    width = figure.get_size_inches()[0]
-    text = render(figure, "svg").decode("utf-8")
-    text = re.sub(r"<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
-    for tag in ("metadata", "style"):
-        text = re.sub(rf"\s*<{tag}.*?</{tag}>", "", text, flags=re.DOTALL)
-    for colour, variable in ((INK, "ink"), (FAINT, "faint"), (RULE, "rule"), (PAPER, "paper")):
-        text = text.replace(colour, f"var(--{variable})")
-    names: dict[str, str] = {}
-    for found in re.findall(r'\bid="([^"]+)"', text):
-        names.setdefault(found, f"{kind}-{len(names)}")
-    text = re.sub(r'\bid="([^"]+)"', lambda m: f'id="{names[m[1]]}"', text)
-    text = re.sub(r'href="#([^"]+)"', lambda m: f'href="#{names[m[1]]}"', text)
-    text = re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m[1]]})", text)
-    size = f'style="width: {width:.2f}in; min-width: {0.72 * width:.2f}in; max-width: 100%"'
-    text = re.sub(r'^<svg ([^>]*?)width="[^"]*"', rf'<svg {size} role="img" aria-label="{kind}" \1', text, count=1)
-    text = re.sub(r'^(<svg [^>]*?) height="[^"]*"', r"\1", text, count=1)
-    return Markup(text)
+def svg(audit: AuditData, kind: str) -> Markup:
+    """A picture as a part of the page."""
+    return inline(plot(audit, kind), kind)
+
+
+def _terms(audit: AuditData) -> dict[str, Any]:
+    """What the definitions depend on: the group, whether its irreps are numbered, and whether they have families."""
+    chart = widest(spectrum for _, spectrum in audit.results())
+    return {
+        "group": chart.group,
+        "group_words": group_words(chart),
+        "column": each_column(chart),
+        "pseudo": "pseudo" in chart.family_names,
+        "degrees": chart.counts,
+        "at_noise": int(AT_NOISE),
+        "round_off": int(ROUND_OFF),
+    }
 
 
 def _code(text: str) -> Markup:
@@ -125,28 +105,44 @@ def _path(name: str) -> Markup:
     return Markup("<wbr>").join(re.findall(r"[^._/]*[._/]?", name))
 
 
-def _outputs(audit: Audit, outputs: Mapping[str, Output]) -> list[dict[str, Any]]:
-    rows = []
-    for name, output in outputs.items():
-        row = worst_row(audit, name)
-        rows.append(
+def _rows(audit: AuditData, outputs: Mapping[str, Output]) -> list[list[dict[str, str]]]:
+    """The cells of `COLUMNS`, each with its classes."""
+    return [
+        [
+            {
+                "text": column.cell(audit, output),
+                "classes": " ".join(
+                    [
+                        *(["left"] if column.left and i else []),  # the first column is always on the left
+                        *(["name"] if column.name else []),
+                        *([column.css(audit, output)] if column.css else []),
+                    ]
+                ),
+            }
+            for i, column in enumerate(COLUMNS)
+        ]
+        for output in outputs.values()
+    ]
+
+
+def _layers(audit: AuditData) -> dict[str, Any]:
+    chart = widest(audit.layers.values())
+    groups = [[column] for column in range(len(chart.headings))]
+    return {
+        "headings": share_headings(chart, groups, "unresolved"),
+        "rows": [
             {
                 "name": name,
-                "representation": output.representation,
-                "verdict": verdict(output),
-                "samples": count(output.samples),
-                "rmse": with_error(output.rmse, output.standard_error, "±"),
-                "relative": percent(output.relative),
-                "noise": number(output.noise_floor),
-                "unresolved": unresolved_cell(output, 3),
-                "worst": row.name if row else "-",
-                "worst_rmse": number(system_error(row, name)) if row else "-",
+                "shares": share_cells(chart, layer, groups, 3),
+                "samples": count(layer.samples),
+                "channels": count(layer.channels),
             }
-        )
-    return rows
+            for name, layer in audit.layers.items()
+        ],
+    }
 
 
-def _deviations(audit: Audit) -> list[dict[str, str]]:
+def _deviations(audit: AuditData) -> list[dict[str, str]]:
     return [
         {
             "name": name,
@@ -159,20 +155,20 @@ def _deviations(audit: Audit) -> list[dict[str, str]]:
     ]
 
 
-def _parts(audit: Audit) -> list[dict[str, str]]:
+def _parts(audit: AuditData) -> list[dict[str, str]]:
     return [
         {
             "name": name,
-            "irrep": f"{sector_name(sector)} ({e3nn_name(*sector)})",
+            "irrep": irrep_full(output.chart, label),
             "rmse": with_error(part.rmse, part.standard_error, "±"),
         }
         for name, output in audit.outputs.items()
         if len(output.parts) > 1
-        for sector, part in output.parts.items()
+        for label, part in output.parts.items()
     ]
 
 
-def _systems(audit: Audit) -> dict[str, Any]:
+def _systems(audit: AuditData) -> dict[str, Any]:
     ordered = sorted(audit.systems, key=lambda row: -_height(audit, row))
     rows = [
         {
@@ -202,7 +198,7 @@ def _systems(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _height(audit: Audit, row: SystemRow) -> float:
+def _height(audit: AuditData, row: SystemRow) -> float:
     """How far the worst output of a system stands above the pooled error; exact outputs do not count."""
     heights = [0.0]
     for name, output in audit.outputs.items():
@@ -224,7 +220,7 @@ def _most_unresolved(row: SystemRow) -> str:
     return f"{name}: {percent(shares[name])}"
 
 
-def _convergence(audit: Audit) -> list[dict[str, Any]]:
+def _convergence(audit: AuditData) -> list[dict[str, Any]]:
     rows = []
     for step in audit.convergence:
         variance = [step.get("variance", {}).get(name) for name in audit.outputs]
@@ -239,7 +235,7 @@ def _convergence(audit: Audit) -> list[dict[str, Any]]:
     return rows
 
 
-def _facts(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
+def _facts(audit: AuditData) -> list[tuple[str, list[tuple[str, str]]]]:
     times = [(key, count(value) if key == "evaluations" else seconds(value)) for key, value in audit.timings.items()]
     return [
         ("Settings", [(key, _value(value)) for key, value in audit.settings.items()]),

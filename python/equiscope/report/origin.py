@@ -3,12 +3,15 @@ that declare none, the first with power in irreps that nothing before it has."""
 
 from __future__ import annotations
 
-import re
-
-from ..result.data import Audit, Output, Sector, Spectrum
-from ..result.floor import content, sector_floor, unresolved_floor, unresolved_share
+from ..errors import ArgumentError
+from ..groups.group import Label
+from ..groups.representation import Representation
+from ..result.data import AuditData, Output, Spectrum, widest
+from ..result.floor import content, unresolved_floor, unresolved_share
 from ..result.verdict import Verdict, targets, verdict
-from .format import LISTED, listing, number, percent, quote, sector_names
+from .format import LISTED, listing, number, percent, quote
+from .shares import family_share
+from .words import group_of, highest, irrep_list
 
 HIGH_L = 4
 """Degree above which content is remarkable: equivariant architectures in common use keep l <= 3 or 4 inside,
@@ -22,15 +25,18 @@ PSEUDO_SHARE = 1e-6
 """Share of power that counts as pseudo content: 0.1 % of the amplitude. Below lie products of small terms
 that every unconstrained layer has."""
 
+_EXPLAINED = {"pseudo": " (sigma = -1, as in pseudoscalars and cross products)"}
+"""What a family of irreps is, for those who do not know it."""
+
 WEAK_SHARE = 1e-2
 """New irreps that hold less than this look like a leak; a layer designed to make them gives them 10 % of its
 amplitude or more."""
 
 
-def origin(audit: Audit) -> list[str]:
+def origin(audit: AuditData) -> list[str]:
     """Statements about where errors, new irreps, pseudo content and high degrees first appear."""
     located = _first_broken(audit)
-    if any(layer.degree is None for layer in audit.layers.values()):
+    if audit.sampled and audit.layers:
         return located  # random rotations hide what lies within their scatter: no layer can be said to lack it
     return [
         *located,
@@ -40,27 +46,23 @@ def origin(audit: Audit) -> list[str]:
     ]
 
 
-def declared_input_sectors(audit: Audit) -> set[Sector]:
+def declared_input_irreps(audit: AuditData) -> set[Label]:
     """The irreps that the inputs carry as declared in the settings; what is not understood adds nothing."""
-    kinds: dict[str, set[Sector]] = {
-        "scalar": {(0, 1)},
-        "invariant": {(0, 1)},
-        "pseudoscalar": {(0, -1)},
-        "vector": {(1, 1)},
-        "pseudovector": {(1, -1)},
-        "tensor": {(0, 1), (1, -1), (2, 1)},
-        "voigt": {(0, 1), (2, 1)},
-    }
+    group = group_of(widest(spectrum for _, spectrum in audit.results()))
     inputs = audit.settings.get("inputs")
-    sectors: set[Sector] = set()
-    for rep in inputs.values() if isinstance(inputs, dict) else ():
-        sectors |= kinds.get(str(rep), set())
-        for lam, parity in re.findall(r"(?:^|[x+\s])(\d+)([eo])(?=$|[+\s])", str(rep)):
-            sectors.add((int(lam), (1 if parity == "e" else -1) * (-1) ** int(lam)))
-    return sectors
+    if group is None or not isinstance(inputs, dict):
+        return set()
+    irreps: set[Label] = set()
+    for declared in inputs.values():
+        try:
+            representation = Representation.parse(str(declared))
+        except ArgumentError:
+            continue
+        irreps |= {part.label for part in group.decompose(representation).parts}
+    return irreps
 
 
-def _broken(audit: Audit) -> list[str]:
+def _broken(audit: AuditData) -> list[str]:
     return [name for name, output in audit.outputs.items() if verdict(output) in (Verdict.BROKEN, Verdict.WRONG)]
 
 
@@ -72,10 +74,11 @@ def _closed(spectrum: Spectrum) -> bool:
     """Whether the spectrum ends below lmax, as that of a layer with finitely many irreps does."""
     if spectrum.pooled_unresolved > unresolved_floor(spectrum):
         return False
-    return all(lam < spectrum.lmax for lam, _ in content(spectrum))
+    chart = spectrum.chart
+    return not chart.counts or all(chart.column(label) < len(chart.headings) - 1 for label in content(spectrum))
 
 
-def _first_broken(audit: Audit) -> list[str]:
+def _first_broken(audit: AuditData) -> list[str]:
     """Which of the layers that declare a representation breaks it first: with one, the search ends."""
     broken, declared = _broken(audit), [layer for layer in audit.layers.values() if isinstance(layer, Output)]
     exact: list[str] = []
@@ -99,31 +102,31 @@ def _first_broken(audit: Audit) -> list[str]:
     return []
 
 
-def _first_sectors(audit: Audit, located: bool) -> list[str]:
+def _first_sectors(audit: AuditData, located: bool) -> list[str]:
     """Where irreps enter that no earlier layer has: the only trace of a leak in undeclared layers."""
     broken = _broken(audit)
     if not audit.layers:
         hint = f"To see where {listing(broken)} {_verb(broken)} the symmetry, "
         hint += 'audit hidden layers too (`layers="*"`).'
         return [hint] if broken else []
-    seen = declared_input_sectors(audit)
+    seen = declared_input_irreps(audit)
     known_input, open_before, suspected = bool(seen), False, False
     found: list[str] = []
     for position, (name, layer) in enumerate(audit.layers.items()):
-        present, opens = content(layer), not _closed(layer)
-        allowed = {(0, 1)} | (targets(layer) if isinstance(layer, Output) else set())
+        chart, present, opens = layer.chart, content(layer), not _closed(layer)
+        allowed = {chart.labels[0]} | (targets(layer) if isinstance(layer, Output) else set())
         fresh = present - seen - allowed if position or known_input else set()
         if position == 0 and opens:
-            every = len({lam for lam, _ in present}) == layer.lmax + 1
-            extent = f"at every l up to {layer.lmax}" if every else f"up to l={layer.lmax} and above"
+            every = len(set(map(chart.column, present))) == len(chart.headings)
+            extent = f"at every {chart.axis} up to {chart.lmax}" if every else f"up to {highest(chart)} and above"
             found.append(
                 f"{quote(name)}, the first layer audited, already has power {extent}, as layers of "
                 "unconstrained models do."
             )
         elif not open_before and (fresh or opens):
-            share = sum(float(layer.fractions[lam, (1 - sigma) // 2]) for lam, sigma in fresh)
+            share = sum(float(layer.fractions[chart.place(irrep)]) for irrep in fresh)
             share = share or unresolved_share(layer)
-            where = f"in {sector_names(fresh)}" if fresh else f"above l={layer.lmax}"
+            where = f"in {irrep_list(chart, fresh)}" if fresh else f"above {highest(chart)}"
             before = "the layers before it" if position else "the inputs"
             text = f"{quote(name)} is the first layer with power {where} ({percent(share)} of its power); "
             text += f"{before} had none."
@@ -134,43 +137,52 @@ def _first_sectors(audit: Audit, located: bool) -> list[str]:
         open_before = open_before or opens
         seen |= present
     late = {
-        sector
+        irrep
         for name in broken
-        for sector in content(audit.outputs[name])
-        if sector not in seen | targets(audit.outputs[name])
+        for irrep in content(audit.outputs[name])
+        if irrep not in seen | targets(audit.outputs[name])
     }
     if late and not open_before:
         last = next(reversed(audit.layers))
+        where = irrep_list(widest(audit.outputs.values()), late)
         found.append(
-            f"{listing(broken)} {'has' if len(broken) == 1 else 'have'} power in {sector_names(late)}, "
+            f"{listing(broken)} {'has' if len(broken) == 1 else 'have'} power in {where}, "
             f"which no audited layer has: the leak is after {quote(last)}, or in a module that was not "
             "captured."
         )
     return _first_few(found, "further layers bring new irreps, see the table")
 
 
-def _first_pseudo(audit: Audit) -> list[str]:
-    if any(sigma < 0 for _, sigma in declared_input_sectors(audit)):
-        return []
-    for name, layer in audit.layers.items():
-        floor, pseudo = sector_floor(layer), layer.pooled_power[:, 1]
-        share = float(layer.fractions[:, 1].sum())
-        if share > PSEUDO_SHARE and bool((pseudo > floor).any()):
-            return [
-                f"{quote(name)} is the first layer with pseudo content (sigma = -1, as in pseudoscalars and "
-                f"cross products): {percent(share)} of its power."
-            ]
-    return []
+def _first_pseudo(audit: AuditData) -> list[str]:
+    chart = widest(audit.layers.values())
+    group = group_of(chart)
+    known = {group.family(irrep) for irrep in declared_input_irreps(audit)} if group is not None else set()
+    found = []
+    for family in set(range(1, len(chart.family_names))) - known:
+        for name, layer in audit.layers.items():
+            share = family_share(layer, family)
+            if share > PSEUDO_SHARE:
+                called = chart.family_names[family]
+                found.append(
+                    f"{quote(name)} is the first layer with {called} content{_EXPLAINED.get(called, '')}: "
+                    f"{percent(share)} of its power."
+                )
+                break
+    return found
 
 
-def _first_high(audit: Audit) -> list[str]:
+def _first_high(audit: AuditData) -> list[str]:
     for name, layer in audit.layers.items():
-        cut = min(HIGH_L, layer.lmax)
-        above = float(layer.fractions[cut + 1 :].sum()) + max(unresolved_share(layer), 0.0)
+        chart = layer.chart
+        if not chart.counts:
+            continue
+        cut = min(HIGH_L, chart.lmax)
+        high = [column for column, heading in enumerate(chart.headings) if int(heading) > cut]
+        above = float(chart.by_column(layer.fractions)[high].sum()) + max(unresolved_share(layer), 0.0)
         if above > HIGH_SHARE and layer.pooled_total > 0:
             return [
                 f"{quote(name)} is the first layer with more than {100 * HIGH_SHARE:g}% of its power above "
-                f"l={cut}: {percent(above)}."
+                f"{chart.axis}={cut}: {percent(above)}."
             ]
     return []
 

@@ -13,29 +13,24 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..result.data import Audit, Output, Spectrum
-from ..result.floor import sector_floor, unresolved_floor, unresolved_share
-from ..result.verdict import Verdict, verdict, worst_row
-from .findings import findings
-from .format import count, elide_paths, number, seconds, short_share, with_error
+from ..groups.group import Chart
+from ..result.data import AuditData, Output, widest
+from ..result.verdict import Verdict, verdict
+from .columns import COLUMNS
+from .format import elide_paths
+from .headline import headline
+from .shares import share_cells, share_headings
+from .statements import findings
+from .words import MARKS, each_column
 
 NARROW, WIDE = 80, 120
-"""Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3
-digits."""
+"""Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3 digits."""
 
 NAME = 20
 """Characters of a layer's name that must stay before the highest degrees are put into one column."""
 
 MESSAGES = 20
 """Failures and warnings shown before the rest is only counted: the page and the files hold all of them."""
-
-LEGEND = (
-    "Layers: share of power per degree l; pseudo: with sigma = -1; last column: above lmax, unresolved; "
-    "-: at or below noise or aliasing"
-)
-
-CONTAINERS = ("list", "tuple", "generator", "dict")
-"""Names of data that tell a reader nothing."""
 
 RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the header and nothing else, in ASCII so that every console can print it."""
@@ -48,26 +43,32 @@ STYLES = {
 }
 
 
-def to_text(audit: Audit, width: int | None = None) -> str:
+def to_text(audit: AuditData, width: int | None = None) -> str:
     """The table in plain characters, at most `width` columns wide (default: the terminal, 80 to 140)."""
-    width = width or min(max(shutil.get_terminal_size((100, 24)).columns, NARROW), 140)
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    width = width or _terminal()
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=width, color_system=None, force_terminal=False, legacy_windows=False)
     console.print(to_rich(audit, width))
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
 
 
-def to_rich(audit: Audit, width: int | None = None) -> Any:
+def to_notebook(audit: AuditData) -> str:
+    """The same as HTML for a cell of a notebook: text in its colours, without a style that would leak."""
+    console = Console(file=io.StringIO(), width=WIDE, record=True, force_terminal=True, legacy_windows=False)
+    console.print(to_rich(audit, WIDE))
+    return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.25">{code}</pre>')
+
+
+def to_rich(audit: AuditData, width: int | None = None) -> Group:
     """The same as a rich renderable, laid out for `width` columns (default: the terminal)."""
-    width = width or min(max(shutil.get_terminal_size((100, 24)).columns, NARROW), 140)
+    width = width or _terminal()
     parts: list[Any] = [Text(line) for line in headline(audit)]
     if audit.outputs:
         parts += [Text(), _errors(audit, "output", audit.outputs, width)]
     if audit.layers:
-        declared = declared_layers(audit)
-        if declared:
-            parts += [Text(), _errors(audit, "layer", declared, width)]
-        parts += [Text(), _layers(audit, width), Text(LEGEND, style="dim")]
+        if audit.declared_layers:
+            parts += [Text(), _errors(audit, "layer", audit.declared_layers, width)]
+        parts += [Text(), _layers(audit, width), Text(_legend(widest(audit.layers.values())), style="dim")]
     said = findings(audit)
     if said:
         parts += [Text(), Text("Findings", style="bold"), *_bullets(said, "")]
@@ -83,28 +84,20 @@ def to_rich(audit: Audit, width: int | None = None) -> Any:
     return Group(*parts)
 
 
-def headline(audit: Audit) -> list[str]:
-    """What was audited and how, in two or three lines."""
-    get = audit.settings.get
-    data = get("data") if get("data") not in CONTAINERS else None
-    lines = [f"equiscope audit of {get('model') or 'a model'}" + (f" on {data}" if data else "")]
-    facts = [f"{count(len(audit.systems))} system{'s' if len(audit.systems) != 1 else ''}"]
-    facts += [f"lmax {get('lmax')}"] if get("lmax") is not None else []
-    if get("degree") is not None:
-        facts.append(f"grid degree {get('degree')}")
-        facts[-1] += f" ({count(get('rotations'))} rotations)" if get("rotations") else ""
-    elif get("estimator") == "monte-carlo":
-        facts.append(f"Monte Carlo, {count(get('rotations'))} random rotations each (seed {get('seed')})")
-    facts += [str(get(key)) for key in ("dtype", "device") if get(key)]
-    lines.append(", ".join(facts))
-    time = audit.timings
-    if "total" in time:
-        lines.append(
-            seconds(time["total"])
-            + (f", {seconds(time['model'])} in the model" if "model" in time else "")
-            + (f", {count(time['evaluations'])} evaluations" if "evaluations" in time else "")
-        )
-    return lines
+def _terminal() -> int:
+    return min(max(shutil.get_terminal_size((100, 24)).columns, NARROW), 140)
+
+
+def _legend(chart: Chart) -> str:
+    """What the columns of the table of layers are."""
+    families = "".join(
+        f"{name}: with {MARKS[name][0]}; " if name in MARKS else f"{name}: in irreps of that family; "
+        for name in chart.family_names[1:]
+    )
+    return (
+        f"Layers: share of power per {each_column(chart)}; {families}last column: above lmax, unresolved; "
+        "-: at or below noise or aliasing"
+    )
 
 
 def _table(gap: int) -> Table:
@@ -118,41 +111,25 @@ def _column(table: Table, name: str, *cells: str, right: bool = True) -> None:
     table.add_column(Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop")
 
 
-def declared_layers(audit: Audit) -> dict[str, Output]:
-    """The layers that declare a representation, so that they have an error."""
-    return {name: layer for name, layer in audit.layers.items() if isinstance(layer, Output)}
-
-
-def _errors(audit: Audit, noun: str, outputs: Mapping[str, Output], width: int) -> Table:
+def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output], width: int) -> Table:
     """One row per output, or per layer with a representation."""
-    rows = []
-    for name, output in outputs.items():
-        row = worst_row(audit, name)
-        rows.append(
-            [
-                name,
-                output.representation,
-                count(output.samples),
-                with_error(output.rmse, output.standard_error),
-                number(output.relative),
-                number(output.noise_floor),
-                unresolved_cell(output, 3),
-                row.name if row else "-",
-            ]
-        )
-    heads = [noun, "as", "samples", "RMSE", "relative", "noise"]
-    heads += ["unresolved", "worst system"] if width >= 100 else ["unres.", "worst"]
+    shown = [(column, column.terminal) for column in COLUMNS if column.terminal is not None]
+    heads = [(wide if width >= 100 else narrow) or noun for _, (wide, narrow) in shown]
+    rows = [
+        [(column.terminal_cell or column.cell)(audit, output) for column, _ in shown] for output in outputs.values()
+    ]
+    elastic = sorted((i for i, (column, _) in enumerate(shown) if column.elastic), key=lambda i: shown[i][0].elastic)
     gap = 2 if width >= WIDE else 1
-    _fit(rows, heads, width, gap, elastic=(0, 7, 1))
+    _fit(rows, heads, width, gap, elastic)
     table = _table(gap)
     for i, head in enumerate(heads):
-        _column(table, head, *(row[i] for row in rows), right=i not in (0, 1, 7))
+        _column(table, head, *(row[i] for row in rows), right=not shown[i][0].left)
     for row, output in zip(rows, outputs.values(), strict=True):
         table.add_row(*(Text(cell) for cell in row), style=STYLES.get(verdict(output), ""))
     return table
 
 
-def _fit(rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: tuple[int, ...]) -> None:
+def _fit(rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: list[int]) -> None:
     """Shorten the cells of the elastic columns, the widest first, until a row fits into `width`."""
     widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]
     while sum(widths) + gap * (len(widths) - 1) > width:
@@ -165,19 +142,12 @@ def _fit(rows: list[list[str]], heads: list[str], width: int, gap: int, elastic:
             row[i] = cell
 
 
-def unresolved_cell(spectrum: Spectrum, digits: int) -> str:
-    """Share of the power above lmax, or a dash where it does not exceed noise."""
-    total = spectrum.pooled_total
-    floor = unresolved_floor(spectrum) / total if total > 0 else 0.0
-    return short_share(unresolved_share(spectrum), floor, digits)
-
-
-def _layers(audit: Audit, width: int) -> Table:
+def _layers(audit: AuditData, width: int) -> Table:
     for digits in (3, 2) if width >= WIDE else (2,):
         heads, rows, whole = _grouped(audit, width, digits)
         if whole:
             break
-    _fit(rows, heads, width, 1, elastic=(0,))
+    _fit(rows, heads, width, 1, elastic=[0])
     table = _table(1)
     for i, head in enumerate(heads):
         _column(table, head, *(row[i] for row in rows), right=i > 0)
@@ -186,51 +156,31 @@ def _layers(audit: Audit, width: int) -> Table:
     return table
 
 
-def _grouped(audit: Audit, width: int, digits: int) -> tuple[list[str], list[list[str]], bool]:
-    """Heads and rows with as many degrees in columns of their own as fit by the names, and whether all do."""
-    lmax = max(layer.lmax for layer in audit.layers.values())
+def _grouped(audit: AuditData, width: int, digits: int) -> tuple[list[str], list[list[str]], bool]:
+    """Heads and rows with as many columns of the chart by themselves as fit by the names, and whether all do."""
+    chart = widest(audit.layers.values())
+    count = len(chart.headings)
+    last = f">{chart.lmax}" if chart.counts else "unres."
     longest = max(len(name) for name in audit.layers)
-    for columns in range(lmax + 1, 0, -1):
-        groups = [[lam] for lam in range(columns)]
-        groups[-1] = list(range(columns - 1, lmax + 1))
-        heads = ["layer", *(_span(group) for group in groups), "pseudo", f">{lmax}"]
-        rows = [[name, *shares_of(layer, groups, digits)] for name, layer in audit.layers.items()]
+    for columns in range(count, 0, -1):
+        groups = [[column] for column in range(columns)]
+        groups[-1] = list(range(columns - 1, count))
+        heads = ["layer", *share_headings(chart, groups, last)]
+        rows = [[name, *share_cells(chart, layer, groups, digits)] for name, layer in audit.layers.items()]
         rest = sum(max(map(len, column)) + 1 for column in list(zip(heads, *rows, strict=True))[1:])
         if rest + min(longest, NAME) <= width:
             break
-    return heads, rows, columns == lmax + 1
+    return heads, rows, columns == count
 
 
-def _span(group: list[int]) -> str:
-    return f"l={group[0]}" if len(group) == 1 else f"{group[0]}-{group[-1]}"
-
-
-def shares_of(layer: Spectrum, groups: list[list[int]], digits: int) -> list[str]:
-    """Cells of one row: the share of each group of degrees, the pseudo share, the unresolved share."""
-    total = layer.pooled_total
-    if total <= 0:
-        return ["0"] * (len(groups) + 2)
-    power, floor = layer.pooled_power, sector_floor(layer)
-    cells = []
-    for group in groups:
-        inside = [lam for lam in group if lam <= layer.lmax]
-        share = float(power[inside].sum()) / total
-        cells.append(short_share(share, float(floor[inside].max()) / total if inside else 0.0, digits))
-    pseudo = power[:, 1]
-    loud = pseudo > floor
-    cells.append(short_share(float(pseudo.sum()) / total if bool(loud.any()) else 0.0, 0.0, digits))
-    cells.append(unresolved_cell(layer, digits))
-    return cells
-
-
-def _bullets(lines: list[str], style: str) -> list[Any]:
+def _bullets(lines: list[str], style: str) -> list[Padding]:
     shown = lines[:MESSAGES]
     if len(lines) > MESSAGES:
         shown = [*shown, f"... and {len(lines) - MESSAGES} more"]
     return [_bullet(line, style) for line in shown]
 
 
-def _bullet(line: str, style: str) -> Any:
+def _bullet(line: str, style: str) -> Padding:
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=1)
     grid.add_column(overflow="fold")

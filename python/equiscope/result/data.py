@@ -1,25 +1,26 @@
-"""What an audit found: plain data, free of any model, and the few views that every reader wants."""
+"""What an audit found: plain data, free of any model and of any view."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-Sector = tuple[int, int]
-"""An irrep of O(3): (lambda, sigma), sigma = +1 (proper) or -1 (pseudo)."""
+from ..groups.group import Chart, Label
+from ..groups.o3 import O3
 
 
 @dataclass
 class Spectrum:
-    """Power of one layer or output in every irrep of O(3): B_(l, sigma), summed over components.
+    """Power of one layer or output in every irrep of the group, summed over components.
 
-    ``power`` is ``(lmax + 1, 2)``, second axis sigma = +1, -1: the mean over samples and channels of all
-    systems. With ``keep="samples"`` it is ``(lmax + 1, 2, samples, channels)``, the samples of all systems one
-    after the other (``sample_system`` says whose), and ``total`` and ``unresolved`` are ``(samples, channels)``.
+    ``power`` is ``chart.shape``, for O(3) ``(lmax + 1, 2)`` with B_(l, sigma) at ``[l, 0]`` for sigma = +1 and
+    ``[l, 1]`` for -1: the mean over samples and channels of all systems. With ``keep="samples"`` it is
+    ``(*chart.shape, samples, channels)``, the samples of all systems one after the other (``sample_system`` says
+    whose), and ``total`` and ``unresolved`` are ``(samples, channels)``.
     In the unit of the quantity, squared. ``sum of power + unresolved = total = int |u(g)|^2 dg``.
     """
 
@@ -28,10 +29,11 @@ class Spectrum:
     total: torch.Tensor
     unresolved: torch.Tensor
     degree: int | None
-    """Of the grid; None where rotations were drawn at random: powers are then unbiased and may be negative."""
+    """Of the grid; None where there is none: of random elements, whose powers are unbiased and may be negative."""
     aliasing: torch.Tensor
-    """``(lmax + 1,)`` estimate of the power that the finite grid folded into each l from above lmax; with random
-    rotations twice the standard error that their number leaves to a sector of degree l without content."""
+    """``(columns,)``, for O(3) ``(lmax + 1,)``: estimate of the power that the finite grid folded into each column of
+    the chart from above lmax; with random rotations twice the standard error that their number leaves to a sector of
+    the column without content."""
     samples: int
     """Number of samples (rows) of all systems together."""
     channels: int
@@ -41,17 +43,26 @@ class Spectrum:
     """dtype of the values as the model returned them."""
     sample_system: torch.Tensor | None = None
     """``(samples,)`` index of the system of each sample, with ``keep="samples"``."""
-    chart: Any = None
+    chart: Chart = None  # type: ignore[assignment]
+    """The irreps that power is laid out by; where none is given, those of O(3)."""
     quantities: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
+    """What was pooled beside power and error, by the name of the `equiscope.measure.Quantity`."""
+
+    def __post_init__(self) -> None:
+        if self.chart is None:
+            self.chart = _chart_of_o3(self.power.shape[0] - 1)
 
     @property
     def lmax(self) -> int:
-        return self.power.shape[0] - 1
+        return self.chart.lmax
+
+    def pooled(self, power: torch.Tensor) -> torch.Tensor:
+        """``chart.shape``: `power` averaged over samples and channels."""
+        return power if power.ndim == len(self.chart.shape) else power.mean(dim=(-2, -1))
 
     @property
     def pooled_power(self) -> torch.Tensor:
-        """``(lmax + 1, 2)``: `power` averaged over samples and channels."""
-        return self.power if self.power.ndim == 2 else self.power.mean(dim=(2, 3))
+        return self.pooled(self.power)
 
     @property
     def pooled_total(self) -> float:
@@ -63,14 +74,24 @@ class Spectrum:
 
     @property
     def fractions(self) -> torch.Tensor:
-        """``(lmax + 1, 2)``: share of the total power in each sector; zeros where the total is zero."""
+        """``chart.shape``: share of the total power in each irrep; zeros where the total is zero."""
         total = self.pooled_total
         return self.pooled_power / total if total > 0 else torch.zeros_like(self.pooled_power)
 
 
+@functools.lru_cache(maxsize=64)
+def _chart_of_o3(lmax: int) -> Chart:
+    return O3().chart(lmax)
+
+
+def widest(spectra: Iterable[Spectrum]) -> Chart:
+    """The chart with a place for all that `spectra` hold: that of the highest lmax; O(3)'s where there are none."""
+    return max((spectrum.chart for spectrum in spectra), key=lambda chart: chart.lmax, default=_chart_of_o3(0))
+
+
 @dataclass
 class Part:
-    """The share of one target irrep (lambda, sigma) of an output that has several."""
+    """The share of one target irrep of an output that has several."""
 
     variance: torch.Tensor
     """Equivariance variance A of this irrep, divided by its number of components; shape as `Output.variance`."""
@@ -88,7 +109,7 @@ class Worst:
     system: str
     rotation_index: int
     rotation: torch.Tensor
-    """``(3, 3)`` element of O(3), determinant +1 or -1."""
+    """``(3, 3)`` element of the group, determinant +1 or -1."""
     deviation: float
     """Root mean square over samples, channels and components of z(g) - Pi at that rotation."""
 
@@ -114,8 +135,8 @@ class Output(Spectrum):
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
-    parts: dict[Sector, Part] = field(default_factory=dict)
-    """Per target irrep; one entry for an output that carries a single irrep."""
+    parts: dict[Label, Part] = field(default_factory=dict)
+    """Per target irrep, by its label; one entry for an output that carries a single irrep."""
     standard_error: float | None = None
     """Of `rmse`, from the number of random rotations; None on a quadrature grid."""
 
@@ -146,8 +167,8 @@ class Failure:
 
 
 @dataclass
-class Audit:
-    """Result of `equiscope.audit`. Prints as a table; saves and loads without pickle."""
+class AuditData:
+    """The numbers of an audit, without the views that `equiscope.Audit` adds."""
 
     outputs: dict[str, Output]
     layers: dict[str, Spectrum]
@@ -166,55 +187,20 @@ class Audit:
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds: total, model, and the rest; evaluations: number of copies evaluated."""
 
-    def __str__(self) -> str:
-        from ..report.table import to_text
-
-        return to_text(self)
-
-    def findings(self) -> list[str]:
-        """Plain-language statements, the most important first."""
-        from ..report.findings import findings
-
-        return findings(self)
-
-    def save(self, directory: str | Path) -> Path:
-        """Write ``audit.json``, ``arrays.safetensors``, the pictures and ``index.html``; the directory is returned."""
-        from .files import save
-
-        return save(self, Path(directory))
-
-    @classmethod
-    def load(cls, directory: str | Path) -> Audit:
-        """Read back what `save` wrote; equal in every number."""
-        from .files import load
-
-        return load(Path(directory))
-
-    def to_html(self) -> str:
-        """One self-contained page: findings, tables, pictures, settings."""
-        from ..report.html import to_html
-
-        return to_html(self)
-
-    def plot(self, kind: str) -> Any:
-        """A matplotlib figure; `kind` is one of ``equiscope.report.plots.KINDS``."""
-        from ..report.plots import plot
-
-        return plot(self, kind)
-
-    def to_pandas(self) -> Any:
-        """Long table: one row per output or layer, l and sigma (extra ``frames``)."""
-        from ..report.frames import to_pandas
-
-        return to_pandas(self)
-
-    def to_xarray(self) -> Any:
-        """Dataset with dimensions layer, l and sigma (extra ``frames``)."""
-        from ..report.frames import to_xarray
-
-        return to_xarray(self)
-
     def result(self, name: str) -> Spectrum:
         """The output or layer called `name`."""
-        found: Mapping[str, Spectrum] = {**self.layers, **self.outputs}
-        return found[name]
+        return self.outputs[name] if name in self.outputs else self.layers[name]
+
+    def results(self) -> list[tuple[str, Spectrum]]:
+        """Layers in order of execution, then outputs."""
+        return [*self.layers.items(), *self.outputs.items()]
+
+    @property
+    def declared_layers(self) -> dict[str, Output]:
+        """The layers that declare a representation, so that they have an error."""
+        return {name: layer for name, layer in self.layers.items() if isinstance(layer, Output)}
+
+    @property
+    def sampled(self) -> bool:
+        """Whether elements were drawn at random, so that every number scatters."""
+        return self.settings.get("estimator") == "monte-carlo"

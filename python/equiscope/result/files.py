@@ -1,110 +1,137 @@
-"""An audit as a directory: numbers as JSON and safetensors, pictures as PNG, one page. Written whole or not
-at all."""
+"""The numbers of an audit as files: JSON and safetensors, written whole or not at all, and believed only when whole."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ..errors import DataError, EquiscopeError, fail
-from ..report.html import to_html
-from ..report.plots import KINDS, available, plot
-from ..report.style import render
-from .data import Audit
-from .encode import decode_audit, encode_audit
-from .place import check_writable, write_all
+from .data import AuditData
+from .encode import Kind, decode_audit, encode_audit
+from .place import write_all
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the layout of audit.json; raised by every change that an older reader would misread."""
 
-NUMBERS, ARRAYS, PAGE = "audit.json", "arrays.safetensors", "index.html"
+NUMBERS = "audit.json"
+
+_ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
+"""Named by their content: arrays of two audits never stand under one name."""
+
+_CHECKSUM = "sha256"
 
 
-def save(audit: Audit, directory: str | Path) -> Path:
-    """The directory, into which the audit was written.
+@dataclass(frozen=True)
+class Numbers:
+    """All numbers of an audit, as the bytes of two files."""
 
-    ``audit.json`` (all scalars), ``arrays.safetensors`` (all tensors), ``layers.png``, ``spectra.png``,
-    ``systems.png``, ``convergence.png`` (those that the audit has numbers for) and ``index.html``. Every file
-    is made in memory first, then written under a temporary name and renamed, the numbers last: a reader sees
-    the old file or the new one. Pictures of an earlier audit that this one does not have are removed. Raises
-    `DataError` where the directory cannot be written, before anything is made.
-    """
-    path = check_writable(directory)
+    arrays: bytes
+    scalars: bytes
+    """Of ``audit.json``; it names the file of the arrays."""
+
+    @property
+    def arrays_name(self) -> str:
+        return f"arrays-{_digest(self.arrays)[:16]}.safetensors"
+
+
+def pack(audit: AuditData) -> Numbers:
+    """`audit` as bytes, the same each time."""
     body, tensors = encode_audit(audit)
-    arrays = save_tensors(tensors)
-    body = {
-        "schema": SCHEMA,
-        "arrays": {"file": ARRAYS, "sha256": hashlib.sha256(arrays).hexdigest()},
-        **body,
-    }
-    contents: dict[str, bytes] = {ARRAYS: arrays}
-    for kind in available(audit):
-        contents[f"{kind}.png"] = render(plot(audit, kind), "png")
-    contents[PAGE] = to_html(audit).encode("utf-8", "replace")
-    contents[NUMBERS] = json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
-    write_all(path, contents)
-    for kind in KINDS:
-        if f"{kind}.png" not in contents:
-            (path / f"{kind}.png").unlink(missing_ok=True)
-    return path
+    numbers = Numbers(save_tensors(tensors), b"")
+    body = {"schema": SCHEMA, "arrays": {"file": numbers.arrays_name, "sha256": _digest(numbers.arrays)}, **body}
+    signed = {_CHECKSUM: checksum(body), **body}
+    text = json.dumps(signed, indent=1, ensure_ascii=False, allow_nan=False)
+    return Numbers(numbers.arrays, text.encode("utf-8", "surrogatepass"))
 
 
-def load(directory: str | Path) -> Audit:
-    """The audit that `save` wrote into `directory`, equal in every number, dtype and shape.
+def write(directory: Path, numbers: Numbers, views: Mapping[str, bytes], retired: Collection[str]) -> None:
+    """`numbers` and the files of `views` in `directory`, in place of an earlier audit.
+
+    ``audit.json`` decides which audit a directory holds. It is renamed into place when the arrays that it names are
+    there, and the arrays that no ``audit.json`` names go last: whenever the writer dies, the earlier audit or the new
+    one can be read. The files of `retired` that are not written are removed.
+    """
+    contents = {numbers.arrays_name: numbers.arrays, NUMBERS: numbers.scalars, **views}
+    write_all(directory, contents, stale=lambda name: name in retired or _ARRAYS.fullmatch(name) is not None)
+
+
+def load(kind: type[Kind], directory: str | Path) -> Kind:
+    """The audit in `directory`, equal in every number, dtype and shape.
 
     Raises `DataError` naming the file that is missing, truncated, altered or of another version.
     """
     path = Path(directory)
     if not path.is_dir():
         fail(DataError, "directory", "a directory written by Audit.save", repr(str(path)))
-    body = _read_numbers(path / NUMBERS)
-    arrays = _read(path / ARRAYS)
-    expected = body["arrays"].get("sha256") if isinstance(body.get("arrays"), dict) else None
-    if hashlib.sha256(arrays).hexdigest() != expected:
-        fail(
-            DataError,
-            str(path / ARRAYS),
-            f"the arrays that {NUMBERS} belongs to",
-            "a truncated or altered file",
-        )
+    body, name, arrays = _read_both(path)
     try:
-        tensors: dict[str, torch.Tensor] = load_tensors(arrays)
+        tensors = load_tensors(arrays)
     except (SafetensorError, ValueError, KeyError) as error:
-        fail(DataError, str(path / ARRAYS), "a safetensors file", f"one that cannot be read ({error})")
+        fail(DataError, str(path / name), "a safetensors file", f"one that cannot be read ({error})")
     try:
-        return decode_audit(body, tensors)
+        return decode_audit(kind, body, tensors)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if isinstance(error, EquiscopeError):
             raise
-        fail(
-            DataError,
-            str(path / NUMBERS),
-            f"an audit of schema {SCHEMA}",
-            f"one that lacks or garbles {error}",
-        )
+        fail(DataError, str(path / NUMBERS), f"an audit of schema {SCHEMA}", f"one that lacks or garbles {error}")
 
 
-def _read_numbers(path: Path) -> dict[str, Any]:
+def checksum(body: Mapping[str, Any]) -> str:
+    """Of all that `body` says, however it is laid out in the file."""
+    said = {key: value for key, value in body.items() if key != _CHECKSUM}
+    return _digest(json.dumps(said, separators=(",", ":"), allow_nan=False).encode("ascii"))
+
+
+def _read_both(path: Path) -> tuple[dict[str, Any], str, bytes]:
+    """The scalars, and name and content of the arrays they belong to; read again where another audit came between."""
+    found = _read(path / NUMBERS)
+    while True:
+        body = _parsed(path / NUMBERS, found)
+        name, expected = _arrays_of(path / NUMBERS, body)
+        try:
+            arrays, got = (path / name).read_bytes(), "a truncated or altered file"
+        except OSError as error:
+            arrays, got = b"", str(error.strerror)
+        if _digest(arrays) == expected:
+            return body, name, arrays
+        again = _read(path / NUMBERS)
+        if again == found:
+            fail(DataError, str(path / name), f"the arrays that {NUMBERS} belongs to", got)
+        found = again
+
+
+def _arrays_of(path: Path, body: dict[str, Any]) -> tuple[str, str]:
+    arrays = body.get("arrays")
+    if not isinstance(arrays, dict) or not _ARRAYS.fullmatch(str(arrays.get("file"))):
+        fail(DataError, str(path), "the name of the file of arrays", repr(arrays))
+    return str(arrays["file"]), str(arrays.get("sha256"))
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(_read(path).decode("utf-8", "surrogatepass"), parse_constant=_no_constant)
+        body = json.loads(content.decode("utf-8", "surrogatepass"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         fail(DataError, str(path), "a JSON file", f"a truncated or corrupt one ({error})")
     if not isinstance(body, dict) or "schema" not in body:
         fail(DataError, str(path), "an audit written by Audit.save", "JSON without a schema version")
     if body["schema"] != SCHEMA:
-        fail(
-            DataError,
-            str(path),
-            f"schema {SCHEMA}",
-            f"schema {body['schema']!r}: another version of equiscope wrote it",
-        )
+        got = f"schema {body['schema']!r}: another version of equiscope wrote it"
+        fail(DataError, str(path), f"schema {SCHEMA}", got)
+    try:
+        whole = checksum(body) == body.get(_CHECKSUM)
+    except (ValueError, RecursionError):
+        whole = False
+    if not whole:
+        fail(DataError, str(path), "the numbers that were written", "an altered file: its checksum differs")
     return body
 
 
@@ -117,3 +144,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         fail(DataError, str(path), "a readable file", str(error.strerror))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

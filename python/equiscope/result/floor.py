@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from .data import Audit, Output, Sector, Spectrum
+from ..groups.group import Label
+from .data import Output, Spectrum
 
 ROUND_OFF = 16.0
 """Round-off of one entry, in eps of its dtype times its root mean square. Rotating the input and summing a
@@ -43,7 +44,7 @@ def noise_power(spectrum: Spectrum) -> float:
 
 
 def sector_floor(spectrum: Spectrum) -> torch.Tensor:
-    """``(lmax + 1,)``: power up to which sector l cannot be told from noise or from aliasing."""
+    """``(columns,)``: power up to which an irrep of that column cannot be told from noise or from aliasing."""
     return spectrum.aliasing.to(torch.float64).clamp_min(noise_power(spectrum))
 
 
@@ -58,12 +59,8 @@ def unresolved_share(spectrum: Spectrum) -> float:
     return spectrum.pooled_unresolved / total if total > 0 else 0.0
 
 
-def content(spectrum: Spectrum) -> set[Sector]:
-    """The sectors whose power stands above noise and aliasing."""
-    above = spectrum.pooled_power > sector_floor(spectrum)[:, None]
-    return {(lam, sigma) for lam in range(above.shape[0]) for i, sigma in enumerate((1, -1)) if above[lam, i]}
-
-
-def results(audit: Audit) -> list[tuple[str, Spectrum]]:
-    """Layers in order of execution, then outputs."""
-    return [*audit.layers.items(), *audit.outputs.items()]
+def content(spectrum: Spectrum) -> set[Label]:
+    """The irreps whose power stands above noise and aliasing."""
+    power, floor, chart = spectrum.pooled_power.reshape(-1).tolist(), sector_floor(spectrum).tolist(), spectrum.chart
+    places = zip(chart.labels, chart.columns, power, strict=True)
+    return {label for label, column, value in places if value > floor[column]}

@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
+import signal
+import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from ..errors import DataError, fail
+
+if sys.platform != "win32":
+    import fcntl
+
+ABANDONED = 86400.0
+"""Seconds after which a temporary file has no writer any more: files are written in minutes at most."""
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp", re.DOTALL)
 
 
 def check_writable(directory: str | Path) -> Path:
     """`directory` as a path, created where it is missing, known to accept files.
 
-    To be called before anything is computed, so that no audit is lost for want of a place. Raises `DataError`
-    naming the path when it is a file, lies under one, cannot be created, or refuses a file.
+    To be called before anything is computed, so that no audit is lost for want of a place. Temporary files that a
+    writer left behind when it was killed are removed once they are a day old. Raises `DataError` naming the path when
+    it is a file, lies under one, cannot be created, or refuses a file.
     """
     path = Path(directory)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
+        _sweep(path)
     except (OSError, ValueError) as error:
         _refuse(path, error)
     return path
 
 
-def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Every file of `contents` in `directory`: all under temporary names first, then renamed in the order
-    given.
+def write_all(directory: Path, contents: Mapping[str, bytes], stale: Callable[[str], bool]) -> None:
+    """Every file of `contents` in `directory`, renamed into place in the order given; then `stale` ones go.
 
-    Whatever fails before the first renaming, a full disk above all, leaves the directory as it was.
+    All are first written under temporary names: whatever fails before the first renaming, a full disk above all,
+    leaves the directory as it was. Ctrl-C waits until renaming and removing are done, and a second writer too. A death
+    between two renamings leaves the files up to there new and the others old, also after a loss of power, so that
+    the order decides what a reader can make of them. `stale` is asked about the names that are not in `contents`.
     """
     temporary = {name: directory / f".{name}.{secrets.token_hex(4)}.tmp" for name in contents}
     try:
@@ -42,14 +61,77 @@ def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        for name, path in temporary.items():
-            os.replace(path, directory / name)
+        with _alone(directory), _undisturbed():
+            for name, path in temporary.items():
+                os.replace(path, directory / name)
+                _sync(directory)
+            for name in sorted(os.listdir(directory)):
+                if name not in contents and stale(name):
+                    _remove(directory / name)
     except OSError as error:
         _refuse(directory, error)
     finally:
         for path in temporary.values():
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def _sweep(directory: Path) -> None:
+    with suppress(OSError):
+        for name in filter(_TEMPORARY.fullmatch, os.listdir(directory)):
+            if time.time() - (directory / name).stat().st_mtime > ABANDONED:
+                _remove(directory / name)
+
+
+def _remove(path: Path) -> None:
+    """A file that will not go does no harm: no name leads to it."""
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def _sync(directory: Path) -> None:
+    """Bring the names in `directory` to the disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C is kept until the end of the block."""
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or previous is None:
+        yield  # interrupts go to the main thread; a handler that Python did not set cannot be put back
+        return
+    waiting: list[int] = []
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+
+    signal.signal(signal.SIGINT, keep)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if waiting:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One writer at a time, where the system locks directories: none removes what another has just put there."""
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _refuse(path: Path, error: Exception) -> NoReturn:

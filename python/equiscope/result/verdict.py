@@ -7,8 +7,8 @@ from enum import Enum
 
 import torch
 
-from ..report.format import NAMED_SECTORS
-from .data import Audit, Output, Sector, SystemRow
+from ..groups.group import Label
+from .data import AuditData, Output, SystemRow
 from .floor import components, entry_noise, unresolved_share
 
 AT_NOISE = 3.0
@@ -51,15 +51,17 @@ def verdict(output: Output) -> Verdict:
     return Verdict.STOCHASTIC if output.stochastic else Verdict.BROKEN
 
 
-def targets(output: Output) -> set[Sector]:
+def targets(output: Output) -> set[Label]:
     """The irreps that `output` is declared to carry."""
     if output.parts:
         return set(output.parts)
-    named = {name: sector for sector, name in NAMED_SECTORS.items()} | {"invariant": (0, 1)}
-    return {named[output.representation]} if output.representation in named else set()
+    chart = output.chart
+    if output.representation == "invariant":
+        return {chart.labels[0]}
+    return {label for label, name in zip(chart.labels, chart.names, strict=True) if name == output.representation}
 
 
-def error_sectors(output: Output) -> dict[Sector, float]:
+def error_sectors(output: Output) -> dict[Label, float]:
     """Share of the squared error in each irrep that a component of `output` must not have, the largest first.
 
     The squared error is ``components * rmse^2``. What an irrep of the declaration should not hold is an error
@@ -72,20 +74,17 @@ def error_sectors(output: Output) -> dict[Sector, float]:
     pieces = [(target, part.power) for target, part in output.parts.items()]
     if not pieces and len(targets(output)) == 1:
         pieces = [(next(iter(targets(output))), output.power)]
-    for (lam, sigma), power in pieces:
-        pooled = (power if power.ndim == 2 else power.mean(dim=(2, 3))).clone()
-        if lam < pooled.shape[0]:
-            pooled[lam, (1 - sigma) // 2] = 0
+    for target, power in pieces:
+        pooled = output.pooled(power).clone()
+        if target in output.chart:
+            pooled[output.chart.place(target)] = 0
         wrong += pooled
-    shares = {
-        (lam, sigma): min(float(wrong[lam, i]) / error, 1.0)
-        for lam in range(wrong.shape[0])
-        for i, sigma in enumerate((1, -1))
-    }
+    values = zip(output.chart.labels, wrong.reshape(-1).tolist(), strict=True)
+    shares = {label: min(value / error, 1.0) for label, value in values}
     return dict(sorted(((s, v) for s, v in shares.items() if v > 0), key=lambda item: -item[1]))
 
 
-def worst_row(audit: Audit, name: str) -> SystemRow | None:
+def worst_row(audit: AuditData, name: str) -> SystemRow | None:
     """The system with the largest error of the output or layer `name`; None where no system has a number."""
     rows = [row for row in audit.systems if math.isfinite(system_error(row, name))]
     return max(rows, key=lambda row: system_error(row, name), default=None)
@@ -93,14 +92,14 @@ def worst_row(audit: Audit, name: str) -> SystemRow | None:
 
 def system_error(row: SystemRow, name: str) -> float:
     """RMSE of the output or layer `name` on one system; NaN where it has none."""
-    return {**row.layers, **row.outputs}.get(name, {}).get("rmse", math.nan)
+    own = row.outputs[name] if name in row.outputs else row.layers.get(name, {})
+    return own.get("rmse", math.nan)
 
 
-def actual_irrep(output: Output) -> Sector | None:
+def actual_irrep(output: Output) -> Label | None:
     """The one irrep that `output` carries, whatever was declared; None where it is no single one."""
-    shares = output.fractions
+    shares = output.fractions.reshape(-1)
     largest = int(shares.argmax())
-    lam, i = divmod(largest, 2)
-    if float(shares[lam, i]) < DOMINANT or unresolved_share(output) > 1 - DOMINANT:
+    if float(shares[largest]) < DOMINANT or unresolved_share(output) > 1 - DOMINANT:
         return None
-    return (lam, 1 - 2 * i)
+    return output.chart.labels[largest]

@@ -4,16 +4,20 @@ step."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from ...result.data import Audit
+from ...result.data import AuditData
 from ...result.verdict import Verdict, verdict
 from ..format import elide
-from ..style import FAINT, INK, MARKERS, SERIES, SMALL, decades, finish, legend, new_figure, plain
+from ..palette import FAINT, INK, MARKERS, SERIES, SMALL
+from ..style import decades, finish, legend, new_figure, plain
+from ..view import Picture, register
 
 LINES = 12
 """Outputs drawn; a figure with more is not read."""
@@ -22,27 +26,36 @@ LEAST_SPAN = 0.05
 """Least half-height of the ratio's axis, so that a change of a thousandth looks like one."""
 
 
-def why_no_convergence(audit: Audit) -> tuple[str, str] | None:
-    """What the picture needs and what there is, or None."""
-    found = len([step for step in audit.convergence if step.get("degree") is not None])
-    return None if found >= 2 else ('at least two degrees (degree="auto")', f"{found} in audit.convergence")
-
-
-def convergence(audit: Audit) -> Figure:
+@register
+class Convergence(Picture):
     """Left, the RMSE of each output over its final value; right, the largest relative change at each step.
     Outputs without an error above noise are left out: the ratio of two noises says nothing."""
-    steps = audit.convergence
-    degrees = [step["degree"] for step in steps]
-    names = [name for name, output in audit.outputs.items() if verdict(output) is not Verdict.EXACT]
-    ratios = {name: values for name in names if (values := _ratios(steps, name))}
-    figure = new_figure(6.6 if ratios else 3.6, 2.7)
-    panels = list(figure.subplots(1, 2 if ratios else 1, squeeze=False)[0])
-    if ratios:
-        _errors(panels[0], degrees, dict(list(ratios.items())[:LINES]))
-    axes = panels[-1]
+
+    name, order = "convergence", 4
+
+    def caption(self, audit: AuditData) -> str:
+        return "What a finer grid of rotations changes, on the systems that the degree was chosen with."
+
+    def lacks(self, audit: AuditData) -> tuple[str, str] | None:
+        found = len([step for step in audit.convergence if step.get("degree") is not None])
+        return None if found >= 2 else ('at least two degrees (degree="auto")', f"{found} in audit.convergence")
+
+    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
+        degrees = [step["degree"] for step in audit.convergence]
+        judged = [name for name, output in audit.outputs.items() if verdict(output) is not Verdict.EXACT]
+        ratios = {name: values for name in judged if (values := _ratios(audit.convergence, name))}
+        figure = new_figure(6.6 if ratios else 3.6, 2.7)
+        panels = list(figure.subplots(1, 2 if ratios else 1, squeeze=False)[0])
+        if ratios:
+            _errors(panels[0], degrees, dict(list(ratios.items())[:LINES]))
+        _changes(panels[-1], degrees, audit)
+        return figure
+
+
+def _changes(axes: Axes, degrees: list[int], audit: AuditData) -> None:
     axes.plot(
         degrees,
-        [_number(step.get("change")) for step in steps],
+        [_number(step.get("change")) for step in audit.convergence],
         color=INK,
         marker="o",
         markersize=4,
@@ -61,7 +74,6 @@ def convergence(audit: Audit) -> Figure:
     )
     _log(axes)
     _degrees(axes, degrees)
-    return figure
 
 
 def _errors(axes: Axes, degrees: list[int], ratios: dict[str, list[float]]) -> None:
@@ -97,7 +109,12 @@ def _number(value: object) -> float:
 
 def _log(axes: Axes) -> None:
     """A logarithmic axis of at least three decades, so that a flat line looks flat."""
-    values = [v for line in axes.get_lines() for v in line.get_ydata() if math.isfinite(v) and v > 0]
+    values = [
+        v
+        for line in axes.get_lines()
+        for v in np.asarray(line.get_ydata(), dtype=float).tolist()
+        if math.isfinite(v) and v > 0
+    ]
     axes.set_yscale("log")
     decades(axes, "y")
     if values:

@@ -1,4 +1,4 @@
-"""Spectrum of each output, and of a choice of layers: share of power against l, one line per sigma."""
+"""Spectrum of each output, and of a choice of layers: share of power against the irreps, one line per family."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ...result.data import Audit, Output, Spectrum
+from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..format import elide_paths
-from ..style import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SMALL, decades, finish, legend, new_figure, plain
+from ..palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SERIES, SMALL, Options
+from ..style import decades, finish, legend, new_figure, plain
+from ..view import Picture, register
+from ..words import axis_title, family_title
 
 CHOSEN_LAYERS = 6
 """Layers drawn when nobody names any: first, last and evenly between. All of them are in the heat map."""
@@ -31,135 +34,134 @@ TITLE = 30
 PANEL = 2.2
 """Inches that a panel is wide, for the spacing of its ticks."""
 
+CROWDED = 16
+"""Letters of all headings together that fit side by side under a panel; more of them stand upright."""
 
-def spectra(audit: Audit, names: Sequence[str] | None = None) -> Figure:
+DASHED = (0, (4, 2))
+
+
+@register
+class Spectra(Picture):
     """One panel per output, then per layer. The grey band is what noise and aliasing could make."""
-    if names is None:
-        layers = list(audit.layers)
-        picks = np.unique(np.linspace(0, len(layers) - 1, min(CHOSEN_LAYERS, len(layers))).round().astype(int))
-        found: list[Spectrum] = [*audit.outputs.values(), *(audit.layers[layers[i]] for i in picks)]
-    else:
-        found = [audit.result(name) for name in names]
-    columns = min(COLUMNS, len(found))
-    rows = math.ceil(len(found) / columns)
-    figure = new_figure(max(2.45 * columns, 3.6) + 0.3, 1.95 * rows + 0.5)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    titles = elide_paths([spectrum.name for spectrum in found], TITLE)
-    low = min(_draw(axes, spectrum) for axes, spectrum in zip(grid.flat, found, strict=False))
-    for i, axes in enumerate(grid.flat):
-        if i >= len(found):
-            axes.set_axis_off()
-            continue
-        finish(
-            axes,
-            grid="y",
-            title=plain(titles[i]),
-            bold=audit.outputs.get(found[i].name) is found[i],
-            xlabel="degree $l$" if i + columns >= len(found) else "",
-            ylabel="share of power" if i % columns == 0 else "",
+
+    name, order = "spectra", 2
+    chooses = True
+
+    def caption(self, audit: AuditData) -> str:
+        return (
+            "Spectra of the outputs and of selected layers. Content of an output outside its declared "
+            "irreps is symmetry breaking."
         )
-        decades(axes, "y")
-        axes.set_ylim(low, 3.0)
-        if i % columns:
-            axes.tick_params(which="both", left=False)
-            axes.spines["left"].set_visible(False)
-    keys: list[object] = [
-        Line2D([], [], color=PROPER, marker="o", markersize=4, linewidth=1.1, label="proper, $\\sigma=+1$"),
-        Line2D(
-            [],
-            [],
-            color=PSEUDO,
-            marker="s",
-            markersize=3.6,
-            markerfacecolor="none",
-            linewidth=1.1,
-            linestyle=(0, (4, 2)),
-            label="pseudo, $\\sigma=-1$",
-        ),
-        Line2D(
-            [],
-            [],
-            color=FAINT,
-            marker="_",
-            markersize=9,
-            markeredgewidth=1.6,
-            linewidth=0,
-            label="above $l_{max}$",
-        ),
-        Patch(facecolor=RULE, alpha=0.6, label="noise and aliasing"),
-    ]
+
+    def lacks(self, audit: AuditData) -> tuple[str, str] | None:
+        return None if audit.layers or audit.outputs else ("a layer or an output", "none")
+
+    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
+        found = _chosen(audit) if names is None else [audit.result(name) for name in names]
+        columns = min(COLUMNS, len(found))
+        rows = math.ceil(len(found) / columns)
+        figure = new_figure(max(2.45 * columns, 3.6) + 0.3, 1.95 * rows + 0.5)
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        titles = elide_paths([spectrum.name for spectrum in found], TITLE)
+        low = min(_draw(axes, spectrum) for axes, spectrum in zip(grid.flat, found, strict=False))
+        for i, axes in enumerate(grid.flat):
+            if i >= len(found):
+                axes.set_axis_off()
+                continue
+            finish(
+                axes,
+                grid="y",
+                title=plain(titles[i]),
+                bold=audit.outputs.get(found[i].name) is found[i],
+                xlabel=axis_title(found[i].chart) if i + columns >= len(found) else "",
+                ylabel="share of power" if i % columns == 0 else "",
+            )
+            decades(axes, "y")
+            axes.set_ylim(low, 3.0)
+            if i % columns:
+                axes.tick_params(which="both", left=False)
+                axes.spines["left"].set_visible(False)
+        legend(figure, _keys(found), loc="outside lower center", ncols=3 if columns < 3 else 5, columnspacing=1.4)
+        return figure
+
+
+def _chosen(audit: AuditData) -> list[Spectrum]:
+    """All outputs, and layers evenly from first to last."""
+    layers = list(audit.layers.values())
+    picks = np.unique(np.linspace(0, len(layers) - 1, min(CHOSEN_LAYERS, len(layers))).round().astype(int))
+    return [*audit.outputs.values(), *(layers[i] for i in picks)]
+
+
+def _line(family: int) -> Options:
+    """How the spectrum of a family is drawn."""
+    if family == 0:
+        return {"color": PROPER, "marker": "o", "markersize": 4, "linewidth": 1.1}
+    colour = PSEUDO if family == 1 else SERIES[family % len(SERIES)]
+    own: Options = {"color": colour, "marker": "s", "markersize": 3.6, "markerfacecolor": "none"}
+    return {**own, "linewidth": 1.1, "linestyle": DASHED}
+
+
+RING: Options = {"marker": "o", "markersize": 8, "markerfacecolor": "none", "markeredgecolor": MARK}
+"""Round an irrep that an output is declared to carry."""
+
+ABOVE: Options = {"color": FAINT, "marker": "_", "markersize": 9, "markeredgewidth": 1.6}
+"""The power above lmax."""
+
+
+def _keys(found: Sequence[Spectrum]) -> list[object]:
+    chart = widest(found)
+    families = range(len(chart.family_names)) if len(chart.family_names) > 1 else ()
+    keys: list[object] = [Line2D([], [], label=family_title(chart, family), **_line(family)) for family in families]
     if any(isinstance(spectrum, Output) for spectrum in found):
-        keys.insert(
-            2,
-            Line2D(
-                [],
-                [],
-                marker="o",
-                markersize=8,
-                markerfacecolor="none",
-                markeredgecolor=MARK,
-                linewidth=0,
-                label="declared irrep",
-            ),
-        )
-    legend(figure, keys, loc="outside lower center", ncols=3 if columns < 3 else 5, columnspacing=1.4)
-    return figure
+        keys.append(Line2D([], [], linewidth=0, label="declared irrep", **RING))
+    above = Line2D([], [], linewidth=0, label="above $l_{max}$" if chart.counts else "above lmax", **ABOVE)
+    return [*keys, above, Patch(facecolor=RULE, alpha=0.6, label="noise and aliasing")]
 
 
 def _draw(axes: Axes, spectrum: Spectrum) -> float:
     """The lines of one panel; where its vertical axis should start."""
     total = spectrum.pooled_total
+    axes.set_yscale("log")
     if total <= 0:
         axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center", color=FAINT, fontsize=SMALL)
-        axes.set_yscale("log")
         return 1e-2
-    degrees = np.arange(spectrum.lmax + 1)
-    shares = spectrum.fractions.numpy()
+    chart = spectrum.chart
+    count = len(chart.headings)
+    shares = chart.by_family(spectrum.fractions).numpy()
     floor = np.maximum((sector_floor(spectrum) / total).numpy(), FAINTEST)
-    axes.set_yscale("log")
-    axes.fill_between(
-        np.append(degrees - 0.5, spectrum.lmax + 0.5),
-        np.append(floor, floor[-1]),
-        FAINTEST / 10,
-        step="post",
-        color=RULE,
-        alpha=0.6,
-        linewidth=0,
-    )
-    for i, (colour, marker, dash) in enumerate(((PROPER, "o", "-"), (PSEUDO, "s", (0, (4, 2))))):
-        values = np.where(shares[:, i] > FAINTEST, shares[:, i], np.nan)
-        axes.plot(
-            degrees,
-            values,
-            color=colour,
-            marker=marker,
-            markersize=4 if i == 0 else 3.6,
-            linewidth=1.1,
-            linestyle=dash,
-            markerfacecolor=colour if i == 0 else "none",
-            zorder=3,
-        )
-    for lam, sigma in targets(spectrum) if isinstance(spectrum, Output) else ():
-        if lam <= spectrum.lmax and shares[lam, (1 - sigma) // 2] > 0:
-            axes.plot(
-                lam,
-                shares[lam, (1 - sigma) // 2],
-                "o",
-                markersize=8,
-                markerfacecolor="none",
-                markeredgecolor=MARK,
-                zorder=4,
-            )
-    above = unresolved_share(spectrum)
+    edges = np.append(np.arange(count) - 0.5, count - 0.5)
+    band: Options = {"step": "post", "color": RULE, "alpha": 0.6, "linewidth": 0}
+    axes.fill_between(edges, np.append(floor, floor[-1]), FAINTEST / 10, **band)
+    for family in range(len(chart.family_names)):
+        values = np.where(shares[:, family] > FAINTEST, shares[:, family], np.nan)
+        # names stand in no order that a line could follow
+        joined: Options = {} if chart.counts else {"linestyle": "none"}
+        axes.plot(np.arange(count), values, **{**_line(family), **joined}, zorder=3)
+    for label in targets(spectrum) if isinstance(spectrum, Output) else ():
+        if label in chart and (share := shares[chart.column(label), chart.family(label)]) > 0:
+            axes.plot(chart.column(label), share, linestyle="none", **RING, zorder=4)
     if spectrum.pooled_unresolved > unresolved_floor(spectrum):
-        axes.plot(spectrum.lmax + 1, above, marker="_", markersize=9, markeredgewidth=1.6, color=FAINT, zorder=3)
-    axes.set_xlim(-0.5, spectrum.lmax + 1.5)
-    step = max(1, math.ceil((spectrum.lmax + 2) / 11))
-    ticks = [*range(0, spectrum.lmax + 1, step)]
+        axes.plot(count, unresolved_share(spectrum), **ABOVE, zorder=3)
+    _ticks(axes, spectrum)
+    loud = [float(share) for share, least in zip(np.nanmax(shares, axis=1), floor, strict=True) if share > least]
+    return float(max(FAINTEST, 10 ** math.floor(math.log10(min([*loud, float(floor.max()), 1e-2]))) * 0.5))
+
+
+def _ticks(axes: Axes, spectrum: Spectrum) -> None:
+    """Headings of the columns, as many as fit, and of what lies above lmax."""
+    chart = spectrum.chart
+    count = len(chart.headings)
+    axes.set_xlim(-0.5, count + 0.5)
+    if not chart.counts:
+        upright = sum(map(len, chart.headings)) > CROWDED
+        texts = [*map(plain, chart.headings), "above"]
+        axes.set_xticks(range(count + 1), texts, color=INK, rotation=90 if upright else 0)
+        return
+    step = max(1, math.ceil((count + 1) / 11))
+    ticks = [*range(0, count, step)]
     # Inches that the label of the last tick needs to its left.
-    last = 0.22 if spectrum.lmax < 10 else 0.36
-    while ticks and (spectrum.lmax + 1 - ticks[-1]) * PANEL / (spectrum.lmax + 2) < last:
+    last = 0.22 if count <= 10 else 0.36
+    while ticks and (count - ticks[-1]) * PANEL / (count + 1) < last:
         ticks.pop()
-    axes.set_xticks([*ticks, spectrum.lmax + 1], [*map(str, ticks), f"$>{spectrum.lmax}$"], color=INK)
-    loud = [float(share) for share, least in zip(shares.max(axis=1), floor, strict=True) if share > least]
-    return max(FAINTEST, 10 ** math.floor(math.log10(min([*loud, float(floor.max()), 1e-2]))) * 0.5)
+    headings = [chart.headings[tick] for tick in ticks]
+    axes.set_xticks([*ticks, count], [*headings, f"$>{chart.lmax}$"], color=INK)

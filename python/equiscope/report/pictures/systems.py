@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...result.data import Audit, Output
+from ...result.data import AuditData, Output
 from ..format import elide, elide_paths, number
-from ..style import FAINT, INK, PAPER, PROPER, PSEUDO, RULE, SMALL, decades, finish, legend, new_figure, plain
+from ..palette import FAINT, INK, PAPER, PROPER, PSEUDO, RULE, SMALL, Options
+from ..style import decades, finish, legend, new_figure, plain
+from ..view import Picture, register
 
 NAMED = 45
 """Rows with names that a page holds: one per system, again for every three outputs."""
@@ -31,21 +35,27 @@ RASTER = 800
 """Dots from which they are drawn as pixels: a page with thousands of vector dots is slow to open."""
 
 
-def why_no_systems(audit: Audit) -> tuple[str, str] | None:
-    """What the picture needs and what there is, or None."""
-    if not audit.outputs:
-        return "an output", "none"
-    values = [row.outputs.get(name, {}).get("rmse", math.nan) for row in audit.systems for name in audit.outputs]
-    return None if any(math.isfinite(value) for value in values) else ("a system with a finite error", "none")
-
-
-def systems(audit: Audit) -> Figure:
+@register
+class Systems(Picture):
     """RMSE per system on a log scale, one panel per output, its noise floor and the pooled RMSE as lines."""
-    blocks = math.ceil(len(audit.outputs) / COLUMNS)
-    return _named(audit) if len(audit.systems) * blocks <= NAMED else _sorted(audit)
+
+    name, order = "systems", 3
+
+    def caption(self, audit: AuditData) -> str:
+        return "Equivariance error of each system."
+
+    def lacks(self, audit: AuditData) -> tuple[str, str] | None:
+        if not audit.outputs:
+            return "an output", "none"
+        values = [row.outputs.get(name, {}).get("rmse", math.nan) for row in audit.systems for name in audit.outputs]
+        return None if any(math.isfinite(value) for value in values) else ("a system with a finite error", "none")
+
+    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
+        blocks = math.ceil(len(audit.outputs) / COLUMNS)
+        return _named(audit) if len(audit.systems) * blocks <= NAMED else _sorted(audit)
 
 
-def _named(audit: Audit) -> Figure:
+def _named(audit: AuditData) -> Figure:
     """Rows of dots: the systems whose worst output stands highest, in units of its pooled error, on top."""
     names = list(audit.outputs)
     values = {
@@ -81,7 +91,7 @@ def _named(audit: Audit) -> Figure:
     return figure
 
 
-def _sorted(audit: Audit) -> Figure:
+def _sorted(audit: AuditData) -> Figure:
     """Dots in order of their error, one panel per output, the worst named."""
     names = list(audit.outputs)
     columns = min(COLUMNS, len(names))
@@ -128,7 +138,9 @@ def _sorted(audit: Audit) -> Figure:
 def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, which: str) -> None:
     """The dots, and the lines of the pooled error and the noise floor, along the axis `which`."""
     finite = np.isfinite(errors)
-    marked = [(output.rmse, PSEUDO, SOLID)] if math.isfinite(output.rmse) and output.rmse > 0 else []
+    marked: list[tuple[float, str, Any]] = (
+        [(output.rmse, PSEUDO, SOLID)] if math.isfinite(output.rmse) and output.rmse > 0 else []
+    )
     positive = [*errors[finite & (errors > 0)].tolist(), *(value for value, _, _ in marked)]
     least, top = min(positive, default=1.0), max(positive, default=1.0)
     noise = output.noise_floor
@@ -140,7 +152,7 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
     """Errors of exactly zero have no place on a log scale: hollow dots at its lower end."""
     drawn = np.where(zero, least / 3, errors)
     size = 14 if len(errors) <= NAMED else 6
-    options = {"s": size, "linewidths": 0.6, "zorder": 3, "rasterized": len(errors) > RASTER}
+    options: Options = {"s": size, "linewidths": 0.6, "zorder": 3, "rasterized": len(errors) > RASTER}
     for chosen, face in ((finite & ~zero, PROPER), (zero, "none")):
         along, across = drawn[chosen], places[chosen]
         axes.scatter(
@@ -160,7 +172,7 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
     decades(axes, which)
 
 
-def _keys(figure: Figure, audit: Audit, columns: int) -> None:
+def _keys(figure: Figure, audit: AuditData, columns: int) -> None:
     keys = [
         Line2D(
             [],

@@ -3,8 +3,11 @@ here that the audit does not hold: only which of them deserve a sentence."""
 
 from __future__ import annotations
 
-from ..result.data import Audit, Output
-from ..result.floor import noise_power, results, unresolved_share
+from collections.abc import Mapping
+
+from ..groups.group import Label
+from ..result.data import AuditData, Output, Spectrum
+from ..result.floor import noise_power, unresolved_share
 from ..result.verdict import (
     Verdict,
     actual_irrep,
@@ -15,8 +18,9 @@ from ..result.verdict import (
     verdict,
     worst_row,
 )
-from .format import e3nn_name, listing, number, percent, quote, sector_name
+from .format import listing, number, percent, quote
 from .origin import origin
+from .words import highest, irrep_name, irrep_place, irrep_symbol
 
 UNRESOLVED_SHARE = 1e-2
 """Power above lmax from which the spectrum is incomplete for its reader: more than a heat map shows."""
@@ -35,7 +39,7 @@ OUTLIER = 3.0
 """A system this many times above the pooled error is an outlier: by Markov's inequality at most 1 in 9 is."""
 
 
-def findings(audit: Audit) -> list[str]:
+def findings(audit: AuditData) -> list[str]:
     """Statements in order of importance: what invalidates the numbers, errors, where they arise, their
     trust."""
     found = [*_failures(audit)]
@@ -49,7 +53,7 @@ def findings(audit: Audit) -> list[str]:
     return found
 
 
-def _failures(audit: Audit) -> list[str]:
+def _failures(audit: AuditData) -> list[str]:
     if not audit.failures:
         return [] if audit.outputs or audit.layers else ["Nothing was measured: no output and no layer."]
     first = audit.failures[0]
@@ -61,7 +65,7 @@ def _failures(audit: Audit) -> list[str]:
     ]
 
 
-def _output(audit: Audit, output: Output) -> list[str]:
+def _output(audit: AuditData, output: Output) -> list[str]:
     name, state = quote(output.name), verdict(output)
     size = _size(output)
     found = []
@@ -114,19 +118,17 @@ def _consists(output: Output) -> str:
         return ""
     above = output.pooled_unresolved / (output.components * output.rmse**2)
     if above > 0.5:
-        return f" {percent(min(above, 1.0))} of the squared error is content above l={output.lmax}."
+        return f" {percent(min(above, 1.0))} of the squared error is content above {highest(output.chart)}."
     sector, share = next(iter(shares.items()))
     if share < 0.5:
         rest = 1 - sum(shares.values())
         if rest > 0.5 and rest > unresolved_share(output):
             return " Most of the error is content of the right irrep in the wrong components."
         return ""
-    return f" {percent(share)} of the squared error is content that turns like l={sector[0]}" + (
-        f", {'pseudo' if sector[1] < 0 else 'proper'} (sigma = {sector[1]:+d})."
-    )
+    return f" {percent(share)} of the squared error is content that turns like {irrep_place(output.chart, sector)}."
 
 
-def _worst(audit: Audit, output: Output) -> str:
+def _worst(audit: AuditData, output: Output) -> str:
     row = worst_row(audit, output.name)
     if row is None or len(audit.systems) < 2:
         return ""
@@ -142,7 +144,7 @@ def _wrong(output: Output, size: str) -> str:
     text += f"{percent(output.relative)} of its size ({size}). "
     if unresolved_share(output) > FLAT:
         return text + (
-            f"Most of its power lies above l={output.lmax}, as that of noise does: if it is zero by "
+            f"Most of its power lies above {highest(output.chart)}, as that of noise does: if it is zero by "
             "symmetry, this is the round-off that is left of it."
         )
     declared, actual = targets(output), actual_irrep(output)
@@ -152,23 +154,29 @@ def _wrong(output: Output, size: str) -> str:
             "(cell, edge vectors), or the declaration is wrong."
         )
     if actual not in declared:
-        return text + (
-            f"{percent(float(output.fractions.max()))} of its power turns like a {sector_name(actual)} "
-            f"({e3nn_name(*actual)} in e3nn's notation): is that what it is?"
-        )
+        share = percent(float(output.fractions.max()))
+        return text + f"{share} of its power turns like {_a(output, actual)}: is that what it is?"
     return text + (
         "It carries the declared irrep, so its components do not line up: check their order (x, y, z or y, "
         "z, x), the basis and the layout, and R against its transpose."
     )
 
 
-def _dead(audit: Audit) -> list[str]:
-    dead = [name for name, spectrum in results(audit) if spectrum.samples and spectrum.pooled_total == 0]
+def _a(output: Output, irrep: Label) -> str:
+    """``a vector (1o in e3nn's notation)``; a name alone where the group has nothing but names."""
+    name, symbol = irrep_name(output.chart, irrep), irrep_symbol(output.chart, irrep)
+    if symbol == str(irrep):
+        return f"a {name}" if output.chart.counts else name
+    return f"a {name} ({symbol} in e3nn's notation)"
+
+
+def _dead(audit: AuditData) -> list[str]:
+    dead = [name for name, spectrum in audit.results() if spectrum.samples and spectrum.pooled_total == 0]
     return [f"{listing(dead)} {'is' if len(dead) == 1 else 'are'} zero for every input."] if dead else []
 
 
-def _unresolved(audit: Audit) -> list[str]:
-    shares = {name: unresolved_share(s) for name, s in results(audit) if s.pooled_total > 0}
+def _unresolved(audit: AuditData) -> list[str]:
+    shares = {name: unresolved_share(s) for name, s in audit.results() if s.pooled_total > 0}
     large = {name: share for name, share in shares.items() if share > UNRESOLVED_SHARE}
     if not large:
         return []
@@ -180,37 +188,44 @@ def _unresolved(audit: Audit) -> list[str]:
     ]
 
 
-def _aliasing(audit: Audit) -> list[str]:
-    folded: dict[str, tuple[float, int]] = {}
-    for name, spectrum in results(audit):
-        power, rest = spectrum.pooled_power, spectrum.pooled_total
-        for lam, sigma in targets(spectrum) if isinstance(spectrum, Output) else ():
-            if lam <= spectrum.lmax:
-                rest -= float(power[lam, (1 - sigma) // 2])
-        noticed = max(NOTICED_SHARE * rest, noise_power(spectrum))
-        for lam, sector in enumerate(power.sum(dim=1).tolist()):
-            alias = float(spectrum.aliasing[lam])
-            if spectrum.degree is None and sector <= alias:
-                continue  # scatter, and shown as nothing
-            if sector > noticed and alias > ALIASED_SHARE * sector:
-                folded[name] = max(folded.get(name, (0.0, 0)), (min(alias / sector, 1.0), lam))
+def _aliasing(audit: AuditData) -> list[str]:
+    every = {name: _folded(spectrum, audit.sampled) for name, spectrum in audit.results()}
+    folded = {name: found for name, found in every.items() if found is not None}
     if not folded:
         return []
     name = max(folded, key=folded.__getitem__)
-    share, lam = folded[name]
-    if audit.result(name).degree is None:
+    share, column = folded[name]
+    where = audit.result(name).chart.title(column)
+    if audit.sampled:
         return [
             f"The random rotations are few for the spectrum of {quote(name)}{_and_others(folded)}: up to "
-            f"{percent(share)} of what is shown at l={lam} may be their scatter. Ask for more rotations."
+            f"{percent(share)} of what is shown at {where} may be their scatter. Ask for more rotations."
         ]
     return [
         f"The grid of degree {audit.result(name).degree} is coarse for {quote(name)}{_and_others(folded)}: "
-        f"up to {percent(share)} of what is shown at l={lam} may be folded down from above lmax. Raise the "
+        f"up to {percent(share)} of what is shown at {where} may be folded down from above lmax. Raise the "
         "degree."
     ]
 
 
-def _convergence(audit: Audit) -> list[str]:
+def _folded(spectrum: Spectrum, sampled: bool) -> tuple[float, int] | None:
+    """The largest share of a column that aliasing may have put there, and the column; None where none is worth it."""
+    chart, power, rest = spectrum.chart, spectrum.pooled_power, spectrum.pooled_total
+    for target in targets(spectrum) if isinstance(spectrum, Output) else ():
+        if target in chart:
+            rest -= float(power[chart.place(target)])
+    noticed = max(NOTICED_SHARE * rest, noise_power(spectrum))
+    found = []
+    shown = zip(chart.by_column(power).tolist(), spectrum.aliasing.tolist(), strict=True)
+    for column, (held, alias) in enumerate(shown):
+        if sampled and held <= alias:
+            continue  # scatter, and shown as nothing
+        if held > noticed and alias > ALIASED_SHARE * held:
+            found.append((min(alias / held, 1.0), column))
+    return max(found, default=None)
+
+
+def _convergence(audit: AuditData) -> list[str]:
     asked, reached = audit.settings.get("precision"), audit.settings.get("precision_reached")
     if isinstance(asked, float) and isinstance(reached, float) and reached > asked:
         return [
@@ -230,6 +245,6 @@ def _convergence(audit: Audit) -> list[str]:
     ]
 
 
-def _and_others(names: dict[str, object] | dict[str, float]) -> str:
+def _and_others(names: Mapping[str, object]) -> str:
     others = len(names) - 1
     return f" ({others} more {'is' if others == 1 else 'are'} affected)" if others else ""

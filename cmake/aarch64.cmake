@@ -1,0 +1,11 @@
+# Cross-compilation for 64-bit ARM with Debian's g++-aarch64-linux-gnu; tests run under qemu-user-static where it is there.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+find_program(EQUISCOPE_QEMU NAMES qemu-aarch64-static qemu-aarch64)
+if(EQUISCOPE_QEMU)
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${EQUISCOPE_QEMU};-L;/usr/aarch64-linux-gnu)
+endif()

@@ -1,0 +1,134 @@
+"""What a picture of an audit is. Pictures are found by registration, so that a new one is one file.
+
+Those in ``pictures/`` are found by being there; another one is registered by whoever imports it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import ArgumentError, fail
+from ..result.data import AuditData
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURES: dict[str, Picture] = {}
+"""Those registered so far; `pictures` knows all."""
+
+
+class Picture(ABC):
+    """One kind of picture. With `register` before it, it is in `Audit.plot`, on the page, and saved as a PNG file.
+
+    ::
+
+        from equiscope.report import Picture, register
+        from equiscope.report.style import finish, new_figure
+
+        @register
+        class Sizes(Picture):
+            name, order = "sizes", 5
+
+            def caption(self, audit):
+                return "Root mean square of each layer."
+
+            def lacks(self, audit):
+                return None if audit.layers else ("a layer", "none")
+
+            def draw(self, audit, names=None):
+                figure = new_figure(4, 2)
+                axes = figure.subplots()
+                axes.plot([layer.pooled_total**0.5 for layer in audit.layers.values()])
+                finish(axes, xlabel="layer", ylabel="size")
+                return figure
+    """
+
+    name: str
+    """What `Audit.plot` calls it, and the stem of its file: lower case, a word."""
+    order: float
+    """Pictures stand in rising order; those that ship with the package have 1, 2, 3, 4."""
+    chooses: bool = False
+    """Whether `draw` takes the names of the outputs and layers to draw."""
+
+    @abstractmethod
+    def caption(self, audit: AuditData) -> str:
+        """What a reader of the page is told about it."""
+
+    @abstractmethod
+    def lacks(self, audit: AuditData) -> tuple[str, str] | None:
+        """What the picture needs and what there is in its place; None where it can be drawn."""
+
+    @abstractmethod
+    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
+        """The figure, made without pyplot, of an audit that lacks nothing."""
+
+
+Kind = TypeVar("Kind", bound=type[Picture])
+
+
+def register(kind: Kind) -> Kind:
+    """Class decorator: make the picture known. A name that another picture has is refused."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", kind.name):
+        fail(ArgumentError, "name", "a word of lower case letters, digits and underscores", repr(kind.name))
+    known = type(PICTURES.get(kind.name))
+    if kind.name in PICTURES and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        fail(ArgumentError, "name", "a name that no picture has", f"{kind.name!r}, which {known.__qualname__} has")
+    PICTURES[kind.name] = kind()
+    return kind
+
+
+def pictures() -> list[Picture]:
+    """All pictures, in the order in which a reader wants them."""
+    _import_shipped()
+    return sorted(PICTURES.values(), key=lambda picture: (picture.order, picture.name))
+
+
+@functools.cache
+def _import_shipped() -> None:
+    """Matplotlib comes with them, so they wait for the first question about pictures."""
+    package = importlib.import_module(f"{__package__}.pictures")
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+
+
+def kinds() -> tuple[str, ...]:
+    """What can be drawn, in the order in which a reader wants it."""
+    return tuple(picture.name for picture in pictures())
+
+
+def available(audit: AuditData) -> list[str]:
+    """The kinds that this audit has numbers for."""
+    return [picture.name for picture in pictures() if picture.lacks(audit) is None]
+
+
+def plot(audit: AuditData, kind: str, names: Sequence[str] | None = None) -> Figure:
+    """A matplotlib figure, made without pyplot: save it with ``savefig``, or show it in a notebook.
+
+    ``kind``: ``"layers"`` (layers by degree, share of power in colour), ``"spectra"`` (spectrum of each
+    output and of selected layers), ``"systems"`` (error of each system), ``"convergence"`` (errors against
+    the degree of the grid), or a picture of one's own. ``names``: with ``"spectra"``, the outputs and layers to draw;
+    all outputs and a choice of layers when left out. Raises `ArgumentError` for an unknown kind or name, and where the
+    audit holds nothing to draw.
+    """
+    if kind not in kinds():
+        fail(ArgumentError, "kind", f"one of {', '.join(kinds())}", repr(kind))
+    picture = PICTURES[kind]
+    missing = picture.lacks(audit)
+    if missing is not None:
+        needs, found = missing
+        fail(ArgumentError, "kind", f"a picture that this audit has numbers for, {kind!r} needs {needs}", found)
+    if names is None:
+        return picture.draw(audit)
+    if not picture.chooses:
+        choosing = " or ".join(f'"{each.name}"' for each in pictures() if each.chooses)
+        fail(ArgumentError, "names", f"None unless kind is {choosing}", repr(list(names)))
+    for name in names:
+        if name not in audit.outputs and name not in audit.layers:
+            fail(ArgumentError, "names", "names of outputs or layers of this audit", repr(name))
+    return picture.draw(audit, list(names))
