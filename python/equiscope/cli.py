@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from equiscope.report import Audit
 
 app = typer.Typer(
     name="equiscope",
@@ -126,7 +129,8 @@ def info() -> None:
         typer.echo(f"{name:16} {', '.join(map(str, value)) if isinstance(value, list) else value}")
 
 
-def _show(report: Any, out: Path | None) -> None:
+def _show(report: Audit, out: Path | None) -> None:
+    """Print the table, and write the report where a directory was asked for."""
     from rich.console import Console
 
     from equiscope.report.table import to_rich

@@ -36,7 +36,7 @@ amplitude or more."""
 def origin(audit: AuditData) -> list[str]:
     """Statements about where errors, new irreps, pseudo content and high degrees first appear."""
     located = _first_broken(audit)
-    if audit.sampled:
+    if audit.sampled and audit.layers:
         return located  # random rotations hide what lies within their scatter: no layer can be said to lack it
     return [
         *located,
