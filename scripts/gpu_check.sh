@@ -35,8 +35,8 @@ output=$(realpath -m "$output")
 mkdir -p "$(dirname "$output")" || exit 2
 : > "$output" || exit 2
 python=${PYTHON:-python3}
+export PATH=$PATH:/usr/local/cuda/bin  # where toolkits lie that nobody put there
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
 cd "$root" || exit 2
 # the installed package, not the source tree
 unset PYTHONPATH EQUISCOPE_TEST_DEVICE
@@ -48,6 +48,14 @@ export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
 summary=() failed=0
 say() { printf '%s\n' "$@" | tee -a "$output"; }
+
+# also where this script is stopped before its end
+finish() {
+    say "" "==== summary" "${summary[@]}"
+    rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
 
 # step NAME SECONDS COMMAND...
 step() {
@@ -129,15 +137,13 @@ if [ -s "$scratch/bench.txt.json" ]; then
     say "" "==== benchmarks as JSON"
     cat "$scratch/bench.txt.json" >> "$output"
 fi
-sanitizer=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer)
+sanitizer=$(command -v compute-sanitizer)
 for tool in memcheck racecheck; do
     if [ -n "$sanitizer" ]; then
-        step "$tool" 90 bash -c 'sanitize "$@"' sanitize "$tool" "$sanitizer"
+        step "$tool" 150 bash -c 'sanitize "$@"' sanitize "$tool" "$sanitizer"
     else
         skip "$tool" "no compute-sanitizer on this machine"
     fi
 done
 
-say "" "==== summary"
-for line in "${summary[@]}"; do say "$line"; done
 exit "$failed"

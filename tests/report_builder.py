@@ -347,7 +347,7 @@ def of_chart(chart: Chart, carried: Any, wrong: Any, *, samples: int = 0) -> Aud
         "second": Spectrum(**fields("second", power(trivial=0.7, carried=0.295, wrong=0.005))),
     }
     outputs: dict[str, Output] = {}
-    beyond = chart.lmax + 1 if chart.counts else "beyond"
+    beyond = chart.lmax + 1 if isinstance(carried, int) else "beyond"
     for name, error in (("exact", 0.0), ("broken", 1e-4)):
         held = power(carried=3.0 - 3 * error, wrong=3 * error)
         variance = torch.tensor(error, dtype=torch.float64)

@@ -5,16 +5,33 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from report_builder import OCTAHEDRAL, octahedral, octahedral_samples, rotations_only, shares, spectrum
+from report_builder import OCTAHEDRAL, octahedral, octahedral_samples, of_chart, rotations_only, shares, spectrum
 
-from equiscope.groups import O3, SO3
+from equiscope.groups import O3, SO3, Chart
 from equiscope.report import KINDS, Audit, Spectrum, available, to_text
 from equiscope.report.words import family_title, irrep_full, irrep_list, irrep_place
 from equiscope.result.verdict import actual_irrep, error_sectors
+
+AXIAL = Chart(
+    group="O2",
+    lmax=3,
+    labels=("A1", "A2", "E1", "E2", "E3"),
+    shape=(5,),
+    axes=("irrep",),
+    names=("A1", "A2", "E1", "E2", "E3"),
+    symbols=("A1", "A2", "E1", "E2", "E3"),
+    columns=(0, 0, 1, 2, 3),
+    headings=("0", "1", "2", "3"),
+    axis="m",
+    families=(0, 1, 0, 0, 0),
+    family_names=("even", "odd"),
+)
+"""Named irreps in numbered columns, one column with two families."""
 
 BUILDERS = [rotations_only, octahedral, octahedral_samples]
 SIGMA = re.compile(r"sigma|σ|pseudo|proper|e3nn", re.IGNORECASE)
@@ -111,3 +128,15 @@ def test_every_picture_is_drawn_for_every_group() -> None:
     for build in BUILDERS:
         assert available(build()) == [kind for kind in KINDS if kind != "convergence"]
         assert isinstance(build().layers["first"], Spectrum)
+
+
+def test_families_that_fill_some_columns_only_leave_the_others_blank(tmp_path: Path) -> None:
+    audit = of_chart(AXIAL, "E1", "A2")
+    assert re.search(r"^second +0\.70 +0\.29 +- +- +5e-3 +-$", to_text(audit, 100), re.MULTILINE)
+    assert "turns like m=0, odd." in " ".join(str(audit).split())
+    assert "`second` is the first layer with odd content: 0.500% of its power." in audit.findings()
+    axes = audit.plot("layers").axes[1]
+    drawn = [~np.ma.getmaskarray(mesh.get_array())[1] for mesh in axes.collections[:2]]
+    assert axes.get_title(loc="left") == "odd" and (drawn[0] | drawn[1]).tolist() == [True, False, False, False]
+    assert audit.to_xarray().aliasing.dims == ("layer", "column")
+    assert Audit.load(audit.save(tmp_path)).layers["second"].chart == AXIAL

@@ -62,4 +62,4 @@ class PlainBackend(Backend):
     ) -> torch.Tensor:
         D = reference.grid_matrix(rings.to(coefficients.device), gammas, weights.to(coefficients.device), lmax)
         values = (D @ coefficients.to(torch.float64)).to(coefficients.dtype)
-        return values.reshape(rings.shape[0], gammas, coefficients.shape[1])
+        return values.reshape(-1, gammas, values.shape[-1])
