@@ -17,7 +17,11 @@ std::vector<Candidate> candidates() {
     std::vector<Candidate> found{{&baseline_kernels, true}};
 #if defined(EQUISCOPE_X86)
     __builtin_cpu_init();
+#endif
+#if defined(EQUISCOPE_WITH_AVX2)
     found.push_back({&avx2_kernels, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")});
+#endif
+#if defined(EQUISCOPE_WITH_AVX512)
     found.push_back({&avx512_kernels, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
                                           __builtin_cpu_supports("fma")});
