@@ -153,19 +153,19 @@ void rotation_of_blocks_is_D(const Kernels& kernels) {
     }
 }
 
-// Copies side by side, whose results wait for each other: each block has a sign of its own.
+// Results of many copies wait while the next ones are made, longer than it takes to copy scalars: each has its own sign.
 void inversion_turns_odd_copies_alone(const Kernels& kernels) {
-    const Index n = 9, dim = 96;
+    const Index n = 9, dim = 64, odd = 48;
     const Vector r = random_rotations(n, 28), x = random_values(n * dim, 29);
     Vector minus(r), out(x.size()), inverted(x.size());
     for (double& entry : minus) entry = -entry;
-    const std::vector<IrrepBlock> blocks = {{1, 16, 0, 3, 1, true}, {1, 16, 48, 3, 1, false}};
+    const std::vector<IrrepBlock> blocks = {{1, 16, 0, 3, 1, true}, {0, 16, odd, 1, 1, false}};
     kernels.float64.rotate(*tables_for(1), x.data(), false, r.data(), n, 1, dim, blocks.data(), 2, false, out.data(),
                            1);
     kernels.float64.rotate(*tables_for(1), x.data(), false, minus.data(), n, 1, dim, blocks.data(), 2, false,
                            inverted.data(), 1);
     for (std::size_t i = 0; i < out.size(); ++i)
-        if (i % dim < 48) out[i] = -out[i];
+        if (i % dim < odd) out[i] = -out[i];
     check(out == inverted, "inversion turns odd copies alone", kernels.isa);
 }
 
