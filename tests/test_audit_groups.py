@@ -208,3 +208,25 @@ def test_audit_writes_where_out_says(tmp_path):
         chiral, DATA, inputs={"x": "vector"}, outputs={"v": "vector"}, lmax=1, out=tmp_path / "here", **QUIET
     )
     assert eq.Audit.load(tmp_path / "here").outputs["v"].rmse == report.outputs["v"].rmse
+
+
+def test_rotations_alone_without_layers_are_reported(tmp_path):
+    ask = {"inputs": {"x": "vector"}, "outputs": {"v": "vector"}, "lmax": 1, "degree": 6, "group": "SO3", **QUIET}
+    report = eq.audit(cubic, DATA, out=tmp_path, **ask)
+    assert "SO3" in str(report) and eq.Audit.load(tmp_path).findings() == report.findings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"degree": 8}, "degree: expected None beside an estimator that is a Quarters"),
+        ({"rotations": 64}, "rotations: expected None beside"),
+        ({"group": "SO3"}, "group: expected that of the estimator, Oh, got SO3"),
+        ({"out": 3}, "out: expected the path of a directory, got 3"),
+        ({"tolerance": "a"}, "tolerance: expected a number between 0 and 1"),
+    ],
+)
+def test_what_an_estimator_of_a_stranger_decides_itself_is_not_asked_for(settings, message):
+    ask = {"inputs": {"x": "vector"}, "outputs": {"v": "vector"}, "lmax": 1, **QUIET}
+    with pytest.raises(eq.errors.ArgumentError, match=message):
+        eq.audit(cubic, DATA, estimator=Quarters(Octahedral()), **{**ask, **settings})

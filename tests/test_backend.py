@@ -219,3 +219,17 @@ def test_operators_know_no_backend_but_the_contract():
     for path in (PACKAGE / "ops").glob("*.py"):
         own = {module for _, module, _ in imports(path) if module.startswith("kernels")}
         assert own <= allowed, path
+
+
+def test_of_two_that_overlap_each_goes_when_its_own_time_is_over():
+    cpu, first, second = torch.device("cpu"), NumpyBackend(), NumpyBackend()
+    before = registry.backend(cpu)
+    outer, inner = using(first), using(second)
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert registry.backend(cpu) is second
+    inner.__exit__(None, None, None)
+    assert registry.backend(cpu) is before
+    with pytest.raises(eq.errors.DTypeError, match="backend: expected an instance of"):
+        register(NumpyBackend)

@@ -5,7 +5,7 @@ import torch
 from octahedral import Octahedral, elements
 
 import equiscope as eq
-from equiscope.groups import O3, SO3
+from equiscope.groups import O3, SO3, ElementGrid
 from equiscope.groups.generators import matrices
 from equiscope.groups.group import Group
 from equiscope.groups.registry import resolve
@@ -159,3 +159,19 @@ def test_groups_are_named_or_handed_over():
         resolve("SU2")
     assert eq.quadrature(6) == eq.quadrature(6, group=O3()) != eq.quadrature(6, group="SO3")
     assert eq.quadrature(6).group == "O3"
+
+
+def test_grids_that_are_none_and_names_that_are_taken_are_refused():
+    group, third = Octahedral(), torch.full((3,), 1 / 3, dtype=DOUBLE)
+    with pytest.raises(eq.errors.ArgumentError, match="weights: expected a sum of 1, got 3"):
+        ElementGrid(group, elements()[:3], torch.ones(3))
+    with pytest.raises(eq.errors.ArgumentError, match="rotations: expected orthogonal matrices"):
+        ElementGrid(group, 1.01 * elements()[:3], third)
+    with pytest.raises(eq.errors.ShapeError, match="rotations, weights: expected"):
+        ElementGrid(group, elements()[:2], third)
+
+    class Impostor(Octahedral):
+        name = "O3"
+
+    with pytest.raises(eq.errors.ArgumentError, match="group: expected a Group with a name, other than O3"):
+        resolve(Impostor())

@@ -60,7 +60,7 @@ def audit(
     Every system is brought to every element g of a grid on a group, by default O(3), and the model is evaluated on all
     copies. For an output with representation rho, ``z(g) = rho(g)^-1 f(g x)`` has mean Pi (the symmetrised output) and
     variance A, 0 exactly for an equivariant model. Outputs and hidden layers are projected onto the irreps
-    (l, sigma) of O(3): B_(l, sigma), which sum with `unresolved` to ``int |f(g x)|^2 dg``. Definitions:
+    of the group, for O(3) B_(l, sigma), which sum with `unresolved` to ``int |f(g x)|^2 dg``. Definitions:
     arXiv 2603.24638.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,27 @@ class Settings:
         """Refuse what no audit can be asked, whatever the model."""
         _check_numbers(self)
         question = self.question(judged=True)
-        if not isinstance(self.estimator, Measure):
-            if not isinstance(self.estimator, str) or self.estimator not in ESTIMATORS:
-                fail(ArgumentError, "estimator", " or ".join(f'"{name}"' for name in ESTIMATORS), repr(self.estimator))
+        if isinstance(self.estimator, Measure):
+            self._check_instance(self.estimator, question)
+        elif isinstance(self.estimator, str) and self.estimator in ESTIMATORS:
             ESTIMATORS[self.estimator].check(question)
+        else:
+            fail(ArgumentError, "estimator", " or ".join(f'"{name}"' for name in ESTIMATORS), repr(self.estimator))
+
+    def _check_instance(self, measure: Measure, question: Question) -> None:
+        """A measure that was handed over has its own group and elements: nothing else may be asked of them."""
+        for name in ("degree", "rotations", "precision"):
+            if (value := getattr(self, name)) not in (None, "auto"):
+                fail(ArgumentError, name, f"None beside an estimator that is a {type(measure).__name__}", repr(value))
+        if question.group != measure.group and self.group != "O3":
+            fail(ArgumentError, "group", f"that of the estimator, {measure.group}", question.group)
+        if measure.degree is not None and measure.degree < 2 * question.lmax:
+            fail(
+                ArgumentError,
+                "estimator",
+                f"a grid of degree 2 lmax = {2 * question.lmax} at least, below which sectors mix",
+                f"degree {measure.degree}",
+            )
 
     def question(self, *, judged: bool) -> Question:
         """What an estimator is asked; `judged` says whether outputs are declared whose errors can be judged."""
@@ -74,7 +92,7 @@ def _check_numbers(asked: Settings) -> None:
             fail(ArgumentError, "degree", 'an integer from 0 to 131 or "auto"', repr(degree))
         if checked_degree(degree) < 2 * lmax:
             fail(ArgumentError, "degree", f"at least 2 lmax = {2 * lmax}, below which sectors mix", degree)
-    if not 0 < asked.tolerance < 1:
+    if not (isinstance(asked.tolerance, Real) and 0 < asked.tolerance < 1):
         fail(ArgumentError, "tolerance", "a number between 0 and 1", repr(asked.tolerance))
     if asked.keep not in (None, "samples"):
         fail(ArgumentError, "keep", 'None or "samples"', repr(asked.keep))
@@ -91,6 +109,10 @@ def _check_numbers(asked: Settings) -> None:
     precision = asked.precision
     if precision is not None and not (isinstance(precision, Real) and 0 < precision < 1):
         fail(ArgumentError, "precision", "a number between 0 and 1", repr(precision))
+    if asked.out is not None and not (isinstance(asked.out, str | PathLike) and str(asked.out)):
+        fail(ArgumentError, "out", "the path of a directory", repr(asked.out))
+    if asked.progress not in (None, True, False):
+        fail(ArgumentError, "progress", "True, False or None", repr(asked.progress))
     if asked.rotations is not None and not _is_integer(asked.rotations):
         fail(ArgumentError, "rotations", "an integer", repr(asked.rotations))
 

@@ -1,4 +1,4 @@
-// Helpers of the C++ tests.
+// What the C++ tests share.
 #pragma once
 
 #include <cmath>

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, fail
+from ..errors import ArgumentError, ShapeError, fail
+from ..tolerance import ORTHOGONALITY
 from .generators import matrices
 from .representation import Representation
+from .rotations import deviation
 
 Label = Hashable
 """Names one irrep of a group: an int, a str, or a tuple of these, so that it can be a key and be written to a file."""
@@ -162,10 +164,19 @@ class ElementGrid(Grid):
     """A grid that is given by its elements ``(G, 3, 3)`` and their weights ``(G,)``, sum 1."""
 
     def __init__(self, group: Group, rotations: torch.Tensor, weights: torch.Tensor, degree: int | None = None) -> None:
+        if rotations.ndim != 3 or rotations.shape[1:] != (3, 3) or weights.shape != rotations.shape[:1]:
+            shapes = f"{tuple(rotations.shape)} and {tuple(weights.shape)}"
+            fail(ShapeError, "rotations, weights", "(G, 3, 3) and (G,)", shapes)
         self.group = group
         self.degree = degree
         self.rotations = rotations.to(torch.float64)
         self._weights = weights.to(torch.float64)
+        off = float(deviation(self.rotations).max())
+        if not off <= ORTHOGONALITY[torch.float64]:
+            fail(ArgumentError, "rotations", "orthogonal matrices", f"|R R^T - 1| = {off:.3g}")
+        total = float(self._weights.sum())
+        if not abs(total - 1.0) <= 1e-12 * len(self._weights):
+            fail(ArgumentError, "weights", "a sum of 1", total)
 
     @property
     def weights(self) -> torch.Tensor:

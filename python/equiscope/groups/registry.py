@@ -18,6 +18,10 @@ GROUPS: dict[str, Group] = {"O3": O3(), "SO3": SO3()}
 def resolve(group: Any) -> Group:
     """The group called so, or `group` itself. Raises ArgumentError for anything else."""
     if isinstance(group, Group):
+        name = getattr(group, "name", None)
+        if not isinstance(name, str) or not name or type(GROUPS.get(name, group)) is not type(group):
+            taken = f", other than {' and '.join(GROUPS)}" if name in GROUPS else ""
+            fail(ArgumentError, "group", f"a Group with a name{taken}", f"{type(group).__name__} with name {name!r}")
         return group
     if not isinstance(group, str) or group not in GROUPS:
         names = " or ".join(f'"{name}"' for name in GROUPS)

@@ -58,4 +58,4 @@ class RandomRotations:
 @functools.lru_cache(maxsize=64)
 def _block(group: Group, seed: int, name: str, number: int) -> torch.Tensor:
     mixed = np.random.SeedSequence([seed, zlib.crc32(name.encode()), number]).generate_state(1)[0]
-    return group.draw(BLOCK, torch.Generator().manual_seed(int(mixed)))
+    return group.draw(BLOCK, torch.Generator().manual_seed(int(mixed))).to(torch.float64)

@@ -13,10 +13,11 @@ from .metric import PooledMetric
 
 
 class CharacterSpectrum(PooledMetric):
-    """Power in every irrep (l, sigma) of O(3), pooled over systems with their sample counts as weights.
+    """Power in every irrep of the group of a grid, pooled over systems with their sample counts as weights.
 
-    ``B_(l, sigma) = (2l+1)/4 sum_mn |c^l_mn(+) + sigma (-1)^l c^l_mn(-)|^2``, ``c^l_mn(s) = int D^l_mn(R) u(s R) dR``
-    (arXiv 2603.24638). The B of all sectors sum to ``int |u|^2 dg``; what lies above `lmax` is `unresolved`.
+    For O(3) ``B_(l, sigma) = (2l+1)/4 sum_mn |c^l_mn(+) + sigma (-1)^l c^l_mn(-)|^2`` with
+    ``c^l_mn(s) = int D^l_mn(R) u(s R) dR`` (arXiv 2603.24638). The B of all irreps sum to ``int |u|^2 dg``; what lies
+    above `lmax` is `unresolved`.
 
     Args:
         lmax: highest l resolved; the grid should have at least degree 2 lmax.
@@ -24,7 +25,8 @@ class CharacterSpectrum(PooledMetric):
         representation: of the values, to know their component axes; power is summed over components.
 
     `update` takes ``(G, samples, *channels, *components)`` in grid order. `compute` gives a dict of float64: ``power``
-    ``(lmax + 1, 2)`` (second axis sigma = +1, -1), ``total``, ``unresolved``, ``samples``.
+    ``(lmax + 1, 2)`` for O(3) (second axis sigma = +1, -1), ``(lmax + 1,)`` for SO(3); ``total``, ``unresolved``,
+    ``samples``.
     """
 
     def __init__(self, lmax: int, quadrature: Grid, *, representation: str | Representation = "invariant") -> None:

@@ -154,6 +154,8 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
 
 
 def _first_pseudo(audit: AuditData) -> list[str]:
+    if not audit.layers:
+        return []
     chart = widest(audit.layers.values())
     group = group_of(chart)
     known = {group.family(irrep) for irrep in declared_input_irreps(audit)} if group is not None else set()

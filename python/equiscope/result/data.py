@@ -151,7 +151,7 @@ class SystemRow:
     outputs: dict[str, dict[str, float]]
     """Per output: rmse, relative, noise, total, unresolved, worst_deviation; standard_error of a Monte Carlo rmse."""
     layers: dict[str, dict[str, float]]
-    """Per layer: total, unresolved, and share_l0 .. the share of power in each l (both sigmas)."""
+    """Per layer: total, unresolved, and for each column of its chart the share of power: share_l0, share_l1, ..."""
 
 
 @dataclass

@@ -38,6 +38,8 @@ class Convergence(Picture):
 
     def lacks(self, audit: AuditData) -> tuple[str, str] | None:
         found = len([step for step in audit.convergence if step.get("degree") is not None])
+        if audit.sampled:
+            return "a grid of rotations", "random ones"
         return None if found >= 2 else ('at least two degrees (degree="auto")', f"{found} in audit.convergence")
 
     def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
