@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from equiscope.groups import SO3, Chart
 from equiscope.report import Audit, Failure, Output, Part, Spectrum, SystemRow, Worst
 
 EPS = {"float32": 1.2e-7, "float64": 2.2e-16}
@@ -295,3 +296,96 @@ def hostile() -> Audit:
         settings={"model": evil, "data": evil, "nothing": None, "bad": -math.inf},
         environment={"host": evil},
     )
+
+
+OCTAHEDRAL = Chart(
+    group="Oh",
+    lmax=3,
+    labels=("A1g", "Eg", "T1u", "T2g", "A2u", "T2u"),
+    shape=(6,),
+    axes=("irrep",),
+    names=("A1g", "Eg", "T1u", "T2g", "A2u", "T2u"),
+    symbols=("A1g", "Eg", "T1u", "T2g", "A2u", "T2u"),
+    columns=(0, 1, 2, 3, 4, 5),
+    headings=("A1g", "Eg", "T1u", "T2g", "A2u", "T2u"),
+    axis="irrep",
+    families=(0,) * 6,
+    family_names=("",),
+)
+"""Of a group that nobody knows by name: its irreps are strings, in no order and in no families."""
+
+
+def of_chart(chart: Chart, carried: Any, wrong: Any, *, samples: int = 0) -> Audit:
+    """An audit on another group: two layers, the second with the irrep `wrong` that the first lacks, an exact output
+    and one that is declared to be `carried` and breaks it into `wrong`; arrays per sample where there are any."""
+
+    def power(**parts: float) -> torch.Tensor:
+        found = torch.zeros(chart.shape, dtype=torch.float64)
+        for kind, share in parts.items():
+            found[chart.place({"trivial": chart.labels[0], "carried": carried, "wrong": wrong}[kind])] += share
+        return found.unsqueeze(-1).unsqueeze(-1).expand(*chart.shape, samples, 2).clone() if samples else found
+
+    def fields(name: str, held: torch.Tensor) -> dict[str, Any]:
+        total = held.sum(dim=tuple(range(len(chart.shape))))
+        columns = len(chart.headings)
+        return {
+            "name": name,
+            "power": held,
+            "total": total,
+            "unresolved": torch.zeros_like(total),
+            "degree": 12 if chart.counts else None,
+            "aliasing": 1e-12 * torch.ones(columns, dtype=torch.float64),
+            "samples": max(samples, 4),
+            "channels": 2,
+            "noise": 0.0,
+            "dtype": "float32",
+            "chart": chart,
+        }
+
+    layers: dict[str, Spectrum] = {
+        "first": Spectrum(**fields("first", power(trivial=0.8, carried=0.2))),
+        "second": Spectrum(**fields("second", power(trivial=0.7, carried=0.295, wrong=0.005))),
+    }
+    outputs: dict[str, Output] = {}
+    beyond = chart.lmax + 1 if isinstance(carried, int) else "beyond"
+    for name, error in (("exact", 0.0), ("broken", 1e-4)):
+        held = power(carried=3.0 - 3 * error, wrong=3 * error)
+        variance = torch.tensor(error, dtype=torch.float64)
+        outputs[name] = Output(
+            **fields(name, held),
+            representation="vector",
+            components=3,
+            variance=variance,
+            rmse=math.sqrt(error),
+            relative=math.sqrt(error),
+            noise_floor=1e-7,
+            worst=Worst("system_0", 1, torch.eye(3, dtype=torch.float64), 2 * math.sqrt(error)),
+            parts={carried: Part(variance, math.sqrt(error), held), beyond: Part(variance, 0.0, 0 * held)},
+        )
+    return Audit(
+        outputs=outputs,
+        layers=layers,
+        systems=rows(3, outputs, {}),
+        settings={
+            "model": "Model",
+            "group": chart.group,
+            "lmax": chart.lmax,
+            "rotations": 48,
+            "inputs": {"x": "vector"},
+            **({"degree": 12} if chart.counts else {}),
+        },
+    )
+
+
+def rotations_only() -> Audit:
+    """On SO(3): labels are numbers, and nothing has a sigma."""
+    return of_chart(SO3().chart(8), 1, 2)
+
+
+def octahedral() -> Audit:
+    """On a finite group that only its chart describes."""
+    return of_chart(OCTAHEDRAL, "T1u", "T2u")
+
+
+def octahedral_samples() -> Audit:
+    return of_chart(OCTAHEDRAL, "T1u", "T2u", samples=5)

@@ -155,7 +155,7 @@ def test_metrics_take_the_grid_of_any_group(group):
 
 def test_groups_are_named_or_handed_over():
     assert resolve("SO3") == SO3() == "SO3" and resolve(Octahedral()) == "Oh"
-    with pytest.raises(eq.errors.ArgumentError, match='group: expected "O3" or "SO3", or an equiscope.groups.Group'):
+    with pytest.raises(eq.errors.ArgumentError, match='group: expected "O3" or "SO3", or an'):
         resolve("SU2")
     assert eq.quadrature(6) == eq.quadrature(6, group=O3()) != eq.quadrature(6, group="SO3")
     assert eq.quadrature(6).group == "O3"

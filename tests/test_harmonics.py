@@ -118,3 +118,10 @@ def test_strides_and_pending_negation_do_not_matter():
     for strange in (spread, columns, negated):
         assert torch.equal(eq.spherical_harmonics(strange, 5), expected)
     assert torch.equal(eq.spherical_harmonics(xyz[:1].expand(8, 3), 5), expected[:1].expand(8, 36))
+
+
+def test_points_are_not_read_where_the_result_cannot_be_held():
+    # a view of 2^40 rows: a pass over it would take an hour
+    xyz = torch.ones(1, 3).expand(1 << 40, 3)
+    with pytest.raises(RuntimeError, match="memory"):
+        eq.spherical_harmonics(xyz, 2)

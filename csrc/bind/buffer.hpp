@@ -126,10 +126,12 @@ struct type_caster<equiscope::Buffer> {
     bool load(handle source, bool convert) {
         if (!isinstance<tuple>(source) || len(source) != 4) return false;
         const auto fields = reinterpret_borrow<tuple>(source);
+        make_caster<equiscope::Address> address;
+        make_caster<equiscope::Index> elements;
         make_caster<equiscope::DType> dtype;
-        if (!isinstance<int_>(fields[0]) || !isinstance<int_>(fields[1]) || !dtype.load(fields[2], convert))
+        if (!address.load(fields[0], convert) || !elements.load(fields[1], convert) || !dtype.load(fields[2], convert))
             return false;
-        value = {fields[0].cast<equiscope::Address>(), fields[1].cast<equiscope::Index>(), dtype};
+        value = {address, elements, dtype};
         return true;
     }
 };

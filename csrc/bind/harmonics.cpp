@@ -1,5 +1,4 @@
 #include "bind/family.hpp"
-#include "bind/register.hpp"
 
 namespace equiscope {
 

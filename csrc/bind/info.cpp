@@ -1,5 +1,4 @@
 #include "bind/place.hpp"
-#include "bind/register.hpp"
 
 namespace equiscope {
 namespace {

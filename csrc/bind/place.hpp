@@ -52,9 +52,10 @@ template <>
 struct type_caster<equiscope::Threads> {
     PYBIND11_TYPE_CASTER(equiscope::Threads, const_name("int"));
 
-    bool load(handle source, bool) {
-        if (!isinstance<int_>(source)) return false;
-        value = {source.cast<int>()};
+    bool load(handle source, bool convert) {
+        make_caster<int> count;
+        if (!isinstance<int_>(source) || !count.load(source, convert)) return false;
+        value = {count};
         equiscope::require(value.count >= 1, "threads", "a positive integer", std::to_string(value.count));
         return true;
     }
@@ -66,11 +67,17 @@ template <>
 struct type_caster<equiscope::Device> {
     PYBIND11_TYPE_CASTER(equiscope::Device, const_name("tuple[int, int, float, tuple]"));
 
-    bool load(handle source, bool) {
+    bool load(handle source, bool convert) {
         if (!isinstance<tuple>(source) || len(source) != 4) return false;
         const auto fields = reinterpret_borrow<tuple>(source);
-        value = {fields[0].cast<int>(), fields[1].cast<equiscope::Address>(), fields[2].cast<double>(),
-                 fields[3].cast<std::vector<equiscope::Buffer>>()};
+        make_caster<int> index;
+        make_caster<equiscope::Address> stream;
+        make_caster<double> tolerance;
+        make_caster<std::vector<equiscope::Buffer>> tables;
+        if (!index.load(fields[0], convert) || !stream.load(fields[1], convert) ||
+            !tolerance.load(fields[2], convert) || !tables.load(fields[3], convert))
+            return false;
+        value = {index, stream, tolerance, cast_op<std::vector<equiscope::Buffer>&&>(std::move(tables))};
         return true;
     }
 };

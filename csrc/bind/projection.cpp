@@ -2,7 +2,6 @@
 #include <tuple>
 
 #include "bind/place.hpp"
-#include "bind/register.hpp"
 #if defined(EQUISCOPE_WITH_CUDA)
 #include "cuda/projection_kernels.hpp"
 #endif

@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "bind/place.hpp"
-#include "bind/register.hpp"
 
 namespace equiscope {
 namespace {

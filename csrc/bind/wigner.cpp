@@ -1,5 +1,4 @@
 #include "bind/family.hpp"
-#include "bind/register.hpp"
 #include "cpu/check_rotations.hpp"
 
 namespace equiscope {

@@ -70,6 +70,7 @@ def character_power(
 class Plan:
     """A grid for projections on a device: its shape, and `size` numbers that are copied there as the first table."""
 
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
     @property
     def size(self) -> int: ...
     @property

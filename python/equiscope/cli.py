@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from equiscope.report import Audit
 
 app = typer.Typer(
     name="equiscope",
@@ -35,6 +38,7 @@ def audit(
     layers: Annotated[
         list[str] | None, typer.Option(help="Module name pattern or feature output; may be given several times.")
     ] = None,
+    group: Annotated[str, typer.Option(help="O3, or SO3 for rotations without inversion.")] = "O3",
     lmax: LmaxOption = 8,
     degree: DegreeOption = "auto",
     estimator: Annotated[str, typer.Option(help="quadrature or monte-carlo.")] = "quadrature",
@@ -56,6 +60,7 @@ def audit(
     settings: dict[str, Any] = {
         "outputs": _declared(outputs),
         "layers": layers,
+        "group": group,
         "lmax": lmax,
         "degree": _number("--degree", degree, DEGREES),
         "estimator": estimator,
@@ -137,7 +142,8 @@ def _dtype(text: str | None) -> Any:
     return None if text is None else dtypes[text]
 
 
-def _show(report: Any, out: Path | None) -> None:
+def _show(report: Audit, out: Path | None) -> None:
+    """Print the table, and say where the report lies."""
     from rich.console import Console
 
     from equiscope.report.table import to_rich

@@ -38,8 +38,8 @@ def assert_equivariant(
     for output in broken:
         size = output.rmse / output.relative
         leaks = ", ".join(
-            f"({lam},{sigma:+d}) {part.rmse / size:.2g}"
-            for (lam, sigma), part in output.parts.items()
+            f"{output.chart.name(label)} {part.rmse / size:.2g}"
+            for label, part in output.parts.items()
             if part.rmse > tol * size
         )
         where = f"; worst: system {output.worst.system!r}" if output.worst is not None else ""

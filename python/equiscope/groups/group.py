@@ -297,8 +297,7 @@ class Group(ABC):
 
     def multiplicity(self, label: Label) -> int:
         """``int chi^2 dg``: 1 for an irrep that stays one over the complex numbers, 2 where it becomes a pair."""
-        grid = self.grid(_EXACT)
-        return round(float(grid.weights @ self.character(label, grid.select(0, len(grid))).square()))
+        return _multiplicity(type(self), self, label)
 
     def power(self, values: torch.Tensor, grid: Grid, lmax: int) -> torch.Tensor:
         """``(*shape, channels)`` of values ``(G, channels)``: squared norm of the part in each irrep.
@@ -315,7 +314,7 @@ class Group(ABC):
         By projectors: ``d / m int chi(h) rho(h) dh`` is the projector onto all copies of an irrep, and its
         eigenvectors of eigenvalue 1 are its components.
         """
-        return _decompose(self, representation)
+        return _decompose(type(self), self, representation)
 
     def __str__(self) -> str:
         return self.name
@@ -349,8 +348,17 @@ _EXACT = 8
 irreps of l <= 4, which carry every declared kind."""
 
 
+# the class is part of the key, since one that is written anew in a notebook keeps its name
+
+
 @functools.lru_cache(maxsize=256)
-def _decompose(group: Group, representation: Representation) -> Decomposition:
+def _multiplicity(kind: type[Group], group: Group, label: Label) -> int:
+    grid = group.grid(_EXACT)
+    return round(float(grid.weights @ group.character(label, grid.select(0, len(grid))).square()))
+
+
+@functools.lru_cache(maxsize=256)
+def _decompose(kind: type[Group], group: Group, representation: Representation) -> Decomposition:
     grid = group.grid(max(_EXACT, 2 * representation.degree))
     elements = grid.select(0, len(grid))
     dense = matrices(representation, elements)

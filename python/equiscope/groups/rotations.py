@@ -61,4 +61,4 @@ def hat(omega: torch.Tensor) -> torch.Tensor:
     """``sum_k omega_k L_k`` with L_k v = e_k x v: ``(..., 3)`` to antisymmetric ``(..., 3, 3)``."""
     x, y, z = omega.unbind(-1)
     o = torch.zeros_like(x)
-    return torch.stack([o, -z, y, z, o, -x, -y, x, o], dim=-1).unflatten(-1, (3, 3))
+    return torch.stack([o, -z, y, z, o, -x, -y, x, o], dim=-1).reshape(*omega.shape[:-1], 3, 3)

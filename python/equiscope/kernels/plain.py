@@ -61,4 +61,5 @@ class PlainBackend(Backend):
         self, coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int
     ) -> torch.Tensor:
         D = reference.grid_matrix(rings.to(coefficients.device), gammas, weights.to(coefficients.device), lmax)
-        return (D @ coefficients.to(torch.float64)).to(coefficients.dtype).unflatten(0, (-1, gammas))
+        values = (D @ coefficients.to(torch.float64)).to(coefficients.dtype)
+        return values.reshape(-1, gammas, values.shape[-1])

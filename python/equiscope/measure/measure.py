@@ -101,6 +101,8 @@ class Measure(ABC):
 
     name: ClassVar[str]
     """What ``audit(estimator=...)`` and the report call it."""
+    sampled: ClassVar[bool] = False
+    """Whether elements are drawn at random, so that every number scatters."""
 
     @classmethod  # noqa: B027 (most questions make sense)
     def check(cls, question: Question) -> None:
@@ -166,7 +168,7 @@ class Measure(ABC):
 
     def settings(self, outputs: Mapping[str, Output]) -> dict[str, Any]:
         """JSON values for the report."""
-        return {"rotations": len(self), "group": self.group.name}
+        return {"rotations": len(self), "group": self.group.name, "sampled": self.sampled}
 
 
 ESTIMATORS: dict[str, type[Measure]] = {}

@@ -199,7 +199,7 @@ class OrbitMoments(Moments):
         if self._projection is not None:
             coefficients = self._parts.sort(self._projection.coefficients.unflatten(-1, self._shape))
             cosets = self._grid.cosets
-            power = sector_power(*coefficients, self._lmax, cosets)
+            power = sector_power(coefficients[0], coefficients[1], self._lmax, cosets)
             self._power = power.reshape(*self._chart.shape, *power.shape[2:])
             self._mean = coefficients[:cosets, 0].mean(0) + self._parts.sort(self._first)
         assert self._power is not None

@@ -180,7 +180,8 @@ class PairsByCoefficients:
     def power(self, parts: Parts, i: int, n: int, squares: torch.Tensor) -> torch.Tensor:
         """``(*chart.shape, s, c)`` of part `i` of the components, whose mean square over the elements is `squares`."""
         coefficients = parts.sort(self._coefficients.reshape(2, -1, *self._value)) * (self._cosets / n)
-        biased = sector_power(*parts.select(coefficients, i), self._lmax, self._cosets).sum(-1)
+        own = parts.select(coefficients, i)
+        biased = sector_power(own[0], own[1], self._lmax, self._cosets).sum(-1)
         power = (n * biased - self._sizes.square()[:, None, None, None] * squares) / (n - 1)
         return power.reshape(*self._shape, *squares.shape)
 

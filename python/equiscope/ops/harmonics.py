@@ -7,6 +7,7 @@ gradient is (tau x r) / |r|^2, and every further derivative is again Y and spars
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -65,7 +66,9 @@ def spherical_harmonics(
     flat = relabel_points(xyz, basis).reshape(-1, 3)
     if out is None:
         return _spherical_harmonics(flat, lmax).reshape(shape)
-    return _fill(out, flat, lmax)
+    _check_finite(flat)
+    own = backend(flat.device)
+    return fill(out, own, own.spherical_harmonics, flat, lmax)
 
 
 def _gradient(xyz: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
@@ -94,20 +97,14 @@ def _check_finite(xyz: torch.Tensor) -> None:
         fail(ArgumentError, "xyz", "finite coordinates", f"{xyz[row].tolist()} in row {row}")
 
 
-def _fill(out: torch.Tensor, xyz: torch.Tensor, lmax: int) -> torch.Tensor:
-    _check_finite(xyz)
-    own = backend(xyz.device)
-    return fill(out, own, own.spherical_harmonics, xyz, lmax)
-
-
 @Operator
 def _spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
     own = backend(xyz.device)
-    if own.fills:
-        # before all points are looked at, as they are for nothing where the result cannot be held
-        return _fill(xyz.new_empty(xyz.shape[0], (lmax + 1) ** 2), xyz, lmax)
+    kernel: Callable[..., torch.Tensor] = own.spherical_harmonics
+    # before all points are looked at, as they would be for nothing where the result cannot be held
+    memory = {"out": xyz.new_empty(xyz.shape[0], (lmax + 1) ** 2)} if own.fills else {}
     _check_finite(xyz)
-    return own.spherical_harmonics(xyz, lmax)
+    return kernel(xyz, lmax, **memory)
 
 
 @Operator

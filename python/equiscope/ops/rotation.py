@@ -250,7 +250,7 @@ def _save_rotations(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> 
 
 def _checked_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
     # the part along the group, as for irreps: also under vmap, where `on_group` cannot see that a gradient is wanted
-    (rotations,) = ctx.saved_tensors
+    rotations: torch.Tensor = ctx.saved_tensors[0]
     return 0.5 * (grad - rotations @ grad.mT @ rotations)
 
 

@@ -215,8 +215,11 @@ class Collector:
         for name, pool in self._pools.items():
             if not pool.samples:
                 continue
-            result = Spectrum(**self._spectrum(pool)) if pool.representation is None else self._output(pool)
-            (outputs if name in self._adapter.outputs else layers)[name] = result
+            if name in self._adapter.outputs:
+                outputs[name] = self._output(pool)
+            else:
+                known = pool.representation is not None
+                layers[name] = self._output(pool) if known else Spectrum(**self._spectrum(pool))
         return {name: outputs[name] for name in self._adapter.outputs if name in outputs}, layers
 
     def _spectrum(self, pool: _Kept) -> dict[str, Any]:

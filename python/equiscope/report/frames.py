@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +25,7 @@ def to_pandas(audit: AuditData) -> pandas.DataFrame:
     ``irrep`` (its symbol, for O(3) e3nn's name), ``power`` (unit of the quantity squared), ``share`` (of the total
     power), ``floor`` (power up to which it is noise or aliasing). Raises `MissingExtraError` without pandas.
     """
-    pandas = _need("pandas")
+    module = _need("pandas")
     rows = []
     for name, spectrum in audit.results():
         chart, power, share = spectrum.chart, spectrum.pooled_power, spectrum.fractions
@@ -38,7 +37,7 @@ def to_pandas(audit: AuditData) -> pandas.DataFrame:
             rows.append({"name": name, "kind": kind, **_entries(chart, label), "irrep": symbol, **values})
     axes = widest(spectrum for _, spectrum in audit.results()).axes
     columns = dict.fromkeys(("name", "kind", *axes, "irrep", "power", "share", "floor"))
-    return pandas.DataFrame(rows, columns=list(columns))
+    return module.DataFrame(rows, columns=list(columns))
 
 
 def _kind(audit: AuditData, name: str, spectrum: Spectrum) -> str:
@@ -58,14 +57,14 @@ def systems_to_pandas(audit: AuditData) -> pandas.DataFrame:
     Columns: ``system``, ``rows``, ``name``, ``kind``, then those of `SystemRow`. Raises `MissingExtraError`
     without pandas.
     """
-    pandas = _need("pandas")
+    module = _need("pandas")
     rows = [
         {"system": row.name, "rows": row.rows, "name": name, "kind": kind, **values}
         for row in audit.systems
         for kind, table in (("output", row.outputs), ("layer", row.layers))
         for name, values in table.items()
     ]
-    return pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=["system", "rows", "name", "kind"])
+    return module.DataFrame(rows) if rows else module.DataFrame(columns=["system", "rows", "name", "kind"])
 
 
 def to_xarray(audit: AuditData) -> xarray.Dataset:
@@ -77,7 +76,7 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
     ``kind`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes: settings,
     environment and timings as JSON text. Raises `MissingExtraError` without xarray.
     """
-    xarray = _need("xarray")
+    module = _need("xarray")
     found = audit.results()
     chart = widest(spectrum for _, spectrum in found)
     coordinates = _coordinates(chart)
@@ -95,7 +94,7 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
             share[(i, *chart.place(label))] = own_share[own.place(label)]
         aliasing[i, [chart.headings.index(heading) for heading in own.headings]] = spectrum.aliasing.numpy()
     body, _ = encode_audit(audit)
-    return xarray.Dataset(
+    dataset: xarray.Dataset = module.Dataset(
         {
             "power": (("layer", *chart.axes), power),
             "share": (("layer", *chart.axes), share),
@@ -110,6 +109,7 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
         },
         attrs={key: json.dumps(body[key]) for key in ("settings", "environment", "timings")},
     )
+    return dataset
 
 
 def _coordinates(chart: Chart) -> dict[str, list[Any]]:
@@ -134,7 +134,7 @@ def _scalars(found: list[Spectrum]) -> dict[str, tuple[tuple[str], np.ndarray]]:
     return {key: (("layer",), np.array(each, dtype=np.float64)) for key, each in values.items()}
 
 
-def _need(name: str) -> ModuleType | Any:
+def _need(name: str) -> Any:
     """The optional module called `name`."""
     import importlib
 

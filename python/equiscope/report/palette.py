@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+Options = dict[str, Any]
+"""Keyword arguments of matplotlib's artists."""
+
 INK = "#1f2329"
 """Text and axes. The page replaces this and the three below by its own colours, for its dark scheme."""
 FAINT = "#6b7280"

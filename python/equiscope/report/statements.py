@@ -3,6 +3,8 @@ here that the audit does not hold: only which of them deserve a sentence."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..groups.group import Label
 from ..result.data import AuditData, Output, Spectrum
 from ..result.floor import noise_power, unresolved_share
@@ -243,6 +245,6 @@ def _convergence(audit: AuditData) -> list[str]:
     ]
 
 
-def _and_others(names: dict[str, object] | dict[str, float]) -> str:
+def _and_others(names: Mapping[str, object]) -> str:
     others = len(names) - 1
     return f" ({others} more {'is' if others == 1 else 'are'} affected)" if others else ""

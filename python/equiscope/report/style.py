@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
-from .palette import DPI, INK, PAPER, RULE, SIZE, SMALL
+from .palette import DPI, INK, PAPER, RULE, SIZE, SMALL, Options
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -25,7 +26,7 @@ def finish(
     ylabel: str = "",
     title: str = "",
     bold: bool = False,
-    grid: str | None = None,
+    grid: Literal["x", "y", "both"] | None = None,
 ) -> None:
     """Labels, thin axes on the left and below only, and rules along `grid` (``"x"``, ``"y"`` or
     ``"both"``)."""
@@ -57,9 +58,9 @@ def decades(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend(axes: Axes | Figure, handles: Sequence[object] | None = None, **options: object) -> None:
+def legend(axes: Axes | Figure, handles: Sequence[object] | None = None, **options: Any) -> None:
     """A legend without a frame, in the small size."""
-    chosen = {"frameon": False, "fontsize": SMALL, "labelcolor": INK, "handlelength": 1.6, **options}
+    chosen: Options = {"frameon": False, "fontsize": SMALL, "labelcolor": INK, "handlelength": 1.6, **options}
     if handles is not None:
         chosen["handles"] = handles
-    axes.legend(**chosen)  # type: ignore[arg-type]
+    axes.legend(**chosen)

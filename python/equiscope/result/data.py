@@ -203,4 +203,4 @@ class AuditData:
     @property
     def sampled(self) -> bool:
         """Whether elements were drawn at random, so that every number scatters."""
-        return self.settings.get("estimator") == "monte-carlo"
+        return bool(self.settings.get("sampled"))

@@ -174,7 +174,8 @@ class _Decoder:
 def _chart(value: dict[str, Any]) -> Chart:
     if set(value) != {field.name for field in dataclasses.fields(Chart)}:
         raise KeyError("a chart")
-    chart = Chart(**{key: _label(inner) for key, inner in value.items()})
+    fields: dict[str, Any] = {key: _label(inner) for key, inner in value.items()}
+    chart = Chart(**fields)
     lengths = {len(each) for each in (chart.names, chart.symbols, chart.columns, chart.families, chart.labels)}
     if lengths != {math.prod(chart.shape)} or len(chart.axes) != len(chart.shape):
         raise ValueError("a chart with a name, a column and a place for each label")

@@ -45,6 +45,7 @@ class RandomMeasure(Measure):
     precision: float | None = None
 
     name = "monte-carlo"
+    sampled = True
 
     @classmethod
     def check(cls, question: Question) -> None:

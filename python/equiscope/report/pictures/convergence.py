@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
@@ -108,7 +109,12 @@ def _number(value: object) -> float:
 
 def _log(axes: Axes) -> None:
     """A logarithmic axis of at least three decades, so that a flat line looks flat."""
-    values = [v for line in axes.get_lines() for v in line.get_ydata() if math.isfinite(v) and v > 0]
+    values = [
+        v
+        for line in axes.get_lines()
+        for v in np.asarray(line.get_ydata(), dtype=float).tolist()
+        if math.isfinite(v) and v > 0
+    ]
     axes.set_yscale("log")
     decades(axes, "y")
     if values:

@@ -20,7 +20,7 @@ from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..format import elide_paths
-from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL
+from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL, Options
 from ..style import finish, legend, new_figure, plain
 from ..view import Picture, register
 from ..words import axis_title, each_column, family_title
@@ -51,9 +51,10 @@ class Layers(Picture):
 
     def caption(self, audit: AuditData) -> str:
         chart = widest(spectrum for _, spectrum in audit.results())
+        where = each_column(chart) if chart.counts else f"each {each_column(chart)}"
         return (
             "Where irreps live. Rows are layers in order of execution, then outputs; colour is the share "
-            f"of the row's power in {each_column(chart)}, on a log scale. The last column holds the power above lmax."
+            f"of the row's power in {where}, on a log scale. The last column holds the power above lmax."
         )
 
     def lacks(self, audit: AuditData) -> tuple[str, str] | None:
@@ -62,10 +63,10 @@ class Layers(Picture):
     def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
         shown = _Shares(audit)
         panels = _panels(shown)
-        norm = LogNorm(min(shown.faintest(), 1e-2), 1.0)
+        low = min(shown.faintest(), 1e-2)
         mesh = None
         for i, axes in enumerate(panels):
-            mesh = _panel(axes, *shown.panel(i), norm)
+            mesh = _panel(axes, *shown.panel(i), low)
             _finish(axes, shown, i)
         labels = elide_paths([name for name, _ in audit.results()], LABEL)
         _rows(panels[0], labels, shown.places, len(audit.layers), shown.row)
@@ -78,10 +79,10 @@ class Layers(Picture):
             _targets(output, shown.chart, panels, place)
         figure = panels[0].get_figure()
         assert isinstance(figure, Figure) and mesh is not None
-        _bar(figure, panels, mesh, shown.count, shown.row)
+        _bar(figure, panels, mesh, low, shown)
         keys: list[object] = [Patch(facecolor=RULE, label="not above noise or aliasing")]
         if declared:
-            ring = {"markerfacecolor": PAPER, "markeredgecolor": INK, "markersize": 4, "markeredgewidth": 0.7}
+            ring: Options = {"markerfacecolor": PAPER, "markeredgecolor": INK, "markersize": 4, "markeredgewidth": 0.7}
             keys.append(Line2D([], [], marker="o", color="none", label="declared irrep", **ring))
         legend(figure, keys, loc="outside lower center", ncols=2)
         return figure
@@ -143,13 +144,13 @@ def _panels(shown: _Shares) -> list[Axes]:
     return list(figure.subplots(1, families + 1, sharey=True, width_ratios=ratios, gridspec_kw={"wspace": 0.02}))
 
 
-def _panel(axes: Axes, values: np.ndarray, quiet: np.ndarray, norm: LogNorm) -> QuadMesh:
+def _panel(axes: Axes, values: np.ndarray, quiet: np.ndarray, low: float) -> QuadMesh:
     edges = (np.arange(values.shape[1] + 1) - 0.5, np.arange(values.shape[0] + 1) - 0.5)
-    line = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0}
+    line: Options = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0}
     grey = np.where(quiet & ~np.isnan(values), 1.0, np.nan)
     axes.pcolormesh(*edges, np.ma.masked_invalid(grey), cmap=ListedColormap([RULE]), vmin=0, vmax=2, **line)
-    shown = np.ma.masked_where(quiet | np.isnan(values), np.maximum(values, norm.vmin * (1 - 1e-9)))
-    mesh = axes.pcolormesh(*edges, shown, cmap=colormaps[MAP], norm=norm, **line)
+    shown = np.ma.masked_where(quiet | np.isnan(values), np.maximum(values, low * (1 - 1e-9)))
+    mesh = axes.pcolormesh(*edges, shown, cmap=colormaps[MAP], norm=LogNorm(low, 1.0), **line)
     axes.set_ylim(values.shape[0] - 0.5, -0.5)
     return mesh
 
@@ -199,8 +200,9 @@ def _targets(output: Output, chart: Chart, panels: list[Axes], place: int) -> No
             )
 
 
-def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, count: int, row: float) -> None:
+def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, low: float, shown: _Shares) -> None:
     """The scale of colours, with as many labels as its height takes."""
+    count, row = shown.count, shown.row
     bar = figure.colorbar(
         mesh,
         ax=panels,
@@ -216,8 +218,7 @@ def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, count: int, row: fl
         fontsize=SIZE if count > FEW else SMALL,
         color=INK,
     )
-    assert mesh.norm.vmin is not None
-    depth = -math.log10(mesh.norm.vmin)
+    depth = -math.log10(low)
     step = max(1, math.ceil(depth / min(6.0, max(2.0, row * count / 0.3))))
     bar.ax.yaxis.set_major_locator(FixedLocator([10.0**-k for k in range(0, int(depth) + 1, step)]))
     bar.ax.yaxis.set_major_formatter(LogFormatterSciNotation())

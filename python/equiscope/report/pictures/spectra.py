@@ -15,7 +15,7 @@ from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..format import elide_paths
-from ..palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SERIES, SMALL
+from ..palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SERIES, SMALL, Options
 from ..style import decades, finish, legend, new_figure, plain
 from ..view import Picture, register
 from ..words import axis_title, family_title
@@ -92,19 +92,19 @@ def _chosen(audit: AuditData) -> list[Spectrum]:
     return [*audit.outputs.values(), *(layers[i] for i in picks)]
 
 
-def _line(family: int) -> dict[str, object]:
+def _line(family: int) -> Options:
     """How the spectrum of a family is drawn."""
     if family == 0:
         return {"color": PROPER, "marker": "o", "markersize": 4, "linewidth": 1.1}
     colour = PSEUDO if family == 1 else SERIES[family % len(SERIES)]
-    own = {"color": colour, "marker": "s", "markersize": 3.6, "markerfacecolor": "none"}
+    own: Options = {"color": colour, "marker": "s", "markersize": 3.6, "markerfacecolor": "none"}
     return {**own, "linewidth": 1.1, "linestyle": DASHED}
 
 
-RING = {"marker": "o", "markersize": 8, "markerfacecolor": "none", "markeredgecolor": MARK}
+RING: Options = {"marker": "o", "markersize": 8, "markerfacecolor": "none", "markeredgecolor": MARK}
 """Round an irrep that an output is declared to carry."""
 
-ABOVE = {"color": FAINT, "marker": "_", "markersize": 9, "markeredgewidth": 1.6}
+ABOVE: Options = {"color": FAINT, "marker": "_", "markersize": 9, "markeredgewidth": 1.6}
 """The power above lmax."""
 
 
@@ -130,11 +130,13 @@ def _draw(axes: Axes, spectrum: Spectrum) -> float:
     shares = chart.by_family(spectrum.fractions).numpy()
     floor = np.maximum((sector_floor(spectrum) / total).numpy(), FAINTEST)
     edges = np.append(np.arange(count) - 0.5, count - 0.5)
-    band = {"step": "post", "color": RULE, "alpha": 0.6, "linewidth": 0}
+    band: Options = {"step": "post", "color": RULE, "alpha": 0.6, "linewidth": 0}
     axes.fill_between(edges, np.append(floor, floor[-1]), FAINTEST / 10, **band)
     for family in range(len(chart.family_names)):
         values = np.where(shares[:, family] > FAINTEST, shares[:, family], np.nan)
-        axes.plot(np.arange(count), values, **_line(family), zorder=3)
+        # names stand in no order that a line could follow
+        joined: Options = {} if chart.counts else {"linestyle": "none"}
+        axes.plot(np.arange(count), values, **{**_line(family), **joined}, zorder=3)
     for label in targets(spectrum) if isinstance(spectrum, Output) else ():
         if label in chart and (share := shares[chart.column(label), chart.family(label)]) > 0:
             axes.plot(chart.column(label), share, linestyle="none", **RING, zorder=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from ...result.data import AuditData, Output
 from ..format import elide, elide_paths, number
-from ..palette import FAINT, INK, PAPER, PROPER, PSEUDO, RULE, SMALL
+from ..palette import FAINT, INK, PAPER, PROPER, PSEUDO, RULE, SMALL, Options
 from ..style import decades, finish, legend, new_figure, plain
 from ..view import Picture, register
 
@@ -137,7 +138,9 @@ def _sorted(audit: AuditData) -> Figure:
 def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, which: str) -> None:
     """The dots, and the lines of the pooled error and the noise floor, along the axis `which`."""
     finite = np.isfinite(errors)
-    marked = [(output.rmse, PSEUDO, SOLID)] if math.isfinite(output.rmse) and output.rmse > 0 else []
+    marked: list[tuple[float, str, Any]] = (
+        [(output.rmse, PSEUDO, SOLID)] if math.isfinite(output.rmse) and output.rmse > 0 else []
+    )
     positive = [*errors[finite & (errors > 0)].tolist(), *(value for value, _, _ in marked)]
     least, top = min(positive, default=1.0), max(positive, default=1.0)
     noise = output.noise_floor
@@ -149,7 +152,7 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
     """Errors of exactly zero have no place on a log scale: hollow dots at its lower end."""
     drawn = np.where(zero, least / 3, errors)
     size = 14 if len(errors) <= NAMED else 6
-    options = {"s": size, "linewidths": 0.6, "zorder": 3, "rasterized": len(errors) > RASTER}
+    options: Options = {"s": size, "linewidths": 0.6, "zorder": 3, "rasterized": len(errors) > RASTER}
     for chosen, face in ((finite & ~zero, PROPER), (zero, "none")):
         along, across = drawn[chosen], places[chosen]
         axes.scatter(
