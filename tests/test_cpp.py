@@ -1,6 +1,7 @@
 """The C++ kernels under sanitizers, without Python in the process."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,8 @@ def test_core_is_clean(tmp_path, sanitizer):
         ran = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert "warning" not in ran.stdout + ran.stderr
-    assert "0 tests failed out of 3" in ran.stdout
+    # the words differ between versions of ctest
+    assert re.search(r"100% tests passed.* out of 3\b", ran.stdout), ran.stdout
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
