@@ -272,23 +272,7 @@ class Group(ABC):
 
     def chart(self, lmax: int) -> Chart:
         """The irreps up to `lmax` as plain values."""
-        labels = self.labels(lmax)
-        columns = tuple(self.column(label, labels) for label in labels)
-        headings = {column: self.heading(label) for column, label in zip(columns, labels, strict=True)}
-        return Chart(
-            group=self.name,
-            lmax=lmax,
-            labels=labels,
-            shape=self.shape(lmax),
-            axes=self.axes(),
-            names=tuple(map(self.label_name, labels)),
-            symbols=tuple(map(self.symbol, labels)),
-            columns=columns,
-            headings=tuple(headings[column] for column in sorted(headings)),
-            axis=self.axis,
-            families=tuple(map(self.family, labels)),
-            family_names=self.family_names,
-        )
+        return _chart(type(self), self, lmax)
 
     # -- grids ---------------------------------------------------------------------------------------------------
 
@@ -359,7 +343,28 @@ _EXACT = 8
 irreps of l <= 4, which carry every declared kind."""
 
 
-# the class is part of the key, since one that is written anew in a notebook keeps its name
+# What follows is kept. The class is part of the key, since one that is written anew in a notebook keeps its name.
+
+
+@functools.lru_cache(maxsize=256)
+def _chart(kind: type[Group], group: Group, lmax: int) -> Chart:
+    labels = group.labels(lmax)
+    columns = tuple(group.column(label, labels) for label in labels)
+    headings = {column: group.heading(label) for column, label in zip(columns, labels, strict=True)}
+    return Chart(
+        group=group.name,
+        lmax=lmax,
+        labels=labels,
+        shape=group.shape(lmax),
+        axes=group.axes(),
+        names=tuple(map(group.label_name, labels)),
+        symbols=tuple(map(group.symbol, labels)),
+        columns=columns,
+        headings=tuple(headings[column] for column in sorted(headings)),
+        axis=group.axis,
+        families=tuple(map(group.family, labels)),
+        family_names=group.family_names,
+    )
 
 
 @functools.lru_cache(maxsize=256)

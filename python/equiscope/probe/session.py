@@ -87,7 +87,7 @@ class Session:
         if further is not None:
             count = self.adapter.count
             self._evaluate(itertools.chain([further], stream), None if count is None else count - len(first))
-        return entries or [self._entry(change=None)]
+        return entries or [self._entry(self.collector.results(), change=None)]
 
     def _settle(self, pilot: list[System], *, has_more: bool) -> list[dict[str, Any]]:
         """Evaluate the first systems by one measure after the other, until their numbers do."""
@@ -99,7 +99,7 @@ class Session:
             self._evaluate(pilot, len(pilot), first=done)
             found = self.collector.results()
             judgement = self.measure.judge(found, previous)
-            entries.append(self._entry(**judgement.judged))
+            entries.append(self._entry(found, **judgement.judged))
             if judgement.note is not None:
                 self._notes.append(judgement.note)
             if judgement.following is None:
@@ -144,8 +144,8 @@ class Session:
         self.evaluations += drive.evaluations
         self._skipped |= drive.layers.skipped
 
-    def _entry(self, **judged: float | None) -> dict[str, Any]:
-        outputs, layers = self.collector.results()
+    def _entry(self, found: Found, **judged: float | None) -> dict[str, Any]:
+        outputs, layers = found
         return {
             "degree": self.measure.degree,
             "rotations": len(self.measure),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,7 +49,7 @@ class Spectrum:
 
     def __post_init__(self) -> None:
         if self.chart is None:
-            self.chart = _chart_of_o3(self.power.shape[0] - 1)
+            self.chart = O3().chart(self.power.shape[0] - 1)
 
     @property
     def lmax(self) -> int:
@@ -79,14 +78,9 @@ class Spectrum:
         return self.pooled_power / total if total > 0 else torch.zeros_like(self.pooled_power)
 
 
-@functools.lru_cache(maxsize=64)
-def _chart_of_o3(lmax: int) -> Chart:
-    return O3().chart(lmax)
-
-
 def widest(spectra: Iterable[Spectrum]) -> Chart:
     """The chart with a place for all that `spectra` hold: that of the highest lmax; O(3)'s where there are none."""
-    return max((spectrum.chart for spectrum in spectra), key=lambda chart: chart.lmax, default=_chart_of_o3(0))
+    return max((spectrum.chart for spectrum in spectra), key=lambda chart: chart.lmax, default=O3().chart(0))
 
 
 @dataclass
