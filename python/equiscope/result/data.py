@@ -44,6 +44,16 @@ class Spectrum:
     """``(samples,)`` index of the system of each sample, with ``keep="samples"``."""
     chart: Chart = None  # type: ignore[assignment]
     """The irreps that power is laid out by; where none is given, those of O(3)."""
+    noise_floor: float = 0.0
+    """F: root mean square by which one entry scatters for no reason of symmetry: rounding of the rotated input to the
+    dtype that the model computes in, repeats, and rounding of the value itself. Measured; numbers within it say
+    nothing."""
+    power_error: torch.Tensor | None = None
+    """``(*chart.shape,)``: the true pooled power lies within this of `pooled_power` in 95 of 100 cases."""
+    unresolved_error: float = 0.0
+    """The same of `pooled_unresolved`."""
+    errors_assumed: bool = True
+    """Whether the errors rest on an assumption (the decay of the spectrum, seen on one grid) and not on a comparison."""
     quantities: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     """What was pooled beside power and error, by the name of the `equiscope.measure.Quantity`."""
 
@@ -124,8 +134,18 @@ class Output(Spectrum):
     variance: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
     rmse: float = 0.0
     relative: float = 0.0
-    noise_floor: float = 0.0
-    """Errors below this cannot be told from noise: the larger of `noise` and the round-off of the dtype."""
+    rmse_error: float = 0.0
+    """The true RMSE lies within this of `rmse` in 95 of 100 cases."""
+    rmse_rotations: float | None = None
+    """RMSE under proper rotations alone, where the group has others; from the same evaluations."""
+    inversion: float | None = None
+    """Overlap of the mean over proper with that over improper elements, each turned back as declared, relative to their
+    size: 1 where inversion acts as declared, -1 where the sign is the other one; None where the group has no
+    inversion or the means vanish."""
+    symmetrised: float = 0.0
+    """Root mean square of one component of Pi, the symmetrised output."""
+    unit: str | None = None
+    """Of the output, where it is known."""
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
