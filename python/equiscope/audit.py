@@ -42,6 +42,7 @@ def audit(
     estimator: str | Measure = "quadrature",
     rotations: int | None = None,
     precision: float | None = None,
+    precision_of_model: torch.dtype | None = None,
     seed: int = 0,
     keep: str | None = None,
     batching: Any = None,
@@ -95,6 +96,9 @@ def audit(
             are sampled until every output has reached it or lies within noise, n doubling from 32 and each orbit going
             on where it was; the other systems take the same n. Stopping by what was seen biases A, by a fraction of its
             standard error. Without declared outputs n is `rotations`.
+        precision_of_model: dtype that the model computes in, where it cannot be seen: in code outside of torch that works
+            in less than the dtype it takes. The noise floor is measured for rounding to it. By default it is that of
+            the inputs, or of any coarser one that rotated copies pass through on their way.
         seed: of the random elements, >= 0. The global random state is left alone.
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
@@ -141,6 +145,7 @@ def audit(
         estimator=estimator,
         rotations=rotations,
         precision=precision,
+        precision_of_model=precision_of_model,
         seed=seed,
         keep=keep,
         batch_rows=batch_rows,
@@ -162,6 +167,7 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         adapter, patterns = select_adapter(model, data, request)
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
+    measure = asked.measure(judged=bool(adapter.outputs))
     session = Session(
         adapter=adapter,
         hooked=_hooked(adapter, patterns, request.layer_kinds),
@@ -171,9 +177,12 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         batch_bytes=asked.batch_bytes,
         memory=memory,
         bar=progress_bar(asked.progress),
+        group=measure.group,
+        seed=int(asked.seed),
+        model_dtype=asked.precision_of_model,
     )
     with memory.explained(), session, torch.no_grad():
-        convergence = session.run(asked.measure(judged=bool(adapter.outputs)))
+        convergence = session.run(measure)
     result = _result(asked, session, convergence, time.perf_counter() - started)
     if asked.out is not None:
         result.save(asked.out)
@@ -226,6 +235,7 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
             "batch_rows": session.batch_rows.rows,
             "batch_rows_asked": asked.batch_rows,
             "max_memory": asked.max_memory,
+            "computes_in": session.computes_in,
             "dtype": next((r.dtype for r in (*outputs.values(), *layers.values())), None),
             "inputs": {name: kind.name for name, kind in adapter.inputs.items()},
             "outputs": {name: kind.name for name, kind in adapter.outputs.items()},

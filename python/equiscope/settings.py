@@ -8,7 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .errors import ArgumentError, fail
+import torch
+
+from .errors import ArgumentError, DTypeError, fail
 from .groups.group import Group
 from .groups.quadrature import MAXIMUM_DEGREE, checked_degree
 from .groups.registry import resolve
@@ -26,6 +28,7 @@ class Settings:
     estimator: str | Measure
     rotations: int | None
     precision: float | None
+    precision_of_model: torch.dtype | None
     seed: int
     keep: str | None
     batch_rows: int | str
@@ -109,6 +112,9 @@ def _check_numbers(asked: Settings) -> None:
     precision = asked.precision
     if precision is not None and not (isinstance(precision, Real) and 0 < precision < 1):
         fail(ArgumentError, "precision", "a number between 0 and 1", repr(precision))
+    stated = asked.precision_of_model
+    if stated is not None and not (isinstance(stated, torch.dtype) and stated.is_floating_point):
+        fail(DTypeError, "precision_of_model", "None or a floating-point torch.dtype", repr(stated))
     if asked.out is not None and not (isinstance(asked.out, str | PathLike) and str(asked.out)):
         fail(ArgumentError, "out", "the path of a directory", repr(asked.out))
     if asked.progress not in (None, True, False):

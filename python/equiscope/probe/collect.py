@@ -16,11 +16,8 @@ from ..measure.measure import Measure, Moments
 from ..measure.quantity import QUANTITIES, Pool, Tensors
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
-from ..result.floor import ROUND_OFF
-from .drive import Begin, Drive, End, numbers
-
-STOCHASTIC_EPS = 100.0
-"""Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
+from .drive import Drive, Empty, End, numbers
+from .rehearsal import Begin
 
 OWN = ("spectrum", "error")
 """Quantities that fill the fields of a result; all others are kept by name."""
@@ -39,6 +36,8 @@ class _Kept:
     dtype: torch.dtype
     channels: int
     noise_sum: float = 0.0
+    floor_sum: float = 0.0
+    random: bool = False
     samples: int = 0
     worst: Worst | None = None
     squared_errors: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -57,7 +56,10 @@ class Collector:
         *,
         keep: str | None,
         layer_representations: Mapping[str, Representation],
+        skipped: Mapping[str, str],
     ) -> None:
+        self._skipped = skipped
+        """Layers that are left out, with the reason; more may join them while systems run."""
         self._adapter = adapter
         self._representations = {**layer_representations, **adapter.outputs}
         self._measure = measure
@@ -82,6 +84,8 @@ class Collector:
                 self._begin(event, drive)
             elif isinstance(event, End):
                 self._end(event.system)
+            elif isinstance(event, Empty):
+                self.failures.append(Failure(event.system.name, "input", "it has no rows"))
             else:
                 self._update(event.system, event.values, drive)
                 advance(event.stop - event.start)
@@ -154,6 +158,8 @@ class Collector:
         begin, moments = self._running.pop(system.name)
         orbits = {}
         for name, moment in moments.items():
+            if name in self._skipped:
+                continue
             try:
                 orbits[name] = moment.finish()
             except NonFiniteValues as error:
@@ -173,6 +179,8 @@ class Collector:
         pool.samples += orbit.samples
         noise = begin.noise[pool.name]
         pool.noise_sum += orbit.samples * noise**2
+        pool.floor_sum += orbit.samples * begin.floor[pool.name] ** 2
+        pool.random |= begin.random[pool.name]
         for key, error in (orbit.errors or {}).items():
             pool.squared_errors[key] = pool.squared_errors.get(key, 0.0) + (orbit.samples * error).square().cpu()
         mean = orbit.mean
@@ -213,7 +221,7 @@ class Collector:
         outputs: dict[str, Output] = {}
         layers: dict[str, Spectrum] = {}
         for name, pool in self._pools.items():
-            if not pool.samples:
+            if not pool.samples or name in self._skipped:
                 continue
             if name in self._adapter.outputs:
                 outputs[name] = self._output(pool)
@@ -235,6 +243,7 @@ class Collector:
             "samples": pool.samples,
             "channels": pool.channels,
             "noise": (pool.noise_sum / pool.samples) ** 0.5,
+            "noise_floor": (pool.floor_sum / pool.samples) ** 0.5,
             "dtype": str(pool.dtype).removeprefix("torch."),
             "chart": self._chart,
             "quantities": {key: _on_host(own) for key, own in pool.pools.items() if key not in OWN},
@@ -252,8 +261,6 @@ class Collector:
         assert pool.representation is not None
         error = _on_host(pool.pools["error"])
         fields = self._spectrum(pool)
-        size = float(error["size"])
-        eps = torch.finfo(pool.dtype).eps * size
         errors = _pooled_errors(pool)
         output = Output(
             **fields,
@@ -262,8 +269,7 @@ class Collector:
             variance=error["variance"],
             rmse=float(error["rmse"]),
             relative=float(error["relative"]),
-            noise_floor=max(fields["noise"], ROUND_OFF * eps),
-            stochastic=fields["noise"] > STOCHASTIC_EPS * eps,
+            stochastic=pool.random,
             worst=pool.worst,
             standard_error=_of_root(errors.get("variance"), float(error["rmse"])),
         )

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..adapters.base import Adapter, System
+from ..groups.group import Group
 from ..groups.representation import Representation
 from ..inuse import in_use
 from ..measure.measure import Found, Measure
@@ -18,8 +19,11 @@ from ..progress import Bar
 from .batch import BatchRows
 from .collect import Collector
 from .drive import Drive
+from .evaluate import Evaluator
 from .hooks import Capture
+from .layers import Layers
 from .memory import Memory
+from .rehearsal import Rehearsal
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,16 @@ class Session:
     batch_bytes: int | None
     memory: Memory
     bar: Bar
-    evaluations: int = 0
+    group: Group
+    seed: int = 0
+    model_dtype: torch.dtype | None = None
+    """What the model computes in, where it was said."""
     collector: Collector = field(init=False)
     measure: Measure = field(init=False)
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
-    _capture: Capture | None = field(init=False, default=None)
-    _skipped: dict[str, str] = field(init=False, default_factory=dict)
+    _evaluator: Evaluator = field(init=False)
+    _layers: Layers = field(init=False)
+    _rehearsal: Rehearsal = field(init=False)
     _notes: list[str] = field(init=False, default_factory=list)
 
     def __enter__(self) -> Session:
@@ -67,9 +75,15 @@ class Session:
             for part in module.modules():
                 stack.callback(setattr, part, "training", part.training)
             module.eval()
+        capture = None
         if self.hooked is not None:
             self.adapter.hooked()
-            self._capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names))
+            capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names))
+        self._evaluator = Evaluator(self.adapter, capture)
+        self._layers = Layers(self._representations)
+        self._rehearsal = Rehearsal(
+            self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed
+        )
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
 
@@ -118,7 +132,8 @@ class Session:
     def _open(self, measure: Measure) -> None:
         self.measure = measure
         self.collector = Collector(
-            self.adapter, measure, self.lmax, keep=self.keep, layer_representations=self._representations
+            self.adapter, measure, self.lmax, keep=self.keep, layer_representations=self._representations,
+            skipped=self._layers.skipped,
         )
         self.memory.statistics = self.collector.nbytes
 
@@ -129,20 +144,18 @@ class Session:
     def _evaluate(self, systems: Iterable[System], count: int | None, *, first: int = 0) -> None:
         """Hand further systems, on the elements from `first` on, to the collector that is open."""
         drive = Drive(
-            self.adapter,
+            self._evaluator,
+            self._rehearsal,
+            self._layers,
             self.measure,
             first=first,
             systems=iter(systems),
-            capture=self._capture,
-            layer_representations=self._representations,
             batch_rows=self.batch_rows,
             batch_bytes=self.batch_bytes,
             memory=self.memory,
         )
         with self.bar(len(self.measure) - first, count) as advance:
             self.collector.consume(drive, advance)
-        self.evaluations += drive.evaluations
-        self._skipped |= drive.layers.skipped
 
     def _entry(self, found: Found, **judged: float | None) -> dict[str, Any]:
         outputs, layers = found
@@ -154,10 +167,19 @@ class Session:
             "power": {name: r.pooled_power.tolist() for name, r in {**layers, **outputs}.items()},
         }
 
+    @property
+    def evaluations(self) -> int:
+        """Copies evaluated so far."""
+        return self._evaluator.evaluations
+
+    @property
+    def computes_in(self) -> str | None:
+        """The dtype for whose rounding floors were measured."""
+        return self._rehearsal.computes_in
+
     def warnings(self) -> list[str]:
         """What the report should say of how it went."""
-        skipped = [f"layer {name} was left out: {reason}" for name, reason in self._skipped.items()]
-        return [*self._notes, *skipped]
+        return [*self._notes, *self._layers.notes()]
 
 
 def _random_devices(module: torch.nn.Module | None) -> list[int]:
