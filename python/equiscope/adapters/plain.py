@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
@@ -275,7 +276,7 @@ class PlainAdapter(Adapter):
         rest = shape[1 : len(shape) - kind.component_axes]
         self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
         samples = rest[0] if rest else 1
-        return part.reshape(shape[0], samples, -1, kind.components)
+        return part.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
 
     def suspicion(self, system: System) -> str:
         values, _, _ = system.payload

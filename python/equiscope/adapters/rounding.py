@@ -67,6 +67,7 @@ class watched:
 
 
 def units(values: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Unit in the last place of each value, in a format of that machine epsilon; as wide as it takes below 1e-300."""
-    exponent = torch.frexp(values.abs().to(torch.float64).clamp_min(1e-300)).exponent
-    return torch.ldexp(torch.full_like(values, epsilon, dtype=torch.float64), exponent - 1)
+    """Unit in the last place of each value, float64, in a format of that machine epsilon; of 0, which is exact, 0."""
+    size = values.abs().to(torch.float64)
+    exponent = torch.frexp(size).exponent
+    return torch.where(size > 0, torch.ldexp(torch.full_like(size, epsilon), exponent - 1), 0.0)

@@ -14,7 +14,7 @@ from ..groups.representation import Representation
 Values = dict[str, torch.Tensor]
 
 ALIKE = 1e-2
-"""Two identical copies differ by less than this part of the largest value, or the axis is none of copies."""
+"""Most rows of two identical copies differ by less than this part of the largest value, or the axis is none of copies."""
 
 
 class Layers:
@@ -76,9 +76,10 @@ class Layers:
             return part
         # a stochastic layer differs from copy to copy: then only the shape can decide
         first, second = part[0].double(), part[1].double()
-        spread = float((first - second).abs().max())
-        alike = spread <= ALIKE * max(float(first.abs().max()), 1e-30) or not torch.isfinite(part).all()
-        return part if alike or tensor.shape[axis] == copies else None
+        away = (first - second).abs() <= ALIKE * max(float(first.nan_to_num(0.0).abs().max()), 1e-30)
+        alike = (away | first.isnan()).reshape(first.numel() // max(1, first.shape[-1]), -1).all(1)
+        # padding may be filled from another copy: most rows decide
+        return part if float(alike.double().mean()) > 0.5 or tensor.shape[axis] == copies else None
 
     def split(self, captured: Mapping[str, torch.Tensor], pieces: Sequence[Piece]) -> list[Values]:
         """The values of a batch, for each of its pieces."""
@@ -123,7 +124,7 @@ class Layers:
             # the module was declared, and this is but one of the values that it returns
             self.skip(name, str(error))
             return None
-        return part.reshape(copies, -1, 1, kind.components)
+        return part.reshape(copies, part.numel() // (copies * kind.components), 1, kind.components)
 
     def keep(self, name: str, system: System, good: torch.Tensor) -> None:
         """Of this layer and system only the samples where `good` ``(samples,)`` holds are functions of their copy."""
@@ -159,10 +160,25 @@ class Layers:
 
     def notes(self) -> list[str]:
         """What the report should say of what was left out."""
-        rows = [
-            f"layer {name}: {lost} of {rows} rows were left out, since their values depend on what else is in the "
-            "batch (padding that is filled from another copy does)"
-            for name, (lost, rows) in self.left_out.items()
-            if name not in self.skipped
+        lost: dict[str, list[str]] = {}
+        for name, (rows, every) in self.left_out.items():
+            if name not in self.skipped:
+                lost.setdefault(f"{rows} of {every}", []).append(name)
+        left: dict[str, list[str]] = {}
+        for name, reason in self.skipped.items():
+            left.setdefault(reason, []).append(name)
+        return [
+            *(
+                f"{_layers(names)}: {rows} rows were left out, since their values depend on what else is in the batch "
+                "(padding that is filled from another copy does)"
+                for rows, names in lost.items()
+            ),
+            *(
+                f"{_layers(names)} {'was' if len(names) == 1 else 'were'} left out: {reason}"
+                for reason, names in left.items()
+            ),
         ]
-        return [*rows, *(f"layer {name} was left out: {reason}" for name, reason in self.skipped.items())]
+
+
+def _layers(names: Sequence[str]) -> str:
+    return f"layer{'' if len(names) == 1 else 's'} {', '.join(names)}"
