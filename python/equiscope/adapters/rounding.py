@@ -17,27 +17,30 @@ class Dither:
     stay float64 carry the rounding of the rotation itself, some units in the last place of the longest component: there
     the noise is a whole unit of that.
 
-    seeds: of each copy; 0 leaves a copy as it is. Equal seeds give equal noise, wherever in a batch the copy stands.
+    shares: for each copy the number of its noise, None for a copy that is left as it is. Equal numbers mean equal noise,
+        wherever in a batch the copy stands.
     epsilon: of the dtype that the model computes in.
     """
 
-    def __init__(self, seeds: Sequence[int], epsilon: float) -> None:
-        self.seeds = tuple(seeds)
+    def __init__(self, shares: Sequence[int | None], epsilon: float) -> None:
         self.epsilon = epsilon
+        self._scale = torch.tensor([0.0 if share is None else 1.0 for share in shares], dtype=torch.float64)
+        self._shares = [share or 0 for share in shares]
         self._drawn = 0
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """`values` ``(copies, ...)`` float64 with noise; further tensors of the same copies get noise of their own."""
         self._drawn += 1
-        noise = torch.zeros(values.shape, dtype=torch.float64)
-        for copy, seed in enumerate(self.seeds):
-            if seed:
-                generator = torch.Generator().manual_seed(seed * 1000003 + self._drawn)
-                noise[copy] = torch.rand(values.shape[1:], dtype=torch.float64, generator=generator) - 0.5
+        one = values.shape[1:]
+        drawn = torch.rand(
+            (max(self._shares) + 1, *one), dtype=torch.float64, generator=torch.Generator().manual_seed(self._drawn)
+        )
+        noise = (drawn[self._shares] - 0.5) * self._scale.reshape(-1, *[1] * len(one))
+        noise = noise.to(values.device)
         if self.epsilon > DOUBLE:
-            return values + noise.to(values.device) * units(values, self.epsilon)
-        longest = values.abs().amax(-1, keepdim=True) if values.ndim > 1 else values.abs()
-        return values + 2.0 * noise.to(values.device) * units(longest, self.epsilon)
+            return values + noise * units(values, self.epsilon)
+        longest = values.abs().amax(-1, keepdim=True) if values.ndim > 1 else values
+        return values + 2.0 * noise * units(longest, self.epsilon)
 
 
 DOUBLE = torch.finfo(torch.float64).eps

@@ -3,7 +3,6 @@ each other, and by how much a value scatters for no reason of symmetry."""
 
 from __future__ import annotations
 
-import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -58,6 +57,9 @@ STAIRS = range(IDENTICAL, IDENTICAL + 2)
 WRAPPED = (*range(IDENTICAL, IDENTICAL + 2), *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
 """The copies by which such a model is told, and those that give its floor."""
 
+FIRMLY = 16.0
+"""Units in the last place by which a value in float32 is made to move for sure."""
+
 FELT = 4.0
 """Changes by this many rounding errors of a value would be seen in it."""
 
@@ -101,14 +103,15 @@ class Rehearsal:
         self._evaluator = evaluator
         self._adapter = evaluator.adapter
         self._layers = layers
-        self._group = group
-        self._seed = seed
+        turns = group.draw(TURNS, torch.Generator().manual_seed(seed)).to(torch.float64)
+        still = torch.eye(3, dtype=torch.float64).expand(IDENTICAL, 3, 3)
+        self._elements = torch.cat([still, turns.repeat_interleave(DITHERS, 0)])
         self._stated = stated
         self._dtype: torch.dtype | None = stated
         self._together = COPIES
         """Copies that one call takes."""
         self._references: dict[str, Values] = {}
-        """Of systems in progress: the values of the turned copy of the second call."""
+        """Of systems in progress: the values of the copies of the second call."""
         self._noises: dict[str, dict[str, Noise]] = {}
         self._known: OrderedDict[str, tuple[Begin, dict[str, torch.Tensor]]] = OrderedDict()
         """What was measured of the latest systems, without their values, and the rows that are left out."""
@@ -148,11 +151,8 @@ class Rehearsal:
 
     def _piece(self, system: System, copies: Sequence[int], epsilon: float) -> Piece:
         """Some of the copies of a rehearsal; a number stands for the same element and noise whatever the batch."""
-        mixed = zlib.crc32(f"{self._seed} {system.name}".encode())
-        elements = self._group.draw(TURNS, torch.Generator().manual_seed(mixed)).to(torch.float64)
-        every = torch.cat([torch.eye(3, dtype=torch.float64).expand(IDENTICAL, 3, 3), elements.repeat_interleave(DITHERS, 0)])
-        seeds = [copy - IDENTICAL + 1 if copy >= IDENTICAL else 0 for copy in copies]
-        return Piece(system, every[list(copies)].to(system.device), Dither(seeds, epsilon))
+        shares = [copy - IDENTICAL if copy >= IDENTICAL else None for copy in copies]
+        return Piece(system, self._elements[list(copies)].to(system.device), Dither(shares, epsilon))
 
     def _run(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool = False) -> Values:
         """Values ``(copies, samples, channels, components)`` of outputs and layers."""
@@ -216,7 +216,7 @@ class Rehearsal:
             return None
         if looks_like([first[name] for name in names], torch.float32):
             return torch.float32
-        coarse = torch.finfo(torch.float32).eps
+        coarse = FIRMLY * torch.finfo(torch.float32).eps
         still, moved = (scatter(self._run(system, STAIRS, epsilon)) for epsilon in (STAIR, coarse))
         seen = [name for name in names if moved[name] * (STAIR / coarse) > FELT * noises[name].rounding]
         return torch.float32 if seen and all(still[name] == 0 for name in seen) else None
@@ -239,7 +239,7 @@ class Rehearsal:
         shaken = scatter(self._run(system, range(IDENTICAL, IDENTICAL + DITHERS), SHAKEN * epsilon))
         # the same batch again: what changes now does so by itself
         third = self._run(system, AGAIN, epsilon)
-        for name in {*rough, *apart}:
+        for name in dict.fromkeys((*rough, *apart)):
             noise = noises[name]
             changes = third[name] - second[name]
             itself = float(changes.double().square().mean().sqrt())
@@ -275,21 +275,25 @@ class Rehearsal:
         return away.amax((0, 2, 3)) <= allowed + sums * epsilon * size
 
     def _mix(self, system: System, neighbour: System, epsilon: float) -> None:
-        """Two systems in one batch, the later one first: their copies must not see each other either."""
+        """Copies of two systems in turn in one batch: these must not see each other either."""
         self._mixed += 1
-        pieces = [self._piece(one, AGAIN[:1], epsilon) for one in (system, neighbour)]
+        pieces = [
+            self._piece(one, copies, epsilon)
+            for one, copies in ((neighbour, AGAIN[:1]), (system, AGAIN), (neighbour, AGAIN[1:]))
+        ]
         outputs, captured = self._evaluator(pieces)
-        layers = self._layers.split(captured, pieces)
-        for i, one in enumerate((system, neighbour)):
-            known = self._references[one.name]
-            values = {**layers[i], **{name: parts[i] for name, parts in outputs.items()}}
-            for name in known.keys() & values.keys():
-                noise = self._noises[one.name][name]
-                value = values[name]
-                if bool(self._alike(name, known[name], value, noise).all()):
+        values = self._layers.split(captured, pieces)
+        for i, own in enumerate(values):
+            own |= {name: parts[i] for name, parts in outputs.items()}
+        found = {name: torch.cat([values[0][name], values[2][name]]) for name in values[0].keys() & values[2].keys()}
+        for one, after in ((neighbour, found), (system, values[1])):
+            before, noises = self._references[one.name], self._noises[one.name]
+            for name in [name for name in before if name in after]:
+                if bool(self._alike(name, before[name], after[name], noises[name]).all()):
                     continue
                 if name in self._adapter.outputs:
-                    raise ModelError(refusal(self._adapter, one, name, known[name], value, known[name], noise))
+                    told = refusal(self._adapter, one, name, before[name], after[name], before[name], noises[name])
+                    raise ModelError(f"{told}. It shared a batch with {(neighbour, system)[one is neighbour].name!r}")
                 self._layers.skip(name, "its values depend on which other system is in the batch")
 
     # -- what the audit begins with ------------------------------------------------------------------------------
@@ -304,7 +308,7 @@ class Rehearsal:
             if value.shape[1] != first[name].shape[1]:
                 noises[name] = Noise.of(value[IDENTICAL:], DITHERS)
                 noises[name].repeated(value[1] - value[0])
-        self._references[system.name] = {name: value[list(AGAIN[:1])] for name, value in kept.items()}
+        self._references[system.name] = {name: value[list(AGAIN)] for name, value in kept.items()}
         self._noises[system.name] = {name: noises[name] for name in kept}
         begin = Begin(
             system,
