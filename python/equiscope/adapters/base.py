@@ -33,9 +33,9 @@ class Request:
     """Patterns of module names, or names of outputs without a representation; a dict adds representations."""
     batching: Any = None
     """How copies become one argument of the model, where it leaves a choice."""
-    basis: str = "standard"
+    basis: str | None = None
     layout: str = "mul_ir"
-    """Of Irreps strings in `inputs`, `outputs` and `layers`."""
+    """Of Irreps strings in `inputs`, `outputs` and `layers`; without a basis those with l >= 1 are refused."""
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
     """Where data are brought; None leaves them."""
@@ -61,7 +61,10 @@ class Request:
             expected = "a dict from name to representation, or one representation"
             fail(DTypeError, argument, expected, type(declared).__name__)
         return {
-            name: Representation.parse(kind, basis=self.basis, layout=self.layout) for name, kind in declared.items()
+            name: Representation.declared(
+                kind, basis=self.basis, layout=self.layout, argument=f"{argument}[{name!r}]" if name else argument
+            )
+            for name, kind in declared.items()
         }
 
 
@@ -164,6 +167,8 @@ class Adapter(Kind, ABC):
     """Where hidden modules can be hooked; None for a plain callable."""
     unhookable_reason: str | None = None
     """Why `module` is None or cannot be hooked, where there is more to say than that it is a plain callable."""
+    units: Mapping[str, str] = MappingProxyType({})
+    """Of outputs, where the model says them."""
     description: dict[str, str]
     """For the report: `model` and `data`, and what else the settings should say; read at the end of an audit."""
     calls_per_copy: bool = False

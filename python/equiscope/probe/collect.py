@@ -16,8 +16,10 @@ from ..measure.measure import Measure, Moments
 from ..measure.quantity import QUANTITIES, Pool, Tensors
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
-from ..result.floor import ROUND_OFF
 from .drive import Begin, Drive, End, numbers
+
+ROUND_OFF = 16.0
+"""Round-off of one entry, in eps of its dtype times its root mean square."""
 
 STOCHASTIC_EPS = 100.0
 """Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
@@ -225,6 +227,9 @@ class Collector:
     def _spectrum(self, pool: _Kept) -> dict[str, Any]:
         pooled = _on_host(pool.pools["spectrum"])
         unresolved = float(pooled["unresolved"])
+        noise = (pool.noise_sum / pool.samples) ** 0.5
+        entries = 1 if pool.representation is None else pool.representation.entries
+        eps = torch.finfo(pool.dtype).eps * (float(pooled["total"]) / entries) ** 0.5
         fields = {
             "name": pool.name,
             "power": pooled["power"],
@@ -234,7 +239,8 @@ class Collector:
             "aliasing": self._measure.uncertainty(self._chart, pooled["power"], unresolved, _pooled_errors(pool)),
             "samples": pool.samples,
             "channels": pool.channels,
-            "noise": (pool.noise_sum / pool.samples) ** 0.5,
+            "noise": noise,
+            "noise_floor": max(noise, ROUND_OFF * eps),
             "dtype": str(pool.dtype).removeprefix("torch."),
             "chart": self._chart,
             "quantities": {key: _on_host(own) for key, own in pool.pools.items() if key not in OWN},
@@ -258,11 +264,10 @@ class Collector:
         output = Output(
             **fields,
             representation=pool.representation.name,
-            components=pool.representation.components,
+            components=pool.representation.entries,
             variance=error["variance"],
             rmse=float(error["rmse"]),
             relative=float(error["relative"]),
-            noise_floor=max(fields["noise"], ROUND_OFF * eps),
             stochastic=fields["noise"] > STOCHASTIC_EPS * eps,
             worst=pool.worst,
             standard_error=_of_root(errors.get("variance"), float(error["rmse"])),
@@ -302,7 +307,7 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
     variance = float(orbit.total_variance.mean())
     total = float(orbit.total.mean())
     assert orbit.representation is not None
-    size = (total / orbit.representation.components) ** 0.5
+    size = (total / orbit.representation.entries) ** 0.5
     return {
         "samples": orbit.samples,
         "rmse": variance**0.5,
@@ -311,6 +316,7 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
         "total": total,
         "unresolved": float(orbit.unresolved.mean()),
         "worst_deviation": orbit.worst_deviation,
+        **({"mean": float(orbit.mean.mean())} if orbit.mean is not None and orbit.mean.shape[-1] == 1 else {}),
         **({"standard_error": _of_root(orbit.errors["variance"], variance**0.5)} if orbit.errors else {}),
     }
 
