@@ -140,7 +140,7 @@ def _check_scales(asked: Settings) -> None:
         if given is not None and not isinstance(given, Mapping):
             fail(DTypeError, argument, f"a dict from output name to {expected}", type(given).__name__)
         for name, value in (given or {}).items():
-            numeric = isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf
+            numeric = isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
             if not (numeric if argument == "reference_rmse" else isinstance(value, str) and value):
                 fail(ArgumentError, f"{argument}[{name!r}]", expected, repr(value))
 

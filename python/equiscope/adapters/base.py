@@ -51,6 +51,12 @@ class Request:
         declared = self.layers if isinstance(self.layers, Mapping) else {}
         return self.parsed("layers", {pattern: kind for pattern, kind in declared.items() if kind})
 
+    @property
+    def meant(self) -> frozenset[str]:
+        """Names of inputs and outputs that were declared by a `Representation`, whose axes are meant as they stand."""
+        tables = (table for table in (self.inputs, self.outputs) if isinstance(table, Mapping))
+        return frozenset(name for table in tables for name, kind in table.items() if isinstance(kind, Representation))
+
     def parsed(self, argument: str, declared: Any, single: str = "") -> dict[str, Representation]:
         """`declared`, the value of `argument`, with its representations parsed; one alone belongs to `single`."""
         if declared is None:

@@ -11,10 +11,24 @@ from typing import Any
 import torch
 from torch.utils import _pytree
 
-from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail
+from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ShapeError, fail
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, Request, System
+from .checks import (
+    axis_hint,
+    check_axes,
+    check_data,
+    check_finite,
+    check_leaf,
+    check_output,
+    check_rotates,
+    check_system,
+    explain,
+    explain_missing,
+    same_value,
+    stacked,
+)
 from .registry import register
 from .rows import RowCounts
 
@@ -47,6 +61,7 @@ class PlainAdapter(Adapter):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
         if isinstance(data, (str, Path)):
             fail(DataError, "data", "an iterable of systems (files are read for metatomic models only)", repr(data))
+        check_data(data)
         if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
             fail(ArgumentError, "outputs", "a dict from output name to representation", repr(request.outputs))
         return cls(model, data, request)
@@ -67,6 +82,7 @@ class PlainAdapter(Adapter):
         self._batching: str | Callable[[list[Any]], Any] = batching or "stack"
         self.inputs = request.parsed("inputs", request.inputs, "input")
         self.outputs = request.parsed("outputs", request.outputs, SINGLE)
+        self._meant = request.meant
         self._dtype = request.dtype
         self._device = torch.device(request.device) if request.device is not None else None
         self._rows = RowCounts()
@@ -91,8 +107,7 @@ class PlainAdapter(Adapter):
 
     def _system(self, name: str, item: Any) -> System:
         leaves, spec = _pytree.tree_flatten_with_path(item)
-        if not any(isinstance(leaf, torch.Tensor) for _, leaf in leaves):
-            fail(DataError, f"data[{name}]", "a tensor, or a dict or tuple of tensors", type(item).__name__)
+        check_system(f"data[{name}]", item, (leaf for _, leaf in leaves))
         keys = [_key(path) or "input" for path, _ in leaves]
         missing = [key for key in self.inputs if key not in keys]
         if missing:
@@ -102,12 +117,15 @@ class PlainAdapter(Adapter):
         for key, (_, leaf) in zip(keys, leaves, strict=True):
             kind = self.inputs.get(key)
             values.append(self._leaf(f"data[{name}].{key}", leaf, kind))
+            if kind is not None:
+                check_axes(f"data[{name}].{key}", kind, leaf.shape, meant=key in self._meant)
             kinds.append(kind)
+        check_rotates(f"data[{name}]", self.inputs, dict(zip(keys, values, strict=True)))
         tensors = [v for v in values if isinstance(v, torch.Tensor)]
         self._check_uniform(name, keys, values)
-        for key, value in zip(keys, values, strict=True):
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                fail(DataError, f"data[{name}].{key}", "finite values", "NaN or infinity")
+        for key, value, kind in zip(keys, values, kinds, strict=True):
+            if isinstance(value, torch.Tensor):
+                check_finite(f"data[{name}].{key}", value, kind)
         rows = next((v.shape[0] for v, k in zip(values, kinds, strict=True) if k is not None and v.ndim > 1), 1)
         nbytes = sum(t.numel() * t.element_size() for t in tensors)
         return System(name, (values, kinds, spec), max(1, rows), nbytes, tensors[0].device)
@@ -117,10 +135,9 @@ class PlainAdapter(Adapter):
             if kind is not None:
                 fail(DTypeError, where, f"a tensor, because it is declared {kind.name!r}", type(leaf).__name__)
             return leaf
+        check_leaf(where, leaf, kind)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
-            if kind.component_axes and not leaf.is_floating_point():
-                fail(DTypeError, where, "a floating-point tensor, because it is rotated", str(leaf.dtype))
         elif leaf.is_floating_point() and leaf.ndim and leaf.shape[-1] == 3:
             raise ArgumentError(
                 f"{where}: expected a declared representation, got a floating-point tensor of shape "
@@ -193,7 +210,7 @@ class PlainAdapter(Adapter):
         if callable(self._batching):
             return self._evaluate(self._batching(singles))
         results = [self._evaluate(single) for single in singles]
-        return _pytree.tree_map(lambda *parts: torch.stack(parts), *results)
+        return _pytree.tree_map(stacked, *results)
 
     def _evaluate(self, argument: Any, **extra: torch.Tensor) -> Any:
         start = time.perf_counter()
@@ -203,6 +220,9 @@ class PlainAdapter(Adapter):
             if isinstance(argument, tuple):
                 return self._model(*argument, **extra)
             return self._model(argument, **extra)
+        except Exception as error:
+            explain(error, argument)
+            raise
         finally:
             self.model_seconds += time.perf_counter() - start
 
@@ -213,20 +233,20 @@ class PlainAdapter(Adapter):
     def _named(self, result: Any) -> dict[str, torch.Tensor]:
         flat = isinstance(result, dict) and all(isinstance(leaf, torch.Tensor) for leaf in result.values())
         paths = result.items() if flat else _pytree.tree_flatten_with_path(result)[0]
-        leaves = {str(path) if flat else _key(path): leaf for path, leaf in paths if isinstance(leaf, torch.Tensor)}
+        every = {str(path) if flat else _key(path): leaf for path, leaf in paths}
+        leaves = {key: leaf for key, leaf in every.items() if isinstance(leaf, torch.Tensor)}
         if set(leaves) == {""}:
             leaves = {next(iter(self.outputs)) if len(self.outputs) == 1 else SINGLE: leaves[""]}
         missing = [name for name in self.outputs if name not in leaves]
         if missing:
             has = ", ".join(leaves) or "no tensor"
-            fail(ArgumentError, "outputs", f"names that the model returns ({has})", ", ".join(map(repr, missing)))
+            fail(ArgumentError, "outputs", f"names that the model returns ({has})", explain_missing(missing, every))
         return leaves
 
     def _canonical(
         self, name: str, kind: Representation, value: torch.Tensor, pieces: Sequence[Piece]
     ) -> list[torch.Tensor]:
-        if not value.is_floating_point():
-            raise ModelError(f"{name}: expected a floating-point output, got {value.dtype}")
+        check_output(name, value)
         systems = [piece.system.name for piece in pieces]
         copies = [piece.rotations.shape[0] for piece in pieces]
         known = all(self._rows.knows(name, system) for system in systems)
@@ -245,8 +265,11 @@ class PlainAdapter(Adapter):
         try:
             kind.check(shape[1:], f"outputs[{name!r}]")
         except ShapeError as error:
-            raise ShapeError(f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy)") from None
+            raise ShapeError(
+                f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy{axis_hint(kind, shape[1:])})"
+            ) from None
         rest = shape[1 : len(shape) - kind.component_axes]
+        check_axes(f"outputs[{name!r}]", kind, shape[1:], meant=name in self._meant)
         self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
         samples = rest[0] if rest else 1
         return part.reshape(shape[0], samples, -1, kind.components)
@@ -275,7 +298,7 @@ def _listing(found: Mapping[str, object]) -> str:
 def _same_form(x: Any, y: Any, *, shapes: bool) -> bool:
     if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
         return x.dtype == y.dtype and (x.shape == y.shape if shapes else x.shape[1:] == y.shape[1:])
-    return type(x) is type(y) and x == y
+    return same_value(x, y)
 
 
 def _join(column: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -164,7 +164,7 @@ def _entering(layer: Spectrum, fresh: set[Label]) -> str:
     chart = layer.chart
     if not fresh:
         return f"above {highest(chart)} ({percent(seen_above(layer))} of its power)"
-    said = []
+    said: list[str] = []
     for family in sorted({chart.family(label) for label in fresh}):
         own = {label for label in fresh if chart.family(label) == family}
         share = sum(float(layer.fractions[chart.place(label)]) for label in own)

@@ -139,9 +139,9 @@ def _draw(axes: Axes, spectrum: Spectrum) -> float:
         # names stand in no order that a line could follow
         joined: Options = {} if chart.counts else {"linestyle": "none"}
         axes.plot(np.arange(count), values, **{**_line(family), **joined}, zorder=3)
-        loud = shares[:, family] > floors[:, family]  # of the others the band says enough
-        ends = np.stack([shares - errors, shares + errors])[:, loud, family]
-        axes.vlines(np.flatnonzero(loud), *np.maximum(ends, FAINTEST), color=_line(family)["color"], linewidth=0.8)
+        seen = shares[:, family] > floors[:, family]  # of the others the band says enough
+        ends = np.stack([shares - errors, shares + errors])[:, seen, family]
+        axes.vlines(np.flatnonzero(seen), *np.maximum(ends, FAINTEST), color=_line(family)["color"], linewidth=0.8)
     for label in targets(spectrum) if isinstance(spectrum, Output) else ():
         if label in chart and (share := shares[chart.column(label), chart.family(label)]) > 0:
             axes.plot(chart.column(label), share, linestyle="none", **RING, zorder=4)
