@@ -124,7 +124,7 @@ def check_axes(where: str, kind: Representation, shape: Sequence[int], *, meant:
     rest = tuple(shape[: len(shape) - kind.component_axes])
     if meant or not rest or rest[-1] != 3:
         return
-    if kind.name == "tensor" and set(rest) == {3}:
+    if kind.name == "tensor":
         fail(
             ShapeError,
             where,

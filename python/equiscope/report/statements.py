@@ -283,7 +283,7 @@ def _unresolved(audit: AuditData) -> list[str]:
 
 def _coarse(audit: AuditData) -> list[str]:
     """Where the errors of a spectrum are as large as what it shows."""
-    every = {name: _blurred(spectrum, audit.sampled) for name, spectrum in audit.results()}
+    every = {name: _blurred(spectrum) for name, spectrum in audit.results()}
     blurred = {name: found for name, found in every.items() if found is not None}
     if not blurred:
         return []
@@ -303,9 +303,9 @@ def _coarse(audit: AuditData) -> list[str]:
     ]
 
 
-def _blurred(spectrum: Spectrum, sampled: bool) -> tuple[float, int] | None:
+def _blurred(spectrum: Spectrum) -> tuple[float, int] | None:
     """The largest share of the power in an irrep that its error amounts to, and its place; None where none is worth
-    a word."""
+    a word. What lies within its error is shown as nothing."""
     chart, power, rest = spectrum.chart, spectrum.pooled_power, spectrum.pooled_total
     for target in targets(spectrum) if isinstance(spectrum, Output) else ():
         if target in chart:
@@ -315,7 +315,7 @@ def _blurred(spectrum: Spectrum, sampled: bool) -> tuple[float, int] | None:
     found = [
         (min(error / held, 1.0), place)
         for place, (held, error) in enumerate(shown)
-        if held > noticed and error > ALIASED_SHARE * held and not (sampled and held <= error)
+        if held > noticed and error > ALIASED_SHARE * held and held > error
     ]
     return max(found, default=None)
 

@@ -19,6 +19,7 @@ from ..result.floor import rmse_error
 from .columns import Column, columns_of, grade
 from .format import elide_paths
 from .headline import headline
+from .palette import Options
 from .shares import share_cells, share_headings
 from .statements import findings
 from .words import MARKS, each_column
@@ -53,9 +54,13 @@ STYLES = {
 def to_text(audit: AuditData, width: int | None = None) -> str:
     """The table in plain characters, at most `width` columns wide (default: the terminal, 80 to 140)."""
     width = width or _terminal()
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(to_rich(audit, width))
+    buffer, parts = io.StringIO(), to_rich(audit, width)
+    plain: Options = {"color_system": None, "force_terminal": False, "legacy_windows": False}
+    # a table that has nothing more to give sticks out rather than losing digits
+    tables = [part for part in parts.renderables if isinstance(part, Table)]
+    widths = [Console(file=io.StringIO(), width=10 * WIDE, **plain).measure(table).maximum for table in tables]
+    console = Console(file=buffer, width=max([width, *widths]), **plain)
+    console.print(parts)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
 
 
