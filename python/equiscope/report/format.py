@@ -6,7 +6,12 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from ..result.data import Output
+
+TINY = 1e-5
+"""Errors of a smaller part of their value are written with an exponent."""
 
 LISTED = 3
 """Names or statements of one kind before the rest is only counted."""
@@ -122,7 +127,14 @@ def listing(names: Sequence[str]) -> str:
 
 def with_error(value: float, error: float | None, sign: str = "+-", assumed: bool = False) -> str:
     """`value` as a cell, with its error where it has one, and a star where that rests on an assumption."""
-    return number(value) + (f" {sign} {number(error, 2)}{'*' if assumed else ''}" if error else "")
+    return number(value) + (f" {sign} {margin(value, error)}{'*' if assumed else ''}" if error else "")
+
+
+def margin(value: float, error: float) -> str:
+    """The error of `value` to two digits, with an exponent only where the value has one or the error is tiny beside."""
+    if "e" in number(value) or not TINY * abs(value) < error < math.inf:
+        return number(error, 2)
+    return np.format_float_positional(float(f"{error:.1e}"), trim="-")
 
 
 def quantity(output: Output, value: float) -> str:

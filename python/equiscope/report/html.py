@@ -165,7 +165,7 @@ def _parts(audit: AuditData) -> list[dict[str, str]]:
         {
             "name": name,
             "irrep": irrep_full(output.chart, label),
-            "rmse": with_error(part.rmse, rmse_error(part), "±"),
+            "rmse": with_error(part.rmse, rmse_error(part), "±") + (f" {output.unit}" if output.unit else ""),
         }
         for name, output in audit.outputs.items()
         if len(output.parts) > 1

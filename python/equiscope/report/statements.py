@@ -21,7 +21,7 @@ from ..result.verdict import (
     uncertain,
     worst_row,
 )
-from .format import LISTED, listing, number, percent, quantity, quote
+from .format import LISTED, listing, margin, number, percent, quantity, quote
 from .origin import origin
 from .words import highest, irrep_name, irrep_place, irrep_symbol
 
@@ -173,8 +173,8 @@ def _parity(output: Output) -> str:
 def _size(output: Output) -> str:
     error = rmse_error(output)
     assumed = " by assumption" if error and output.errors_assumed else ""
-    margin = f" +- {number(error, 2)}{assumed}" if error else ""
-    return f"RMSE {quantity(output, output.rmse)}{margin}, noise floor {number(output.noise_floor)}"
+    around = f" +- {margin(output.rmse, error)}{assumed}" if error else ""
+    return f"RMSE {quantity(output, output.rmse)}{around}, noise floor {number(output.noise_floor)}"
 
 
 def _scales(audit: AuditData, output: Output) -> str:
