@@ -56,6 +56,7 @@ def spectrum(
         channels=channels,
         noise=0.0,
         dtype=dtype,
+        noise_floor=4 * EPS[dtype] * size,
     )
 
 

@@ -321,7 +321,9 @@ class Edges(torch.nn.Module):
 
 
 def test_systems_without_a_row_in_a_layer_or_output():
-    data = [{"pos": cloud(4, m), "pairs": torch.tensor([[0, 1]] * m, dtype=torch.long).reshape(m, 2)} for m in (2, 0, 3)]
+    data = [
+        {"pos": cloud(4, m), "pairs": torch.tensor([[0, 1]] * m, dtype=torch.long).reshape(m, 2)} for m in (2, 0, 3)
+    ]
     report = eq.audit(
         Edges(), data, inputs={"pos": "vector"}, outputs={"e": "scalar", "edge": "scalar"}, layers="*", **ASK
     )

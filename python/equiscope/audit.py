@@ -25,6 +25,7 @@ from .probe.session import Hooked, Session
 from .progress import progress_bar
 from .report import Audit
 from .result.place import check_writable
+from .result.verdict import spread
 from .settings import Settings
 
 
@@ -49,12 +50,14 @@ def audit(
     batch_rows: int | str = "auto",
     batch_bytes: int | None = None,
     max_memory: int | None = None,
-    basis: str = "standard",
+    basis: str | None = None,
     layout: str = "mul_ir",
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     progress: bool | None = None,
     out: str | Path | None = None,
+    units: Mapping[str, str] | None = None,
+    reference_rmse: Mapping[str, float] | None = None,
 ) -> Audit:
     """Symmetry audit of `model` on `data`: equivariance errors of outputs, irrep spectra of outputs and layers.
 
@@ -108,10 +111,16 @@ def audit(
         max_memory: bytes that statistics and one batch may take together. Batches are filled no further, and lmax or
             layers that cannot fit are refused. On the CPU the working memory of the model itself is not seen. The
             default is what the machine has: a batch that does not fit there is halved.
-        basis, layout: of Irreps strings, "standard" or "e3nn", "mul_ir" or "ir_mul".
+        basis: of Irreps strings: "standard" (l = 1 is y, z, x) or "e3nn" (l = 1 is x, y, z). The two differ by a
+            permutation that no result would show, so strings with l >= 1 are refused without it. For one key alone
+            give ``Representation.parse("1x0e+1x1o", basis="e3nn")``.
+        layout: of Irreps strings, "mul_ir" or "ir_mul".
         dtype, device: data are brought there; the default leaves them.
         progress: show a progress bar; by default only on a terminal.
         out: directory into which the result is saved, as by `Audit.save`; refused at once when it cannot be written.
+        units: of outputs, ``{"energy": "eV"}``, for table, page and pictures. A metatomic model states its own.
+        reference_rmse: error of the model against its reference by output, in the same unit: the error of symmetry is
+            then also given as a share of it.
 
     Returns:
         `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it.
@@ -153,6 +162,8 @@ def audit(
         max_memory=max_memory,
         progress=progress,
         out=out,
+        units=units,
+        reference_rmse=reference_rmse,
     )
     return _audit(model, data, request, settings)
 
@@ -167,6 +178,7 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         adapter, patterns = select_adapter(model, data, request)
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
+    asked.check_outputs(list(adapter.outputs))
     measure = asked.measure(judged=bool(adapter.outputs))
     session = Session(
         adapter=adapter,
@@ -193,7 +205,7 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Re
     if not patterns:
         return None
     module = adapter.module
-    if module is None or isinstance(module, torch.jit.ScriptModule):
+    if module is None or not _is_hookable(adapter):
         why = adapter.unhookable_reason or (
             "the submodules of a TorchScript module cannot be hooked; audit the Python module it was made from"
             if module is not None
@@ -213,12 +225,21 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Re
     return Hooked(module, names, found)
 
 
+def _is_hookable(adapter: Adapter) -> bool:
+    """Whether there are hidden modules that can be listened to."""
+    return adapter.module is not None and not isinstance(adapter.module, torch.jit.ScriptModule)
+
+
 def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]], total: float) -> Audit:
     collector, adapter = session.collector, session.adapter
     outputs, layers = collector.results()
     if not collector.systems:
         reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in collector.failures[:5])
         raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")
+    for name, output in outputs.items():
+        output.unit = (asked.units or {}).get(name) or adapter.units.get(name)
+        output.reference_rmse = (asked.reference_rmse or {}).get(name)
+        output.spread = spread(collector.systems, output)
     return Audit(
         outputs=outputs,
         layers=layers,
@@ -240,6 +261,7 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
             "inputs": {name: kind.name for name, kind in adapter.inputs.items()},
             "outputs": {name: kind.name for name, kind in adapter.outputs.items()},
             "layers": list(layers),
+            "hookable": _is_hookable(adapter),
         },
         environment={**info(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")},
         timings={

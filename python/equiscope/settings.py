@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -36,10 +38,13 @@ class Settings:
     max_memory: int | None
     progress: bool | None
     out: str | Path | None
+    units: Mapping[str, str] | None = None
+    reference_rmse: Mapping[str, float] | None = None
 
     def check(self) -> None:
         """Refuse what no audit can be asked, whatever the model."""
         _check_numbers(self)
+        _check_scales(self)
         question = self.question(judged=True)
         if isinstance(self.estimator, Measure):
             self._check_instance(self.estimator, question)
@@ -76,6 +81,14 @@ class Settings:
             seed=int(self.seed),
             judged=judged,
         )
+
+    def check_outputs(self, names: Collection[str]) -> None:
+        """Refuse a unit or a reference error of an output that is none of `names`."""
+        for argument, given in (("units", self.units), ("reference_rmse", self.reference_rmse)):
+            unknown = [name for name in given or {} if name not in names]
+            if unknown:
+                expected = f"names of declared outputs ({', '.join(names) or 'none'})"
+                fail(ArgumentError, argument, expected, ", ".join(map(repr, unknown)))
 
     def measure(self, *, judged: bool) -> Measure:
         """The estimator with which the audit begins."""
@@ -121,6 +134,21 @@ def _check_numbers(asked: Settings) -> None:
         fail(ArgumentError, "progress", "True, False or None", repr(asked.progress))
     if asked.rotations is not None and not _is_integer(asked.rotations):
         fail(ArgumentError, "rotations", "an integer", repr(asked.rotations))
+
+
+def _check_scales(asked: Settings) -> None:
+    """Refuse units that are no text, and reference errors that are no positive numbers."""
+    scales: tuple[tuple[str, Any, str], ...] = (
+        ("units", asked.units, "a unit, as text"),
+        ("reference_rmse", asked.reference_rmse, "a positive number"),
+    )
+    for argument, given, expected in scales:
+        if given is not None and not isinstance(given, Mapping):
+            fail(DTypeError, argument, f"a dict from output name to {expected}", type(given).__name__)
+        for name, value in (given or {}).items():
+            numeric = isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
+            if not (numeric if argument == "reference_rmse" else isinstance(value, str) and value):
+                fail(ArgumentError, f"{argument}[{name!r}]", expected, repr(value))
 
 
 def _is_integer(value: Any) -> bool:

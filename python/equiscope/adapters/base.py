@@ -34,9 +34,9 @@ class Request:
     """Patterns of module names, or names of outputs without a representation; a dict adds representations."""
     batching: Any = None
     """How copies become one argument of the model, where it leaves a choice."""
-    basis: str = "standard"
+    basis: str | None = None
     layout: str = "mul_ir"
-    """Of Irreps strings in `inputs`, `outputs` and `layers`."""
+    """Of Irreps strings in `inputs`, `outputs` and `layers`; without a basis those with l >= 1 are refused."""
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
     """Where data are brought; None leaves them."""
@@ -52,6 +52,12 @@ class Request:
         declared = self.layers if isinstance(self.layers, Mapping) else {}
         return self.parsed("layers", {pattern: kind for pattern, kind in declared.items() if kind})
 
+    @property
+    def meant(self) -> frozenset[str]:
+        """Names of inputs and outputs that were declared by a `Representation`, whose axes are meant as they stand."""
+        tables = (table for table in (self.inputs, self.outputs) if isinstance(table, Mapping))
+        return frozenset(name for table in tables for name, kind in table.items() if isinstance(kind, Representation))
+
     def parsed(self, argument: str, declared: Any, single: str = "") -> dict[str, Representation]:
         """`declared`, the value of `argument`, with its representations parsed; one alone belongs to `single`."""
         if declared is None:
@@ -62,7 +68,10 @@ class Request:
             expected = "a dict from name to representation, or one representation"
             fail(DTypeError, argument, expected, type(declared).__name__)
         return {
-            name: Representation.parse(kind, basis=self.basis, layout=self.layout) for name, kind in declared.items()
+            name: Representation.declared(
+                kind, basis=self.basis, layout=self.layout, argument=f"{argument}[{name!r}]" if name else argument
+            )
+            for name, kind in declared.items()
         }
 
 
@@ -134,8 +143,8 @@ class Adapter(Kind, ABC):
 
     1. `hooked`, if hidden modules are listened to;
     2. `systems`, once;
-    3. for each system the rehearsal: `forward` with one piece, whose first two copies are identical (the identity), then
-       with smaller ones. How many rows a copy has may be learned from the first, from the leading axis alone. A batch
+    3. for each system the rehearsal: `forward` with one piece, whose first two copies are identical (the identity),
+       then with smaller ones. How many rows a copy has may be learned from the first, from the leading axis alone. A batch
        with an earlier system may follow. Copies whose values depend on what else is in their batch are found here;
     4. `forward` with pieces of one or several systems, all rehearsed and `compatible` with one another, any number of
        times. A system may stand in several pieces. After running out of memory the same copies come again in smaller
@@ -169,6 +178,8 @@ class Adapter(Kind, ABC):
     """Where hidden modules can be hooked; None for a plain callable."""
     unhookable_reason: str | None = None
     """Why `module` is None or cannot be hooked, where there is more to say than that it is a plain callable."""
+    units: Mapping[str, str] = MappingProxyType({})
+    """Of outputs, where the model says them."""
     description: dict[str, str]
     """For the report: `model` and `data`, and what else the settings should say; read at the end of an audit."""
     calls_per_copy: bool = False

@@ -17,6 +17,20 @@ from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelErr
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, Request, System
+from .checks import (
+    axis_hint,
+    check_axes,
+    check_data,
+    check_finite,
+    check_leaf,
+    check_output,
+    check_rotates,
+    check_system,
+    explain,
+    explain_missing,
+    same_value,
+    stacked,
+)
 from .registry import register
 from .rounding import rounded
 from .rows import RowCounts
@@ -53,6 +67,7 @@ class PlainAdapter(Adapter):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
         if isinstance(data, (str, Path)):
             fail(DataError, "data", "an iterable of systems (files are read for metatomic models only)", repr(data))
+        check_data(data)
         if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
             fail(ArgumentError, "outputs", "a dict from output name to representation", repr(request.outputs))
         return cls(model, data, request)
@@ -73,6 +88,7 @@ class PlainAdapter(Adapter):
         self._batching: str | Callable[[list[Any]], Any] = batching or "stack"
         self.inputs = request.parsed("inputs", request.inputs, "input")
         self.outputs = request.parsed("outputs", request.outputs, SINGLE)
+        self._meant = request.meant
         self._dtype = request.dtype
         self._device = torch.device(request.device) if request.device is not None else None
         self._rows = RowCounts()
@@ -98,8 +114,7 @@ class PlainAdapter(Adapter):
 
     def _system(self, name: str, item: Any) -> System:
         leaves, spec = _pytree.tree_flatten_with_path(item)
-        if not any(isinstance(leaf, torch.Tensor) for _, leaf in leaves):
-            fail(DataError, f"data[{name}]", "a tensor, or a dict or tuple of tensors", type(item).__name__)
+        check_system(f"data[{name}]", item, (leaf for _, leaf in leaves))
         keys = self._keys = [_key(path) or "input" for path, _ in leaves]
         missing = [key for key in self.inputs if key not in keys]
         if missing:
@@ -109,12 +124,15 @@ class PlainAdapter(Adapter):
         for key, (_, leaf) in zip(keys, leaves, strict=True):
             kind = self.inputs.get(key)
             values.append(self._leaf(f"data[{name}].{key}", leaf, kind))
+            if kind is not None:
+                check_axes(f"data[{name}].{key}", kind, leaf.shape, meant=key in self._meant)
             kinds.append(kind)
+        check_rotates(f"data[{name}]", self.inputs, dict(zip(keys, values, strict=True)))
         tensors = [v for v in values if isinstance(v, torch.Tensor)]
         self._check_uniform(name, keys, values)
-        for key, value in zip(keys, values, strict=True):
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                fail(DataError, f"data[{name}].{key}", "finite values", "NaN or infinity")
+        for key, value, kind in zip(keys, values, kinds, strict=True):
+            if isinstance(value, torch.Tensor):
+                check_finite(f"data[{name}].{key}", value, kind)
         turned = [v for v, k in zip(values, kinds, strict=True) if k is not None and not k.is_invariant]
         rows = self._rows_of(name, keys, values, kinds)
         if turned and not any(v.numel() for v in turned):
@@ -124,7 +142,9 @@ class PlainAdapter(Adapter):
 
     def _rows_of(self, name: str, keys: Sequence[str], values: Sequence[Any], kinds: Sequence[Any]) -> int:
         """Rows of one copy: those of the first declared input, of which "concat" makes `batch`."""
-        declared = [(key, v.shape[0]) for key, v, k in zip(keys, values, kinds, strict=True) if k is not None and v.ndim > 1]
+        declared = [
+            (key, v.shape[0]) for key, v, k in zip(keys, values, kinds, strict=True) if k is not None and v.ndim > 1
+        ]
         sizes = {rows for _, rows in declared}
         if self._batching == "concat" and len(sizes) > 1:
             listed = ", ".join(f"{key} {rows}" for key, rows in declared)
@@ -137,10 +157,9 @@ class PlainAdapter(Adapter):
             if kind is not None:
                 fail(DTypeError, where, f"a tensor, because it is declared {kind.name!r}", type(leaf).__name__)
             return leaf
+        check_leaf(where, leaf, kind)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
-            if kind.component_axes and not leaf.is_floating_point():
-                fail(DTypeError, where, "a floating-point tensor, because it is rotated", str(leaf.dtype))
         elif leaf.is_floating_point() and leaf.ndim and leaf.shape[-1] == 3:
             raise ArgumentError(
                 f"{where}: expected a declared representation, got a floating-point tensor of shape "
@@ -217,7 +236,7 @@ class PlainAdapter(Adapter):
             return self._evaluate(self._batching(singles))
         # a model may hand out the same buffer every time
         results = [_pytree.tree_map(_copied, self._evaluate(single)) for single in singles]
-        return _pytree.tree_map(lambda *parts: torch.stack(parts), *results)
+        return _pytree.tree_map(stacked, *results)
 
     def _evaluate(self, argument: Any, **extra: torch.Tensor) -> Any:
         start = time.perf_counter()
@@ -227,6 +246,9 @@ class PlainAdapter(Adapter):
             if isinstance(argument, tuple):
                 return self._model(*argument, **extra)
             return self._model(argument, **extra)
+        except Exception as error:
+            explain(error, argument)
+            raise
         finally:
             self.model_seconds += time.perf_counter() - start
 
@@ -237,20 +259,20 @@ class PlainAdapter(Adapter):
     def _named(self, result: Any) -> dict[str, torch.Tensor]:
         flat = isinstance(result, dict) and all(isinstance(leaf, torch.Tensor) for leaf in result.values())
         paths = result.items() if flat else _pytree.tree_flatten_with_path(result)[0]
-        leaves = {str(path) if flat else _key(path): leaf for path, leaf in paths if isinstance(leaf, torch.Tensor)}
+        every = {str(path) if flat else _key(path): leaf for path, leaf in paths}
+        leaves = {key: leaf for key, leaf in every.items() if isinstance(leaf, torch.Tensor)}
         if set(leaves) == {""}:
             leaves = {next(iter(self.outputs)) if len(self.outputs) == 1 else SINGLE: leaves[""]}
         missing = [name for name in self.outputs if name not in leaves]
         if missing:
             has = ", ".join(leaves) or "no tensor"
-            fail(ArgumentError, "outputs", f"names that the model returns ({has})", ", ".join(map(repr, missing)))
+            fail(ArgumentError, "outputs", f"names that the model returns ({has})", explain_missing(missing, every))
         return leaves
 
     def _canonical(
         self, name: str, kind: Representation, value: torch.Tensor, pieces: Sequence[Piece]
     ) -> list[torch.Tensor]:
-        if not value.is_floating_point():
-            raise ModelError(f"{name}: expected a floating-point output, got {value.dtype}")
+        check_output(name, value)
         systems = [piece.system.name for piece in pieces]
         copies = [piece.rotations.shape[0] for piece in pieces]
         known = all(self._rows.knows(name, system) for system in systems)
@@ -272,8 +294,12 @@ class PlainAdapter(Adapter):
         try:
             kind.check(shape[1:], f"outputs[{name!r}]")
         except ShapeError as error:
-            raise ShapeError(f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy)") from None
+            raise ShapeError(
+                f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy{axis_hint(kind, shape[1:])})"
+            ) from None
         rest = shape[1 : len(shape) - kind.component_axes]
+        own = shape[2:] if shape[1] == 1 and len(shape) > 2 else shape[1:]
+        check_axes(f"outputs[{name!r}]", kind, own, meant=name in self._meant)
         self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
         samples = rest[0] if rest else 1
         return part.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
@@ -294,12 +320,12 @@ class PlainAdapter(Adapter):
             )
         if self._batching == "concat" and indices:
             return (
-                f"batching='concat' joins {named} as they are, without the offset that row indices need: give a function "
-                "that adds it as `batching`, or batching='loop', which evaluates one copy per call"
+                f"batching='concat' joins {named} as they are, without the offset that row indices need: give a "
+                "function that adds it as `batching`, or batching='loop', which evaluates one copy per call"
             )
         return (
-            "A mean, norm or other statistic over the batch does that, a function that was written for one system, or a "
-            "buffer that is used again: batching='loop' evaluates one copy per call"
+            "A mean, norm or other statistic over the batch does that, a function that was written for one system, or "
+            "a buffer that is used again: batching='loop' evaluates one copy per call"
         )
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
@@ -332,12 +358,14 @@ def _may_index(value: torch.Tensor, rows: int) -> bool:
 def _same_form(x: Any, y: Any, *, shapes: bool) -> bool:
     if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
         return x.dtype == y.dtype and (x.shape == y.shape if shapes else x.shape[1:] == y.shape[1:])
-    return type(x) is type(y) and x == y
+    return same_value(x, y)
 
 
 def _argument(leaves: Sequence[Any], spec: Any) -> Any:
     """What the model is given; constants that it could write into as copies."""
-    return _pytree.tree_unflatten([x if isinstance(x, (torch.Tensor, *PLAIN)) else copy.deepcopy(x) for x in leaves], spec)
+    return _pytree.tree_unflatten(
+        [x if isinstance(x, (torch.Tensor, *PLAIN)) else copy.deepcopy(x) for x in leaves], spec
+    )
 
 
 def _copied(value: Any) -> Any:

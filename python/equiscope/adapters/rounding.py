@@ -17,8 +17,8 @@ class Dither:
     stay float64 carry the rounding of the rotation itself, some units in the last place of the longest component: there
     the noise is a whole unit of that.
 
-    shares: for each copy the number of its noise, None for a copy that is left as it is. Equal numbers mean equal noise,
-        wherever in a batch the copy stands.
+    shares: for each copy the number of its noise, None for a copy that is left as it is. Equal numbers mean equal
+        noise, wherever in a batch the copy stands.
     epsilon: of the dtype that the model computes in.
     """
 

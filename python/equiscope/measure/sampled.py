@@ -147,7 +147,8 @@ class SampledMoments(Moments):
         without = self._spread(left, self._sums.sum(0) - self._sums, self._squares.sum(0) - self._squares)
         by_block = without.mean((1, 2))
         components = torch.tensor([float(block.components) for block in self._parts.parts], device=by_block.device)
-        every = torch.cat([by_block.sum(1, keepdim=True) / components.sum(), by_block / components], dim=1)
+        assert self._kind is not None
+        every = torch.cat([by_block.sum(1, keepdim=True) / self._kind.entries, by_block / components], dim=1)
         error = ((GROUPS - 1) / GROUPS * (every - every.mean(0)).square().sum(0)).sqrt()
         return error[0], error[1:]
 

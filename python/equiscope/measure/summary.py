@@ -65,10 +65,10 @@ class OrbitSummary:
 
     @property
     def total_variance(self) -> torch.Tensor:
-        """``(s, c)``: A of all components together, divided by their number."""
-        assert self.components is not None
+        """``(s, c)``: A of all components together, divided by their number (`Representation.entries`)."""
+        assert self.components is not None and self.representation is not None
         weighted = [a * self.components[irrep] for irrep, a in self.variance.items()]
-        return torch.stack(weighted).sum(0) / sum(self.components.values())
+        return torch.stack(weighted).sum(0) / self.representation.entries
 
 
 class Parts:

@@ -265,7 +265,7 @@ class Collector:
         output = Output(
             **fields,
             representation=pool.representation.name,
-            components=pool.representation.components,
+            components=pool.representation.entries,
             variance=error["variance"],
             rmse=float(error["rmse"]),
             relative=float(error["relative"]),
@@ -308,7 +308,7 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
     variance = float(orbit.total_variance.mean())
     total = float(orbit.total.mean())
     assert orbit.representation is not None
-    size = (total / orbit.representation.components) ** 0.5
+    size = (total / orbit.representation.entries) ** 0.5
     return {
         "samples": orbit.samples,
         "rmse": variance**0.5,
@@ -317,6 +317,7 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
         "total": total,
         "unresolved": float(orbit.unresolved.mean()),
         "worst_deviation": orbit.worst_deviation,
+        **({"mean": float(orbit.mean.mean())} if orbit.mean is not None and orbit.mean.shape[-1] == 1 else {}),
         **({"standard_error": _of_root(orbit.errors["variance"], variance**0.5)} if orbit.errors else {}),
     }
 

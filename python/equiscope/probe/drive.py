@@ -19,6 +19,7 @@ from .layers import Layers
 from .memory import Memory
 from .rehearsal import Begin, Rehearsal
 
+
 @dataclass(frozen=True)
 class Slice:
     """Values on elements ``start:stop`` of the grid, ``(copies, samples, channels, components)``."""

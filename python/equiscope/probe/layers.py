@@ -104,7 +104,9 @@ class Layers:
     def _parts(self, name: str, captured: Mapping[str, torch.Tensor], pieces: list[Piece]) -> list[torch.Tensor]:
         names = [piece.system.name for piece in pieces]
         if name not in captured:
-            raise ModelError(f"{name}: expected as many calls of its module in every batch, got fewer with {names[0]!r}")
+            raise ModelError(
+                f"{name}: expected as many calls of its module in every batch, got fewer with {names[0]!r}"
+            )
         tensor, axis = captured[name], self._axes[name]
         if tensor.ndim <= axis:
             raise ModelError(f"{name}: expected copies on axis {axis} in every batch, got shape {tuple(tensor.shape)}")

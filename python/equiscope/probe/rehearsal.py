@@ -233,7 +233,9 @@ class Rehearsal:
         for name in both:
             noises[name].repeated(after[name] - before[name])
         rough = [name for name in both if noises[name].dithered > ROUGH * self._round_off(first[name])]
-        apart = [name for name in both if not bool(self._alike(name, before[name], after[name], noises[name].quiet).all())]
+        apart = [
+            name for name in both if not bool(self._alike(name, before[name], after[name], noises[name].quiet).all())
+        ]
         if not (rough or apart):
             return
         shaken = scatter(self._run(system, range(IDENTICAL, IDENTICAL + DITHERS), SHAKEN * epsilon))

@@ -81,9 +81,7 @@ class Session:
             capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names))
         self._evaluator = Evaluator(self.adapter, capture)
         self._layers = Layers(self._representations)
-        self._rehearsal = Rehearsal(
-            self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed
-        )
+        self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
 
@@ -132,7 +130,11 @@ class Session:
     def _open(self, measure: Measure) -> None:
         self.measure = measure
         self.collector = Collector(
-            self.adapter, measure, self.lmax, keep=self.keep, layer_representations=self._representations,
+            self.adapter,
+            measure,
+            self.lmax,
+            keep=self.keep,
+            layer_representations=self._representations,
             skipped=self._layers.skipped,
         )
         self.memory.statistics = self.collector.nbytes

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from ..groups.group import Chart
 from ..result.data import Spectrum
-from ..result.floor import sector_floor, unresolved_floor, unresolved_share
+from ..result.floor import (
+    content,
+    noise_power,
+    power_error,
+    unresolved_error,
+    unresolved_floor,
+    unresolved_share,
+)
 from .format import short_share
+
+ROUGHLY = "~"
+"""Before a share that is known to its first digit at best."""
+
+ROUGH = 0.1
+"""Error of a share, in parts of it, from which it is marked so."""
 
 
 def share_headings(chart: Chart, groups: list[list[int]], last: str) -> list[str]:
@@ -18,30 +31,38 @@ def share_cells(chart: Chart, layer: Spectrum, groups: list[list[int]], digits: 
     total = layer.pooled_total
     if total <= 0:
         return ["0"] * (len(groups) + len(chart.family_names))
-    power, floor = layer.chart.by_column(layer.pooled_power), sector_floor(layer)
+    own = layer.chart
+    power = own.by_column(layer.pooled_power)
+    error, noise = own.by_column(power_error(layer)), noise_power(layer)
     places = {heading: column for column, heading in enumerate(layer.chart.headings)}
     cells = []
     for group in groups:
         inside = [places[heading] for column in group if (heading := chart.headings[column]) in places]
         share = float(power[inside].sum()) / total
-        cells.append(short_share(share, float(floor[inside].max()) / total if inside else 0.0, digits))
+        margin = float(error[inside].sum()) / total
+        cells.append(_marked(short_share(share, max(margin, noise / total), digits), share, margin))
     cells += [short_share(family_share(layer, family), 0.0, digits) for family in range(1, len(chart.family_names))]
     return [*cells, unresolved_cell(layer, digits)]
 
 
 def family_share(spectrum: Spectrum, family: int) -> float:
-    """Share of the power in irreps of a family; 0 where none of them stands above noise and aliasing."""
-    chart, floor = spectrum.chart, sector_floor(spectrum)
-    power = chart.by_family(spectrum.pooled_power)[:, family]
-    total = spectrum.pooled_total
-    return float(power.nansum()) / total if total > 0 and bool((power > floor).any()) else 0.0
+    """Share of the power in those irreps of a family that stand above noise and their own errors."""
+    chart, power, total = spectrum.chart, spectrum.pooled_power, spectrum.pooled_total
+    held = [float(power[chart.place(label)]) for label in content(spectrum) if chart.family(label) == family]
+    return sum(held) / total if total > 0 else 0.0
 
 
 def unresolved_cell(spectrum: Spectrum, digits: int) -> str:
     """Share of the power above lmax, or a dash where it does not exceed noise."""
     total = spectrum.pooled_total
     floor = unresolved_floor(spectrum) / total if total > 0 else 0.0
-    return short_share(unresolved_share(spectrum), floor, digits)
+    margin, share = unresolved_error(spectrum) / total if total > 0 else 0.0, unresolved_share(spectrum)
+    return _marked(short_share(share, floor, digits), share, margin)
+
+
+def _marked(cell: str, share: float, margin: float) -> str:
+    """The cell with a mark where its error leaves no second digit."""
+    return f"{ROUGHLY}{cell}" if cell not in ("-", "0") and margin > ROUGH * abs(share) else cell
 
 
 def _span(chart: Chart, group: list[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 
 from ..groups.group import Chart, Label
 from ..groups.o3 import O3
+from .judge import Numbers, Verdict, judge
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Spectrum:
     unresolved_error: float = 0.0
     """The same of `pooled_unresolved`."""
     errors_assumed: bool = True
-    """Whether the errors rest on an assumption (the decay of the spectrum, seen on one grid) and not on a comparison."""
+    """Whether the errors rest on an assumption (the decay of the spectrum, seen on one grid), not on a comparison."""
     quantities: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     """What was pooled beside power and error, by the name of the `equiscope.measure.Quantity`."""
 
@@ -130,6 +132,7 @@ class Output(Spectrum):
 
     representation: str = "scalar"
     components: int = 1
+    """Number that the squared norm is divided by: the entries of the tensor, 9 of "voigt", which stands for 3 x 3."""
     mean: torch.Tensor | None = None
     variance: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
     rmse: float = 0.0
@@ -146,6 +149,10 @@ class Output(Spectrum):
     """Root mean square of one component of Pi, the symmetrised output."""
     unit: str | None = None
     """Of the output, where it is known."""
+    spread: float | None = None
+    """Standard deviation of the symmetrised output over the systems, of an output with one value per system."""
+    reference_rmse: float | None = None
+    """The error of the model against its reference, where the audit was told it."""
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
@@ -153,6 +160,22 @@ class Output(Spectrum):
     """Per target irrep, by its label; one entry for an output that carries a single irrep."""
     standard_error: float | None = None
     """Of `rmse`, from the number of random rotations; None on a quadrature grid."""
+
+    @property
+    def size(self) -> float:
+        """Root mean square of one component."""
+        return math.sqrt(max(self.pooled_total, 0.0) / self.components) if self.components else 0.0
+
+    @property
+    def scatter(self) -> float:
+        """What no symmetry explains: the noise floor, or the scatter of repeats where that is larger."""
+        return max((value for value in (self.noise_floor, self.noise) if math.isfinite(value)), default=0.0)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The one word that the numbers amount to."""
+        size = self.size if self.samples else math.nan
+        return judge(Numbers(self.rmse, size, self.scatter, self.stochastic))
 
 
 @dataclass
@@ -163,7 +186,8 @@ class SystemRow:
     rows: int
     """Size of the system in rows (atoms, points, constituents)."""
     outputs: dict[str, dict[str, float]]
-    """Per output: rmse, relative, noise, total, unresolved, worst_deviation; standard_error of a Monte Carlo rmse."""
+    """Per output: rmse, relative, noise, total, unresolved, worst_deviation, and mean of what has one component;
+    standard_error of a Monte Carlo rmse."""
     layers: dict[str, dict[str, float]]
     """Per layer: total, unresolved, and for each column of its chart the share of power: share_l0, share_l1, ..."""
 

@@ -67,7 +67,7 @@ class MetatomicAdapter(Adapter):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         length_unit: str = "angstrom",
-        basis: str = "standard",
+        basis: str | None = None,
         layout: str = "mul_ir",
         extensions_directory: str | PathLike[str] | None = None,
     ) -> None:

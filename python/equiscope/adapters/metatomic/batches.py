@@ -36,9 +36,7 @@ class Batches:
         self._samples, self._atom_samples = Samples(), Samples()
         self._last: tuple[list[Template], Merged] | None = None
 
-    def single(
-        self, structures: Sequence[str], templates: Sequence[Template], turns: Sequence[Turns]
-    ) -> Values:
+    def single(self, structures: Sequence[str], templates: Sequence[Template], turns: Sequence[Turns]) -> Values:
         """All copies of each structure, one by one."""
         systems = [
             copy
@@ -53,9 +51,7 @@ class Batches:
             found[name] = self._samples.split(name, samples.names, samples.values, values, structures, copies)
         return found
 
-    def merged(
-        self, structures: Sequence[str], templates: Sequence[Template], turns: Sequence[Turns]
-    ) -> Values:
+    def merged(self, structures: Sequence[str], templates: Sequence[Template], turns: Sequence[Turns]) -> Values:
         """All copies as parts of one system; what belongs to a whole structure is summed over its atoms."""
         copies = [len(turn.rotations) for turn in turns]
         merged = self._plan(templates, copies)
