@@ -1,4 +1,9 @@
-"""Custom operators of torch, by the functions of `torch.library` that do not import its compiler at the first call."""
+"""Custom operators of torch, by the functions of `torch.library` that do not import its compiler at the first call.
+
+What `torch.library` lets an operator say of its derivatives is reverse mode alone: under `torch.func.grad` it refuses,
+and forward mode it answers with zeros. So where a transform of torch.func or forward mode is at work, the same rules
+are called through a `torch.autograd.Function`, which knows all of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch.autograd import forward_ad
 
 Rule = TypeVar("Rule", bound=Callable[..., Any])
 
@@ -16,13 +22,24 @@ def save_with_lmax(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
     ctx.save_for_backward(*tensors)
 
 
+def transformed() -> bool:
+    """Whether a transform of torch.func or forward mode is at work, so that no argument shows by itself what is wanted.
+
+    Never in code that is being compiled.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    # as torch asks in autograd.Function.apply
+    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+
+
 class Operator:
     """``equiscope::name``: an implementation for all devices, and what torch must know to trace and derive it.
 
     The function must return a new tensor, never one of its arguments or a view of one.
     """
 
-    __slots__ = ("name", "overload")
+    __slots__ = ("_transformed", "_vmap", "name", "overload")
 
     def __init__(self, function: Callable[..., torch.Tensor]) -> None:
         short = function.__name__.lstrip("_")
@@ -33,7 +50,8 @@ class Operator:
         self.overload = getattr(torch.ops.equiscope, short).default
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
-        result: torch.Tensor = self.overload(*arguments)
+        result: torch.Tensor
+        result = self._transformed.apply(*arguments) if transformed() else self.overload(*arguments)
         return result
 
     def register_fake(self, rule: Rule) -> Rule:
@@ -41,11 +59,55 @@ class Operator:
         torch.library.register_fake(self.name, rule)
         return rule
 
-    def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., Any]) -> None:
-        """The backward formula, composed of operators that have one themselves."""
+    def register_derivatives(
+        self, backward: Callable[..., Any], tangent: Callable[..., torch.Tensor], *, setup_context: Callable[..., Any]
+    ) -> None:
+        """Reverse and forward mode, composed of operators that have both themselves.
+
+        `backward` and `setup_context` are those of `torch.library.register_autograd`; ``tangent(arguments, tangents)``
+        gives the tangent of the result from those of the arguments, None where there is none.
+        """
         torch.library.register_autograd(self.name, backward, setup_context=setup_context)
+        self._transformed = _function(self, backward, tangent, setup_context)
 
     def register_vmap(self, rule: Rule) -> Rule:
         """How a further batch axis is taken."""
         torch.library.register_vmap(self.name, rule)
+        self._vmap = rule
         return rule
+
+
+def _function(
+    operator: Operator, backward: Callable[..., Any], tangent: Callable[..., Any], setup_context: Callable[..., Any]
+) -> Any:
+    """The operator as a `torch.autograd.Function`, which has all modes and nests."""
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        setup_context(ctx, inputs, output)
+        ctx.arguments = [None if isinstance(x, torch.Tensor) else x for x in inputs]
+        ctx.save_for_forward(*(x for x in inputs if isinstance(x, torch.Tensor)))
+
+    def jvp(ctx: Any, *tangents: Any) -> torch.Tensor:
+        # torch turns forward mode off here, for the levels around this one too: so it is turned on again, and what is
+        # to be constant at this level gives its tangent up
+        with forward_ad._set_fwd_grad_enabled(True):
+            tensors = [forward_ad.unpack_dual(x, level=0).primal for x in ctx.saved_tensors]
+            # tensors come first among the arguments
+            result: torch.Tensor = tangent((*tensors, *ctx.arguments[len(tensors) :]), tangents)
+            return result
+
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> Any:
+        return operator._vmap(info, in_dims, *inputs)
+
+    rules = {"forward": operator.overload, "setup_context": setup, "backward": backward, "jvp": jvp, "vmap": vmap}
+    name = "".join(part.capitalize() for part in operator.name.partition("::")[2].split("_"))
+    return type(name, (torch.autograd.Function,), {key: staticmethod(rule) for key, rule in rules.items()})
+
+
+def accumulated(*terms: torch.Tensor | None) -> torch.Tensor:
+    """The sum of those terms of a tangent that there are."""
+    present = [term for term in terms if term is not None]
+    total = present[0]
+    for term in present[1:]:
+        total = total + term
+    return total

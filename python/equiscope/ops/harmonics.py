@@ -19,7 +19,7 @@ from ..groups.representation import Representation
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_points
 from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
-from ._operator import Operator, save_with_lmax
+from ._operator import Operator, accumulated, save_with_lmax
 from ._out import check_out, fill
 
 
@@ -72,14 +72,26 @@ def spherical_harmonics(
 
 
 def _gradient(xyz: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
-    """(tau x r) / |r|^2, 0 at r = 0; scaled so that |r|^2 neither overflows nor underflows."""
+    """(tau x r) / |r|^2, 0 at r = 0."""
+    r, square, scale = _scaled(xyz)
+    gradient: torch.Tensor = torch.linalg.cross(torque, r) / square / scale
+    return gradient
+
+
+def _angular_velocity(xyz: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
+    """(r x dr) / |r|^2, 0 at r = 0: the adjoint of `_gradient`."""
+    r, square, scale = _scaled(xyz)
+    omega: torch.Tensor = torch.linalg.cross(r, tangent / scale) / square
+    return omega
+
+
+def _scaled(xyz: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """r / scale, its square and the scale, so that the square neither overflows nor underflows; 1 where r = 0."""
     scale = xyz.detach().abs().amax(-1, keepdim=True)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     r = xyz / scale
     square = r.square().sum(-1, keepdim=True)
-    square = torch.where(square > 0, square, torch.ones_like(square))
-    gradient: torch.Tensor = torch.linalg.cross(torque, r) / square / scale
-    return gradient
+    return r, torch.where(square > 0, square, torch.ones_like(square)), scale
 
 
 def _along(values: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor:
@@ -138,8 +150,24 @@ def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     return by_xyz, by_outer, None
 
 
-_spherical_harmonics.register_autograd(_harmonics_backward, setup_context=save_with_lmax)
-_spherical_harmonics_torque.register_autograd(_torque_backward, setup_context=save_with_lmax)
+def _harmonics_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    xyz, lmax = arguments
+    return _along(_spherical_harmonics(xyz, lmax), _angular_velocity(xyz, tangents[0]), lmax)
+
+
+def _torque_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    # d tau_k = G . X_k X_w Y = (-X_w G) . X_k Y + tau . (e_k x w), since X_k X_w = X_w X_k + [X_k, X_w]
+    xyz, outer, lmax = arguments
+    turned = by_xyz = None
+    if tangents[0] is not None:
+        omega = _angular_velocity(xyz, tangents[0])
+        turned = -_along(outer, omega, lmax)
+        by_xyz = torch.linalg.cross(omega, _spherical_harmonics_torque(xyz, outer, lmax))
+    return accumulated(by_xyz, _spherical_harmonics_torque(xyz, accumulated(tangents[1], turned), lmax))
+
+
+_spherical_harmonics.register_derivatives(_harmonics_backward, _harmonics_tangent, setup_context=save_with_lmax)
+_spherical_harmonics_torque.register_derivatives(_torque_backward, _torque_tangent, setup_context=save_with_lmax)
 
 
 @_spherical_harmonics.register_vmap

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import DTypeError, ShapeError, fail
-from ..groups.generators import each_generator, table
+from ..groups.generators import each_generator, generator_along, table
 from ..groups.irreps import Irreps
 from ..groups.representation import VOIGT, Representation
 from ..groups.rotations import handedness
@@ -23,9 +23,9 @@ from ._check import (
     check_tensor,
     orthogonal_or_nan,
 )
-from ._operator import Operator
+from ._operator import Operator, accumulated
 from ._out import check_out, fill
-from .wigner import on_group, tangent_gradient
+from .wigner import angular_velocity, on_group, tangent_gradient
 
 
 def rotate(
@@ -254,8 +254,28 @@ def _checked_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
     return 0.5 * (grad - rotations @ grad.mT @ rotations)
 
 
-checked_rotations.register_autograd(_checked_backward, setup_context=_save_rotations)
-_rotate.register_autograd(_rotate_backward, setup_context=_save)
+def _rotate_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    # d(D x) = D (dx + X_w x), d(D^T x) = D^T dx - X_w D^T x
+    x, rotations, *settings = arguments
+    irreps, layout, inverse = settings
+    by_x, by_rotations = tangents[0], None
+    if tangents[1] is not None:
+        v = _rotate(x, rotations, *settings) if inverse else x
+        omega = angular_velocity(rotations, tangents[1])[:, None, :]
+        by_rotations = generator_along(v, omega, *table(_parse_cached(irreps, "standard", layout), v))
+    if inverse:
+        by_x = None if by_x is None else _rotate(by_x, rotations, *settings)
+        return accumulated(by_x, None if by_rotations is None else -by_rotations)
+    return _rotate(accumulated(by_x, by_rotations), rotations, *settings)
+
+
+def _checked_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    (rotations,), (tangent,) = arguments, tangents
+    return 0.5 * (tangent - rotations @ tangent.mT @ rotations)
+
+
+checked_rotations.register_derivatives(_checked_backward, _checked_tangent, setup_context=_save_rotations)
+_rotate.register_derivatives(_rotate_backward, _rotate_tangent, setup_context=_save)
 
 
 @checked_rotations.register_vmap

@@ -18,7 +18,7 @@ from ..groups.rotations import hat, polar
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_matrices
 from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
-from ._operator import Operator, save_with_lmax
+from ._operator import Operator, accumulated, save_with_lmax, transformed
 from ._out import check_out, fill
 
 
@@ -73,13 +73,21 @@ def wigner_D(
 
 
 def on_group(rotations: torch.Tensor) -> torch.Tensor:
-    """The polar factor where a gradient is wanted: it makes the tangent gradients below hold for any 3x3 entries."""
-    return polar(rotations) if rotations.requires_grad and torch.is_grad_enabled() else rotations
+    """The polar factor where a derivative is wanted: it makes those below hold for any change of the 3x3 entries."""
+    wanted = transformed() or (rotations.requires_grad and torch.is_grad_enabled())
+    return polar(rotations) if wanted else rotations
 
 
 def tangent_gradient(rotations: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
     """The gradient by R whose body-frame components are `torque`: R sum_k g_k L_k / 2, as <L_j, L_k> = 2."""
     return 0.5 * rotations @ hat(torque)
+
+
+def angular_velocity(rotations: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
+    """omega of ``dR = R hat(omega)``, ``(n, 3)``: the adjoint of `tangent_gradient`."""
+    turn = rotations.mT @ tangent
+    entries = ((2, 1), (0, 2), (1, 0))
+    return 0.5 * torch.stack([turn[..., i, j] - turn[..., j, i] for i, j in entries], -1)
 
 
 def unpack(packed: torch.Tensor, batch: Sequence[int], lmax: int) -> list[torch.Tensor]:
@@ -135,8 +143,24 @@ def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     return by_rotations, by_outer, None
 
 
-_wigner_D.register_autograd(_wigner_D_backward, setup_context=save_with_lmax)
-_wigner_D_torque.register_autograd(_torque_backward, setup_context=save_with_lmax)
+def _wigner_D_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    rotations, lmax = arguments
+    return _times_generator(_wigner_D(rotations, lmax), angular_velocity(rotations, tangents[0]), lmax)
+
+
+def _torque_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    # dT_k = <G, D X_w X_k> = <-G X_w, D X_k> + T . (w x e_k), since X_w X_k = X_k X_w + [X_w, X_k]
+    rotations, outer, lmax = arguments
+    turned = by_rotations = None
+    if tangents[0] is not None:
+        omega = angular_velocity(rotations, tangents[0])
+        turned = -_times_generator(outer, omega, lmax)
+        by_rotations = torch.linalg.cross(_wigner_D_torque(rotations, outer, lmax), omega)
+    return accumulated(by_rotations, _wigner_D_torque(rotations, accumulated(tangents[1], turned), lmax))
+
+
+_wigner_D.register_derivatives(_wigner_D_backward, _wigner_D_tangent, setup_context=save_with_lmax)
+_wigner_D_torque.register_derivatives(_torque_backward, _torque_tangent, setup_context=save_with_lmax)
 
 
 def _join(packed: torch.Tensor, vmapped: int, lmax: int) -> torch.Tensor:
