@@ -7,13 +7,33 @@ are called through a `torch.autograd.Function`, which knows all of them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch.autograd import forward_ad
 
 Rule = TypeVar("Rule", bound=Callable[..., Any])
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def without_autocast(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The function with autocast off for the device of its first tensor: its products need the digits they were given."""
+
+    @functools.wraps(function)
+    def call(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Result:
+        first = arguments[0] if arguments else None
+        if not isinstance(first, torch.Tensor):
+            first = next((x for x in (*arguments, *keywords.values()) if isinstance(x, torch.Tensor)), None)
+        kind = "cpu" if first is None else first.device.type
+        if not torch.is_autocast_enabled(kind):
+            return function(*arguments, **keywords)
+        with torch.autocast(kind, enabled=False):
+            return function(*arguments, **keywords)
+
+    return call
 
 
 def save_with_lmax(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -23,12 +43,7 @@ def save_with_lmax(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
 
 
 def transformed() -> bool:
-    """Whether a transform of torch.func or forward mode is at work, so that no argument shows by itself what is wanted.
-
-    Never in code that is being compiled.
-    """
-    if torch.compiler.is_compiling():
-        return False
+    """Whether a transform of torch.func or forward mode is at work, so that no argument shows by itself what is wanted."""
     # as torch asks in autograd.Function.apply
     return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
@@ -51,7 +66,14 @@ class Operator:
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
         result: torch.Tensor
-        result = self._transformed.apply(*arguments) if transformed() else self.overload(*arguments)
+        if not transformed():
+            result = self.overload(*arguments)
+        elif not torch.compiler.is_compiling():
+            result = self._transformed.apply(*arguments)
+        elif forward_ad._current_level >= 0 or any(map(_tracked, arguments)):
+            result = _not_compiled(self, *arguments)
+        else:
+            result = self.overload(*arguments)
         return result
 
     def register_fake(self, rule: Rule) -> Rule:
@@ -67,14 +89,35 @@ class Operator:
         `backward` and `setup_context` are those of `torch.library.register_autograd`; ``tangent(arguments, tangents)``
         gives the tangent of the result from those of the arguments, None where there is none.
         """
-        torch.library.register_autograd(self.name, backward, setup_context=setup_context)
-        self._transformed = _function(self, backward, tangent, setup_context)
+
+        @functools.wraps(backward)
+        def exact(ctx: Any, grad: torch.Tensor) -> Any:
+            return without_autocast(lambda grad: backward(ctx, grad))(grad)
+
+        torch.library.register_autograd(self.name, exact, setup_context=setup_context)
+        self._transformed = _function(self, exact, tangent, setup_context)
 
     def register_vmap(self, rule: Rule) -> Rule:
         """How a further batch axis is taken."""
         torch.library.register_vmap(self.name, rule)
         self._vmap = rule
         return rule
+
+
+def _tracked(x: Any) -> bool:
+    return isinstance(x, torch.Tensor) and x.requires_grad
+
+
+def _not_compiled(operator: Operator, *arguments: Any) -> torch.Tensor:
+    return operator(*arguments)
+
+
+# what torch.compiler.disable does for one frame; that imports the compiler, which takes a second
+_not_compiled._torchdynamo_disable = True  # type: ignore[attr-defined]
+_not_compiled._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
+    "equiscope: derivatives by torch.func and forward mode are not compiled into one graph; leave out fullgraph=True, or "
+    "take torch.autograd.grad, which is"
+)
 
 
 def _function(

@@ -19,10 +19,11 @@ from ..groups.representation import Representation
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_points
 from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
-from ._operator import Operator, accumulated, save_with_lmax
+from ._operator import Operator, accumulated, save_with_lmax, without_autocast
 from ._out import check_out, fill
 
 
+@without_autocast
 def spherical_harmonics(
     xyz: torch.Tensor, lmax: int, *, basis: str = "standard", out: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -36,7 +37,8 @@ def spherical_harmonics(
         xyz: ``(*batch, 3)`` float32 or float64, any unit; only the direction counts. A zero vector has no direction:
             Y_00 as always and 0 for l >= 1, the only equivariant value, with gradient 0.
         lmax: highest l, 0..131.
-        basis: "standard", or "e3nn" where l = 1 is proportional to (x, y, z).
+        basis: "standard", or "e3nn" where l = 1 is proportional to (x, y, z): xyz is copied with its axes relabelled
+            (3 values a point), Y never.
         out: the buffer to fill, in eager mode and where no gradient is wanted: of the shape, dtype and device of the
             result, contiguous.
 
@@ -45,7 +47,8 @@ def spherical_harmonics(
 
     Error, times sqrt((2l+1)/4pi): float64 below 16 (l+1) eps up to l = 64 and 2e-12 up to 131; float32 below
     max(6e-7, 1.2e-7 (l+1)) (`test_harmonics_agree_with_50_digits`). Cost: about 2 multiply-adds per value; limited by
-    writing. Differentiable to any order in eager mode, once under ``torch.compile``. Deterministic, thread safe.
+    writing. Differentiable to any order in eager mode, in reverse and forward mode and by torch.func (grad, vjp, jvp,
+    jacrev, jacfwd, hessian, vmap), once under ``torch.compile``. Deterministic, thread safe.
 
     Raises:
         ArgumentError: lmax out of range, a point not finite (row named), unknown basis, `out` that is not contiguous,

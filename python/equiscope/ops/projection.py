@@ -21,10 +21,11 @@ from ._check import (
     check_same_device,
     check_tensor,
 )
-from ._operator import Operator, save_with_lmax
+from ._operator import Operator, save_with_lmax, without_autocast
 from .rotation import checked_rotations
 
 
+@without_autocast
 def character_power(
     values: torch.Tensor, quadrature: Quadrature | tuple[torch.Tensor, torch.Tensor], lmax: int
 ) -> torch.Tensor:
@@ -51,7 +52,7 @@ def character_power(
 
     Error: 1e-13 (float64), 1e-5 (float32) of the largest power, for lmax <= 32 (`test_analytic_sectors`,
     `test_parseval`). Cost per channel: G (lmax+1) + points E(lmax) multiply-adds, E(l) = (l+1)(2l+1)(2l+3)/3.
-    Differentiable by values to any order, the grid is a constant. Equal bits for any number of threads.
+    Differentiable by values to any order, in reverse and forward mode and by torch.func, the grid is a constant. Equal bits for any number of threads.
 
     Source: arXiv 2603.24638; the centring is ours.
 

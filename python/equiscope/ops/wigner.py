@@ -18,10 +18,11 @@ from ..groups.rotations import hat, polar
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_matrices
 from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
-from ._operator import Operator, accumulated, save_with_lmax, transformed
+from ._operator import Operator, accumulated, save_with_lmax, transformed, without_autocast
 from ._out import check_out, fill
 
 
+@without_autocast
 def wigner_D(
     rotations: torch.Tensor, lmax: int, *, basis: str = "standard", out: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, ...]:
@@ -34,7 +35,8 @@ def wigner_D(
         rotations: ``(*batch, 3, 3)`` float32 or float64, active rotations with determinant +1. A matrix that is
             orthogonal only to tolerance (1e-4 in float32, 1e-8 in float64) is replaced by its polar factor.
         lmax: highest l, 0..131.
-        basis: "standard", or "e3nn" where l = 1 is (x, y, z).
+        basis: "standard", or "e3nn" where l = 1 is (x, y, z): the rotations are copied with their axes relabelled (9
+            values each), D never.
         out: the buffer to fill, in eager mode and where no gradient is wanted: ``(n E(lmax),)`` for n rotations with
             E(l) = (l+1)(2l+1)(2l+3)/3, contiguous, of the dtype and on the device of `rotations`.
 
@@ -44,8 +46,9 @@ def wigner_D(
     Error: float64 below 16 (l+1) eps up to l = 64 and 2e-12 up to 131; float32 below 6e-8 for the
     matrix given, to which the rounding of its entries adds up to 5e-8 (l+1) (`test_wigner_D_agrees_with_50_digits`).
     Cost: about 3 multiply-adds per value; limited by writing (lmax+1)(2 lmax+1)(2 lmax+3)/3 values per rotation.
-    Differentiable to any order in eager mode, once under ``torch.compile``; the gradient with respect to a matrix is
-    that of D of its polar factor. Deterministic for any number of threads; thread safe.
+    Differentiable to any order in eager mode, in reverse and forward mode and by torch.func (grad, vjp, jvp, jacrev,
+    jacfwd, hessian, vmap), once under ``torch.compile``; the derivative with respect to a matrix is that of D of its
+    polar factor. Deterministic for any number of threads; thread safe.
 
     Raises:
         ArgumentError: lmax out of range, a matrix not finite, not orthogonal or with determinant -1 (row named),
