@@ -19,7 +19,7 @@ from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
 from .probe.declared import declared_by_module
-from .probe.hooks import matching_modules
+from .probe.hooks import matching_modules, modules_by_name
 from .probe.memory import Memory
 from .probe.session import Hooked, Session
 from .progress import progress_bar
@@ -172,7 +172,8 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         memory=memory,
         bar=progress_bar(asked.progress),
     )
-    with memory.explained(), session, torch.no_grad():
+    # tensors made in inference mode are kept by caches, and could never be differentiated
+    with memory.explained(), session, torch.inference_mode(False), torch.no_grad():
         convergence = session.run(asked.measure(judged=bool(adapter.outputs)))
     result = _result(asked, session, convergence, time.perf_counter() - started)
     if asked.out is not None:
@@ -196,7 +197,7 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Re
     names = matching_modules(module, patterns)
     if both := [name for name in names if name in adapter.outputs]:
         fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
-    modules = dict(module.named_modules())
+    modules = modules_by_name(module)
     found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
     for pattern, kind in declared.items():
         if pattern in patterns:

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import ArgumentError, DTypeError, ShapeError, fail
 from ..tolerance import MAXIMUM_LMAX
+from ._kept import kept
 from .irreps import Irreps
 
 KINDS = ("scalar", "invariant", "pseudoscalar", "vector", "pseudovector", "tensor", "voigt")
@@ -100,6 +101,7 @@ class Representation:
         return tuple(Block(l, sigma, tuple(own)) for (l, sigma), own in rows.items())
 
     @functools.cached_property
+    @kept
     def matrix(self) -> torch.Tensor:
         """``(components, components)`` float64: from flattened components to irreps components."""
         if self.name in ("tensor", "voigt"):

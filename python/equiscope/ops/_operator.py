@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 def without_autocast(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """The function with autocast off for the device of its first tensor: its products need the digits they were given."""
+    """The function with autocast off for the device of its first tensor: its products need all of their digits."""
 
     @functools.wraps(function)
     def call(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Result:
@@ -43,7 +43,7 @@ def save_with_lmax(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
 
 
 def transformed() -> bool:
-    """Whether a transform of torch.func or forward mode is at work, so that no argument shows by itself what is wanted."""
+    """Whether a transform of torch.func or forward mode is at work: then no argument shows what is wanted of it."""
     # as torch asks in autograd.Function.apply
     return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
@@ -115,8 +115,8 @@ def _not_compiled(operator: Operator, *arguments: Any) -> torch.Tensor:
 # what torch.compiler.disable does for one frame; that imports the compiler, which takes a second
 _not_compiled._torchdynamo_disable = True  # type: ignore[attr-defined]
 _not_compiled._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
-    "equiscope: derivatives by torch.func and forward mode are not compiled into one graph; leave out fullgraph=True, or "
-    "take torch.autograd.grad, which is"
+    "equiscope: derivatives by torch.func and forward mode are not compiled into one graph; leave out fullgraph=True, "
+    "or take torch.autograd.grad, which is"
 )
 
 

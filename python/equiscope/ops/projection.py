@@ -52,7 +52,8 @@ def character_power(
 
     Error: 1e-13 (float64), 1e-5 (float32) of the largest power, for lmax <= 32 (`test_analytic_sectors`,
     `test_parseval`). Cost per channel: G (lmax+1) + points E(lmax) multiply-adds, E(l) = (l+1)(2l+1)(2l+3)/3.
-    Differentiable by values to any order, in reverse and forward mode and by torch.func, the grid is a constant. Equal bits for any number of threads.
+    Differentiable by values to any order, in reverse and forward mode and by torch.func, the grid is a constant. Equal
+    bits for any number of threads.
 
     Source: arXiv 2603.24638; the centring is ours.
 

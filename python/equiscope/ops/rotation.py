@@ -67,7 +67,8 @@ def rotate(
     (`test_many_copies_in_float32_stay_within_their_bound`). Cost: D of each
     rotation is made once, in scratch, and never stored; then 2 (2l+1) flops per component. Differentiable by x and by
     rotations, to any order in eager mode, in reverse and forward mode and by torch.func (grad, vjp, jvp, jacrev,
-    jacfwd, hessian, vmap), once under ``torch.compile``; autocast changes nothing. Deterministic for irreps, thread safe.
+    jacfwd, hessian, vmap), once under ``torch.compile``; autocast changes nothing. Deterministic for irreps, thread
+    safe.
 
     Raises:
         ShapeError: components that do not fit, batches that do not broadcast, rotations not ``(*rbatch, 3, 3)``.

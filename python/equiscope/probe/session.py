@@ -69,7 +69,8 @@ class Session:
             module.eval()
         if self.hooked is not None:
             self.adapter.hooked()
-            self._capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names))
+            once = self.adapter.calls_per_copy
+            self._capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names, copy=once))
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
 
@@ -156,7 +157,8 @@ class Session:
 
     def warnings(self) -> list[str]:
         """What the report should say of how it went."""
-        skipped = [f"layer {name} was left out: {reason}" for name, reason in self._skipped.items()]
+        heard = self._capture.notes() if self._capture is not None else {}
+        skipped = [f"layer {name} was left out: {reason}" for name, reason in {**heard, **self._skipped}.items()]
         return [*self._notes, *skipped]
 
 
