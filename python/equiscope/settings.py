@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .errors import ArgumentError, fail
+from .errors import ArgumentError, DTypeError, fail
 from .groups.group import Group
 from .groups.quadrature import MAXIMUM_DEGREE, checked_degree
 from .groups.registry import resolve
@@ -82,6 +82,9 @@ class Settings:
 
 
 def _check_numbers(asked: Settings) -> None:
+    for name, value in vars(asked).items():
+        if getattr(value, "ndim", 0):
+            fail(DTypeError, name, "one value", f"an array of shape {tuple(value.shape)}")
     lmax, degree = asked.lmax, asked.degree
     if not _is_integer(lmax) or lmax < 0:
         fail(ArgumentError, "lmax", "a non-negative integer", repr(lmax))

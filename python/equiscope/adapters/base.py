@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 
 from ..errors import DTypeError, fail
+from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 
 CPU = torch.device("cpu")
@@ -39,6 +40,18 @@ class Request:
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
     """Where data are brought; None leaves them."""
+
+    def __post_init__(self) -> None:
+        checked_device(self.device)
+        check_floating(self.dtype)
+        if self.basis is not None:
+            check_choice("basis", self.basis, ("standard", "e3nn"))
+        check_choice("layout", self.layout, ("mul_ir", "ir_mul"))
+        if self.layers is not None and not (
+            isinstance(self.layers, str | Mapping | Sequence) and all(isinstance(p, str) for p in self.layers)
+        ):
+            expected = "patterns of module names, or a dict from pattern to representation"
+            fail(DTypeError, "layers", expected, repr(self.layers))
 
     @property
     def patterns(self) -> list[str]:

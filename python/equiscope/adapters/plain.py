@@ -117,6 +117,8 @@ class PlainAdapter(Adapter):
             if kind is not None:
                 fail(DTypeError, where, f"a tensor, because it is declared {kind.name!r}", type(leaf).__name__)
             return leaf
+        if leaf.layout != torch.strided or leaf.is_nested:
+            fail(ArgumentError, where, "a dense (strided) tensor", "a nested one" if leaf.is_nested else leaf.layout)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
             if kind.component_axes and not leaf.is_floating_point():

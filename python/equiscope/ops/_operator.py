@@ -28,7 +28,9 @@ def without_autocast(function: Callable[Arguments, Result]) -> Callable[Argument
         if not isinstance(first, torch.Tensor):
             first = next((x for x in (*arguments, *keywords.values()) if isinstance(x, torch.Tensor)), None)
         kind = "cpu" if first is None else first.device.type
-        if not torch.is_autocast_enabled(kind):
+        if (kind not in ("cpu", "cuda") and not torch.amp.is_autocast_available(kind)) or (
+            not torch.is_autocast_enabled(kind)
+        ):
             return function(*arguments, **keywords)
         with torch.autocast(kind, enabled=False):
             return function(*arguments, **keywords)

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, ShapeError, fail
+from ..groups._arguments import check_choice
 from ..groups.generators import generator_along, table
 from ..groups.irreps import Irreps
 from ..groups.representation import Representation
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_points
-from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
+from ._check import KERNEL_DTYPES, check_lmax, check_tensor
 from ._operator import Operator, accumulated, save_with_lmax, without_autocast
 from ._out import check_out, fill
 

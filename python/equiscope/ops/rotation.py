@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import DTypeError, ShapeError, fail
+from ..groups._arguments import checked_flag
 from ..groups.generators import each_generator, generator_along, table
 from ..groups.irreps import Irreps
 from ..groups.representation import VOIGT, Representation
@@ -81,6 +82,7 @@ def rotate(
     """
     check_tensor("x", x, FEATURE_DTYPES)
     check_rotation_matrices(rotations)
+    inverse = checked_flag("inverse", inverse)
     check_same_device("rotations", rotations, "x", x)
     name, shape, is_irreps, basis, layout = _description(rep, basis, layout)
     axes = len(shape)

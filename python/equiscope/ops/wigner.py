@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
+from ..groups._arguments import check_choice
 from ..groups.generators import generator_along, table
 from ..groups.irreps import matrix_count
 from ..groups.rotations import hat, polar
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_matrices
-from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
+from ._check import check_lmax, check_orthogonal, check_rotation_matrices
 from ._operator import Operator, accumulated, save_with_lmax, transformed, without_autocast
 from ._out import check_out, fill
 
