@@ -65,10 +65,12 @@ class Operator:
         torch.library.define(self.name, schema, tags=(torch.Tag.pt2_compliant_tag,))
         torch.library.impl(self.name, "CompositeExplicitAutograd", function)
         self.overload = getattr(torch.ops.equiscope, short).default
+        self._transformed: Any = None
+        self._vmap: Callable[..., Any] = self._one_by_one
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
         result: torch.Tensor
-        if not transformed():
+        if self._transformed is None or not transformed():
             result = self.overload(*arguments)
         elif not torch.compiler.is_compiling():
             result = self._transformed.apply(*arguments)
@@ -99,8 +101,15 @@ class Operator:
         torch.library.register_autograd(self.name, exact, setup_context=setup_context)
         self._transformed = _function(self, exact, tangent, setup_context)
 
+    def _one_by_one(self, info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[torch.Tensor, int]:
+        each = [
+            self(*(x if dim is None else x.select(dim, i) for x, dim in zip(inputs, in_dims, strict=True)))
+            for i in range(info.batch_size)
+        ]
+        return torch.stack(each), 0
+
     def register_vmap(self, rule: Rule) -> Rule:
-        """How a further batch axis is taken."""
+        """How a further batch axis is taken; one by one without a rule."""
         torch.library.register_vmap(self.name, rule)
         self._vmap = rule
         return rule
