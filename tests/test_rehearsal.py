@@ -117,14 +117,14 @@ def graph_audit(batching, sizes=(4, 4)):
 
 
 def test_index_tensors_joined_without_offsets_are_named():
-    with pytest.raises(eq.errors.ModelError, match="'edge_index'.*without the offset"):
+    with pytest.raises(eq.errors.ModelError, match=r"'edge_index'.*without the offset"):
         graph_audit("concat")
 
 
 def test_a_batching_function_that_forgets_the_offset_is_refused():
     right = graph_audit(collated(lambda sizes: np.cumsum([0, *sizes[:-1]]).tolist())).outputs["e"].rmse
     assert right == pytest.approx(graph_audit("loop").outputs["e"].rmse, rel=1e-9)
-    with pytest.raises(eq.errors.ModelError, match="batching function add the offset.*'edge_index'"):
+    with pytest.raises(eq.errors.ModelError, match=r"batching function add the offset.*'edge_index'"):
         graph_audit(collated(lambda sizes: [0] * len(sizes)))
 
 
@@ -137,7 +137,7 @@ def test_an_offset_that_fits_equal_systems_alone_is_seen_in_a_mixed_batch():
 
 def test_concat_refuses_declared_inputs_of_different_lengths():
     data = [{"cell": 5 * torch.eye(3), "pos": cloud(4, dtype=torch.float32)}]
-    with pytest.raises(eq.errors.ArgumentError, match="one number of rows.*cell 3, pos 4"):
+    with pytest.raises(eq.errors.ArgumentError, match=r"one number of rows.*cell 3, pos 4"):
         eq.audit(
             lambda cell, pos, batch: pos.norm(dim=1),
             data,
@@ -285,11 +285,9 @@ class Moody(torch.nn.Module):
 
 def test_layers_that_cannot_be_followed_are_left_out_by_name():
     report = audit(Moody(), [cloud(n, n) for n in (4, 5)], layers="*")
-    # only the second system calls it twice, and does so every time
-    assert list(report.layers) == ["often", "fine", "often#2"]
-    assert report.layers["often"].samples == 9 and report.layers["often#2"].samples == 5
+    assert list(report.layers) == ["often", "fine"] and report.layers["often"].samples == 9
     text = "\n".join(report.warnings)
-    assert "some" in text and "table" in text
+    assert all(name in text for name in ("some", "table", "often#2"))
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

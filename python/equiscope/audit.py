@@ -19,7 +19,7 @@ from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
 from .probe.declared import declared_by_module
-from .probe.hooks import matching_modules
+from .probe.hooks import matching_modules, modules_by_name
 from .probe.memory import Memory
 from .probe.session import Hooked, Session
 from .progress import progress_bar
@@ -99,9 +99,9 @@ def audit(
             are sampled until every output has reached it or lies within noise, n doubling from 32 and each orbit going
             on where it was; the other systems take the same n. Stopping by what was seen biases A, by a fraction of its
             standard error. Without declared outputs n is `rotations`.
-        precision_of_model: dtype that the model computes in, where it cannot be seen: in code outside of torch that works
-            in less than the dtype it takes. The noise floor is measured for rounding to it. By default it is that of
-            the inputs, or of any coarser one that rotated copies pass through on their way.
+        precision_of_model: dtype that the model computes in, where it cannot be seen: in code outside of torch that
+            works in less than the dtype it takes. The noise floor is measured for rounding to it. By default it is that
+            of the inputs, or any coarser one that rotated copies pass through on their way.
         seed: of the random elements, >= 0. The global random state is left alone.
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
@@ -182,7 +182,7 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     measure = asked.measure(judged=bool(adapter.outputs))
     session = Session(
         adapter=adapter,
-        hooked=_hooked(adapter, patterns, request.layer_kinds),
+        hooked=_hooked(adapter, patterns, request),
         lmax=int(asked.lmax),
         keep=asked.keep,
         batch_rows=BatchRows(asked.batch_rows),
@@ -193,7 +193,8 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         seed=int(asked.seed),
         model_dtype=asked.precision_of_model,
     )
-    with memory.explained(), session, torch.no_grad():
+    # tensors made in inference mode are kept by caches, and could never be differentiated
+    with memory.explained(), session, torch.inference_mode(False), torch.no_grad():
         convergence = session.run(measure)
     result = _result(asked, session, convergence, time.perf_counter() - started)
     if asked.out is not None:
@@ -201,7 +202,7 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     return result
 
 
-def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Representation]) -> Hooked | None:
+def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hooked | None:
     if not patterns:
         return None
     module = adapter.module
@@ -217,12 +218,15 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Re
     names = matching_modules(module, patterns)
     if both := [name for name in names if name in adapter.outputs]:
         fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
-    modules = dict(module.named_modules())
+    modules = modules_by_name(module)
     found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
-    for pattern, kind in declared.items():
+    meant: set[str] = set()
+    for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:
-            found.update(dict.fromkeys(matching_modules(module, [pattern]), kind))
-    return Hooked(module, names, found)
+            fitting = matching_modules(module, [pattern])
+            found.update(dict.fromkeys(fitting, kind))
+            meant |= set(fitting) if pattern in request.meant else set()
+    return Hooked(module, names, found, frozenset(meant))
 
 
 def _is_hookable(adapter: Adapter) -> bool:

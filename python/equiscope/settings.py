@@ -98,6 +98,9 @@ class Settings:
 
 
 def _check_numbers(asked: Settings) -> None:
+    for name, value in vars(asked).items():
+        if getattr(value, "ndim", 0):
+            fail(DTypeError, name, "one value", f"an array of shape {tuple(value.shape)}")
     lmax, degree = asked.lmax, asked.degree
     if not _is_integer(lmax) or lmax < 0:
         fail(ArgumentError, "lmax", "a non-negative integer", repr(lmax))

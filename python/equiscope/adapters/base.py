@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 
 from ..errors import DTypeError, fail
+from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 from .rounding import Dither
 
@@ -41,6 +42,18 @@ class Request:
     device: torch.device | str | None = None
     """Where data are brought; None leaves them."""
 
+    def __post_init__(self) -> None:
+        checked_device(self.device)
+        check_floating(self.dtype)
+        if self.basis is not None:
+            check_choice("basis", self.basis, ("standard", "e3nn"))
+        check_choice("layout", self.layout, ("mul_ir", "ir_mul"))
+        if self.layers is not None and not (
+            isinstance(self.layers, str | Mapping | Sequence) and all(isinstance(p, str) for p in self.layers)
+        ):
+            expected = "patterns of module names, or a dict from pattern to representation"
+            fail(DTypeError, "layers", expected, repr(self.layers))
+
     @property
     def patterns(self) -> list[str]:
         """`layers` as a list."""
@@ -54,8 +67,8 @@ class Request:
 
     @property
     def meant(self) -> frozenset[str]:
-        """Names of inputs and outputs that were declared by a `Representation`, whose axes are meant as they stand."""
-        tables = (table for table in (self.inputs, self.outputs) if isinstance(table, Mapping))
+        """Names of what was declared by a `Representation`, whose axes are meant as they stand."""
+        tables = (table for table in (self.inputs, self.outputs, self.layers) if isinstance(table, Mapping))
         return frozenset(name for table in tables for name, kind in table.items() if isinstance(kind, Representation))
 
     def parsed(self, argument: str, declared: Any, single: str = "") -> dict[str, Representation]:
@@ -144,8 +157,8 @@ class Adapter(Kind, ABC):
     1. `hooked`, if hidden modules are listened to;
     2. `systems`, once;
     3. for each system the rehearsal: `forward` with one piece, whose first two copies are identical (the identity),
-       then with smaller ones. How many rows a copy has may be learned from the first, from the leading axis alone. A batch
-       with an earlier system may follow. Copies whose values depend on what else is in their batch are found here;
+       then with smaller ones. How many rows a copy has may be learned from the first, from the leading axis alone. A
+       batch with an earlier system may follow. Copies that depend on what else is in their batch are found here;
     4. `forward` with pieces of one or several systems, all rehearsed and `compatible` with one another, any number of
        times. A system may stand in several pieces. After running out of memory the same copies come again in smaller
        batches;

@@ -157,6 +157,8 @@ class PlainAdapter(Adapter):
             if kind is not None:
                 fail(DTypeError, where, f"a tensor, because it is declared {kind.name!r}", type(leaf).__name__)
             return leaf
+        if leaf.layout != torch.strided or leaf.is_nested:
+            fail(ArgumentError, where, "a dense (strided) tensor", "a nested one" if leaf.is_nested else leaf.layout)
         check_leaf(where, leaf, kind)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
@@ -298,7 +300,7 @@ class PlainAdapter(Adapter):
                 f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy{axis_hint(kind, shape[1:])})"
             ) from None
         rest = shape[1 : len(shape) - kind.component_axes]
-        own = shape[2:] if shape[1] == 1 and len(shape) > 2 else shape[1:]
+        own = shape[2:] if len(shape) > 2 and shape[1] == 1 else shape[1:]
         check_axes(f"outputs[{name!r}]", kind, own, meant=name in self._meant)
         self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
         samples = rest[0] if rest else 1

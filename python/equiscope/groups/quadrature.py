@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import ArgumentError, fail
+from ._kept import kept
 from .group import Grid, Group, check_range
 from .rotations import about_y, about_z
 
@@ -76,12 +77,14 @@ class Quadrature(Grid):
         return torch.cat([self.rings, -self.rings]), self.ring_weights.repeat(2)
 
     @functools.cached_property
+    @kept
     def weights(self) -> torch.Tensor:
         """``(G,)`` float64, sum 1."""
         per_element = self.ring_weights / (self.gammas * self.cosets)
         return per_element.repeat_interleave(self.gammas).repeat(self.cosets)
 
     @functools.cached_property
+    @kept
     def rotations(self) -> torch.Tensor:
         """``(G, 3, 3)`` float64."""
         return self._build(0, len(self))
@@ -104,6 +107,7 @@ class Quadrature(Grid):
         return turned * (1.0 - 2.0 * coset.to(torch.float64))[:, None, None]
 
     @functools.cached_property
+    @kept
     def _turns(self) -> torch.Tensor:
         gamma = 2.0 * torch.pi * torch.arange(self.gammas, dtype=torch.float64) / self.gammas
         return about_z(gamma).to(self.rings.device)
@@ -124,12 +128,14 @@ def checked_degree(degree: Any) -> int:
 
 
 @functools.lru_cache(maxsize=32)
+@kept
 def _on(grid: Quadrature, device: torch.device) -> Quadrature:
     rings, weights = grid.rings.to(device), grid.ring_weights.to(device)
     return Quadrature(grid.group, grid.degree, grid.lebedev_degree, rings, weights, grid.gammas)
 
 
 @functools.lru_cache(maxsize=16)
+@kept
 def ring_grid(group: Group, degree: int, allow_negative: bool = False) -> Quadrature:
     """The grid of `equiscope.quadrature`, on a group that consists of cosets of SO(3)."""
     from scipy.integrate import lebedev_rule  # a third of a second, which `import equiscope` need not take

@@ -16,6 +16,7 @@ from ..groups.quadrature import Quadrature
 from ..groups.representation import Representation
 from ..ops.projection import CharacterProjection, power_and_moments, power_at_once, sector_power
 from ..ops.rotation import rotate_copies
+from .finite import LARGEST, fault, in_range
 from .measure import Moments
 from .summary import Farthest, NonFiniteValues, OrbitSummary, Parts
 
@@ -144,13 +145,14 @@ class OrbitMoments(Moments):
     def _look_for_non_finite(self, start: int, n: int) -> None:
         """Refuse at once where looking is free; elsewhere note the place, which `finish` refuses."""
         free = self._buffer.device.type in READ_AT_ONCE
-        if free and bool(torch.isfinite(self._spread).all()):
+        # differences in range have squares in the range of squares, with room for the sums over samples that follow
+        if free and bool((self._spread <= LARGEST**2).all()):
             return
-        good = torch.isfinite(self._buffer[:n].reshape(n, -1)).all(dim=1)
+        good = in_range(self._buffer[:n].reshape(n, -1)).all(dim=1)
         place = torch.where(good.all(), -1, start + (~good).to(torch.int8).argmax())
         self._first_bad = torch.where(self._first_bad < 0, place, self._first_bad)
-        if free:
-            raise NonFiniteValues(int(self._first_bad))
+        if free and (bad := int(self._first_bad)) >= 0:
+            raise NonFiniteValues(bad, fault(self._buffer[bad - start]))
 
     def _add_moments(self, values: torch.Tensor, start: int) -> None:
         wide = values.to(torch.float64)

@@ -24,6 +24,7 @@ from ..groups.rotations import handedness
 from ..ops.projection import add_projection, sector_power
 from ..ops.rotation import rotate_copies
 from .elements import RandomRotations
+from .finite import fault, in_range
 from .measure import Elements, Moments
 from .orbit import rows_of_slice
 from .summary import NonFiniteValues, OrbitSummary, Parts
@@ -73,9 +74,10 @@ class SampledMoments(Moments):
 
     def _add(self, values: torch.Tensor) -> None:
         n, kind = values.shape[0], self._kind
-        if not bool(torch.isfinite(values).all()):
-            bad = ~torch.isfinite(values.reshape(n, -1)).all(dim=1)
-            raise NonFiniteValues(self._done + int(bad.to(torch.int8).argmax()))
+        good = in_range(values.reshape(n, -1)).all(dim=1)
+        if not bool(good.all()):
+            bad = int((~good).to(torch.int8).argmax())
+            raise NonFiniteValues(self._done + bad, fault(values[bad]))
         elements = self.grid.select(self._done, self._done + n)
         wide = values.to(torch.float64)
         if kind is None or kind.is_invariant:

@@ -12,6 +12,7 @@ import torch
 from ..groups.group import Grid, Label
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
+from .finite import fault, in_range
 from .measure import Moments
 from .orbit import non_negative
 from .summary import Farthest, NonFiniteValues, OrbitSummary, Parts
@@ -36,10 +37,10 @@ class StoredMoments(Moments):
         return 8 * len(grid) * first.numel()
 
     def update(self, values: torch.Tensor) -> None:
-        good = torch.isfinite(values.flatten(1)).all(dim=1)
+        good = in_range(values.flatten(1)).all(dim=1)
         if not bool(good.all()):
-            seen = sum(map(len, self._values))
-            raise NonFiniteValues(seen + int((~good).to(torch.int8).argmax()))
+            seen, bad = sum(map(len, self._values)), int((~good).to(torch.int8).argmax())
+            raise NonFiniteValues(seen + bad, fault(values[bad]))
         self._values.append(values.to(torch.float64) - self._first)
 
     def finish(self) -> OrbitSummary:

@@ -6,19 +6,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..errors import NonFiniteValues as NonFiniteValues
 from ..groups.group import Chart, Decomposition, Isotypic, Label
 from ..groups.representation import Representation
 
 CANDIDATES = 8
 """Elements kept as candidates for the worst one until the mean is known."""
-
-
-class NonFiniteValues(ArithmeticError):
-    """The value at element `index` of the orbit is NaN or infinite."""
-
-    def __init__(self, index: int) -> None:
-        super().__init__(f"non-finite value at grid element {index}")
-        self.index = index
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from ..adapters.base import Adapter, System
 from ..errors import ModelError
 from ..groups.group import Chart
 from ..groups.representation import Representation
+from ..measure.finite import fault, in_range
 from ..measure.measure import Measure, Moments
 from ..measure.quantity import QUANTITIES, Pool, Tensors
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
 from .drive import Drive, Empty, End, numbers
+from .leaves import representation_of
 from .rehearsal import Begin
 
 OWN = ("spectrum", "error")
@@ -61,7 +63,7 @@ class Collector:
         self._skipped = skipped
         """Layers that are left out, with the reason; more may join them while systems run."""
         self._adapter = adapter
-        self._representations = {**layer_representations, **adapter.outputs}
+        self._representations = layer_representations
         self._measure = measure
         self._lmax = lmax
         self._chart: Chart = measure.group.chart(lmax)
@@ -107,13 +109,17 @@ class Collector:
         self._ended, self._reopens = {}, False
 
     def _begin(self, event: Begin, drive: Drive) -> None:
-        finite = numbers([torch.isfinite(value).all() for value in event.values.values()])
+        finite = numbers([in_range(value).all() for value in event.values.values()])
         bad = [name for name, fine in zip(event.values, finite, strict=True) if not fine]
         if bad:
-            self.failures.append(Failure(event.system.name, bad[0], "NaN or infinity on the unrotated input"))
+            reason = f"{fault(event.values[bad[0]])} on the unrotated input"
+            self.failures.append(Failure(event.system.name, bad[0], reason))
             drive.drop(event.system)
             return
-        kinds = {name: self._representations.get(name) for name in event.values}
+        kinds = {
+            name: self._adapter.outputs.get(name) or representation_of(name, self._representations)
+            for name in event.values
+        }
         for name, value in event.values.items():
             self._pool(name, kinds[name], value)
         if event.system.name in self._running:
@@ -143,13 +149,14 @@ class Collector:
             try:
                 moments[name].update(value)
             except NonFiniteValues as error:
-                self._stop(system, name, error.index)
+                self._stop(system, name, error)
                 drive.drop(system)
                 return
 
-    def _stop(self, system: System, name: str, index: int) -> None:
+    def _stop(self, system: System, name: str, error: NonFiniteValues) -> None:
+        index = error.index
         rotation = self._element(system.name, index)
-        self.failures.append(Failure(system.name, name, f"NaN or infinity at rotation {index}", index, rotation))
+        self.failures.append(Failure(system.name, name, f"{error.what} at rotation {index}", index, rotation))
         self._running.pop(system.name, None)
 
     def _end(self, system: System) -> None:
@@ -163,7 +170,7 @@ class Collector:
             try:
                 orbits[name] = moment.finish()
             except NonFiniteValues as error:
-                self._stop(system, name, error.index)
+                self._stop(system, name, error)
                 return
         if self._reopens:
             self._ended[system.name] = (begin, moments)

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence, Set
 import torch
 
 from ..adapters.base import Piece, System
+from ..adapters.checks import check_axes
 from ..adapters.rows import RowCounts
 from ..errors import ArgumentError, ModelError
 from ..groups.representation import Representation
+from .leaves import module_of, representation_of
 
 Values = dict[str, torch.Tensor]
 
 ALIKE = 1e-2
-"""Most rows of two identical copies differ by less than this part of the largest value, or the axis is none of copies."""
+"""Most rows of identical copies differ by less than this part of the largest value, or the axis is none of copies."""
 
 
 class Layers:
@@ -25,8 +27,10 @@ class Layers:
     named in `skipped` with the reason, single rows counted in `left_out`.
     """
 
-    def __init__(self, representations: Mapping[str, Representation]) -> None:
+    def __init__(self, representations: Mapping[str, Representation], meant: Set[str] = frozenset()) -> None:
         self._representations = representations
+        self._meant = meant
+        """Modules whose declaration says that its axes are meant as they stand."""
         self._rows = RowCounts()
         self._axes: dict[str, int] = {}
         """Which axis of a tensor runs over the copies."""
@@ -115,11 +119,13 @@ class Layers:
 
     def _canonical(self, name: str, part: torch.Tensor) -> torch.Tensor | None:
         copies, last = part.shape[0], part.shape[-1] if part.ndim > 2 else 1
-        kind = self._representations.get(name)
+        kind = representation_of(name, self._representations)
         if kind is None:
             return part.reshape(copies, part.numel() // (copies * last) if last else 0, last, 1)
+        own = tuple(part.shape[2:] if part.shape[1] == 1 and part.ndim > 2 else part.shape[1:])
         try:
-            kind.check(tuple(part.shape[1:]), f"layers[{name!r}]")
+            kind.check(own, f"layers[{name!r}]")
+            check_axes(f"layers[{name!r}]", kind, own, meant=module_of(name, self._meant) is not None)
         except ArgumentError as error:
             if "[" not in name:
                 raise
@@ -160,14 +166,14 @@ class Layers:
         self._learned.pop(system.name, None)
         self._good.pop(system.name, None)
 
-    def notes(self) -> list[str]:
-        """What the report should say of what was left out."""
+    def notes(self, unheard: Mapping[str, str]) -> list[str]:
+        """What the report should say of what was left out; `unheard` is what hooks could not take."""
         lost: dict[str, list[str]] = {}
         for name, (rows, every) in self.left_out.items():
             if name not in self.skipped:
                 lost.setdefault(f"{rows} of {every}", []).append(name)
         left: dict[str, list[str]] = {}
-        for name, reason in self.skipped.items():
+        for name, reason in {**unheard, **self.skipped}.items():
             left.setdefault(reason, []).append(name)
         return [
             *(

@@ -33,6 +33,8 @@ class Hooked:
     module: torch.nn.Module
     names: list[str]
     representations: dict[str, Representation]
+    meant: frozenset[str] = frozenset()
+    """Those whose declaration says that its axes are meant as they stand."""
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Session:
     collector: Collector = field(init=False)
     measure: Measure = field(init=False)
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
+    _capture: Capture | None = field(init=False, default=None)
     _evaluator: Evaluator = field(init=False)
     _layers: Layers = field(init=False)
     _rehearsal: Rehearsal = field(init=False)
@@ -75,12 +78,12 @@ class Session:
             for part in module.modules():
                 stack.callback(setattr, part, "training", part.training)
             module.eval()
-        capture = None
         if self.hooked is not None:
             self.adapter.hooked()
-            capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names))
-        self._evaluator = Evaluator(self.adapter, capture)
-        self._layers = Layers(self._representations)
+            once = self.adapter.calls_per_copy
+            self._capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names, copy=once))
+        self._evaluator = Evaluator(self.adapter, self._capture)
+        self._layers = Layers(self._representations, self.hooked.meant if self.hooked is not None else frozenset())
         self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
@@ -181,7 +184,8 @@ class Session:
 
     def warnings(self) -> list[str]:
         """What the report should say of how it went."""
-        return [*self._notes, *self._layers.notes()]
+        heard = self._capture.notes() if self._capture is not None else {}
+        return [*self._notes, *self._layers.notes(heard)]
 
 
 def _random_devices(module: torch.nn.Module | None) -> list[int]:
