@@ -14,7 +14,6 @@ from .adapters.base import Adapter, Request
 from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.group import Group
-from .groups.representation import Representation
 from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
