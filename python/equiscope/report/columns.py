@@ -60,9 +60,9 @@ COLUMNS = (
     Column("samples", lambda audit, output: count(output.samples), ("samples", "samples")),
     Column(
         "RMSE",
-        lambda audit, output: with_error(output.rmse, output.standard_error, "±"),
+        lambda audit, output: with_error(output.rmse, output.rmse_error or None, "±"),
         ("RMSE", "RMSE"),
-        terminal_cell=lambda audit, output: with_error(output.rmse, output.standard_error, "+-"),
+        terminal_cell=lambda audit, output: with_error(output.rmse, output.rmse_error or None, "+-"),
     ),
     Column(
         "relative",

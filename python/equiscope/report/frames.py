@@ -23,7 +23,7 @@ def to_pandas(audit: AuditData) -> pandas.DataFrame:
 
     Columns: ``name``, ``kind`` ("layer" or "output"), the label of the irrep (for O(3) ``l`` and ``sigma``),
     ``irrep`` (its symbol, for O(3) e3nn's name), ``power`` (unit of the quantity squared), ``share`` (of the total
-    power), ``floor`` (power up to which it is noise or aliasing). Raises `MissingExtraError` without pandas.
+    power), ``floor`` (power up to which it is noise or within its error). Raises `MissingExtraError` without pandas.
     """
     module = _need("pandas")
     rows = []
@@ -71,7 +71,7 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
     """Dataset with dimensions ``layer`` (layers in order of execution, then outputs) and those of the irreps, for
     O(3) ``l`` and ``sigma``.
 
-    Variables ``power``, ``share`` (layer, l, sigma), ``aliasing`` (layer, l), ``total``, ``unresolved``,
+    Variables ``power``, ``share``, ``power_error`` (layer, l, sigma), ``total``, ``unresolved``,
     ``noise``, ``rmse``, ``relative``, ``noise_floor`` (layer; NaN where a layer has none); coordinate
     ``kind`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes: settings,
     environment and timings as JSON text. Raises `MissingExtraError` without xarray.
@@ -84,28 +84,25 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
         coordinates[chart.axes[0]] = []
     shape = tuple(map(len, coordinates.values()))
     power, share = np.full((len(found), *shape), np.nan), np.full((len(found), *shape), np.nan)
-    # a column of the tables is a step along the first axis, unless labels share columns in another way
-    by_first = len(chart.headings) == chart.shape[0]
-    aliasing = np.full((len(found), shape[0] if by_first else len(chart.headings)), np.nan)
+    error = np.full((len(found), *shape), np.nan)
     for i, (_, spectrum) in enumerate(found):
         own, own_power, own_share = spectrum.chart, spectrum.pooled_power, spectrum.fractions
         for label in own.labels:
             power[(i, *chart.place(label))] = own_power[own.place(label)]
             share[(i, *chart.place(label))] = own_share[own.place(label)]
-        aliasing[i, [chart.headings.index(heading) for heading in own.headings]] = spectrum.aliasing.numpy()
+            error[(i, *chart.place(label))] = spectrum.power_error[own.place(label)]
     body, _ = encode_audit(audit)
     dataset: xarray.Dataset = module.Dataset(
         {
             "power": (("layer", *chart.axes), power),
             "share": (("layer", *chart.axes), share),
-            "aliasing": (("layer", chart.axes[0] if by_first else "column"), aliasing),
+            "power_error": (("layer", *chart.axes), error),
             **_scalars([spectrum for _, spectrum in found]),
         },
         coords={
             "layer": [name for name, _ in found],
             "kind": ("layer", [_kind(audit, name, spectrum) for name, spectrum in found]),
             **coordinates,
-            **({} if by_first else {"column": list(chart.headings)}),
         },
         attrs={key: json.dumps(body[key]) for key in ("settings", "environment", "timings")},
     )

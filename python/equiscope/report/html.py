@@ -160,7 +160,7 @@ def _parts(audit: AuditData) -> list[dict[str, str]]:
         {
             "name": name,
             "irrep": irrep_full(output.chart, label),
-            "rmse": with_error(part.rmse, part.standard_error, "±"),
+            "rmse": with_error(part.rmse, part.rmse_error or None, "±"),
         }
         for name, output in audit.outputs.items()
         if len(output.parts) > 1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..groups.group import Label
 from ..result.data import AuditData, Output, Spectrum
-from ..result.floor import noise_power, unresolved_share
+from ..result.floor import noise_power, sector_floor, unresolved_floor, unresolved_share
 from ..result.verdict import (
     Verdict,
     actual_irrep,
@@ -48,7 +48,7 @@ def findings(audit: AuditData) -> list[str]:
     found += origin(audit)
     found += _dead(audit)
     found += _unresolved(audit)
-    found += _aliasing(audit)
+    found += _coarse(audit)
     found += _convergence(audit)
     return found
 
@@ -177,7 +177,11 @@ def _dead(audit: AuditData) -> list[str]:
 
 def _unresolved(audit: AuditData) -> list[str]:
     shares = {name: unresolved_share(s) for name, s in audit.results() if s.pooled_total > 0}
-    large = {name: share for name, share in shares.items() if share > UNRESOLVED_SHARE}
+    large = {
+        name: share
+        for name, share in shares.items()
+        if share > UNRESOLVED_SHARE and audit.result(name).pooled_unresolved > unresolved_floor(audit.result(name))
+    }
     if not large:
         return []
     name = max(large, key=large.__getitem__)
@@ -188,7 +192,7 @@ def _unresolved(audit: AuditData) -> list[str]:
     ]
 
 
-def _aliasing(audit: AuditData) -> list[str]:
+def _coarse(audit: AuditData) -> list[str]:
     every = {name: _folded(spectrum, audit.sampled) for name, spectrum in audit.results()}
     folded = {name: found for name, found in every.items() if found is not None}
     if not folded:
@@ -216,10 +220,11 @@ def _folded(spectrum: Spectrum, sampled: bool) -> tuple[float, int] | None:
             rest -= float(power[chart.place(target)])
     noticed = max(NOTICED_SHARE * rest, noise_power(spectrum))
     found = []
-    shown = zip(chart.by_column(power).tolist(), spectrum.aliasing.tolist(), strict=True)
+    errors = sector_floor(spectrum).tolist()
+    shown = zip(chart.by_column(power).tolist(), errors, strict=True)
     for column, (held, alias) in enumerate(shown):
-        if sampled and held <= alias:
-            continue  # scatter, and shown as nothing
+        if held <= alias:
+            continue  # within its error, and shown as nothing
         if held > noticed and alias > ALIASED_SHARE * held:
             found.append((min(alias / held, 1.0), column))
     return max(found, default=None)
@@ -232,16 +237,12 @@ def _convergence(audit: AuditData) -> list[str]:
             f"The standard error of an RMSE is {percent(reached)} of it, where {percent(asked)} was asked for: ask for "
             f"more than {audit.settings.get('rotations')} rotations."
         ]
-    tolerance = audit.settings.get("tolerance")
-    if len(audit.convergence) < 2 or not isinstance(tolerance, int | float):
-        return []
-    before, last = audit.convergence[-2], audit.convergence[-1]
-    change = last.get("change")
-    if not isinstance(change, int | float) or change <= tolerance:
+    tolerance, unsettled = audit.settings.get("tolerance"), audit.settings.get("unsettled")
+    if not unsettled or not isinstance(tolerance, int | float):
         return []
     return [
-        f"The numbers have not settled: from degree {before['degree']} to {last['degree']} they still "
-        f"changed by {percent(change)}, where {100 * tolerance:g}% was asked for. Raise the degree."
+        f"The numbers of {unsettled} of {len(audit.systems)} systems have not settled to {100 * tolerance:g}% at degree "
+        f"{max(map(int, audit.settings.get('degrees', {'0': 0})))}, the finest that was tried."
     ]
 
 

@@ -43,14 +43,21 @@ def noise_power(spectrum: Spectrum) -> float:
     return components(spectrum) * entry_noise(spectrum) ** 2
 
 
+def irrep_floor(spectrum: Spectrum) -> torch.Tensor:
+    """``chart.shape``: power up to which an irrep cannot be told from noise, or from the error of its power."""
+    return spectrum.power_error.to(torch.float64).clamp_min(noise_power(spectrum))
+
+
 def sector_floor(spectrum: Spectrum) -> torch.Tensor:
-    """``(columns,)``: power up to which an irrep of that column cannot be told from noise or from aliasing."""
-    return spectrum.aliasing.to(torch.float64).clamp_min(noise_power(spectrum))
+    """``(columns,)``: the largest of these in each column."""
+    floor, columns = irrep_floor(spectrum).reshape(-1), torch.tensor(spectrum.chart.columns)
+    lowest = floor.new_zeros(len(spectrum.chart.headings))
+    return lowest.scatter_reduce(0, columns, floor, "amax")
 
 
 def unresolved_floor(spectrum: Spectrum) -> float:
-    """Unresolved power up to which it cannot be told from noise or round-off."""
-    return max(noise_power(spectrum), POWER_ROUND_OFF * epsilon("float64") * max(spectrum.pooled_total, 0.0))
+    """Unresolved power up to which it cannot be told from noise, round-off or its own error."""
+    return max(noise_power(spectrum), spectrum.unresolved_error, POWER_ROUND_OFF * epsilon("float64") * max(spectrum.pooled_total, 0.0))
 
 
 def unresolved_share(spectrum: Spectrum) -> float:
@@ -60,7 +67,7 @@ def unresolved_share(spectrum: Spectrum) -> float:
 
 
 def content(spectrum: Spectrum) -> set[Label]:
-    """The irreps whose power stands above noise and aliasing."""
-    power, floor, chart = spectrum.pooled_power.reshape(-1).tolist(), sector_floor(spectrum).tolist(), spectrum.chart
-    places = zip(chart.labels, chart.columns, power, strict=True)
-    return {label for label, column, value in places if value > floor[column]}
+    """The irreps whose power stands above noise and above its own error."""
+    power, floor = spectrum.pooled_power.reshape(-1).tolist(), irrep_floor(spectrum).reshape(-1).tolist()
+    places = zip(spectrum.chart.labels, power, floor, strict=True)
+    return {label for label, value, least in places if value > least}
