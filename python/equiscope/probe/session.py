@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from .evaluate import Evaluator
 from .hooks import Capture
 from .layers import Layers
 from .memory import Memory
+from .refine import Refinement
 from .rehearsal import Rehearsal
 
 
@@ -55,6 +56,8 @@ class Session:
     """What the model computes in, where it was said."""
     collector: Collector = field(init=False)
     measure: Measure = field(init=False)
+    settled: dict[str, Any] = field(init=False, default_factory=dict)
+    """Of a measure that refines, for the settings of the report."""
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
     _capture: Capture | None = field(init=False, default=None)
     _evaluator: Evaluator = field(init=False)
@@ -94,6 +97,8 @@ class Session:
     def run(self, measure: Measure) -> list[dict[str, Any]]:
         """Evaluate the whole data set; the record of what was tried, from `measure` on, until the numbers settled."""
         stream = self.memory.reading(self.adapter.systems())
+        if measure.refines:
+            return self._refine(measure, stream)
         first = list(itertools.islice(stream, measure.pilot))
         further = next(stream, None)
         self._open(measure)
@@ -103,6 +108,16 @@ class Session:
             count = self.adapter.count
             self._evaluate(itertools.chain([further], stream), None if count is None else count - len(first))
         return entries or [self._entry(self.collector.results(), change=None)]
+
+    def _refine(self, measure: Measure, stream: Iterator[System]) -> list[dict[str, Any]]:
+        """Evaluate every system at the degree that it needs."""
+        self._open(measure)
+        with self.bar(len(measure), self.adapter.count) as advance:
+            refinement = Refinement(self.collector, lambda systems: self._hand_over(systems, advance), measure)
+            self.measure = refinement.run(stream)
+        self.settled = refinement.settings()
+        self.collector.sort()
+        return refinement.entries or [self._entry(self.collector.results(), change=None)]
 
     def _settle(self, pilot: list[System], *, has_more: bool) -> list[dict[str, Any]]:
         """Evaluate the first systems by one measure after the other, until their numbers do."""
@@ -148,19 +163,22 @@ class Session:
 
     def _evaluate(self, systems: Iterable[System], count: int | None, *, first: int = 0) -> None:
         """Hand further systems, on the elements from `first` on, to the collector that is open."""
+        with self.bar(len(self.measure) - first, count) as advance:
+            self._hand_over(systems, advance, first=first)
+
+    def _hand_over(self, systems: Iterable[System], advance: Callable[[int], None], *, first: int = 0) -> None:
         drive = Drive(
             self._evaluator,
             self._rehearsal,
             self._layers,
-            self.measure,
+            self.collector.measure,
             first=first,
             systems=iter(systems),
             batch_rows=self.batch_rows,
             batch_bytes=self.batch_bytes,
             memory=self.memory,
         )
-        with self.bar(len(self.measure) - first, count) as advance:
-            self.collector.consume(drive, advance)
+        self.collector.consume(drive, advance)
 
     def _entry(self, found: Found, **judged: float | None) -> dict[str, Any]:
         outputs, layers = found

@@ -13,7 +13,6 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..result.data import AuditData, Output, SystemRow, widest
-from ..result.floor import rmse_error
 from ..result.judge import AT_NOISE, Verdict
 from .columns import columns_of
 from .format import count, number, percent, quantity, seconds, with_error
@@ -62,7 +61,7 @@ def to_html(audit: AuditData) -> str:
         messages=MESSAGES,
         outputs=_rows(audit, audit.outputs),
         declared=_rows(audit, audit.declared_layers),
-        assumed=any(rmse_error(output) and output.errors_assumed for output in judged),
+        assumed=any(output.rmse_error and output.errors_assumed for output in judged),
         voigt=any(output.representation == "voigt" for output in judged),
         deviations=_deviations(audit),
         parts=_parts(audit),
@@ -165,7 +164,7 @@ def _parts(audit: AuditData) -> list[dict[str, str]]:
         {
             "name": name,
             "irrep": irrep_full(output.chart, label),
-            "rmse": with_error(part.rmse, rmse_error(part), "±") + (f" {output.unit}" if output.unit else ""),
+            "rmse": with_error(part.rmse, part.rmse_error, "±") + (f" {output.unit}" if output.unit else ""),
         }
         for name, output in audit.outputs.items()
         if len(output.parts) > 1
