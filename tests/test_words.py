@@ -1,6 +1,7 @@
 """What an audit says of an error: amounts, scales, units and margins, and nothing that its numbers do not carry."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -223,6 +224,11 @@ def test_units_are_over_axes_and_in_cells():
     assert labels[0] == "RMSE / eV" and "RMSE" in labels[1]
 
 
+def test_the_documentation_has_every_verdict():
+    text = (Path(__file__).parent.parent / "docs" / "numbers.md").read_text(encoding="utf-8")
+    assert all(f'| `"{verdict}"` |' in text for verdict in eq.Verdict)
+
+
 def test_the_page_defines_every_verdict_and_says_what_voigt_is():
     text = realistic().to_html()
     for verdict in eq.Verdict:
@@ -236,8 +242,9 @@ def test_shares_that_are_known_to_a_digit_at_best_are_marked():
     layer = spectrum("a", shares(4, 0.5, 0.1))
     layer.power_error = 0.2 * layer.power
     assert "~0." in to_text(audit_of([], [layer]), 100)
+    assert re.search(r">0\.\d+ ± 0\.\d\d<", audit_of([], [layer]).to_html())
     layer.power_error = 1e-4 * layer.power
-    assert "~0." not in to_text(audit_of([], [layer]), 100)
+    assert "~0." not in to_text(audit_of([], [layer]), 100) and " ± 0." not in audit_of([], [layer]).to_html()
 
 
 def test_errors_are_in_frames_and_files(tmp_path):

@@ -74,7 +74,7 @@ def audit(
         inputs: representation per input name: "vector", "pseudovector", "tensor", "voigt", "scalar",
             "pseudoscalar", "invariant", or an Irreps string such as "8x0e+4x1o". Names inside nested containers are
             joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
-            refused.
+            refused, and so is an audit in which no input rotates.
         outputs: likewise per output; for a metatomic model a list of names is enough.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels); for
             metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
@@ -119,7 +119,8 @@ def audit(
             then also given as a share of it.
 
     Returns:
-        `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it.
+        `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it. ``outputs[name].verdict`` is
+        the one word that its numbers amount to.
 
     Raises:
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..groups.group import Label
 from ..result.data import AuditData, Output, Spectrum
-from ..result.floor import noise_power, power_error, rmse_error, seen_above, unresolved_share
+from ..result.floor import assumed, noise_power, power_error, rmse_error, seen_above, unresolved_share
 from ..result.judge import Parity, Verdict
 from ..result.verdict import (
     actual_irrep,
@@ -172,8 +172,8 @@ def _parity(output: Output) -> str:
 
 def _size(output: Output) -> str:
     error = rmse_error(output)
-    assumed = " by assumption" if error and output.errors_assumed else ""
-    around = f" +- {margin(output.rmse, error)}{assumed}" if error else ""
+    resting = " by assumption" if assumed(output) else ""
+    around = f" +- {margin(output.rmse, error)}{resting}" if error else ""
     return f"RMSE {quantity(output, output.rmse)}{around}, noise floor {number(output.noise_floor)}"
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..groups.group import Chart
 from ..result.data import AuditData, Output, widest
-from ..result.floor import rmse_error
+from ..result.floor import assumed
 from .columns import Column, columns_of, grade
 from .format import elide_paths
 from .headline import headline
@@ -77,7 +77,7 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
     parts: list[Any] = [Text(line) for line in headline(audit)]
     if audit.outputs:
         parts += [Text(), _errors(audit, "output", audit.outputs, width)]
-        if any(rmse_error(output) and output.errors_assumed for output in audit.outputs.values()):
+        if any(map(assumed, audit.outputs.values())):
             parts.append(Text(ASSUMED, style="dim"))
     if audit.layers:
         if audit.declared_layers:

@@ -39,6 +39,11 @@ def rmse_error(result: Output | Part) -> float:
     return known or 2.0 * (getattr(result, "standard_error", None) or 0.0)
 
 
+def assumed(output: Output) -> bool:
+    """Whether the error of an RMSE rests on an assumption."""
+    return output.errors_assumed and output.rmse_error > 0
+
+
 def power_error(spectrum: Spectrum) -> torch.Tensor:
     """``chart.shape``: how far the true power of each irrep may lie from `Spectrum.pooled_power`."""
     chart = spectrum.chart
