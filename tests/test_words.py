@@ -97,6 +97,26 @@ def test_a_dead_output_is_zero_and_not_exact():
     assert 'class="left zero"' in audit.to_html()
 
 
+def test_a_small_system_is_not_hidden_by_a_large_one():
+    found = energy(relative=1e-6, noise_floor=1e-12)
+    audit = Audit({"energy": found}, {}, rows(3, {"energy": found}, {}))
+    silent(audit, "Relative to its own size")
+    audit.systems[1].outputs["energy"]["relative"] = 0.14
+    said(audit, "`energy` breaks invariance", "Relative to its own size the largest is that of `system_1`, 14.0%")
+    audit.systems[1].outputs["energy"]["rmse"] = 1e-12
+    silent(audit, "Relative to its own size")
+
+
+def test_a_system_that_breaks_below_the_noise_of_the_others_is_named():
+    found = energy(relative=1e-6, noise_floor=1e-7)
+    audit = Audit({"energy": found}, {}, rows(3, {"energy": found}, {}))
+    silent(audit, "all the same")
+    for row, floor in zip(audit.systems, (1e-12, 1.0, 1.0), strict=True):
+        row.outputs["energy"]["noise_floor"] = floor
+        row.outputs["energy"]["rmse"] = 2e-7
+    said(audit, "On 1 of 3 systems, `system_0`, `energy` breaks invariance all the same", "noise floor 1.00e-12 there")
+
+
 def test_equal_findings_are_one_sentence():
     exact = [output(f"e{i}", "scalar", (0, 1), relative=0.0) for i in range(3)]
     said(audit_of(exact), "`e0`, `e1` and `e2` are invariant as far as float32 can tell")

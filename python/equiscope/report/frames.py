@@ -75,8 +75,8 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
 
     Variables ``power``, ``power_error``, ``share`` (layer, l, sigma), ``aliasing`` (layer, l), ``total``,
     ``unresolved``, ``unresolved_error``, ``noise``, ``noise_floor``, ``rmse``, ``rmse_error``, ``relative``,
-    ``rmse_rotations``, ``symmetrised``, ``spread`` (layer; NaN where a layer has none); coordinates ``kind``,
-    ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes: settings,
+    ``rmse_rotations``, ``inversion``, ``symmetrised``, ``spread`` (layer; NaN where a layer has none); coordinates
+    ``kind``, ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes: settings,
     environment and timings as JSON text. Raises `MissingExtraError` without xarray.
     """
     module = _need("xarray")
@@ -139,7 +139,7 @@ def _scalars(found: list[Spectrum]) -> dict[str, tuple[tuple[str], np.ndarray]]:
         "rmse_error": [rmse_error(spectrum) if isinstance(spectrum, Output) else np.nan for spectrum in found],
         **{
             key: [_scalar(spectrum, key) if isinstance(spectrum, Output) else np.nan for spectrum in found]
-            for key in ("rmse", "relative", "rmse_rotations", "symmetrised", "spread")
+            for key in ("rmse", "relative", "rmse_rotations", "inversion", "symmetrised", "spread")
         },
     }
     return {key: (("layer",), np.array(each, dtype=np.float64)) for key, each in values.items()}
