@@ -14,6 +14,7 @@ from .adapters.base import Adapter, Request
 from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.group import Group
+from .groups.registry import resolve
 from .groups.representation import Representation
 from .info import info
 from .measure.measure import Measure
@@ -175,6 +176,7 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
     asked.check_outputs(list(adapter.outputs))
+    _check_turns(resolve(asked.group), adapter.inputs)
     session = Session(
         adapter=adapter,
         hooked=_hooked(adapter, patterns, request.layer_kinds),
@@ -191,6 +193,15 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     if asked.out is not None:
         result.save(asked.out)
     return result
+
+
+def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:
+    """Refuse inputs that turn under O(3) and not under `group`: pseudoscalars alone, under rotations."""
+    trivial = group.labels(0)[0]
+    turning = [kind for kind in inputs.values() if not kind.is_invariant]
+    if turning and all(part.label == trivial for kind in turning for part in group.decompose(kind).parts):
+        declared = ", ".join(f"{name}: {kind.name}" for name, kind in inputs.items())
+        fail(ArgumentError, "inputs", f"at least one input that {group} turns", f"only invariant ones ({declared})")
 
 
 def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Representation]) -> Hooked | None:

@@ -76,8 +76,8 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
     Variables ``power``, ``power_error``, ``share`` (layer, l, sigma), ``aliasing`` (layer, l), ``total``,
     ``unresolved``, ``unresolved_error``, ``noise``, ``noise_floor``, ``rmse``, ``rmse_error``, ``relative``,
     ``rmse_rotations``, ``inversion``, ``symmetrised``, ``spread`` (layer; NaN where a layer has none); coordinates
-    ``kind``, ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes: settings,
-    environment and timings as JSON text. Raises `MissingExtraError` without xarray.
+    ``kind``, ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes:
+    settings, environment and timings as JSON text. Raises `MissingExtraError` without xarray.
     """
     module = _need("xarray")
     found = audit.results()
