@@ -53,6 +53,11 @@ def test_what_inversion_alone_turns_is_enough():
     assert report.outputs["u"].verdict is eq.Verdict.WRONG
 
 
+def test_what_only_inversion_turns_is_refused_under_rotations():
+    with pytest.raises(errors.ArgumentError, match=r"inputs: expected at least one input that SO3 turns, got only inv"):
+        audit(untouched, {"q": torch.ones(2, 1)}, inputs={"q": "pseudoscalar"}, group="SO3")
+
+
 @pytest.mark.parametrize(
     "declared", [{"outputs": {"u": "1x0e+1x1o"}}, {"inputs": {"pos": "1o"}}, {"layers": {"*": "2e"}}]
 )

@@ -1,6 +1,7 @@
 """What an audit says of an error: amounts, scales, units and margins, and nothing that its numbers do not carry."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -94,6 +95,26 @@ def test_a_dead_output_is_zero_and_not_exact():
     silent(audit, "as far as")
     assert re.search(r"^stress +scalar +zero ", to_text(audit, 120), re.MULTILINE)
     assert 'class="left zero"' in audit.to_html()
+
+
+def test_a_small_system_is_not_hidden_by_a_large_one():
+    found = energy(relative=1e-6, noise_floor=1e-12)
+    audit = Audit({"energy": found}, {}, rows(3, {"energy": found}, {}))
+    silent(audit, "Relative to its own size")
+    audit.systems[1].outputs["energy"]["relative"] = 0.14
+    said(audit, "`energy` breaks invariance", "Relative to its own size the largest is that of `system_1`, 14.0%")
+    audit.systems[1].outputs["energy"]["rmse"] = 1e-12
+    silent(audit, "Relative to its own size")
+
+
+def test_a_system_that_breaks_below_the_noise_of_the_others_is_named():
+    found = energy(relative=1e-6, noise_floor=1e-7)
+    audit = Audit({"energy": found}, {}, rows(3, {"energy": found}, {}))
+    silent(audit, "all the same")
+    for row, floor in zip(audit.systems, (1e-12, 1.0, 1.0), strict=True):
+        row.outputs["energy"]["noise_floor"] = floor
+        row.outputs["energy"]["rmse"] = 2e-7
+    said(audit, "On 1 of 3 systems, `system_0`, `energy` breaks invariance all the same", "noise floor 1.00e-12 there")
 
 
 def test_equal_findings_are_one_sentence():
@@ -223,6 +244,11 @@ def test_units_are_over_axes_and_in_cells():
     assert labels[0] == "RMSE / eV" and "RMSE" in labels[1]
 
 
+def test_the_documentation_has_every_verdict():
+    text = (Path(__file__).parent.parent / "docs" / "numbers.md").read_text(encoding="utf-8")
+    assert all(f'| `"{verdict}"` |' in text for verdict in eq.Verdict)
+
+
 def test_the_page_defines_every_verdict_and_says_what_voigt_is():
     text = realistic().to_html()
     for verdict in eq.Verdict:
@@ -236,8 +262,9 @@ def test_shares_that_are_known_to_a_digit_at_best_are_marked():
     layer = spectrum("a", shares(4, 0.5, 0.1))
     layer.power_error = 0.2 * layer.power
     assert "~0." in to_text(audit_of([], [layer]), 100)
+    assert re.search(r">0\.\d+ ± 0\.\d\d<", audit_of([], [layer]).to_html())
     layer.power_error = 1e-4 * layer.power
-    assert "~0." not in to_text(audit_of([], [layer]), 100)
+    assert "~0." not in to_text(audit_of([], [layer]), 100) and " ± 0." not in audit_of([], [layer]).to_html()
 
 
 def test_errors_are_in_frames_and_files(tmp_path):

@@ -14,6 +14,7 @@ from .adapters.base import Adapter, Request
 from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.group import Group
+from .groups.representation import Representation
 from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
@@ -75,7 +76,7 @@ def audit(
         inputs: representation per input name: "vector", "pseudovector", "tensor", "voigt", "scalar",
             "pseudoscalar", "invariant", or an Irreps string such as "8x0e+4x1o". Names inside nested containers are
             joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
-            refused.
+            refused, and so is an audit in which no input rotates.
         outputs: likewise per output; for a metatomic model a list of names is enough.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels); for
             metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
@@ -133,9 +134,10 @@ def audit(
             then also given as a share of it.
 
     Returns:
-        `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it. RMSE, powers and unresolved
-        power have errors, half widths that hold the truth in 95 of 100 cases (``rmse_error``, ``power_error``,
-        ``unresolved_error``); ``errors_assumed`` says whether these rest on one grid for some system.
+        `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it. ``outputs[name].verdict`` is
+        the one word that its numbers amount to. RMSE, powers and unresolved power have errors, half widths that hold
+        the truth in 95 of 100 cases (``rmse_error``, ``power_error``, ``unresolved_error``); ``errors_assumed`` says
+        whether these rest on one grid for some system.
 
     Raises:
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
@@ -193,6 +195,7 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
     asked.check_outputs(list(adapter.outputs))
     measure = asked.measure(judged=bool(adapter.outputs))
+    _check_turns(measure.group, adapter.inputs)
     session = Session(
         adapter=adapter,
         hooked=_hooked(adapter, patterns, request),
@@ -213,6 +216,15 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     if asked.out is not None:
         result.save(asked.out)
     return result
+
+
+def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:
+    """Refuse inputs that turn under O(3) and not under `group`: pseudoscalars alone, under rotations."""
+    trivial = group.labels(0)[0]
+    turning = [kind for kind in inputs.values() if not kind.is_invariant]
+    if turning and all(part.label == trivial for kind in turning for part in group.decompose(kind).parts):
+        declared = ", ".join(f"{name}: {kind.name}" for name, kind in inputs.items())
+        fail(ArgumentError, "inputs", f"at least one input that {group} turns", f"only invariant ones ({declared})")
 
 
 def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hooked | None:

@@ -96,6 +96,8 @@ def demo(
         inputs=shipped.INPUTS,
         outputs=shipped.REPRESENTATIONS,
         layers=shipped.LAYERS,
+        units=shipped.UNITS,
+        reference_rmse=shipped.VALIDATION_RMSE,
         lmax=lmax,
         degree=_number("--degree", degree, DEGREES),
         out=out,

@@ -60,7 +60,7 @@ def check_system(where: str, item: Any, leaves: Iterable[Any]) -> None:
 
 def check_rotates(where: str, inputs: Mapping[str, Representation], leaves: Mapping[str, Any]) -> None:
     """Refuse an audit in which no input transforms: every model is invariant then, whatever it does."""
-    if any(not _is_invariant(kind) for kind in inputs.values()):
+    if any(not kind.is_invariant for kind in inputs.values()):
         return
     shaped = [
         f"{key} {tuple(leaf.shape)}"
@@ -74,11 +74,6 @@ def check_rotates(where: str, inputs: Mapping[str, Representation], leaves: Mapp
         "would be called exact"
         + (f"; of {where} these may hold vectors or tensors: {', '.join(shaped)}" if shaped else "")
     )
-
-
-def _is_invariant(kind: Representation) -> bool:
-    """Whether nothing acts on it, also where it is written in irreps: "4x0e"."""
-    return all(block.lam == 0 and block.sigma == 1 for block in kind.blocks)
 
 
 def _may_rotate(leaf: torch.Tensor) -> bool:
@@ -96,7 +91,7 @@ def check_leaf(where: str, leaf: torch.Tensor, kind: Representation | None) -> N
             f"{what}, {leaf.dtype}",
         )
     whole = not leaf.is_floating_point() and not leaf.is_complex()
-    if kind is not None and not _is_invariant(kind) and whole:
+    if kind is not None and not kind.is_invariant and whole:
         fail(DTypeError, where, "a floating-point tensor, because it is rotated", str(leaf.dtype))
     if kind is None and whole and leaf.dtype != torch.bool and leaf.ndim > 1 and leaf.shape[-1] == 3:
         if leaf.ndim == 2 and leaf.shape[0] == INDEX_ROWS:
@@ -111,7 +106,7 @@ def check_leaf(where: str, leaf: torch.Tensor, kind: Representation | None) -> N
 
 def check_finite(where: str, leaf: torch.Tensor, kind: Representation | None) -> None:
     """Refuse NaN, and infinity where it would be rotated: a mask of what is invariant may hold it."""
-    still = kind is None or _is_invariant(kind)
+    still = kind is None or kind.is_invariant
     if leaf.is_floating_point() and bool((leaf.isnan() if still else ~leaf.isfinite()).any()):
         fail(DataError, where, "finite values", "NaN" if still else "NaN or infinity")
 

@@ -107,7 +107,7 @@ class Representation:
     @property
     def is_invariant(self) -> bool:
         """Whether every element of O(3) acts as the identity."""
-        return self.name in ("scalar", "invariant")
+        return all(block.lam == 0 and block.sigma == 1 for block in self.blocks)
 
     @functools.cached_property
     def blocks(self) -> tuple[Block, ...]:

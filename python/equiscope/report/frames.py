@@ -75,9 +75,9 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
 
     Variables ``power``, ``power_error``, ``share`` (layer, l, sigma), ``total``,
     ``unresolved``, ``unresolved_error``, ``noise``, ``noise_floor``, ``rmse``, ``rmse_error``, ``relative``,
-    ``rmse_rotations``, ``symmetrised``, ``spread`` (layer; NaN where a layer has none); coordinates ``kind``,
-    ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes: settings,
-    environment and timings as JSON text. Raises `MissingExtraError` without xarray.
+    ``rmse_rotations``, ``inversion``, ``symmetrised``, ``spread`` (layer; NaN where a layer has none); coordinates
+    ``kind``, ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes:
+    settings, environment and timings as JSON text. Raises `MissingExtraError` without xarray.
     """
     module = _need("xarray")
     found = audit.results()
@@ -133,7 +133,7 @@ def _scalars(found: list[Spectrum]) -> dict[str, tuple[tuple[str], np.ndarray]]:
         "rmse_error": [spectrum.rmse_error if isinstance(spectrum, Output) else np.nan for spectrum in found],
         **{
             key: [_scalar(spectrum, key) if isinstance(spectrum, Output) else np.nan for spectrum in found]
-            for key in ("rmse", "relative", "rmse_rotations", "symmetrised", "spread")
+            for key in ("rmse", "relative", "rmse_rotations", "inversion", "symmetrised", "spread")
         },
     }
     return {key: (("layer",), np.array(each, dtype=np.float64)) for key, each in values.items()}

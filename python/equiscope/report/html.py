@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..result.data import AuditData, Output, SystemRow, widest
+from ..result.floor import assumed
 from ..result.judge import AT_NOISE, Verdict
 from .columns import columns_of
 from .format import count, number, percent, quantity, seconds, with_error
@@ -61,7 +62,7 @@ def to_html(audit: AuditData) -> str:
         messages=MESSAGES,
         outputs=_rows(audit, audit.outputs),
         declared=_rows(audit, audit.declared_layers),
-        assumed=any(output.rmse_error and output.errors_assumed for output in judged),
+        assumed=any(map(assumed, judged)),
         voigt=any(output.representation == "voigt" for output in judged),
         deviations=_deviations(audit),
         parts=_parts(audit),
@@ -137,7 +138,7 @@ def _layers(audit: AuditData) -> dict[str, Any]:
         "rows": [
             {
                 "name": name,
-                "shares": share_cells(chart, layer, groups, 3),
+                "shares": share_cells(chart, layer, groups, 3, spelled=True),
                 "samples": count(layer.samples),
                 "channels": count(layer.channels),
             }

@@ -8,7 +8,6 @@ from ..groups.group import Label
 from ..groups.representation import Representation
 from ..result.data import AuditData, Output, Spectrum, widest
 from ..result.floor import content, seen_above, unresolved_floor
-from ..result.judge import Verdict
 from ..result.verdict import targets, uncertain
 from .format import LISTED, listing, number, percent, quote, with_error
 from .shares import family_share
@@ -89,7 +88,7 @@ def _first_broken(audit: AuditData) -> list[str]:
                 f"{with_error(layer.rmse, layer.rmse_error)}, noise floor {number(layer.noise_floor)}); {before}."
                 + (f" The error of {listing(broken)} starts here or in what feeds it." if broken else "")
             ]
-        if state is Verdict.EXACT:
+        if state.is_kept:
             exact.append(layer.name)
     if broken and exact:
         return [

@@ -3,13 +3,14 @@ here that the audit does not hold: only which of them deserve a sentence."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..groups.group import Label
 from ..result.data import AuditData, Output, Spectrum
-from ..result.floor import noise_power, seen_above, unresolved_share
-from ..result.judge import Parity, Verdict
+from ..result.floor import assumed, noise_power, seen_above, unresolved_share
+from ..result.judge import AT_NOISE, Parity, Verdict
 from ..result.verdict import (
     actual_irrep,
     error_sectors,
@@ -37,6 +38,10 @@ NOTICED_SHARE = 1e-4
 FLAT = 0.5
 """Share of unresolved power from which an output that breaks its symmetry looks like noise: learned functions
 fall off with l, while white noise has all but (lmax + 1)^3 of its many components above lmax."""
+
+HIDDEN, NOTICED_RELATIVE = 10.0, 1e-3
+"""A relative error of one system is worth a word where it is so many times the pooled one, which systems with large
+values decide, and at least so large."""
 
 OUTLIER = 3.0
 """A system this many times above the pooled error is an outlier: by Markov's inequality at most 1 in 9 is."""
@@ -84,6 +89,8 @@ def _outputs(audit: AuditData) -> list[str]:
     found += _vanishing(by_state[Verdict.VANISHES])
     for (law, dtype), names in _grouped(by_state[Verdict.EXACT], lambda o: (_law(o), o.dtype)).items():
         found.append(_exact(law, dtype.removeprefix("torch."), [audit.outputs[name] for name in names]))
+    for output in by_state[Verdict.EXACT]:
+        found += _alone(audit, output)
     return found
 
 
@@ -118,6 +125,24 @@ def _exact(law: str, dtype: str, outputs: list[Output]) -> str:
         for o in outputs[:LISTED]
     )
     return f"{are}: {_their(names, 'error is', 'errors are')} noise or round-off ({least})."
+
+
+def _alone(audit: AuditData, output: Output) -> list[str]:
+    """Systems that break by themselves what is exact beside the noise of all: where noise grows with size."""
+    broken = [
+        row
+        for row in audit.systems
+        if system_error(row, output.name) > AT_NOISE * row.outputs.get(output.name, {}).get("noise_floor", math.inf)
+    ]
+    if not broken:
+        return []
+    worst = max(broken, key=lambda row: row.outputs[output.name].get("relative", 0.0))
+    own, where = worst.outputs[output.name], listing([row.name for row in broken])
+    size = f"RMSE {quantity(output, own['rmse'])}, noise floor {number(own['noise_floor'])} there"
+    return [
+        f"On {len(broken)} of {len(audit.systems)} systems, {where}, {quote(output.name)} breaks {_noun(output)} all "
+        f"the same, at {quote(worst.name)} by {percent(own.get('relative'))} of its size ({size})."
+    ]
 
 
 def _vanishing(outputs: list[Output]) -> list[str]:
@@ -172,8 +197,8 @@ def _parity(output: Output) -> str:
 
 def _size(output: Output) -> str:
     error = output.rmse_error
-    assumed = " by assumption" if error and output.errors_assumed else ""
-    around = f" +- {margin(output.rmse, error)}{assumed}" if error else ""
+    resting = " by assumption" if assumed(output) else ""
+    around = f" +- {margin(output.rmse, error)}{resting}" if error else ""
     return f"RMSE {quantity(output, output.rmse)}{around}, noise floor {number(output.noise_floor)}"
 
 
@@ -227,9 +252,25 @@ def _worst(audit: AuditData, output: Output) -> str:
         return ""
     rmse = system_error(row, output.name)
     ratio = rmse / output.rmse
-    return f" Worst system: {quote(row.name)}, RMSE {quantity(output, rmse)}" + (
-        f", {number(ratio, 2)} times the pooled error: an outlier." if ratio >= OUTLIER else "."
+    text = _small(audit, output)
+    return (
+        f" Worst system: {quote(row.name)}, RMSE {quantity(output, rmse)}"
+        + (f", {number(ratio, 2)} times the pooled error: an outlier." if ratio >= OUTLIER else ".")
+        + text
     )
+
+
+def _small(audit: AuditData, output: Output) -> str:
+    """The system whose error is the largest part of its own size, where the pooled relative error hides it."""
+    loud = [row for row in audit.systems if system_error(row, output.name) > insignificant(output)]
+    own = {row.name: row.outputs.get(output.name, {}).get("relative", math.nan) for row in loud}
+    finite = {name: relative for name, relative in own.items() if math.isfinite(relative)}
+    if not finite:
+        return ""
+    name = max(finite, key=finite.__getitem__)
+    if finite[name] < max(HIDDEN * output.relative, NOTICED_RELATIVE):
+        return ""
+    return f" Relative to its own size the largest is that of {quote(name)}, {percent(finite[name])}."
 
 
 def _wrong(output: Output) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..groups.group import Chart
 from ..result.data import AuditData, Output, widest
+from ..result.floor import assumed
 from .columns import Column, columns_of, grade
 from .format import elide_paths
 from .headline import headline
@@ -25,6 +26,9 @@ from .words import MARKS, each_column
 
 NARROW, WIDE = 80, 120
 """Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3 digits."""
+
+READABLE, SHORTEST = 12, 6
+"""Characters that names keep before a column that can be spared goes, and when there is none left."""
 
 NAME = 20
 """Characters of a layer's name that must stay before the highest degrees are put into one column."""
@@ -76,7 +80,7 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
     parts: list[Any] = [Text(line) for line in headline(audit)]
     if audit.outputs:
         parts += [Text(), _errors(audit, "output", audit.outputs, width)]
-        if any(output.rmse_error and output.errors_assumed for output in audit.outputs.values()):
+        if any(map(assumed, audit.outputs.values())):
             parts.append(Text(ASSUMED, style="dim"))
     if audit.layers:
         if audit.declared_layers:
@@ -135,7 +139,8 @@ def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output], width: i
         ]
         elastic = sorted((i for i, column in enumerate(shown) if column.elastic), key=lambda i: shown[i].elastic)
         spare = min((column for column in shown if column.spare), key=lambda column: column.spare, default=None)
-        if _fit(rows, heads, width, gap, elastic) or spare is None:
+        least = READABLE if spare is not None else SHORTEST
+        if _fit(rows, heads, width, gap, elastic, least) or spare is None:
             break
         shown.remove(spare)
     table = _table(gap)
@@ -151,13 +156,15 @@ def _head(column: Column, width: int) -> str:
     return column.terminal[0 if width >= 100 else 1]
 
 
-def _fit(rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: list[int]) -> bool:
+def _fit(
+    rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: list[int], least: int = SHORTEST
+) -> bool:
     """Shorten the cells of the elastic columns, the widest first, until a row fits into `width`, and whether it does:
-    names keep 6 letters, and no digit is cut."""
+    names keep `least` letters, and no digit is cut."""
     widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]
     while sum(widths) + gap * (len(widths) - 1) > width:
         i = max(elastic, key=widths.__getitem__)
-        if widths[i] <= max(len(heads[i]), 6):
+        if widths[i] <= max(len(heads[i]), least):
             break
         widths[i] -= 1
     for i in elastic:

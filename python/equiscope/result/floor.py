@@ -33,6 +33,11 @@ def noise_power(spectrum: Spectrum) -> float:
     return components(spectrum) * (AT_NOISE * entry_noise(spectrum)) ** 2
 
 
+def assumed(output: Output) -> bool:
+    """Whether the error of an RMSE rests on an assumption."""
+    return output.errors_assumed and output.rmse_error > 0
+
+
 def sector_floor(spectrum: Spectrum) -> torch.Tensor:
     """``chart.shape``: power up to which an irrep cannot be told from noise, or from none within its error."""
     return spectrum.power_error.to(torch.float64).clamp_min(noise_power(spectrum))
