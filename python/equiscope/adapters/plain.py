@@ -119,6 +119,8 @@ class PlainAdapter(Adapter):
             return leaf
         if leaf.layout != torch.strided or leaf.is_nested:
             fail(ArgumentError, where, "a dense (strided) tensor", "a nested one" if leaf.is_nested else leaf.layout)
+        if leaf.is_meta:
+            fail(DeviceError, where, "a tensor with values", "one on the device meta")
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
             if kind.component_axes and not leaf.is_floating_point():

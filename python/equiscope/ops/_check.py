@@ -37,6 +37,13 @@ def _names(dtypes: tuple[torch.dtype, ...]) -> str:
     return " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
 
 
+def savable(x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    """x, or a copy of a tensor of inference mode, which torch keeps for no derivative by the others."""
+    if torch.compiler.is_compiling() or not x.is_inference() or torch.is_inference_mode_enabled():
+        return x
+    return x.clone() if torch.is_grad_enabled() and any(other.requires_grad for other in others) else x
+
+
 def check_rotation_matrices(rotations: Any) -> None:
     """``(*batch, 3, 3)``."""
     if not isinstance(rotations, torch.Tensor):
