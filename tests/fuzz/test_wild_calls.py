@@ -106,7 +106,7 @@ def check_D(found, R, l, basis="standard", out=None):
     if int(l) > 13:
         return
     for own, expected in zip(found, reference.wigner_D(plain(R), int(l), basis=basis), strict=True):
-        # a matrix a little off is replaced by its polar factor, by both
+        # a matrix a little off is replaced by its polar factor
         close(own, expected, int(l), 10.0)
 
 

@@ -58,7 +58,8 @@ class PlainAdapter(Adapter):
         batching = request.batching
         if not callable(model):
             fail(ArgumentError, "model", "a torch.nn.Module or a callable", type(model).__name__)
-        if batching is not None and batching not in BATCHINGS and not callable(batching):
+        named = isinstance(batching, str) and batching in BATCHINGS
+        if batching is not None and not named and not callable(batching):
             fail(ArgumentError, "batching", f"one of {', '.join(BATCHINGS)} or a callable", repr(batching))
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._model = model
