@@ -80,7 +80,7 @@ def rows_of(leaf: Any) -> torch.Tensor | str:
 
 
 def _own(leaf: torch.Tensor) -> torch.Tensor:
-    """What a model that derives by torch.func has wrapped: the wrapper ends with the call, the tensor in it does not."""
+    """What a model that derives by torch.func has wrapped: the wrapper ends with the call, what is in it does not."""
     while torch._C._functorch.is_gradtrackingtensor(leaf):
         leaf = torch._C._functorch.get_unwrapped(leaf)
     return leaf
