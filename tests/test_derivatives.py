@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch._dynamo.testing
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import equiscope as eq
 from equiscope.groups.generators import each_generator, table
@@ -185,6 +185,137 @@ def test_gradients_through_vmap_are_those_of_a_loop(name):
     looped = torch.autograd.grad(sum(scalar(function(*(x[i] for x in several))) for i in range(2)), several)
     for got, expected in zip(mapped, looped, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
+
+
+def flat(function):
+    """One vector of all results."""
+
+    def joined(*arguments):
+        out = function(*arguments)
+        return torch.cat([D.reshape(-1) for D in out]) if isinstance(out, tuple) else out.reshape(-1)
+
+    return joined
+
+
+def along(jacobian, tangents):
+    return sum((J * t).flatten(-t.ndim).sum(-1) for J, t in zip(jacobian, tangents, strict=True))
+
+
+def agree(got, expected):
+    for a, b in zip(got, expected, strict=True):
+        if isinstance(a, tuple):
+            agree(a, b)
+        else:
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+
+
+@CALLS
+def test_forward_mode_is_reverse_mode(name):
+    function, arguments = FUNCTIONS[name][0], FUNCTIONS[name][1]()
+    function, tangents = flat(function), [torch.randn_like(x) for x in arguments]
+    jacobian = torch.autograd.functional.jacobian(function, tuple(arguments))
+    assert all(float(J.abs().max()) > 1e-3 for J in jacobian)
+    value, tangent = torch.func.jvp(function, tuple(arguments), tuple(tangents))
+    agree([value, tangent], [function(*arguments), along(jacobian, tangents)])
+    which = tuple(range(len(arguments)))
+    agree(torch.func.jacfwd(function, which)(*arguments), jacobian)
+    with forward_ad.dual_level():
+        # one argument alone: of the others there is no tangent
+        duals = [forward_ad.make_dual(arguments[-1], tangents[-1])]
+        found = forward_ad.unpack_dual(function(*arguments[:-1], *duals)).tangent
+        torch.testing.assert_close(found, along(jacobian[-1:], tangents[-1:]), rtol=0, atol=1e-11)
+
+
+@CALLS
+def test_transforms_of_torch_func_are_those_of_autograd(name):
+    function, arguments = flat(FUNCTIONS[name][0]), FUNCTIONS[name][1]()
+    which = tuple(range(len(arguments)))
+
+    def scalar(*given):
+        return function(*given).sin().sum()
+
+    f = torch.func
+    gradient = torch.autograd.functional.jacobian(scalar, tuple(arguments))
+    agree(f.grad(scalar, which)(*arguments), gradient)
+    agree(f.vjp(scalar, *arguments)[1](torch.ones((), dtype=DOUBLE)), gradient)
+    agree(f.jacrev(function, which)(*arguments), torch.autograd.functional.jacobian(function, tuple(arguments)))
+    hessian = torch.autograd.functional.hessian(scalar, tuple(arguments))
+    for outer in (f.jacfwd, f.jacrev):
+        for inner in (f.jacfwd, f.jacrev):
+            agree(outer(inner(scalar, which), which)(*arguments), hessian)
+
+
+@CALLS
+def test_gradients_of_each_of_a_batch(name):
+    function, arguments = flat(FUNCTIONS[name][0]), FUNCTIONS[name][1]
+    several = [torch.stack(list(same)) for same in zip(*(arguments() for _ in range(2)), strict=True)]
+    which = tuple(range(len(several)))
+
+    def scalar(*given):
+        return function(*given).sin().sum()
+
+    each = [torch.autograd.functional.jacobian(scalar, tuple(x[i] for x in several)) for i in range(2)]
+    expected = [torch.stack(same) for same in zip(*each, strict=True)]
+    agree(torch.func.vmap(torch.func.grad(scalar, which))(*several), expected)
+    agree(torch.func.vmap(torch.func.jacfwd(scalar, which))(*several), expected)
+    agree(torch.func.grad(lambda *given: torch.func.vmap(scalar)(*given).sum(), which)(*several), expected)
+
+
+def test_forward_and_reverse_mode_nest_in_eager_mode():
+    for name in ("wigner_D", "spherical_harmonics", "rotate", "rotate inverse", "rotate voigt", "character_power"):
+        function, arguments = prepared(name)
+        checks = {"check_fwd_over_rev": True, "check_rev_over_rev": True}
+        assert gradgradcheck(function, arguments, **checks), name
+        function, tangents = flat(function), [torch.randn_like(x) for x in arguments]
+        with forward_ad.dual_level():
+            duals = [forward_ad.make_dual(x, t) for x, t in zip(arguments, tangents, strict=True)]
+            slope = forward_ad.unpack_dual(function(*duals).sin().sum()).tangent
+            reverse_over_forward = torch.autograd.grad(slope, arguments)
+
+        def scalar(*given, function=function):
+            return function(*given).sin().sum()
+
+        expected = torch.autograd.functional.hvp(scalar, tuple(arguments), tuple(tangents))[1]
+        agree(reverse_over_forward, expected)
+
+
+def test_derivatives_of_torch_func_are_refused_in_one_graph_and_right_in_several():
+    x, v = points(3, 3), points(3, 3)
+
+    def energy(p):
+        return eq.spherical_harmonics(p, 3).sin().sum()
+
+    for function in (torch.func.grad(energy), lambda p: torch.func.jvp(energy, (p,), (v,))[1]):
+        torch._dynamo.reset()
+        with pytest.raises(torch._dynamo.exc.Unsupported, match=r"by torch\.func and forward mode are not compiled"):
+            torch.compile(function, fullgraph=True, backend="aot_eager")(x)
+    torch._dynamo.reset()
+    mapped = torch.compile(torch.func.vmap(energy), fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(mapped, torch.func.vmap(energy)(x), rtol=0, atol=1e-13)
+    torch._dynamo.reset()
+
+
+def test_out_is_refused_where_a_derivative_may_be_wanted():
+    x = points(3)
+    with pytest.raises(eq.errors.ArgumentError, match="out: expected no derivative"):
+        torch.func.grad(lambda p: eq.spherical_harmonics(p, 1, out=torch.empty(4, dtype=DOUBLE)).sum())(x)
+
+
+@CALLS
+def test_autocast_changes_neither_results_nor_gradients(name):
+    function, arguments = prepared(name)
+    function = flat(function)
+    expected = function(*arguments)
+    gradient = torch.autograd.grad(expected.sin().sum(), arguments)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = function(*arguments)
+        turned = torch.autograd.grad(found.sin().sum(), arguments)
+    assert found.dtype == DOUBLE and torch.equal(found, expected)
+    agree(turned, gradient)
+    single = [x.detach().float() for x in arguments]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = function(*single)
+    assert found.dtype == SINGLE and torch.equal(found, function(*single))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
 from .probe.declared import declared_by_module
-from .probe.hooks import matching_modules
+from .probe.hooks import matching_modules, modules_by_name
 from .probe.memory import Memory
 from .probe.session import Hooked, Session
 from .progress import progress_bar
@@ -38,13 +38,15 @@ def audit(
     outputs: Mapping[str, Any] | Sequence[str] | str | None = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     group: str | Group = "O3",
-    lmax: int = 8,
+    lmax: int | None = 8,
     degree: int | str | None = None,
     tolerance: float = 1e-2,
     estimator: str | Measure = "quadrature",
     rotations: int | None = None,
     precision: float | None = None,
+    precision_of_model: torch.dtype | None = None,
     seed: int = 0,
+    shift: str | None = "system",
     keep: str | None = None,
     batching: Any = None,
     batch_rows: int | str = "auto",
@@ -83,23 +85,36 @@ def audit(
             representation is known gets an equivariance error as well.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
             said of parity, and labels are l without sigma), or an `equiscope.groups.Group`.
-        lmax: highest l resolved, 0..65. Where only errors are of interest, 0 lets "auto" start from degree 6, 364
-            elements, in place of 2 lmax (3740 at the default).
+        lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then degrees below 2 lmax will
+            do: "auto" begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the
+            errors alone; the spectrum is shown up to half of the degree, and only its own error bars say what it is
+            worth.
         degree: degree of the grid, 2 lmax..131; results are exact where the product of two matrix elements stays
-            within it. "auto" (also None) raises it from 2 lmax until all that is asked for changes by less than
-            `tolerance`.
-        tolerance: relative, for "auto".
+            within it. "auto" (also None) begins at 2 lmax and judges every system by itself: one whose errors are
+            larger than `tolerance` is evaluated again at the next degree, up to 41. The first two systems are
+            evaluated at two degrees whatever they say, which shows how far their stated errors are true.
+            ``settings["degrees"]`` says how many systems ran at which degree, ``settings["unsettled"]`` how many
+            had not settled.
+        tolerance: relative, for "auto": half width of the RMSE of a system over that RMSE, or over the pooled one where
+            that is larger; and of the power in an irrep over all the power outside the strongest one.
         estimator: "quadrature", or "monte-carlo" for models too dear for a grid: independent uniformly random elements
-            of the group, others for every system. All estimates are unbiased (so B can come out negative) and each RMSE
-            comes with its standard error. A needs few elements. B of degree l is known to about
-            ``sqrt(2) (2l+1) / n`` of what an output breaks of its symmetry, or of what a layer varies.
+            of the group, others for every system. All estimates are unbiased (so B can come out negative). A needs few
+            elements. B of degree l is known to about ``sqrt(2) (2l+1) / n`` of what an output breaks of its symmetry,
+            or of what a layer varies.
             Or an `equiscope.measure.Measure`.
         rotations: number n of random elements, 32 or more (default 1024); with `precision` the most that are taken.
         precision: relative standard error of the RMSE at which sampling stops, between 0 and 1. The first systems
             are sampled until every output has reached it or lies within noise, n doubling from 32 and each orbit going
             on where it was; the other systems take the same n. Stopping by what was seen biases A, by a fraction of its
             standard error. Without declared outputs n is `rotations`.
-        seed: of the random elements, >= 0. The global random state is left alone.
+        precision_of_model: dtype that the model computes in, where it cannot be seen: in code outside of torch that
+            works in less than the dtype it takes. The noise floor is measured for rounding to it. By default it is that
+            of the inputs, or any coarser one that rotated copies pass through on their way.
+        seed: of the random elements, and of the turns of grids, >= 0. The global random state is left alone.
+        shift: "system" turns the grid of every system by its own random pair of elements, g -> h1 g h2, drawn from
+            `seed`, the name of the system and the degree. What a grid resolves is the same for every pair; what it does
+            not resolve depends on how its points lie to the axes of the data, which are seldom at random. None: the
+            bare grid for all systems, as other programs take it, whose errors are then not independent.
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
             call per copy), or a callable from the list of rotated systems to the model's argument.
@@ -121,7 +136,9 @@ def audit(
 
     Returns:
         `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it. ``outputs[name].verdict`` is
-        the one word that its numbers amount to.
+        the one word that its numbers amount to. RMSE, powers and unresolved power have errors, half widths that hold
+        the truth in 95 of 100 cases (``rmse_error``, ``power_error``, ``unresolved_error``); ``errors_assumed`` says
+        whether these rest on one grid for some system.
 
     Raises:
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
@@ -135,15 +152,9 @@ def audit(
     restored.
     """
     request = Request(
-        inputs=inputs,
-        outputs=outputs,
-        layers=layers,
-        batching=batching,
-        basis=basis,
-        layout=layout,
-        dtype=dtype,
-        device=device,
-    )
+        inputs=inputs, outputs=outputs, layers=layers, batching=batching,
+        basis=basis, layout=layout, dtype=dtype, device=device,
+    )  # fmt: skip
     settings = Settings(
         group=group,
         lmax=lmax,
@@ -152,7 +163,9 @@ def audit(
         estimator=estimator,
         rotations=rotations,
         precision=precision,
+        precision_of_model=precision_of_model,
         seed=seed,
+        shift=shift,
         keep=keep,
         batch_rows=batch_rows,
         batch_bytes=batch_bytes,
@@ -170,25 +183,30 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     asked.check()
     if asked.out is not None:
         check_writable(Path(asked.out))
-    memory = Memory(asked.max_memory, int(asked.lmax))
+    memory = Memory(asked.max_memory, asked.resolved)
     with memory.explained():
         adapter, patterns = select_adapter(model, data, request)
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
     asked.check_outputs(list(adapter.outputs))
     _check_turns(resolve(asked.group), adapter.inputs)
+    measure = asked.measure(judged=bool(adapter.outputs))
     session = Session(
         adapter=adapter,
-        hooked=_hooked(adapter, patterns, request.layer_kinds),
-        lmax=int(asked.lmax),
+        hooked=_hooked(adapter, patterns, request),
+        lmax=asked.resolved,
         keep=asked.keep,
         batch_rows=BatchRows(asked.batch_rows),
         batch_bytes=asked.batch_bytes,
         memory=memory,
         bar=progress_bar(asked.progress),
+        group=measure.group,
+        seed=int(asked.seed),
+        model_dtype=asked.precision_of_model,
     )
-    with memory.explained(), session, torch.no_grad():
-        convergence = session.run(asked.measure(judged=bool(adapter.outputs)))
+    # tensors made in inference mode are kept by caches, and could never be differentiated
+    with memory.explained(), session, torch.inference_mode(False), torch.no_grad():
+        convergence = session.run(measure)
     result = _result(asked, session, convergence, time.perf_counter() - started)
     if asked.out is not None:
         result.save(asked.out)
@@ -204,7 +222,7 @@ def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:
         fail(ArgumentError, "inputs", f"at least one input that {group} turns", f"only invariant ones ({declared})")
 
 
-def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Representation]) -> Hooked | None:
+def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hooked | None:
     if not patterns:
         return None
     module = adapter.module
@@ -220,12 +238,15 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Re
     names = matching_modules(module, patterns)
     if both := [name for name in names if name in adapter.outputs]:
         fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
-    modules = dict(module.named_modules())
+    modules = modules_by_name(module)
     found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
-    for pattern, kind in declared.items():
+    meant: set[str] = set()
+    for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:
-            found.update(dict.fromkeys(matching_modules(module, [pattern]), kind))
-    return Hooked(module, names, found)
+            fitting = matching_modules(module, [pattern])
+            found.update(dict.fromkeys(fitting, kind))
+            meant |= set(fitting) if pattern in request.meant else set()
+    return Hooked(module, names, found, frozenset(meant))
 
 
 def _is_hookable(adapter: Adapter) -> bool:
@@ -252,13 +273,16 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
         convergence=convergence,
         settings={
             **adapter.description,
-            "lmax": int(asked.lmax),
+            "lmax": asked.resolved,
+            "lmax_asked": asked.lmax,
             "estimator": session.measure.name,
             **session.measure.settings(outputs),
+            **session.settled,
             "keep": asked.keep,
             "batch_rows": session.batch_rows.rows,
             "batch_rows_asked": asked.batch_rows,
             "max_memory": asked.max_memory,
+            "computes_in": session.computes_in,
             "dtype": next((r.dtype for r in (*outputs.values(), *layers.values())), None),
             "inputs": {name: kind.name for name, kind in adapter.inputs.items()},
             "outputs": {name: kind.name for name, kind in adapter.outputs.items()},

@@ -37,6 +37,15 @@ class MemoryLimitError(EquiscopeError, MemoryError):
     """What was asked for does not fit into memory, or into the share of it that was allowed."""
 
 
+class NonFiniteValues(ArgumentError, ArithmeticError):
+    """The values at element `index` of an orbit are not finite, or so large that their squares are not."""
+
+    def __init__(self, index: int, what: str = "NaN or infinity") -> None:
+        super().__init__(f"values: expected finite values, got {what} at grid element {index}")
+        self.index = index
+        self.what = what
+
+
 class MissingExtraError(EquiscopeError, ImportError):
     """An optional dependency is needed for what was asked and is not installed."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from .audit import audit
+from .errors import ArgumentError, fail
 from .result.data import Output
 from .result.judge import Parity, Verdict
 from .result.verdict import rotations_alone
@@ -33,6 +36,8 @@ def assert_equivariant(
     whose own representation is broken (for layers that declare one; e3nn modules do). All other arguments are those of
     `equiscope.audit`. A grid of low degree is enough to see that an error is there; ask `audit` for its exact size.
     """
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < math.inf:
+        fail(ArgumentError, "tol", "a number from 0 on", repr(tol))
     report = audit(
         model, data, inputs=inputs, outputs=outputs, layers=layers, lmax=lmax, degree=degree, progress=False, **settings
     )

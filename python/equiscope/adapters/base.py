@@ -16,7 +16,9 @@ from typing import Any, ClassVar
 import torch
 
 from ..errors import DTypeError, fail
+from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
+from .rounding import Dither
 
 CPU = torch.device("cpu")
 
@@ -40,6 +42,18 @@ class Request:
     device: torch.device | str | None = None
     """Where data are brought; None leaves them."""
 
+    def __post_init__(self) -> None:
+        checked_device(self.device)
+        check_floating(self.dtype)
+        if self.basis is not None:
+            check_choice("basis", self.basis, ("standard", "e3nn"))
+        check_choice("layout", self.layout, ("mul_ir", "ir_mul"))
+        if self.layers is not None and not (
+            isinstance(self.layers, str | Mapping | Sequence) and all(isinstance(p, str) for p in self.layers)
+        ):
+            expected = "patterns of module names, or a dict from pattern to representation"
+            fail(DTypeError, "layers", expected, repr(self.layers))
+
     @property
     def patterns(self) -> list[str]:
         """`layers` as a list."""
@@ -53,8 +67,8 @@ class Request:
 
     @property
     def meant(self) -> frozenset[str]:
-        """Names of inputs and outputs that were declared by a `Representation`, whose axes are meant as they stand."""
-        tables = (table for table in (self.inputs, self.outputs) if isinstance(table, Mapping))
+        """Names of what was declared by a `Representation`, whose axes are meant as they stand."""
+        tables = (table for table in (self.inputs, self.outputs, self.layers) if isinstance(table, Mapping))
         return frozenset(name for table in tables for name, kind in table.items() if isinstance(kind, Representation))
 
     def parsed(self, argument: str, declared: Any, single: str = "") -> dict[str, Representation]:
@@ -81,7 +95,8 @@ class System:
     name: str
     payload: Any
     rows: int
-    """Size of one copy in rows (atoms, points, constituents), at least 1: what batches are filled by."""
+    """Size of one copy in rows (atoms, points, constituents): what batches are filled by. 0: there is nothing in it
+    that could be rotated, and it is recorded as such, not evaluated."""
     nbytes: int
     """Size of the tensors of one copy, in bytes."""
     device: torch.device = CPU
@@ -95,6 +110,8 @@ class Piece:
     system: System
     rotations: torch.Tensor
     """``(copies, 3, 3)`` float64, elements of O(3) that act on column vectors, on the device of the system."""
+    dither: Dither | None = None
+    """Noise to be added to the rotated copies before they are rounded: handed on to `rounding.rounded`."""
 
 
 class Kind:
@@ -139,8 +156,9 @@ class Adapter(Kind, ABC):
 
     1. `hooked`, if hidden modules are listened to;
     2. `systems`, once;
-    3. for each system the rehearsal: `forward` with one piece of a few identical copies (the identity), twice or more.
-       How many rows a copy has may be learned here, from the leading axis alone;
+    3. for each system the rehearsal: `forward` with one piece, whose first two copies are identical (the identity),
+       then with smaller ones. How many rows a copy has may be learned from the first, from the leading axis alone. A
+       batch with an earlier system may follow. Copies that depend on what else is in their batch are found here;
     4. `forward` with pieces of one or several systems, all rehearsed and `compatible` with one another, any number of
        times. A system may stand in several pieces. After running out of memory the same copies come again in smaller
        batches;
@@ -194,8 +212,9 @@ class Adapter(Kind, ABC):
     def forward(self, pieces: Sequence[Piece]) -> Mapping[str, list[torch.Tensor]]:
         """Evaluate all copies of `pieces`, ``for piece: for copy``, in one call of the model.
 
-        Copy i of a piece is its system under ``rotations[i]``, rotated in float64 and rounded to the model's dtype at
-        the end.
+        Copy i of a piece is its system under ``rotations[i]``, rotated in float64 and brought to the model's dtype at
+        the end, by `rounding.rounded` with the dither of the piece. Nothing that the model writes into may be the
+        user's, or shared by two copies.
 
         For every name in `outputs` and `features` one tensor per piece, ``(copies, samples, channels, components)``:
         components as `Representation` has them (1 for features), samples the rows that a system has of its own (1 for
@@ -209,6 +228,10 @@ class Adapter(Kind, ABC):
 
     def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""
+
+    def suspicion(self, system: System) -> str:
+        """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""
+        return "Statistics over a batch do that, and functions that were written for one system"
 
     def forget(self, system: System) -> None:
         """A system is finished or given up: drop what was kept for it."""

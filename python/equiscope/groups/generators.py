@@ -15,6 +15,7 @@ from math import sqrt
 import numpy as np
 import torch
 
+from ._kept import kept
 from .irreps import Irrep, Irreps, parity
 from .representation import CYCLE, Representation
 from .rotations import handedness
@@ -74,14 +75,16 @@ def _table(rep: Representation) -> tuple[np.ndarray, np.ndarray]:
 def table(rep: Representation | int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """index and coefficient of a representation, or of one degree l, on the device and in the dtype of `like`."""
     # what stands for a tensor while a compiler traces has a type of its own
-    make = _kept if type(like) is torch.Tensor else _kept.__wrapped__
+    make = _kept if type(like) is torch.Tensor else _tensors
     return make(rep, like.device, like.dtype)
 
 
-@functools.lru_cache(maxsize=256)
-def _kept(rep: Representation | int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(rep: Representation | int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     index, coefficient = degree_table(rep) if isinstance(rep, int) else _table(rep)
     return torch.tensor(index, device=device), torch.tensor(coefficient, device=device, dtype=dtype)
+
+
+_kept = functools.lru_cache(maxsize=256)(kept(_tensors))
 
 
 def each_generator(x: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor) -> torch.Tensor:

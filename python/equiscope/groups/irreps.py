@@ -12,7 +12,13 @@ from ..tolerance import MAXIMUM_LMAX
 Sector = tuple[int, int]
 """An irrep of O(3): (l, sigma), sigma = +1 (proper: scalars, vectors) or -1 (pseudo)."""
 
-_TERM = re.compile(r"\s*(?:(\d+)\s*x\s*)?(\d+)\s*([eo])\s*")
+MAXIMUM_DIM = 1 << 24
+"""Components that one axis may have: each is looked up in tables by its number."""
+
+LIMITS = f"l <= {MAXIMUM_LMAX} and at most {MAXIMUM_DIM} components"
+
+# as many digits as Python reads without being asked twice
+_TERM = re.compile(r"\s*(?:(\d{1,18})\s*x\s*)?(\d{1,18})\s*([eo])\s*", re.ASCII)
 
 
 def parity(l: int, sigma: int) -> int:
@@ -63,15 +69,15 @@ class Irreps:
         if isinstance(text, Irreps):
             return text
         matches = [_TERM.fullmatch(term) for term in text.split("+")] if isinstance(text, str) else [None]
-        if not all(matches) or any(int(m.group(2)) > MAXIMUM_LMAX for m in matches if m is not None):
-            fail(ArgumentError, "irreps", f'terms such as "8x0e+4x1o" with l <= {MAXIMUM_LMAX}', repr(text))
-        return cls(
-            tuple(
-                Irrep(int(m.group(1) or 1), int(m.group(2)), 1 if m.group(3) == "e" else -1)
-                for m in matches
-                if m is not None
-            )
+        terms = tuple(
+            Irrep(int(m.group(1) or 1), int(m.group(2)), 1 if m.group(3) == "e" else -1)
+            for m in matches
+            if m is not None
         )
+        found = cls(terms)
+        if not all(matches) or any(term.l > MAXIMUM_LMAX for term in terms) or found.dim > MAXIMUM_DIM:
+            fail(ArgumentError, "irreps", f'terms such as "8x0e+4x1o" with {LIMITS}', f"{text!r:.200}")
+        return found
 
     @classmethod
     def harmonics(cls, lmax: int) -> Irreps:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import torch
 
-from ..errors import ArgumentError, DTypeError, fail
+from ..errors import ArgumentError, DeviceError, DTypeError, MemoryLimitError, fail, ran_out
+from ._arguments import checked_count, checked_device, checked_flag
 from .group import Group
 from .o3 import O3, SO3
 from .quadrature import Quadrature, checked_degree, ring_grid
+
+MOST_ELEMENTS = 1 << 40
+"""Elements that may be asked for at once: no machine holds as many."""
 
 GROUPS: dict[str, Group] = {"O3": O3(), "SO3": SO3()}
 
@@ -59,11 +62,13 @@ def quadrature(degree: int, *, group: str | Group = "O3", allow_negative: bool =
 
     Raises:
         ArgumentError: degree is no integer or out of range; unknown group.
+        DTypeError: allow_negative is neither True nor False.
 
     >>> len(quadrature(16))
     3740
     """
     own, degree = resolve(group), checked_degree(degree)
+    allow_negative = checked_flag("allow_negative", allow_negative)
     if not own.cosets:
         fail(ArgumentError, "group", "O(3) or SO(3), whose grids have rings (of another: group.grid(degree))", own)
     return ring_grid(own, degree, allow_negative)
@@ -88,13 +93,23 @@ def random_rotations(
 
     Raises:
         ArgumentError: negative or non-integer n, unknown group.
-        DTypeError: another dtype.
+        DTypeError, DeviceError: another dtype, a device or generator that cannot be used.
+        MemoryLimitError: more than memory holds.
 
     >>> random_rotations(2).shape
     torch.Size([2, 3, 3])
     """
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 0:
-        fail(ArgumentError, "n", "a non-negative integer", repr(n))
+    count = checked_count("n", n, MOST_ELEMENTS)
     if dtype not in (torch.float32, torch.float64):
         fail(DTypeError, "dtype", "float32 or float64", repr(dtype))
-    return resolve(group).draw(int(n), generator, device).to(dtype)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        fail(DTypeError, "generator", "a torch.Generator or None", type(generator).__name__)
+    own, where = resolve(group), checked_device(device)
+    if generator is not None and generator.device.type != (where or torch.get_default_device()).type:
+        fail(DeviceError, "generator", f"one on the device of the result ({where or 'cpu'})", generator.device)
+    try:
+        return own.draw(count, generator, where).to(dtype)
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out(error):
+            raise
+        fail(MemoryLimitError, "n", "matrices that fit into memory", count)

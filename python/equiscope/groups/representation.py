@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DTypeError, ShapeError, fail
-from ..tolerance import MAXIMUM_LMAX
-from .irreps import Irreps
+from ._arguments import check_choice
+from ._kept import kept
+from .irreps import LIMITS, Irreps
 
 KINDS = ("scalar", "invariant", "pseudoscalar", "vector", "pseudovector", "tensor", "voigt")
 _AXES = {"vector": (3,), "pseudovector": (3,), "tensor": (3, 3), "voigt": (6,)}
@@ -55,12 +56,8 @@ class Representation:
         """One of `KINDS`, or an Irreps string such as "8x0e+4x1o" in the given basis and layout."""
         if isinstance(rep, Representation):
             return rep
-        for argument, value, allowed in (
-            ("basis", basis, ("standard", "e3nn")),
-            ("layout", layout, ("mul_ir", "ir_mul")),
-        ):
-            if value not in allowed:
-                fail(ArgumentError, argument, " or ".join(map(repr, allowed)), repr(value))
+        check_choice("basis", basis, ("standard", "e3nn"))
+        check_choice("layout", layout, ("mul_ir", "ir_mul"))
         if isinstance(rep, str) and rep in KINDS:
             return cls(rep)
         if not isinstance(rep, (str, Irreps)):
@@ -68,7 +65,7 @@ class Representation:
         try:
             irreps = Irreps.parse(rep)
         except ArgumentError:
-            expected = f'one of {", ".join(KINDS)} or irreps such as "8x0e+4x1o" with l <= {MAXIMUM_LMAX}'
+            expected = f'one of {", ".join(KINDS)} or irreps such as "8x0e+4x1o" with {LIMITS}'
             fail(ArgumentError, "representation", expected, repr(rep))
         return cls(str(irreps), irreps, basis, layout)
 
@@ -123,6 +120,7 @@ class Representation:
         return tuple(Block(l, sigma, tuple(own)) for (l, sigma), own in rows.items())
 
     @functools.cached_property
+    @kept
     def matrix(self) -> torch.Tensor:
         """``(components, components)`` float64: from flattened components to irreps components."""
         if self.name in ("tensor", "voigt"):

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import DTypeError, ShapeError, fail
+from ..errors import ArgumentError, DTypeError, NonFiniteValues, ShapeError, fail
 from ..groups.group import Grid
 from ..groups.representation import Representation
+from .finite import fault, in_range
 
 
 def canonical(values: torch.Tensor, grid: Grid, representation: Representation) -> torch.Tensor:
     """``(G, samples, *channels, *components)`` as ``(G, samples, channels, components)``."""
     if not isinstance(values, torch.Tensor) or not values.is_floating_point():
         fail(DTypeError, "values", "a floating-point tensor", getattr(values, "dtype", type(values).__name__))
+    if values.layout != torch.strided:
+        fail(ArgumentError, "values", "a dense (strided) tensor", values.layout)
     if values.ndim < 1 or values.shape[0] != len(grid):
         expected = f"({len(grid)}, samples, ...) on a grid of degree {grid.degree}"
         fail(ShapeError, "values", expected, tuple(values.shape))
     representation.check(tuple(values.shape[1:]), "values")
+    if not values.numel():
+        fail(ShapeError, "values", "at least one sample, channel and component", tuple(values.shape))
     rest = values.shape[1 : values.ndim - representation.component_axes]
+    # what is wrong elsewhere shows in the sums
+    if not bool(in_range(values[0]).all()):
+        raise NonFiniteValues(0, fault(values[0]))
     return values.detach().reshape(len(grid), rest[0] if rest else 1, -1, representation.components)

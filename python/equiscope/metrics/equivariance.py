@@ -9,7 +9,7 @@ from ..groups.representation import Representation
 from ..measure.on_grid import grid_moments
 from ..measure.quantities.error import PooledError
 from ..measure.values import canonical
-from .metric import PooledMetric
+from .metric import PooledMetric, check_grid
 
 
 class EquivarianceError(PooledMetric):
@@ -38,6 +38,7 @@ class EquivarianceError(PooledMetric):
         basis: str | None = None,
         layout: str = "mul_ir",
     ) -> None:
+        check_grid(quadrature)
         quantity = PooledError(quadrature.group, Representation.declared(representation, basis=basis, layout=layout))
         super().__init__(quantity)
         self.representation = quantity.representation

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torchmetrics import Metric
 
+from ..errors import DTypeError, fail
+from ..groups.group import Grid
 from ..measure.quantity import Quantity
 from ..measure.summary import OrbitSummary
+
+
+def check_grid(grid: Any) -> None:
+    """A grid of a group."""
+    if not isinstance(grid, Grid):
+        fail(DTypeError, "quadrature", "a grid, such as equiscope.quadrature(8)", type(grid).__name__)
 
 
 class PooledMetric(Metric):

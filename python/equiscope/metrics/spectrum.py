@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from ..errors import ArgumentError, fail
 from ..groups.group import Grid
 from ..groups.representation import Representation
 from ..measure.on_grid import grid_moments
 from ..measure.quantities.spectrum import PooledSpectrum
 from ..measure.values import canonical
-from .metric import PooledMetric
+from ..ops._check import check_lmax
+from .metric import PooledMetric, check_grid
 
 
 class CharacterSpectrum(PooledMetric):
@@ -20,7 +22,7 @@ class CharacterSpectrum(PooledMetric):
     above `lmax` is `unresolved`.
 
     Args:
-        lmax: highest l resolved; the grid should have at least degree 2 lmax.
+        lmax: highest l resolved; the grid has at least degree 2 lmax.
         quadrature: grid on which the values are given: of O(3), SO(3), or another group.
         representation: of the values, to know their component axes; power is summed over components.
 
@@ -30,8 +32,11 @@ class CharacterSpectrum(PooledMetric):
     """
 
     def __init__(self, lmax: int, quadrature: Grid, *, representation: str | Representation = "invariant") -> None:
-        super().__init__(PooledSpectrum(quadrature.group.shape(lmax)))
-        self.lmax = lmax
+        check_grid(quadrature)
+        self.lmax = check_lmax(lmax)
+        if quadrature.degree is not None and 2 * self.lmax > quadrature.degree:
+            fail(ArgumentError, "lmax", f"at most half the degree of the grid ({quadrature.degree})", lmax)
+        super().__init__(PooledSpectrum(quadrature.group.shape(self.lmax)))
         self.quadrature = quadrature
         self.representation = Representation.parse(representation)
 

@@ -1,7 +1,8 @@
 """The kernels as differentiable operators on tensors. Each calls the backend of its tensors, and nothing else does.
 
-They are custom operators of torch: derivatives come through ``torch.autograd`` (also after ``torch.func.vmap``), not
-through ``torch.func.grad``, which torch does not offer for custom operators.
+They are custom operators of torch with derivatives of every order: by ``torch.autograd``, in forward mode, and by the
+transforms of ``torch.func`` in any nesting. ``torch.compile`` takes what ``torch.autograd`` does into one graph, and
+breaks it at those transforms.
 """
 
 from __future__ import annotations

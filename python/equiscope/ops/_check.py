@@ -23,12 +23,6 @@ def check_lmax(lmax: Any) -> int:
     return int(lmax)
 
 
-def check_choice(argument: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """One of a few words."""
-    if value not in allowed:
-        fail(ArgumentError, argument, " or ".join(map(repr, allowed)), repr(value))
-
-
 def check_tensor(argument: str, x: Any, dtypes: tuple[torch.dtype, ...]) -> None:
     """A dense tensor of one of `dtypes`."""
     if not isinstance(x, torch.Tensor):

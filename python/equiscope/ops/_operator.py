@@ -1,13 +1,41 @@
-"""Custom operators of torch, by the functions of `torch.library` that do not import its compiler at the first call."""
+"""Custom operators of torch, by the functions of `torch.library` that do not import its compiler at the first call.
+
+What `torch.library` lets an operator say of its derivatives is reverse mode alone: under `torch.func.grad` it refuses,
+and forward mode it answers with zeros. So where a transform of torch.func or forward mode is at work, the same rules
+are called through a `torch.autograd.Function`, which knows all of them.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch.autograd import forward_ad
 
 Rule = TypeVar("Rule", bound=Callable[..., Any])
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def without_autocast(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The function with autocast off for the device of its first tensor: its products need all of their digits."""
+
+    @functools.wraps(function)
+    def call(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Result:
+        first = arguments[0] if arguments else None
+        if not isinstance(first, torch.Tensor):
+            first = next((x for x in (*arguments, *keywords.values()) if isinstance(x, torch.Tensor)), None)
+        kind = "cpu" if first is None else first.device.type
+        if (kind not in ("cpu", "cuda") and not torch.amp.is_autocast_available(kind)) or (
+            not torch.is_autocast_enabled(kind)
+        ):
+            return function(*arguments, **keywords)
+        with torch.autocast(kind, enabled=False):
+            return function(*arguments, **keywords)
+
+    return call
 
 
 def save_with_lmax(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -16,13 +44,19 @@ def save_with_lmax(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
     ctx.save_for_backward(*tensors)
 
 
+def transformed() -> bool:
+    """Whether a transform of torch.func or forward mode is at work: then no argument shows what is wanted of it."""
+    # as torch asks in autograd.Function.apply
+    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+
+
 class Operator:
     """``equiscope::name``: an implementation for all devices, and what torch must know to trace and derive it.
 
     The function must return a new tensor, never one of its arguments or a view of one.
     """
 
-    __slots__ = ("name", "overload")
+    __slots__ = ("_transformed", "_vmap", "name", "overload")
 
     def __init__(self, function: Callable[..., torch.Tensor]) -> None:
         short = function.__name__.lstrip("_")
@@ -31,9 +65,19 @@ class Operator:
         torch.library.define(self.name, schema, tags=(torch.Tag.pt2_compliant_tag,))
         torch.library.impl(self.name, "CompositeExplicitAutograd", function)
         self.overload = getattr(torch.ops.equiscope, short).default
+        self._transformed: Any = None
+        self._vmap: Callable[..., Any] = self._one_by_one
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
-        result: torch.Tensor = self.overload(*arguments)
+        result: torch.Tensor
+        if self._transformed is None or not transformed():
+            result = self.overload(*arguments)
+        elif not torch.compiler.is_compiling():
+            result = self._transformed.apply(*arguments)
+        elif forward_ad._current_level >= 0 or any(map(_tracked, arguments)):
+            result = _not_compiled(self, *arguments)
+        else:
+            result = self.overload(*arguments)
         return result
 
     def register_fake(self, rule: Rule) -> Rule:
@@ -41,11 +85,83 @@ class Operator:
         torch.library.register_fake(self.name, rule)
         return rule
 
-    def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., Any]) -> None:
-        """The backward formula, composed of operators that have one themselves."""
-        torch.library.register_autograd(self.name, backward, setup_context=setup_context)
+    def register_derivatives(
+        self, backward: Callable[..., Any], tangent: Callable[..., torch.Tensor], *, setup_context: Callable[..., Any]
+    ) -> None:
+        """Reverse and forward mode, composed of operators that have both themselves.
+
+        `backward` and `setup_context` are those of `torch.library.register_autograd`; ``tangent(arguments, tangents)``
+        gives the tangent of the result from those of the arguments, None where there is none.
+        """
+
+        @functools.wraps(backward)
+        def exact(ctx: Any, grad: torch.Tensor) -> Any:
+            return without_autocast(lambda grad: backward(ctx, grad))(grad)
+
+        torch.library.register_autograd(self.name, exact, setup_context=setup_context)
+        self._transformed = _function(self, exact, tangent, setup_context)
+
+    def _one_by_one(self, info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[torch.Tensor, int]:
+        each = [
+            self(*(x if dim is None else x.select(dim, i) for x, dim in zip(inputs, in_dims, strict=True)))
+            for i in range(info.batch_size)
+        ]
+        return torch.stack(each), 0
 
     def register_vmap(self, rule: Rule) -> Rule:
-        """How a further batch axis is taken."""
+        """How a further batch axis is taken; one by one without a rule."""
         torch.library.register_vmap(self.name, rule)
+        self._vmap = rule
         return rule
+
+
+def _tracked(x: Any) -> bool:
+    return isinstance(x, torch.Tensor) and x.requires_grad
+
+
+def _not_compiled(operator: Operator, *arguments: Any) -> torch.Tensor:
+    return operator(*arguments)
+
+
+# what torch.compiler.disable does for one frame; that imports the compiler, which takes a second
+_not_compiled._torchdynamo_disable = True  # type: ignore[attr-defined]
+_not_compiled._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
+    "equiscope: derivatives by torch.func and forward mode are not compiled into one graph; leave out fullgraph=True, "
+    "or take torch.autograd.grad, which is"
+)
+
+
+def _function(
+    operator: Operator, backward: Callable[..., Any], tangent: Callable[..., Any], setup_context: Callable[..., Any]
+) -> Any:
+    """The operator as a `torch.autograd.Function`, which has all modes and nests."""
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        setup_context(ctx, inputs, output)
+        ctx.arguments = [None if isinstance(x, torch.Tensor) else x for x in inputs]
+        ctx.save_for_forward(*(x for x in inputs if isinstance(x, torch.Tensor)))
+
+    def jvp(ctx: Any, *tangents: Any) -> torch.Tensor:
+        # torch turns forward mode off here, for the levels around this one too: so it is turned on again, and what is
+        # to be constant at this level gives its tangent up
+        with forward_ad._set_fwd_grad_enabled(True):
+            tensors = [forward_ad.unpack_dual(x, level=0).primal for x in ctx.saved_tensors]
+            # tensors come first among the arguments
+            result: torch.Tensor = tangent((*tensors, *ctx.arguments[len(tensors) :]), tangents)
+            return result
+
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> Any:
+        return operator._vmap(info, in_dims, *inputs)
+
+    rules = {"forward": operator.overload, "setup_context": setup, "backward": backward, "jvp": jvp, "vmap": vmap}
+    name = "".join(part.capitalize() for part in operator.name.partition("::")[2].split("_"))
+    return type(name, (torch.autograd.Function,), {key: staticmethod(rule) for key, rule in rules.items()})
+
+
+def accumulated(*terms: torch.Tensor | None) -> torch.Tensor:
+    """The sum of those terms of a tangent that there are."""
+    present = [term for term in terms if term is not None]
+    total = present[0]
+    for term in present[1:]:
+        total = total + term
+    return total

@@ -10,10 +10,13 @@ import torch
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
 from ..kernels.backend import Backend
 from ..kernels.buffer import overlap
+from ._operator import transformed
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: torch.Tensor) -> None:
-    """A dense buffer of that shape and dtype on the device of the inputs, apart from them and from any gradient."""
+    """A dense buffer of that shape and dtype on the device of the inputs, apart from them and from any derivative."""
+    if transformed():
+        fail(ArgumentError, "out", "no derivative to be wanted", "a call under torch.func or in forward mode")
     if not isinstance(out, torch.Tensor):
         fail(DTypeError, "out", "a torch.Tensor or None", type(out).__name__)
     if out.dtype != dtype:

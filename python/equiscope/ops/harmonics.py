@@ -13,16 +13,18 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, ShapeError, fail
+from ..groups._arguments import check_choice
 from ..groups.generators import generator_along, table
 from ..groups.irreps import Irreps
 from ..groups.representation import Representation
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_points
-from ._check import KERNEL_DTYPES, check_choice, check_lmax, check_tensor
-from ._operator import Operator, save_with_lmax
+from ._check import KERNEL_DTYPES, check_lmax, check_tensor
+from ._operator import Operator, accumulated, save_with_lmax, without_autocast
 from ._out import check_out, fill
 
 
+@without_autocast
 def spherical_harmonics(
     xyz: torch.Tensor, lmax: int, *, basis: str = "standard", out: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -36,7 +38,8 @@ def spherical_harmonics(
         xyz: ``(*batch, 3)`` float32 or float64, any unit; only the direction counts. A zero vector has no direction:
             Y_00 as always and 0 for l >= 1, the only equivariant value, with gradient 0.
         lmax: highest l, 0..131.
-        basis: "standard", or "e3nn" where l = 1 is proportional to (x, y, z).
+        basis: "standard", or "e3nn" where l = 1 is proportional to (x, y, z): xyz is copied with its axes relabelled
+            (3 values a point), Y never.
         out: the buffer to fill, in eager mode and where no gradient is wanted: of the shape, dtype and device of the
             result, contiguous.
 
@@ -45,7 +48,8 @@ def spherical_harmonics(
 
     Error, times sqrt((2l+1)/4pi): float64 below 16 (l+1) eps up to l = 64 and 2e-12 up to 131; float32 below
     max(6e-7, 1.2e-7 (l+1)) (`test_harmonics_agree_with_50_digits`). Cost: about 2 multiply-adds per value; limited by
-    writing. Differentiable to any order in eager mode, once under ``torch.compile``. Deterministic, thread safe.
+    writing. Differentiable to any order in eager mode, in reverse and forward mode and by torch.func (grad, vjp, jvp,
+    jacrev, jacfwd, hessian, vmap), once under ``torch.compile``. Deterministic, thread safe.
 
     Raises:
         ArgumentError: lmax out of range, a point not finite (row named), unknown basis, `out` that is not contiguous,
@@ -72,14 +76,26 @@ def spherical_harmonics(
 
 
 def _gradient(xyz: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
-    """(tau x r) / |r|^2, 0 at r = 0; scaled so that |r|^2 neither overflows nor underflows."""
+    """(tau x r) / |r|^2, 0 at r = 0."""
+    r, square, scale = _scaled(xyz)
+    gradient: torch.Tensor = torch.linalg.cross(torque, r) / square / scale
+    return gradient
+
+
+def _angular_velocity(xyz: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
+    """(r x dr) / |r|^2, 0 at r = 0: the adjoint of `_gradient`."""
+    r, square, scale = _scaled(xyz)
+    omega: torch.Tensor = torch.linalg.cross(r, tangent / scale) / square
+    return omega
+
+
+def _scaled(xyz: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """r / scale, its square and the scale, so that the square neither overflows nor underflows; 1 where r = 0."""
     scale = xyz.detach().abs().amax(-1, keepdim=True)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     r = xyz / scale
     square = r.square().sum(-1, keepdim=True)
-    square = torch.where(square > 0, square, torch.ones_like(square))
-    gradient: torch.Tensor = torch.linalg.cross(torque, r) / square / scale
-    return gradient
+    return r, torch.where(square > 0, square, torch.ones_like(square)), scale
 
 
 def _along(values: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor:
@@ -138,8 +154,24 @@ def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     return by_xyz, by_outer, None
 
 
-_spherical_harmonics.register_autograd(_harmonics_backward, setup_context=save_with_lmax)
-_spherical_harmonics_torque.register_autograd(_torque_backward, setup_context=save_with_lmax)
+def _harmonics_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    xyz, lmax = arguments
+    return _along(_spherical_harmonics(xyz, lmax), _angular_velocity(xyz, tangents[0]), lmax)
+
+
+def _torque_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    # d tau_k = G . X_k X_w Y = (-X_w G) . X_k Y + tau . (e_k x w), since X_k X_w = X_w X_k + [X_k, X_w]
+    xyz, outer, lmax = arguments
+    turned = by_xyz = None
+    if tangents[0] is not None:
+        omega = _angular_velocity(xyz, tangents[0])
+        turned = -_along(outer, omega, lmax)
+        by_xyz = torch.linalg.cross(omega, _spherical_harmonics_torque(xyz, outer, lmax))
+    return accumulated(by_xyz, _spherical_harmonics_torque(xyz, accumulated(tangents[1], turned), lmax))
+
+
+_spherical_harmonics.register_derivatives(_harmonics_backward, _harmonics_tangent, setup_context=save_with_lmax)
+_spherical_harmonics_torque.register_derivatives(_torque_backward, _torque_tangent, setup_context=save_with_lmax)
 
 
 @_spherical_harmonics.register_vmap

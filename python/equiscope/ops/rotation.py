@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from ..errors import DTypeError, ShapeError, fail
-from ..groups.generators import each_generator, table
+from ..groups._arguments import checked_flag
+from ..groups.generators import each_generator, generator_along, table
 from ..groups.irreps import Irreps
 from ..groups.representation import VOIGT, Representation
 from ..groups.rotations import handedness
@@ -23,11 +24,12 @@ from ._check import (
     check_tensor,
     orthogonal_or_nan,
 )
-from ._operator import Operator
+from ._operator import Operator, accumulated, without_autocast
 from ._out import check_out, fill
-from .wigner import on_group, tangent_gradient
+from .wigner import angular_velocity, on_group, tangent_gradient
 
 
+@without_autocast
 def rotate(
     x: torch.Tensor,
     rotations: torch.Tensor,
@@ -52,7 +54,8 @@ def rotate(
             against batch. One rotation for many rows and many rotations for one x both run without copies of x.
         rep: one of these words, an Irreps string such as "8x0e+4x1o", or a `Representation`.
         inverse: apply rho(g)^-1.
-        basis, layout: of an Irreps string: "standard" or "e3nn"; "mul_ir" (copies outermost) or "ir_mul".
+        basis, layout: of an Irreps string: "standard" or "e3nn"; "mul_ir" (copies outermost) or "ir_mul". For "e3nn"
+            the rotations are copied with their axes relabelled, x never.
         out: the buffer to fill, in eager mode and where no gradient is wanted: of the shape, dtype and device of the
             result, contiguous, apart from x and rotations. Irreps in float32 and float64 whose leading axes are in the
             order of the rotations' are written there at once, others copied.
@@ -64,7 +67,9 @@ def rotate(
     rounded to float32 and irreps of many copies are summed in it, 6e-8 (2l+2) of the size of x more
     (`test_many_copies_in_float32_stay_within_their_bound`). Cost: D of each
     rotation is made once, in scratch, and never stored; then 2 (2l+1) flops per component. Differentiable by x and by
-    rotations, to any order in eager mode, once under ``torch.compile``. Deterministic for irreps, thread safe.
+    rotations, to any order in eager mode, in reverse and forward mode and by torch.func (grad, vjp, jvp, jacrev,
+    jacfwd, hessian, vmap), once under ``torch.compile``; autocast changes nothing. Deterministic for irreps, thread
+    safe.
 
     Raises:
         ShapeError: components that do not fit, batches that do not broadcast, rotations not ``(*rbatch, 3, 3)``.
@@ -77,6 +82,7 @@ def rotate(
     """
     check_tensor("x", x, FEATURE_DTYPES)
     check_rotation_matrices(rotations)
+    inverse = checked_flag("inverse", inverse)
     check_same_device("rotations", rotations, "x", x)
     name, shape, is_irreps, basis, layout = _description(rep, basis, layout)
     axes = len(shape)
@@ -117,6 +123,7 @@ def rotate(
     return turned_x if out is None else out.copy_(turned_x)
 
 
+@without_autocast
 def rotate_copies(
     kind: Representation, x: torch.Tensor, rotations: torch.Tensor, *, inverse: bool = False
 ) -> torch.Tensor:
@@ -254,8 +261,29 @@ def _checked_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
     return 0.5 * (grad - rotations @ grad.mT @ rotations)
 
 
-checked_rotations.register_autograd(_checked_backward, setup_context=_save_rotations)
-_rotate.register_autograd(_rotate_backward, setup_context=_save)
+def _rotate_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    # d(D x) = D (dx + X_w x), d(D^T x) = D^T dx - X_w D^T x
+    x, rotations, *settings = arguments
+    irreps, layout, inverse = settings
+    by_x, by_rotations = tangents[0], None
+    if tangents[1] is not None:
+        v = _rotate(x, rotations, *settings) if inverse else x
+        omega = angular_velocity(rotations, tangents[1])[:, None, :]
+        by_rotations = generator_along(v, omega, *table(_parse_cached(irreps, "standard", layout), v))
+    if inverse:
+        by_x = None if by_x is None else _rotate(by_x, rotations, *settings)
+        return accumulated(by_x, None if by_rotations is None else -by_rotations)
+    return _rotate(accumulated(by_x, by_rotations), rotations, *settings)
+
+
+def _checked_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    rotations, tangent = arguments[0], tangents[0]
+    found: torch.Tensor = 0.5 * (tangent - rotations @ tangent.mT @ rotations)
+    return found
+
+
+checked_rotations.register_derivatives(_checked_backward, _checked_tangent, setup_context=_save_rotations)
+_rotate.register_derivatives(_rotate_backward, _rotate_tangent, setup_context=_save)
 
 
 @checked_rotations.register_vmap

@@ -12,16 +12,18 @@ from typing import Any
 
 import torch
 
+from ..groups._arguments import check_choice
 from ..groups.generators import generator_along, table
 from ..groups.irreps import matrix_count
 from ..groups.rotations import hat, polar
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_matrices
-from ._check import check_choice, check_lmax, check_orthogonal, check_rotation_matrices
-from ._operator import Operator, save_with_lmax
+from ._check import check_lmax, check_orthogonal, check_rotation_matrices
+from ._operator import Operator, accumulated, save_with_lmax, transformed, without_autocast
 from ._out import check_out, fill
 
 
+@without_autocast
 def wigner_D(
     rotations: torch.Tensor, lmax: int, *, basis: str = "standard", out: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, ...]:
@@ -34,7 +36,8 @@ def wigner_D(
         rotations: ``(*batch, 3, 3)`` float32 or float64, active rotations with determinant +1. A matrix that is
             orthogonal only to tolerance (1e-4 in float32, 1e-8 in float64) is replaced by its polar factor.
         lmax: highest l, 0..131.
-        basis: "standard", or "e3nn" where l = 1 is (x, y, z).
+        basis: "standard", or "e3nn" where l = 1 is (x, y, z): the rotations are copied with their axes relabelled (9
+            values each), D never.
         out: the buffer to fill, in eager mode and where no gradient is wanted: ``(n E(lmax),)`` for n rotations with
             E(l) = (l+1)(2l+1)(2l+3)/3, contiguous, of the dtype and on the device of `rotations`.
 
@@ -44,8 +47,9 @@ def wigner_D(
     Error: float64 below 16 (l+1) eps up to l = 64 and 2e-12 up to 131; float32 below 6e-8 for the
     matrix given, to which the rounding of its entries adds up to 5e-8 (l+1) (`test_wigner_D_agrees_with_50_digits`).
     Cost: about 3 multiply-adds per value; limited by writing (lmax+1)(2 lmax+1)(2 lmax+3)/3 values per rotation.
-    Differentiable to any order in eager mode, once under ``torch.compile``; the gradient with respect to a matrix is
-    that of D of its polar factor. Deterministic for any number of threads; thread safe.
+    Differentiable to any order in eager mode, in reverse and forward mode and by torch.func (grad, vjp, jvp, jacrev,
+    jacfwd, hessian, vmap), once under ``torch.compile``; the derivative with respect to a matrix is that of D of its
+    polar factor. Deterministic for any number of threads; thread safe.
 
     Raises:
         ArgumentError: lmax out of range, a matrix not finite, not orthogonal or with determinant -1 (row named),
@@ -73,13 +77,21 @@ def wigner_D(
 
 
 def on_group(rotations: torch.Tensor) -> torch.Tensor:
-    """The polar factor where a gradient is wanted: it makes the tangent gradients below hold for any 3x3 entries."""
-    return polar(rotations) if rotations.requires_grad and torch.is_grad_enabled() else rotations
+    """The polar factor where a derivative is wanted: it makes those below hold for any change of the 3x3 entries."""
+    wanted = transformed() or (rotations.requires_grad and torch.is_grad_enabled())
+    return polar(rotations) if wanted else rotations
 
 
 def tangent_gradient(rotations: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
     """The gradient by R whose body-frame components are `torque`: R sum_k g_k L_k / 2, as <L_j, L_k> = 2."""
     return 0.5 * rotations @ hat(torque)
+
+
+def angular_velocity(rotations: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
+    """omega of ``dR = R hat(omega)``, ``(n, 3)``: the adjoint of `tangent_gradient`."""
+    turn = rotations.mT @ tangent
+    entries = ((2, 1), (0, 2), (1, 0))
+    return 0.5 * torch.stack([turn[..., i, j] - turn[..., j, i] for i, j in entries], -1)
 
 
 def unpack(packed: torch.Tensor, batch: Sequence[int], lmax: int) -> list[torch.Tensor]:
@@ -135,8 +147,24 @@ def _torque_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
     return by_rotations, by_outer, None
 
 
-_wigner_D.register_autograd(_wigner_D_backward, setup_context=save_with_lmax)
-_wigner_D_torque.register_autograd(_torque_backward, setup_context=save_with_lmax)
+def _wigner_D_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    rotations, lmax = arguments
+    return _times_generator(_wigner_D(rotations, lmax), angular_velocity(rotations, tangents[0]), lmax)
+
+
+def _torque_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    # dT_k = <G, D X_w X_k> = <-G X_w, D X_k> + T . (w x e_k), since X_w X_k = X_k X_w + [X_w, X_k]
+    rotations, outer, lmax = arguments
+    turned = by_rotations = None
+    if tangents[0] is not None:
+        omega = angular_velocity(rotations, tangents[0])
+        turned = -_times_generator(outer, omega, lmax)
+        by_rotations = torch.linalg.cross(_wigner_D_torque(rotations, outer, lmax), omega)
+    return accumulated(by_rotations, _wigner_D_torque(rotations, accumulated(tangents[1], turned), lmax))
+
+
+_wigner_D.register_derivatives(_wigner_D_backward, _wigner_D_tangent, setup_context=save_with_lmax)
+_wigner_D_torque.register_derivatives(_torque_backward, _torque_tangent, setup_context=save_with_lmax)
 
 
 def _join(packed: torch.Tensor, vmapped: int, lmax: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..result.data import AuditData, Output
-from ..result.floor import assumed, rmse_error
+from ..result.floor import assumed
 from ..result.judge import Verdict
 from ..result.verdict import per_row, rotations_alone, system_error, worst_row
 from .format import count, number, percent, with_error
@@ -67,7 +67,7 @@ def _worst_error(audit: AuditData, output: Output) -> str:
 
 def _rmse(sign: str) -> Cell:
     def cell(audit: AuditData, output: Output) -> str:
-        written = with_error(output.rmse, rmse_error(output), sign, assumed(output))
+        written = with_error(output.rmse, output.rmse_error, sign, assumed(output))
         return f"{written} {output.unit}" if output.unit else written
 
     return cell

@@ -11,7 +11,7 @@ from ..errors import MissingExtraError, fail
 from ..groups.group import Chart, Label
 from ..result.data import AuditData, Output, Spectrum, widest
 from ..result.encode import encode_audit
-from ..result.floor import power_error, rmse_error, sector_floor, unresolved_error
+from ..result.floor import sector_floor
 
 if TYPE_CHECKING:
     import pandas
@@ -30,7 +30,7 @@ def to_pandas(audit: AuditData) -> pandas.DataFrame:
     rows = []
     for name, spectrum in audit.results():
         chart, power, share = spectrum.chart, spectrum.pooled_power, spectrum.fractions
-        floor, error = sector_floor(spectrum), power_error(spectrum)
+        floor, error = sector_floor(spectrum), spectrum.power_error
         for label, symbol in zip(chart.labels, chart.symbols, strict=True):
             place = chart.place(label)
             values = {"power": float(power[place]), "power_error": float(error[place])}
@@ -73,7 +73,7 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
     """Dataset with dimensions ``layer`` (layers in order of execution, then outputs) and those of the irreps, for
     O(3) ``l`` and ``sigma``.
 
-    Variables ``power``, ``power_error``, ``share`` (layer, l, sigma), ``aliasing`` (layer, l), ``total``,
+    Variables ``power``, ``power_error``, ``share`` (layer, l, sigma), ``total``,
     ``unresolved``, ``unresolved_error``, ``noise``, ``noise_floor``, ``rmse``, ``rmse_error``, ``relative``,
     ``rmse_rotations``, ``inversion``, ``symmetrised``, ``spread`` (layer; NaN where a layer has none); coordinates
     ``kind``, ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes:
@@ -87,24 +87,19 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
         coordinates[chart.axes[0]] = []
     shape = tuple(map(len, coordinates.values()))
     power, share, error = (np.full((len(found), *shape), np.nan) for _ in range(3))
-    # a column of the tables is a step along the first axis, unless labels share columns in another way
-    by_first = len(chart.headings) == chart.shape[0]
-    aliasing = np.full((len(found), shape[0] if by_first else len(chart.headings)), np.nan)
     for i, (_, spectrum) in enumerate(found):
         own, own_power, own_share = spectrum.chart, spectrum.pooled_power, spectrum.fractions
-        own_error = power_error(spectrum)
+        own_error = spectrum.power_error
         for label in own.labels:
             power[(i, *chart.place(label))] = own_power[own.place(label)]
             share[(i, *chart.place(label))] = own_share[own.place(label)]
             error[(i, *chart.place(label))] = own_error[own.place(label)]
-        aliasing[i, [chart.headings.index(heading) for heading in own.headings]] = spectrum.aliasing.numpy()
     body, _ = encode_audit(audit)
     dataset: xarray.Dataset = module.Dataset(
         {
             "power": (("layer", *chart.axes), power),
             "share": (("layer", *chart.axes), share),
             "power_error": (("layer", *chart.axes), error),
-            "aliasing": (("layer", chart.axes[0] if by_first else "column"), aliasing),
             **_scalars([spectrum for _, spectrum in found]),
         },
         coords={
@@ -113,7 +108,6 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
             "verdict": ("layer", [str(s.verdict) if isinstance(s, Output) else "" for _, s in found]),
             "unit": ("layer", [s.unit or "" if isinstance(s, Output) else "" for _, s in found]),
             **coordinates,
-            **({} if by_first else {"column": list(chart.headings)}),
         },
         attrs={key: json.dumps(body[key]) for key in ("settings", "environment", "timings")},
     )
@@ -133,10 +127,10 @@ def _scalars(found: list[Spectrum]) -> dict[str, tuple[tuple[str], np.ndarray]]:
     values = {
         "total": [spectrum.pooled_total for spectrum in found],
         "unresolved": [spectrum.pooled_unresolved for spectrum in found],
-        "unresolved_error": [unresolved_error(spectrum) for spectrum in found],
+        "unresolved_error": [spectrum.unresolved_error for spectrum in found],
         "noise": [spectrum.noise for spectrum in found],
         "noise_floor": [spectrum.noise_floor for spectrum in found],
-        "rmse_error": [rmse_error(spectrum) if isinstance(spectrum, Output) else np.nan for spectrum in found],
+        "rmse_error": [spectrum.rmse_error if isinstance(spectrum, Output) else np.nan for spectrum in found],
         **{
             key: [_scalar(spectrum, key) if isinstance(spectrum, Output) else np.nan for spectrum in found]
             for key in ("rmse", "relative", "rmse_rotations", "inversion", "symmetrised", "spread")

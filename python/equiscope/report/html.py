@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..result.data import AuditData, Output, SystemRow, widest
-from ..result.floor import assumed, rmse_error
+from ..result.floor import assumed
 from ..result.judge import AT_NOISE, Verdict
 from .columns import columns_of
 from .format import count, number, percent, quantity, seconds, with_error
@@ -165,7 +165,7 @@ def _parts(audit: AuditData) -> list[dict[str, str]]:
         {
             "name": name,
             "irrep": irrep_full(output.chart, label),
-            "rmse": with_error(part.rmse, rmse_error(part), "±") + (f" {output.unit}" if output.unit else ""),
+            "rmse": with_error(part.rmse, part.rmse_error, "±") + (f" {output.unit}" if output.unit else ""),
         }
         for name, output in audit.outputs.items()
         if len(output.parts) > 1

@@ -7,7 +7,7 @@ from ..errors import ArgumentError
 from ..groups.group import Label
 from ..groups.representation import Representation
 from ..result.data import AuditData, Output, Spectrum, widest
-from ..result.floor import content, rmse_error, seen_above, unresolved_floor
+from ..result.floor import content, seen_above, unresolved_floor
 from ..result.verdict import targets, uncertain
 from .format import LISTED, listing, number, percent, quote, with_error
 from .shares import family_share
@@ -85,7 +85,7 @@ def _first_broken(audit: AuditData) -> list[str]:
             return [
                 f"{quote(layer.name)} is the first layer that breaks its own representation "
                 f"({layer.representation}), by {percent(layer.relative)} of its size (RMSE "
-                f"{with_error(layer.rmse, rmse_error(layer))}, noise floor {number(layer.noise_floor)}); {before}."
+                f"{with_error(layer.rmse, layer.rmse_error)}, noise floor {number(layer.noise_floor)}); {before}."
                 + (f" The error of {listing(broken)} starts here or in what feeds it." if broken else "")
             ]
         if state.is_kept:

@@ -7,8 +7,6 @@ from ..result.data import Spectrum
 from ..result.floor import (
     content,
     noise_power,
-    power_error,
-    unresolved_error,
     unresolved_floor,
     unresolved_share,
 )
@@ -36,7 +34,7 @@ def share_cells(
         return ["0"] * (len(groups) + len(chart.family_names))
     own = layer.chart
     power = own.by_column(layer.pooled_power)
-    error, noise = own.by_column(power_error(layer)), noise_power(layer)
+    error, noise = own.by_column(layer.power_error), noise_power(layer)
     places = {heading: column for column, heading in enumerate(layer.chart.headings)}
     cells = []
     for group in groups:
@@ -59,7 +57,7 @@ def unresolved_cell(spectrum: Spectrum, digits: int, *, spelled: bool = False) -
     """Share of the power above lmax, or a dash where it does not exceed noise."""
     total = spectrum.pooled_total
     floor = unresolved_floor(spectrum) / total if total > 0 else 0.0
-    margin, share = unresolved_error(spectrum) / total if total > 0 else 0.0, unresolved_share(spectrum)
+    margin, share = spectrum.unresolved_error / total if total > 0 else 0.0, unresolved_share(spectrum)
     return _marked(short_share(share, floor, digits), share, margin, spelled)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..groups.group import Label
 from ..result.data import AuditData, Output, Spectrum
-from ..result.floor import assumed, noise_power, power_error, rmse_error, seen_above, unresolved_share
+from ..result.floor import assumed, noise_power, seen_above, unresolved_share
 from ..result.judge import AT_NOISE, Parity, Verdict
 from ..result.verdict import (
     actual_irrep,
@@ -196,7 +196,7 @@ def _parity(output: Output) -> str:
 
 
 def _size(output: Output) -> str:
-    error = rmse_error(output)
+    error = output.rmse_error
     resting = " by assumption" if assumed(output) else ""
     around = f" +- {margin(output.rmse, error)}{resting}" if error else ""
     return f"RMSE {quantity(output, output.rmse)}{around}, noise floor {number(output.noise_floor)}"
@@ -352,7 +352,7 @@ def _blurred(spectrum: Spectrum) -> tuple[float, int] | None:
         if target in chart:
             rest -= float(power[chart.place(target)])
     noticed = max(NOTICED_SHARE * rest, noise_power(spectrum))
-    shown = zip(power.reshape(-1).tolist(), power_error(spectrum).reshape(-1).tolist(), strict=True)
+    shown = zip(power.reshape(-1).tolist(), spectrum.power_error.reshape(-1).tolist(), strict=True)
     found = [
         (min(error / held, 1.0), place)
         for place, (held, error) in enumerate(shown)
@@ -368,16 +368,12 @@ def _convergence(audit: AuditData) -> list[str]:
             f"The standard error of an RMSE is {percent(reached)} of it, where {percent(asked)} was asked for: ask for "
             f"more than {audit.settings.get('rotations')} rotations."
         ]
-    tolerance = audit.settings.get("tolerance")
-    if len(audit.convergence) < 2 or not isinstance(tolerance, int | float):
-        return []
-    before, last = audit.convergence[-2], audit.convergence[-1]
-    change = last.get("change")
-    if not isinstance(change, int | float) or change <= tolerance:
+    tolerance, unsettled = audit.settings.get("tolerance"), audit.settings.get("unsettled")
+    if not unsettled or not isinstance(tolerance, int | float):
         return []
     return [
-        f"The numbers have not settled: from degree {before['degree']} to {last['degree']} they still "
-        f"changed by {percent(change)}, where {100 * tolerance:g}% was asked for. Raise the degree."
+        f"The numbers of {unsettled} of {len(audit.systems)} systems have not settled to {100 * tolerance:g}% at "
+        f"degree {max(map(int, audit.settings.get('degrees', {'0': 0})))}, the finest that was tried."
     ]
 
 

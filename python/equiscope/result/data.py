@@ -31,10 +31,6 @@ class Spectrum:
     unresolved: torch.Tensor
     degree: int | None
     """Of the grid; None where there is none: of random elements, whose powers are unbiased and may be negative."""
-    aliasing: torch.Tensor
-    """``(columns,)``, for O(3) ``(lmax + 1,)``: estimate of the power that the finite grid folded into each column of
-    the chart from above lmax; with random rotations twice the standard error that their number leaves to a sector of
-    the column without content."""
     samples: int
     """Number of samples (rows) of all systems together."""
     channels: int
@@ -50,8 +46,9 @@ class Spectrum:
     """F: root mean square by which one entry scatters for no reason of symmetry: rounding of the rotated input to the
     dtype that the model computes in, repeats, and rounding of the value itself. Measured; numbers within it say
     nothing."""
-    power_error: torch.Tensor | None = None
-    """``(*chart.shape,)``: the true pooled power lies within this of `pooled_power` in 95 of 100 cases."""
+    power_error: torch.Tensor = None  # type: ignore[assignment]
+    """``(*chart.shape,)``: the true pooled power lies within this of `pooled_power` in 95 of 100 cases. None given: 0,
+    as of numbers that are known."""
     unresolved_error: float = 0.0
     """The same of `pooled_unresolved`."""
     errors_assumed: bool = True
@@ -62,6 +59,8 @@ class Spectrum:
     def __post_init__(self) -> None:
         if self.chart is None:
             self.chart = O3().chart(self.power.shape[0] - 1)
+        if self.power_error is None:
+            self.power_error = torch.zeros(self.chart.shape, dtype=torch.float64)
 
     @property
     def lmax(self) -> int:
@@ -104,8 +103,8 @@ class Part:
     rmse: float
     power: torch.Tensor
     """As `Spectrum.power`, of the components of this irrep alone."""
-    standard_error: float | None = None
-    """Of `rmse`; None on a quadrature grid."""
+    rmse_error: float = 0.0
+    """As `Output.rmse_error`."""
 
 
 @dataclass
@@ -158,8 +157,6 @@ class Output(Spectrum):
     worst: Worst | None = None
     parts: dict[Label, Part] = field(default_factory=dict)
     """Per target irrep, by its label; one entry for an output that carries a single irrep."""
-    standard_error: float | None = None
-    """Of `rmse`, from the number of random rotations; None on a quadrature grid."""
 
     @property
     def size(self) -> float:
@@ -186,8 +183,8 @@ class SystemRow:
     rows: int
     """Size of the system in rows (atoms, points, constituents)."""
     outputs: dict[str, dict[str, float]]
-    """Per output: rmse, relative, noise, total, unresolved, worst_deviation, and mean of what has one component;
-    standard_error of a Monte Carlo rmse."""
+    """Per output: rmse, rmse_error, relative, noise, total, unresolved, worst_deviation, and mean of what has one
+    component."""
     layers: dict[str, dict[str, float]]
     """Per layer: total, unresolved, and for each column of its chart the share of power: share_l0, share_l1, ..."""
 
@@ -215,11 +212,14 @@ class AuditData:
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     convergence: list[dict[str, Any]] = field(default_factory=list)
-    """One entry per degree tried: degree, rotations, change, variance {output: A}, power {key: nested list}. With
-    random rotations one per number tried, with precision (the largest relative standard error) in place of change."""
+    """One entry per degree tried on the first systems: degree, rotations, change (relative, to the degree before),
+    variance {output: A}, power {key: nested list}; and of all systems how many ran at it (systems) and were settled by
+    it. With random rotations one per number tried, with precision (the largest relative standard error) in place of
+    change."""
     settings: dict[str, Any] = field(default_factory=dict)
     """JSON values: model, data, lmax, estimator, degree, rotations, group, dtype, keep, tolerance, batch, inputs,
-    outputs; of random rotations also seed, precision, precision_reached."""
+    outputs, seed; of grids shift, and where the degree was found degrees {degree: systems that ran at it} and unsettled
+    (systems whose errors were too large at the finest); of random rotations precision, precision_reached."""
     environment: dict[str, Any] = field(default_factory=dict)
     """JSON values: versions, instruction set, threads, date."""
     timings: dict[str, float] = field(default_factory=dict)

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from ..errors import DataError, EquiscopeError, fail
+from ..errors import DataError, DTypeError, EquiscopeError, fail
 from .data import AuditData
 from .encode import Kind, decode_audit, encode_audit
 from .place import write_all
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the layout of audit.json; raised by every change that an older reader would misread."""
 
 NUMBERS = "audit.json"
@@ -69,9 +70,15 @@ def load(kind: type[Kind], directory: str | Path) -> Kind:
 
     Raises `DataError` naming the file that is missing, truncated, altered or of another version.
     """
+    if not isinstance(directory, str | PathLike):
+        fail(DTypeError, "directory", "the path of a directory", repr(directory))
     path = Path(directory)
-    if not path.is_dir():
-        fail(DataError, "directory", "a directory written by Audit.save", repr(str(path)))
+    try:
+        there = path.is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
+        fail(DataError, "directory", "a directory written by Audit.save", f"{str(path)!r:.200}")
     body, name, arrays = _read_both(path)
     try:
         tensors = load_tensors(arrays)

@@ -7,7 +7,7 @@ import math
 import torch
 
 from ..groups.group import Label
-from .data import Output, Part, Spectrum
+from .data import Output, Spectrum
 from .judge import AT_NOISE
 
 POWER_ROUND_OFF = 64.0
@@ -33,41 +33,20 @@ def noise_power(spectrum: Spectrum) -> float:
     return components(spectrum) * (AT_NOISE * entry_noise(spectrum)) ** 2
 
 
-def rmse_error(result: Output | Part) -> float:
-    """The true RMSE of an output, or of its part in one irrep, lies within this of its own in 95 of 100 cases."""
-    known = getattr(result, "rmse_error", 0.0)
-    return known or 2.0 * (getattr(result, "standard_error", None) or 0.0)
-
-
 def assumed(output: Output) -> bool:
     """Whether the error of an RMSE rests on an assumption."""
     return output.errors_assumed and output.rmse_error > 0
 
 
-def power_error(spectrum: Spectrum) -> torch.Tensor:
-    """``chart.shape``: how far the true power of each irrep may lie from `Spectrum.pooled_power`."""
-    chart = spectrum.chart
-    if spectrum.power_error is not None:
-        return spectrum.power_error.to(torch.float64)
-    return spectrum.aliasing.to(torch.float64)[list(chart.columns)].reshape(chart.shape)
-
-
 def sector_floor(spectrum: Spectrum) -> torch.Tensor:
     """``chart.shape``: power up to which an irrep cannot be told from noise, or from none within its error."""
-    return power_error(spectrum).clamp_min(noise_power(spectrum))
-
-
-def unresolved_error(spectrum: Spectrum) -> float:
-    """How far the true unresolved power may lie from that of `spectrum`."""
-    if spectrum.power_error is None and spectrum.degree is None:
-        return float(power_error(spectrum).sum())
-    return spectrum.unresolved_error
+    return spectrum.power_error.to(torch.float64).clamp_min(noise_power(spectrum))
 
 
 def unresolved_floor(spectrum: Spectrum) -> float:
     """Unresolved power up to which it cannot be told from noise or round-off, or from none within its error."""
     round_off = POWER_ROUND_OFF * EPS * max(spectrum.pooled_total, 0.0)
-    return max(noise_power(spectrum), unresolved_error(spectrum), round_off)
+    return max(noise_power(spectrum), spectrum.unresolved_error, round_off)
 
 
 def unresolved_share(spectrum: Spectrum) -> float:

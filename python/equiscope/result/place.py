@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from ..errors import DataError, fail
+from ..errors import DataError, DTypeError, fail
 
 if sys.platform != "win32":
     import fcntl
@@ -35,6 +36,8 @@ def check_writable(directory: str | Path) -> Path:
     writer left behind when it was killed are removed once they are a day old. Raises `DataError` naming the path when
     it is a file, lies under one, cannot be created, or refuses a file.
     """
+    if not isinstance(directory, str | PathLike):
+        fail(DTypeError, "directory", "the path of a directory", repr(directory))
     path = Path(directory)
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import torch
 
 from ..groups.group import Label
 from .data import AuditData, Output, SystemRow
-from .floor import components, rmse_error, sector_floor, unresolved_share
+from .floor import components, sector_floor, unresolved_share
 from .judge import AT_NOISE, Parity, parity
 
 DOMINANT = 0.9
@@ -25,7 +25,7 @@ def insignificant(output: Output) -> float:
 
 def uncertain(output: Output) -> bool:
     """Whether the error of `output` cannot be told from none, because its own error is as large."""
-    return output.verdict.is_broken and output.rmse <= rmse_error(output)
+    return output.verdict.is_broken and output.rmse <= output.rmse_error
 
 
 def rotations_alone(output: Output) -> Parity | None:

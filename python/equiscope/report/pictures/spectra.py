@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...result.data import AuditData, Output, Spectrum, widest
-from ...result.floor import power_error, sector_floor, unresolved_floor, unresolved_share
+from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..format import elide_paths
 from ..palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SERIES, SMALL, Options
@@ -130,7 +130,7 @@ def _draw(axes: Axes, spectrum: Spectrum) -> float:
     shares = chart.by_family(spectrum.fractions).numpy()
     floors = chart.by_family(sector_floor(spectrum) / total).numpy()
     floor = np.maximum(np.nanmax(floors, axis=1), FAINTEST)
-    errors = chart.by_family(power_error(spectrum) / total).numpy()
+    errors = chart.by_family(spectrum.power_error / total).numpy()
     edges = np.append(np.arange(count) - 0.5, count - 0.5)
     band: Options = {"step": "post", "color": RULE, "alpha": 0.6, "linewidth": 0}
     axes.fill_between(edges, np.append(floor, floor[-1]), FAINTEST / 10, **band)

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...result.data import AuditData, Output
-from ...result.floor import rmse_error
 from ..format import elide, elide_paths, number
 from ..palette import FAINT, INK, PAPER, PROPER, PSEUDO, RULE, SMALL, Options
 from ..style import decades, finish, legend, new_figure, plain
@@ -167,7 +166,7 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
             **options,
         )
     line = axes.axvline if which == "x" else axes.axhline
-    if (error := rmse_error(output)) and 0 < error < output.rmse:
+    if (error := output.rmse_error) and 0 < error < output.rmse:
         span = axes.axvspan if which == "x" else axes.axhspan
         span(output.rmse - error, output.rmse + error, color=PSEUDO, alpha=0.15, linewidth=0, zorder=1)
     for value, colour, dash in marked:

@@ -1,0 +1,90 @@
+"""The tensors in what a module returned, whatever holds them, and the names they go by."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils import _pytree
+
+from ..groups.representation import Representation
+
+PLAIN = (type(None), bool, int, float, str, bytes, torch.dtype, torch.device, torch.Size)
+"""Beside tensors these say nothing that turns."""
+
+_TAIL = re.compile(r"(\[[^\]]*\])*(#\d+)?")
+"""What follows the name of a module in the name of a tensor it returned: where the tensor lay, and in which call."""
+
+
+def leaf_name(prefix: str, path: Sequence[Any]) -> str:
+    """Name of one tensor inside a nested output: ``prefix['attention'][0]``; `prefix` itself at the root."""
+    return prefix + _pytree.keystr(tuple(path))
+
+
+def leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Names and leaves of nested tuples, lists, mappings, dataclasses and what has ``to_dict`` (PyG's Data).
+
+    A leaf is a tensor, or an object of which nothing is known; numbers, words and None are passed over.
+    """
+    for path, leaf in _pytree.tree_flatten_with_path(value)[0]:
+        name = leaf_name(prefix, path)
+        inner = None if isinstance(leaf, (torch.Tensor, *PLAIN)) else _opened(leaf)
+        if inner is not None:
+            for key, part in inner.items():
+                yield from leaves(f"{name}[{key!r}]", part)
+        elif not isinstance(leaf, PLAIN):
+            yield name, leaf
+
+
+def _opened(container: Any) -> Mapping[Any, Any] | None:
+    if dataclasses.is_dataclass(container) and not isinstance(container, type):
+        return {field.name: getattr(container, field.name, None) for field in dataclasses.fields(container)}
+    if isinstance(container, Mapping):
+        return dict(container)
+    found = container.to_dict() if callable(getattr(container, "to_dict", None)) else None
+    return found if isinstance(found, Mapping) else None
+
+
+def rows_of(leaf: Any) -> torch.Tensor | str:
+    """A dense floating-point tensor of the same rows, or why there is none.
+
+    Of a nested tensor the rows of its parts, one part after the other: none of them is padding.
+    """
+    if not isinstance(leaf, torch.Tensor):
+        return f"it returned {type(leaf).__name__}, which holds no tensors that are known of"
+    if leaf.is_complex():
+        return f"it returned complex numbers ({_name(leaf.dtype)})"
+    if not leaf.is_floating_point():
+        return f"it returned no floating-point numbers ({_name(leaf.dtype)})"
+    if leaf.is_nested:
+        parts = leaf.unbind()
+        if not parts or any(part.ndim == 0 or part.shape[1:] != parts[0].shape[1:] for part in parts):
+            return "it returned a nested tensor whose parts differ in more than their rows"
+        return torch.cat(parts)
+    if leaf.layout != torch.strided:
+        return f"it returned a tensor that is not dense ({leaf.layout})"
+    return leaf
+
+
+def is_index(leaf: Any) -> bool:
+    """Whole numbers or truth values, which stand beside what is of interest."""
+    return isinstance(leaf, torch.Tensor) and not leaf.is_complex() and not leaf.is_floating_point()
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def module_of(leaf: str, modules: Iterable[str]) -> str | None:
+    """The module among `modules` that a tensor of this name came from: "name", "name#2", "name[0]", "name['x']#3"."""
+    fitting = [name for name in modules if leaf.startswith(name) and _TAIL.fullmatch(leaf, len(name))]
+    return max(fitting, key=len, default=None)
+
+
+def representation_of(leaf: str, representations: Mapping[str, Representation]) -> Representation | None:
+    """What was declared of the module, or of this very tensor, that a tensor of this name came from."""
+    name = module_of(leaf, representations)
+    return None if name is None else representations[name]

@@ -1,0 +1,331 @@
+"""What is heard of hidden modules, and what is said of those that are not."""
+
+import dataclasses
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope.probe.hooks import Capture, matching_modules, module_of, representation_of
+
+DOUBLE = torch.float64
+# tests marked so need that layers are taken leaf by leaf
+BY_LEAF = pytest.mark.skipif(
+    importlib.util.find_spec("equiscope.probe.layers") is None, reason="layers are not taken leaf by leaf"
+)
+
+
+class Returns(torch.nn.Module):
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def forward(self, x):
+        return self.make(x)
+
+
+class Net(torch.nn.Module):
+    """Calls its parts in order, each on the input; gives the sum of squares of the input."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = torch.nn.ModuleList(parts)
+
+    def forward(self, x):
+        for part in self.parts:
+            part(x)
+        return x.square().sum((1, 2))
+
+
+def heard(model, *patterns, x=None, calls=1, copy=False):
+    x = torch.randn(2, 4, 3) if x is None else x
+    names = matching_modules(model, patterns or ["**"])
+    with Capture(model, names, copy=copy) as capture, torch.no_grad():
+        for _ in range(calls):
+            model(x)
+        return capture.take(calls), capture.notes()
+
+
+def run(model, *, data=None, outputs=None, **settings):
+    data = [torch.randn(4, 3)] if data is None else data
+    settings = {"layers": "**", "lmax": 2, "degree": 8, "progress": False, **settings}
+    return eq.audit(model, data, inputs="vector", outputs={"y": "scalar"} if outputs is None else outputs, **settings)
+
+
+@dataclasses.dataclass
+class Pair:
+    left: torch.Tensor
+    rest: dict
+    count: int = 3
+
+
+class Graph:
+    """As PyG's Data: it gives its tensors by name."""
+
+    def __init__(self, **tensors):
+        self.tensors = tensors
+
+    def to_dict(self):
+        return self.tensors
+
+
+class Opaque:
+    pass
+
+
+def test_dataclasses_and_what_turns_into_a_dict_are_opened():
+    net = Net(Returns(lambda x: Pair(x, {"a": [x + 1]})), Returns(lambda x: (Graph(pos=x, index=x.long()), None)))
+    captured, notes = heard(net, "parts.*")
+    assert list(captured) == ["parts.0['left']", "parts.0['rest']['a'][0]", "parts.1[0]['pos']"]
+    assert not notes
+    torch.testing.assert_close(captured["parts.0['rest']['a'][0]"], captured["parts.0['left']"] + 1)
+
+
+def test_what_cannot_be_read_is_named_with_its_reason():
+    class Uncalled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.spare = Net(), torch.nn.Linear(3, 3)
+            self.net.parts.extend(
+                [
+                    Returns(lambda x: torch.complex(x, x)),
+                    Returns(lambda x: (x, Opaque())),
+                    Returns(lambda x: x.long()),
+                    Returns(lambda x: x.to_sparse()),
+                    Returns(lambda x: None),
+                ]
+            )
+
+        def forward(self, x):
+            return self.net(x)
+
+    captured, notes = heard(Uncalled(), "net.parts.*", "spare")
+    assert list(captured) == ["net.parts.1[0]"]
+    assert list(notes) == ["net.parts.0", "net.parts.1[1]", "net.parts.2", "net.parts.3", "net.parts.4", "spare"]
+    assert "complex numbers (complex64)" in notes["net.parts.0"]
+    assert "Opaque" in notes["net.parts.1[1]"]
+    assert "int64" in notes["net.parts.2"]
+    assert "not dense" in notes["net.parts.3"]
+    assert "no numbers" in notes["net.parts.4"]
+    assert "never called" in notes["spare"]
+
+
+def test_notes_reach_the_warnings_of_the_report():
+    report = run(Net(Returns(lambda x: torch.complex(x, x)), torch.nn.Linear(3, 2)), layers="parts.*")
+    assert list(report.layers) == ["parts.1"]
+    assert [w for w in report.warnings if "parts.0" in w and "complex" in w]
+
+
+def test_a_module_in_two_places_is_heard_once_and_said_so():
+    shared = torch.nn.Linear(3, 2)
+
+    class Tied(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder = shared, shared
+
+        def forward(self, x):
+            return (self.encoder(x) + self.decoder(x)).sum((1, 2))
+
+    captured, notes = heard(Tied(), "*")
+    assert list(captured) == ["encoder", "encoder#2"]
+    assert "same module as encoder" in notes["decoder"]
+    # its second name alone is a name too
+    captured, notes = heard(Tied(), "decoder")
+    assert list(captured) == ["decoder", "decoder#2"] and not notes
+    report = run(Tied(), layers={"decoder": None})
+    assert list(report.layers) == ["decoder", "decoder#2"]
+
+
+class Tanh(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 3)
+
+    def forward(self, x):
+        return torch.tanh(self.linear(x))
+
+
+def test_compiled_and_scripted_parts_are_said_not_to_be_heard():
+    in_place = Tanh()
+    in_place.compile(backend="eager")
+    scripted, traced = torch.jit.script(Tanh()), torch.jit.trace(Tanh(), torch.randn(2, 4, 3))
+    net = Net(torch.compile(Tanh(), backend="eager"), in_place, scripted, traced, Tanh())
+    captured, notes = heard(net, "parts.**")
+    assert list(captured) == ["parts.0", "parts.3", "parts.4.linear", "parts.4"]
+    assert list(notes) == [
+        *("parts.0._orig_mod", "parts.0._orig_mod.linear", "parts.1", "parts.1.linear"),
+        *("parts.2", "parts.2.linear", "parts.3.linear"),
+    ]
+    assert all("compiled" in notes[name] for name in notes if name < "parts.2")
+    assert all("TorchScript" in notes[name] for name in notes if name >= "parts.2")
+    assert not any(part._forward_hooks for part in net.modules() if not isinstance(part, torch.jit.ScriptModule))
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("where", ["forward", "around"])
+def test_layers_are_heard_in_inference_mode(where):
+    class Inference(Tanh):
+        def forward(self, x):
+            with torch.inference_mode(where == "forward"):
+                return super().forward(x).sum((1, 2))
+
+    torch.manual_seed(0)
+    model = Inference()
+    data = [torch.randn(4, 3)]
+    with torch.inference_mode(where == "around"):
+        found = run(model, data=data)
+    where = None  # read by the model
+    expected = run(model, data=data)
+    assert list(found.layers) == ["linear"]
+    torch.testing.assert_close(found.layers["linear"].power, expected.layers["linear"].power, rtol=1e-6, atol=1e-12)
+    assert found.outputs["y"].rmse == pytest.approx(expected.outputs["y"].rmse, rel=1e-6)
+    # what was kept by caches can be differentiated
+    grid = eq.quadrature(8)
+    values = torch.randn(len(grid), dtype=DOUBLE, requires_grad=True)
+    eq.character_power(values, grid, 2).sum().backward()
+
+
+def test_grids_made_in_inference_mode_can_be_differentiated_later():
+    with torch.inference_mode():
+        grid = eq.quadrature(17, group="SO3")
+        assert grid.rotations.shape == (len(grid), 3, 3)
+    values = grid.rotations[:, 0, 0].clone().requires_grad_()
+    eq.character_power(values, grid, 1).sum().backward()
+    assert float(values.grad.abs().max()) > 0
+
+
+def test_values_in_a_buffer_used_again_are_copied_when_there_are_several_calls():
+    buffer = np.zeros((2, 4, 3))
+
+    def through_numpy(x):
+        buffer[...] = 2 * x.numpy()
+        return torch.from_numpy(buffer)
+
+    net = Net(Returns(through_numpy))
+    with Capture(net, ["parts.0"], copy=True) as capture, torch.no_grad():
+        given = [torch.randn(2, 4, 3, dtype=DOUBLE) for _ in range(3)]
+        for x in given:
+            net(x)
+        captured = capture.take(3)
+    torch.testing.assert_close(captured["parts.0"], 2 * torch.stack(given), rtol=0, atol=0)
+
+
+def test_layers_in_a_buffer_used_again_are_right_in_a_loop():
+    buffer = np.zeros((4, 3))
+
+    def through_numpy(x):
+        buffer[...] = np.tanh(x.numpy())
+        return torch.from_numpy(buffer)
+
+    class Loop(Net):
+        def forward(self, x):
+            self.parts[0](x)
+            return x.square().sum()
+
+    data = [torch.randn(4, 3, dtype=DOUBLE)]
+    found = run(Loop(Returns(through_numpy)), data=data, batching="loop")
+    expected = run(Loop(Returns(torch.tanh)), data=data, batching="loop")
+    torch.testing.assert_close(found.layers["parts.0"].power, expected.layers["parts.0"].power)
+
+
+def test_a_number_of_calls_that_changes_is_left_out_and_said():
+    calls = [0]
+
+    def twice_at_first(x):
+        calls[0] += 1
+        return x
+
+    class Varying(Net):
+        def forward(self, x):
+            for _ in range(2 if calls[0] == 0 else 1):
+                self.parts[0](x)
+            return self.parts[1](x)
+
+    net = Varying(Returns(twice_at_first), torch.nn.Linear(3, 2))
+    x = torch.randn(2, 4, 3)
+    with Capture(net, ["parts.0", "parts.1"]) as capture, torch.no_grad():
+        net(x)
+        assert list(capture.take()) == ["parts.0", "parts.0#2", "parts.1"]
+        net(x)
+        assert list(capture.take()) == ["parts.0", "parts.1"]
+        assert "same number of times" in capture.notes()["parts.0#2"]
+
+
+def test_calls_that_differ_from_copy_to_copy_are_left_out_and_said():
+    calls = [0]
+
+    class Varying(Net):
+        def forward(self, x):
+            calls[0] += 1
+            for _ in range(1 + calls[0] % 2):
+                self.parts[0](x)
+            self.parts[1](x[..., : calls[0]])
+            return self.parts[2](x)
+
+    net = Varying(torch.nn.Identity(), torch.nn.Identity(), torch.nn.Linear(3, 2))
+    captured, notes = heard(net, "parts.*", calls=2)
+    assert list(captured) == ["parts.2"]
+    assert "3 times in 2 calls" in notes["parts.0"] and "shape differs" in notes["parts.1"]
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_rows_of_nested_tensors_are_taken_without_padding():
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoder = torch.nn.TransformerEncoder(layer, 2).eval()
+    mask = torch.tensor([[False, False, False, True], [False] * 4])
+    x = torch.randn(2, 4, 8)
+    with Capture(encoder, ["layers.0", "layers.1"]) as capture, torch.no_grad():
+        encoder(x, src_key_padding_mask=mask)
+        captured = capture.take()
+    assert captured["layers.0"].shape == (7, 8)
+    encoder.enable_nested_tensor = False
+    encoder.use_nested_tensor = False
+    with Capture(encoder, ["layers.0"]) as capture, torch.no_grad():
+        encoder(x, src_key_padding_mask=mask)
+        dense = capture.take()["layers.0"]
+    torch.testing.assert_close(captured["layers.0"], dense[~mask], rtol=1e-5, atol=1e-5)
+
+
+def test_names_of_leaves_lead_back_to_their_module():
+    vector, scalar = eq.Representation.parse("vector"), eq.Representation.parse("scalar")
+    declared = {"a": vector, "a.b": scalar}
+    for leaf in ("a", "a#2", "a[0]", "a[1]#3", "a['x']", "a['x'][0]"):
+        assert representation_of(leaf, declared) is vector
+    assert representation_of("a.b['y']#2", declared) is scalar
+    for leaf in ("ab", "b", "a.c", "a.bc", "a#", "a[0"):
+        assert representation_of(leaf, declared) is None
+    assert module_of("a.b[0]#2", ["a", "a.b"]) == "a.b"
+
+
+class Shift(torch.nn.Module):
+    def forward(self, p):
+        return p + 0.1
+
+
+class WithNorm(torch.nn.Module):
+    def forward(self, p):
+        return p + 0.1, p.norm(dim=-1)
+
+
+class Twice(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = Shift(), WithNorm()
+
+    def forward(self, p):
+        return self.b(self.a(self.a(p)))[0].square().sum((1, 2))
+
+
+@BY_LEAF
+def test_declared_layers_keep_their_declaration_per_call_and_leaf():
+    report = run(Twice(), layers={"a": "vector", "b": "vector"}, data=[torch.randn(4, 3, dtype=DOUBLE)])
+    errors = {name: getattr(layer, "rmse", None) for name, layer in report.layers.items()}
+    # a constant vector c turns into g^-1 c: the variance per component is c^2 = 0.1^2
+    assert errors["a"] == pytest.approx(0.1, rel=1e-6)
+    assert errors["a#2"] == pytest.approx(0.2, rel=1e-6)
+    assert errors["b[0]"] == pytest.approx(0.3, rel=1e-6)
+    assert errors.get("b[1]") is None
+    assert any("b[1]" in warning and "vector" in warning for warning in report.warnings)
