@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from report_builder import closed, convergence, output, realistic, rows, shares, spectrum
+from report_builder import closed, output, realistic, rows, shares, spectrum
 
 from equiscope.report import Audit, Failure, Output, Part, SystemRow
 from equiscope.report.origin import declared_input_irreps
@@ -276,25 +276,25 @@ def test_unresolved_power_names_the_worst_layer_and_counts_the_others() -> None:
     said(audit_of([], layers), "12.0% of the power of `a` lies above lmax=8", "1 more is affected")
 
 
-def test_aliasing_is_warned_of_where_it_matters() -> None:
+def test_a_coarse_grid_is_warned_of_where_it_matters() -> None:
     said(
-        audit_of([], [spectrum("a", shares(8, 0.5, 0.1), aliasing=0.1)]),
+        audit_of([], [spectrum("a", shares(8, 0.5, 0.1), error=0.1)]),
         "grid of degree 20 is coarse for `a`",
     )
-    silent(audit_of([], [spectrum("a", shares(8, 0.5, 0.1), aliasing=1e-8)]), "coarse")
+    silent(audit_of([], [spectrum("a", shares(8, 0.5, 0.1), error=1e-8)]), "coarse")
 
 
-def test_aliasing_of_a_small_error_on_a_large_output_is_warned_of() -> None:
+def test_a_coarse_grid_for_a_small_error_on_a_large_output_is_warned_of() -> None:
     found = output("energy", "scalar", (0, 1), relative=1e-3)
-    found.aliasing = torch.full((9,), 3e-7, dtype=torch.float64)
+    found.power_error = torch.full((9, 2), 3e-7, dtype=torch.float64)
     said(audit_of([found]), "coarse for `energy`")
 
 
-def test_unsettled_numbers_are_said_with_the_change_and_the_tolerance() -> None:
+def test_unsettled_systems_are_counted_with_the_degree_and_the_tolerance() -> None:
     audit = audit_of([output("energy", "scalar", (0, 1), relative=0.1)], tolerance=0.01)
-    audit.convergence = convergence(audit.outputs, {})
-    said(audit, "from degree 14 to 20", "1.80%", "1% was asked for")
-    audit.settings["tolerance"] = 0.02
+    audit.settings.update(degrees={"16": 8, "41": 3}, unsettled=3)
+    said(audit, "3 of", "have not settled to 1% at degree 41")
+    audit.settings["unsettled"] = 0
     silent(audit, "settled")
 
 

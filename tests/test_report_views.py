@@ -228,10 +228,10 @@ def test_the_heat_map_shows_every_share_in_its_place() -> None:
     assert not np.ma.getmaskarray(figure.axes[0].collections[1].get_array()[0])[0]
 
 
-def test_cells_below_noise_and_aliasing_are_grey() -> None:
+def test_cells_below_noise_and_error_are_grey() -> None:
     layers = {
         "a": spectrum("a", shares(4, 1e-4, 1e-9)),
-        "b": spectrum("b", shares(4, 0.3, 0.1), aliasing=1.0),
+        "b": spectrum("b", shares(4, 0.3, 0.1), error=1.0),
     }
     axes = Audit({}, layers, []).plot("layers").axes
     grey = ~np.ma.getmaskarray(axes[0].collections[0].get_array())

@@ -15,9 +15,15 @@ REACH = 10
 """Degree up to which the power is resolved where less is asked: what lies higher folds least, and costs memory."""
 
 
-def reach(grid: Quadrature, lmax: int) -> int:
+REACH_BYTES = 1 << 22
+"""Memory that this may take where the spectrum itself takes less."""
+
+
+def reach(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
     """Degree up to which a grid is asked for the power, in order to know its errors: a part of what it resolves."""
-    return max(lmax, min(grid.degree // 2, REACH))
+    room = max(orbit_bytes(grid, lmax, first), REACH_BYTES)
+    tried = range(min(grid.degree // 2, REACH), lmax, -1)
+    return next((l for l in tried if orbit_bytes(grid, l, first) <= room), lmax)
 
 
 def grid_moments(
@@ -25,12 +31,12 @@ def grid_moments(
 ) -> Moments:
     """Arguments as for `OrbitMoments`; `beyond`: resolve more than `lmax` where that is low, for the errors alone."""
     if isinstance(grid, Quadrature):
-        return OrbitMoments(grid, lmax, first, representation, reach(grid, lmax) if beyond else None)
+        return OrbitMoments(grid, lmax, first, representation, reach(grid, lmax, first) if beyond else None)
     return StoredMoments(grid, lmax, first, representation)
 
 
 def grid_bytes(grid: Grid, lmax: int, first: torch.Tensor, *, beyond: bool = False) -> int:
     """Memory that these take, in bytes."""
     if isinstance(grid, Quadrature):
-        return orbit_bytes(grid, reach(grid, lmax) if beyond else lmax, first)
+        return orbit_bytes(grid, reach(grid, lmax, first) if beyond else lmax, first)
     return StoredMoments.nbytes(grid, first)

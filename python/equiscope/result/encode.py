@@ -175,7 +175,7 @@ def _chart(value: dict[str, Any]) -> Chart:
     lengths = {len(each) for each in (chart.names, chart.symbols, chart.columns, chart.families, chart.labels)}
     if lengths != {math.prod(chart.shape)} or len(chart.axes) != len(chart.shape):
         raise ValueError("a chart with a name, a column and a place for each label")
-    if not set(chart.columns) <= set(range(len(chart.headings))):
+    if set(chart.columns) != set(range(len(chart.headings))):
         raise ValueError("a chart with a heading for each column")
     if not set(chart.families) <= set(range(len(chart.family_names))):
         raise ValueError("a chart with a name for each family")
