@@ -104,6 +104,7 @@ def test_third_derivative_of_D():
 OPERATORS = {
     "wigner_D": (wigner._wigner_D, lambda: (eq.random_rotations(3), 3)),
     "wigner_D_torque": (wigner._wigner_D_torque, lambda: (eq.random_rotations(3), points(3 * 84), 3)),
+    "given_rotations": (wigner._given_rotations, lambda: (elements(3),)),
     "spherical_harmonics": (harmonics._spherical_harmonics, lambda: (points(4, 3), 3)),
     "spherical_harmonics_torque": (harmonics._spherical_harmonics_torque, lambda: (points(4, 3), points(4, 16), 3)),
     "checked_rotations": (rotation.checked_rotations, lambda: (elements(3),)),
@@ -335,6 +336,26 @@ def test_compiles_without_graph_breaks_forward_and_backward(name):
     torch.testing.assert_close(value, expected, rtol=0, atol=1e-13)
     for got, same in zip(torch.autograd.grad(value, arguments), torch.autograd.grad(expected, arguments), strict=True):
         torch.testing.assert_close(got, same, rtol=0, atol=1e-13)
+    torch._dynamo.reset()
+
+
+BENT = torch.eye(3, dtype=DOUBLE) + 1e-3 * torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=DOUBLE)
+
+
+@pytest.mark.parametrize("rep", [None, "1x1o", "vector", "tensor", "pseudoscalar"])
+def test_what_is_no_rotation_is_refused_where_a_derivative_is_wanted(rep):
+    # two steps of the polar factor would make one of it
+    def function(R):
+        if rep is None:
+            return eq.wigner_D(R, 1)[1].sum()
+        x = torch.ones(eq.Representation.parse(rep).component_shape, dtype=DOUBLE)
+        return eq.rotate(x, R, rep).sum()
+
+    torch._dynamo.reset()
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    for call in (function, torch.func.grad(function), torch.func.jacfwd(function), compiled):
+        with pytest.raises(eq.errors.ArgumentError, match="rotations: expected orthogonal"):
+            call(BENT.clone().requires_grad_())
     torch._dynamo.reset()
 
 

@@ -112,6 +112,63 @@ def test_what_cannot_be_read_is_named_with_its_reason():
     assert "never called" in notes["spare"]
 
 
+class Forces(torch.nn.Module):
+    """Derives inside forward, by one way or the other."""
+
+    def __init__(self, functional):
+        super().__init__()
+        self.functional, self.linear = functional, torch.nn.Linear(3, 4).double()
+
+    def energy(self, x):
+        return torch.tanh(self.linear(x)).sum()
+
+    def forward(self, x):
+        if self.functional:
+            return torch.func.grad(self.energy)(x)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(self.energy(x), x)[0]
+
+
+def test_layers_of_models_that_derive_by_torch_func_are_those_of_autograd():
+    one, other = Forces(True), Forces(False)
+    other.load_state_dict(one.state_dict())
+    data = [torch.randn(4, 3, dtype=DOUBLE)]
+    found, expected = (run(model, data=data, outputs={"y": "vector"}).layers["linear"] for model in (one, other))
+    torch.testing.assert_close(found.power, expected.power, rtol=1e-10, atol=1e-14)
+
+
+def test_layers_inside_vmap_are_left_out_and_said():
+    class Mapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.after = torch.nn.Linear(3, 2), torch.nn.Tanh()
+
+        def forward(self, x):
+            return self.after(torch.func.vmap(self.linear)(x))
+
+    captured, notes = heard(Mapped(), "*")
+    assert list(captured) == ["after"] and "vmap" in notes["linear"]
+
+
+def test_containers_without_end_or_sense_are_named():
+    @dataclasses.dataclass
+    class Own:
+        me: object = None
+        value: object = None
+
+    class Refuses:
+        def to_dict(self):
+            raise ValueError("not now")
+
+    endless = Own()
+    endless.me = endless
+    net = Net(Returns(lambda x: (x, endless)), Returns(lambda x: (x, Refuses())))
+    captured, notes = heard(net, "parts.*")
+    assert list(captured) == ["parts.0[0]", "parts.1[0]"]
+    assert any("Own" in note for note in notes.values()) and "Refuses" in notes["parts.1[1]"]
+
+
 def test_notes_reach_the_warnings_of_the_report():
     report = run(Net(Returns(lambda x: torch.complex(x, x)), torch.nn.Linear(3, 2)), layers="parts.*")
     assert list(report.layers) == ["parts.1"]

@@ -14,7 +14,6 @@ from .adapters.base import Adapter, Request
 from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.group import Group
-from .groups.registry import resolve
 from .groups.representation import Representation
 from .info import info
 from .measure.measure import Measure
@@ -189,8 +188,8 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
     asked.check_outputs(list(adapter.outputs))
-    _check_turns(resolve(asked.group), adapter.inputs)
     measure = asked.measure(judged=bool(adapter.outputs))
+    _check_turns(measure.group, adapter.inputs)
     session = Session(
         adapter=adapter,
         hooked=_hooked(adapter, patterns, request),

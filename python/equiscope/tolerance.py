@@ -14,6 +14,10 @@ MAXIMUM_LMAX = 131
 ORTHOGONALITY = {torch.float32: 1e-4, torch.float64: 1e-8}
 """Largest accepted |R R^T - 1|: what some hundred products in that dtype may leave, and far below any mistake."""
 
+DIFFERENTIATED = 1e-4
+"""The same where a derivative is wanted, in either dtype: differences of 1e-6 in an entry are compared with it, and the
+polar factor that is taken then leaves 1e-16 of this."""
+
 PROVED_LMAX = 64
 """Up to here 16 (l + 1) eps holds; above, the recursions have lost up to another factor of four."""
 

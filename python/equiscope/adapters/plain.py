@@ -79,7 +79,8 @@ class PlainAdapter(Adapter):
         batching = request.batching
         if not callable(model):
             fail(ArgumentError, "model", "a torch.nn.Module or a callable", type(model).__name__)
-        if batching is not None and batching not in BATCHINGS and not callable(batching):
+        named = isinstance(batching, str) and batching in BATCHINGS
+        if batching is not None and not named and not callable(batching):
             fail(ArgumentError, "batching", f"one of {', '.join(BATCHINGS)} or a callable", repr(batching))
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._model = model
@@ -159,6 +160,8 @@ class PlainAdapter(Adapter):
             return leaf
         if leaf.layout != torch.strided or leaf.is_nested:
             fail(ArgumentError, where, "a dense (strided) tensor", "a nested one" if leaf.is_nested else leaf.layout)
+        if leaf.is_meta:
+            fail(DeviceError, where, "a tensor with values", "one on the device meta")
         check_leaf(where, leaf, kind)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)

@@ -37,12 +37,15 @@ class Dither:
         )
         noise = (drawn[self._shares] - 0.5) * self._scale.reshape(-1, *[1] * len(one))
         noise = noise.to(values.device)
+        if self.epsilon > LARGE:  # no rounding error any more: 0 moves too
+            return values + noise * values.abs().clamp_min(1.0)
         if self.epsilon > DOUBLE:
             return values + noise * units(values, self.epsilon)
         longest = values.abs().amax(-1, keepdim=True) if values.ndim > 1 else values
         return values + 2.0 * noise * units(longest, self.epsilon)
 
 
+LARGE = 0.1
 DOUBLE = torch.finfo(torch.float64).eps
 
 _watchers: list[Seen] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import ArgumentError, DTypeError, NonFiniteValues, ShapeError, fail
+from ..errors import ArgumentError, DeviceError, DTypeError, NonFiniteValues, ShapeError, fail
 from ..groups.group import Grid
 from ..groups.representation import Representation
 from .finite import fault, in_range
@@ -16,6 +16,8 @@ def canonical(values: torch.Tensor, grid: Grid, representation: Representation) 
         fail(DTypeError, "values", "a floating-point tensor", getattr(values, "dtype", type(values).__name__))
     if values.layout != torch.strided:
         fail(ArgumentError, "values", "a dense (strided) tensor", values.layout)
+    if values.is_meta:
+        fail(DeviceError, "values", "a tensor with values", "one on the device meta")
     if values.ndim < 1 or values.shape[0] != len(grid):
         expected = f"({len(grid)}, samples, ...) on a grid of degree {grid.degree}"
         fail(ShapeError, "values", expected, tuple(values.shape))

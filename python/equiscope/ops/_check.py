@@ -37,6 +37,13 @@ def _names(dtypes: tuple[torch.dtype, ...]) -> str:
     return " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
 
 
+def savable(x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    """x, or a copy of a tensor of inference mode, which torch keeps for no derivative by the others."""
+    if torch.compiler.is_compiling() or not x.is_inference() or torch.is_inference_mode_enabled():
+        return x
+    return x.clone() if torch.is_grad_enabled() and any(other.requires_grad for other in others) else x
+
+
 def check_rotation_matrices(rotations: Any) -> None:
     """``(*batch, 3, 3)``."""
     if not isinstance(rotations, torch.Tensor):
@@ -57,12 +64,14 @@ def check_same_device(argument: str, x: torch.Tensor, other: str, y: torch.Tenso
         fail(DeviceError, argument, f"the device of {other} ({y.device})", x.device)
 
 
-def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "rotations") -> None:
+def check_orthogonal(
+    rotations: torch.Tensor, *, proper: bool, argument: str = "rotations", limit: float | None = None
+) -> None:
     """Values of ``(n, 3, 3)``: finite, orthogonal, det +1 where `proper`. Left to kernels that defer it."""
     own = backend(rotations.device)
     if own.defers_checks:
         return
-    limit = ORTHOGONALITY[rotations.dtype]
+    limit = ORTHOGONALITY[rotations.dtype] if limit is None else limit
     found = own.check_rotations(rotations, limit)
     if found.bad >= 0:
         finite = bool(torch.isfinite(rotations[found.bad]).all())
@@ -79,10 +88,11 @@ def check_orthogonal(rotations: torch.Tensor, *, proper: bool, argument: str = "
         )
 
 
-def orthogonal_or_nan(rotations: torch.Tensor) -> torch.Tensor:
+def orthogonal_or_nan(rotations: torch.Tensor, limit: float | None = None) -> torch.Tensor:
     """A copy of ``(n, 3, 3)``, refused unless orthogonal; where checks are deferred, NaN is what would be refused."""
-    check_orthogonal(rotations, proper=False)
+    limit = ORTHOGONALITY[rotations.dtype] if limit is None else limit
+    check_orthogonal(rotations, proper=False, limit=limit)
     if not backend(rotations.device).defers_checks:
         return rotations.clone()
-    good = deviation(rotations) <= ORTHOGONALITY[rotations.dtype]
+    good = deviation(rotations) <= limit
     return torch.where(good[:, None, None], rotations, torch.nan)

@@ -20,6 +20,7 @@ from ._check import (
     check_rotation_matrices,
     check_same_device,
     check_tensor,
+    savable,
 )
 from ._operator import Operator, save_with_lmax, without_autocast
 from .rotation import checked_rotations
@@ -112,7 +113,7 @@ def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tenso
     check_same_device("weights", weights, "values", values)
     # checked in the dtype given, whose round-off the polar step then takes away
     rings = polar(checked_rotations(rotations.detach()).to(torch.float64))
-    return rings, weights.detach().to(torch.float64), 1, 2
+    return rings, savable(weights.detach().to(torch.float64), values), 1, 2
 
 
 def _power(coefficients: torch.Tensor, lmax: int, center: torch.Tensor | None, cosets: int) -> torch.Tensor:

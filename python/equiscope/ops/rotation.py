@@ -23,6 +23,7 @@ from ._check import (
     check_same_device,
     check_tensor,
     orthogonal_or_nan,
+    savable,
 )
 from ._operator import Operator, accumulated, without_autocast
 from ._out import check_out, fill
@@ -83,6 +84,7 @@ def rotate(
     check_tensor("x", x, FEATURE_DTYPES)
     check_rotation_matrices(rotations)
     inverse = checked_flag("inverse", inverse)
+    x, rotations = savable(x, rotations), savable(rotations, x)
     check_same_device("rotations", rotations, "x", x)
     name, shape, is_irreps, basis, layout = _description(rep, basis, layout)
     axes = len(shape)

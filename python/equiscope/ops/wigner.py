@@ -17,8 +17,9 @@ from ..groups.generators import generator_along, table
 from ..groups.irreps import matrix_count
 from ..groups.rotations import hat, polar
 from ..kernels.registry import backend
+from ..tolerance import DIFFERENTIATED
 from ._basis import BASES, relabel_matrices
-from ._check import check_lmax, check_orthogonal, check_rotation_matrices
+from ._check import check_lmax, check_orthogonal, check_rotation_matrices, orthogonal_or_nan
 from ._operator import Operator, accumulated, save_with_lmax, transformed, without_autocast
 from ._out import check_out, fill
 
@@ -34,7 +35,8 @@ def wigner_D(
 
     Args:
         rotations: ``(*batch, 3, 3)`` float32 or float64, active rotations with determinant +1. A matrix that is
-            orthogonal only to tolerance (1e-4 in float32, 1e-8 in float64) is replaced by its polar factor.
+            orthogonal only to tolerance (1e-4 in float32, 1e-8 in float64, 1e-4 where a derivative is wanted) is
+            replaced by its polar factor.
         lmax: highest l, 0..131.
         basis: "standard", or "e3nn" where l = 1 is (x, y, z): the rotations are copied with their axes relabelled (9
             values each), D never.
@@ -66,7 +68,7 @@ def wigner_D(
     n = batch.numel()
     if out is not None:
         check_out(out, (n * matrix_count(lmax),), rotations.dtype, rotations=rotations)
-    flat = on_group(relabel_matrices(rotations, basis)).reshape(n, 3, 3)
+    flat = on_group(relabel_matrices(rotations, basis).reshape(n, 3, 3))
     if out is None:
         out = _wigner_D(flat, lmax)
     else:
@@ -77,9 +79,12 @@ def wigner_D(
 
 
 def on_group(rotations: torch.Tensor) -> torch.Tensor:
-    """The polar factor where a derivative is wanted: it makes those below hold for any change of the 3x3 entries."""
+    """The polar factor of ``(n, 3, 3)`` where a derivative is wanted: those below then hold for any change of entries.
+
+    It would make a rotation of what is none, so that is refused here.
+    """
     wanted = transformed() or (rotations.requires_grad and torch.is_grad_enabled())
-    return polar(rotations) if wanted else rotations
+    return polar(_given_rotations(rotations)) if wanted else rotations
 
 
 def tangent_gradient(rotations: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
@@ -110,6 +115,12 @@ def _times_generator(packed: torch.Tensor, omega: torch.Tensor, lmax: int) -> to
 
 
 @Operator
+def _given_rotations(rotations: torch.Tensor) -> torch.Tensor:
+    """A copy of ``(n, 3, 3)``, refused unless orthogonal; whatever changes it passes as it is."""
+    return orthogonal_or_nan(rotations, DIFFERENTIATED)
+
+
+@Operator
 def _wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
     check_orthogonal(rotations, proper=True)
     return backend(rotations.device).wigner_D(rotations, lmax)
@@ -118,6 +129,11 @@ def _wigner_D(rotations: torch.Tensor, lmax: int) -> torch.Tensor:
 @Operator
 def _wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
     return backend(rotations.device).wigner_D_torque(rotations, grad, lmax)
+
+
+@_given_rotations.register_fake
+def _(rotations: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(rotations)
 
 
 @_wigner_D.register_fake
@@ -163,6 +179,11 @@ def _torque_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> to
     return accumulated(by_rotations, _wigner_D_torque(rotations, accumulated(tangents[1], turned), lmax))
 
 
+_given_rotations.register_derivatives(
+    lambda ctx, grad: grad,
+    lambda arguments, tangents: tangents[0].clone(),
+    setup_context=lambda ctx, inputs, output: None,
+)
 _wigner_D.register_derivatives(_wigner_D_backward, _wigner_D_tangent, setup_context=save_with_lmax)
 _wigner_D_torque.register_derivatives(_torque_backward, _torque_tangent, setup_context=save_with_lmax)
 
@@ -176,6 +197,12 @@ def _join(packed: torch.Tensor, vmapped: int, lmax: int) -> torch.Tensor:
 def _part(packed: torch.Tensor, vmapped: int, n: int, lmax: int) -> torch.Tensor:
     """The inverse of `_join`."""
     return torch.cat([D.reshape(vmapped, -1) for D in unpack(packed, [vmapped * n], lmax)], dim=1)
+
+
+@_given_rotations.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], rotations: torch.Tensor) -> tuple[torch.Tensor, int]:
+    moved = rotations.movedim(in_dims[0], 0)
+    return _given_rotations(moved.flatten(0, 1)).unflatten(0, moved.shape[:2]), 0
 
 
 @_wigner_D.register_vmap

@@ -43,6 +43,7 @@ class _Kept:
     noise_sum: float = 0.0
     floor_sum: float = 0.0
     random: bool = False
+    responds: bool = False
     samples: int = 0
     worst: Worst | None = None
     squared_errors: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -250,6 +251,7 @@ class Collector:
         pool.noise_sum += orbit.samples * noise**2
         pool.floor_sum += orbit.samples * begin.floor[pool.name] ** 2
         pool.random |= begin.random[pool.name]
+        pool.responds |= begin.responds[pool.name]
         mean = orbit.mean
         if mean is not None:
             for part, irrep in zip(pool.parts, orbit.power, strict=False):
@@ -345,6 +347,7 @@ class Collector:
             inversion=None if math.isnan(overlap) or vanishes else overlap,
             symmetrised=float(cosets["symmetrised"]),
             stochastic=pool.random,
+            responds=pool.responds,
             worst=pool.worst,
         )
         powers = [_on_host(part)["power"] for part in pool.parts] or [fields["power"]]

@@ -24,17 +24,21 @@ def leaf_name(prefix: str, path: Sequence[Any]) -> str:
     return prefix + _pytree.keystr(tuple(path))
 
 
-def leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+DEEPEST = 16
+"""Containers within containers that are opened: one that holds itself has no end."""
+
+
+def leaves(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Names and leaves of nested tuples, lists, mappings, dataclasses and what has ``to_dict`` (PyG's Data).
 
     A leaf is a tensor, or an object of which nothing is known; numbers, words and None are passed over.
     """
     for path, leaf in _pytree.tree_flatten_with_path(value)[0]:
         name = leaf_name(prefix, path)
-        inner = None if isinstance(leaf, (torch.Tensor, *PLAIN)) else _opened(leaf)
+        inner = None if isinstance(leaf, (torch.Tensor, *PLAIN)) or depth == DEEPEST else _opened(leaf)
         if inner is not None:
             for key, part in inner.items():
-                yield from leaves(f"{name}[{key!r}]", part)
+                yield from leaves(f"{name}[{key!r}]", part, depth + 1)
         elif not isinstance(leaf, PLAIN):
             yield name, leaf
 
@@ -44,7 +48,10 @@ def _opened(container: Any) -> Mapping[Any, Any] | None:
         return {field.name: getattr(container, field.name, None) for field in dataclasses.fields(container)}
     if isinstance(container, Mapping):
         return dict(container)
-    found = container.to_dict() if callable(getattr(container, "to_dict", None)) else None
+    try:
+        found = container.to_dict()
+    except Exception:  # no such method, or one that means something else
+        return None
     return found if isinstance(found, Mapping) else None
 
 
@@ -55,6 +62,9 @@ def rows_of(leaf: Any) -> torch.Tensor | str:
     """
     if not isinstance(leaf, torch.Tensor):
         return f"it returned {type(leaf).__name__}, which holds no tensors that are known of"
+    leaf = _own(leaf)
+    if torch._C._functorch.is_batchedtensor(leaf):
+        return "it is called inside torch.func.vmap, where no tensor has all of its rows"
     if leaf.is_complex():
         return f"it returned complex numbers ({_name(leaf.dtype)})"
     if not leaf.is_floating_point():
@@ -66,6 +76,13 @@ def rows_of(leaf: Any) -> torch.Tensor | str:
         return torch.cat(parts)
     if leaf.layout != torch.strided:
         return f"it returned a tensor that is not dense ({leaf.layout})"
+    return leaf
+
+
+def _own(leaf: torch.Tensor) -> torch.Tensor:
+    """What a model that derives by torch.func has wrapped: the wrapper ends with the call, the tensor in it does not."""
+    while torch._C._functorch.is_gradtrackingtensor(leaf):
+        leaf = torch._C._functorch.get_unwrapped(leaf)
     return leaf
 
 

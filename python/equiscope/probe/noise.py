@@ -31,15 +31,17 @@ class Noise:
     """Root mean square change of one entry between evaluations of the same input."""
     random: bool = False
     """Whether that change is no round-off."""
+    responds: bool = True
+    """Whether the value depends on the input: found out where it is 0."""
 
     @classmethod
-    def of(cls, turned: torch.Tensor, dithers: int) -> Noise:
-        """`turned` holds `dithers` copies of each element, one after the other."""
+    def of(cls, turned: torch.Tensor, dithers: int, dtype: torch.dtype) -> Noise:
+        """`turned` holds `dithers` copies of each element, one after the other; values were rounded to `dtype`."""
         values = turned.double()
         groups = values.reshape(-1, dithers, *values.shape[1:])
         variance = _finite(groups.var(1).mean(0))
         by_sample = variance.mean((-2, -1)).sqrt() if variance.numel() else variance.sum((-2, -1))
-        width = units(_finite(values), torch.finfo(turned.dtype).eps)
+        width = units(_finite(values), torch.finfo(dtype).eps)
         return cls(_rms(variance.sqrt()), by_sample, UNIFORM * _rms(width))
 
     def repeated(self, changes: torch.Tensor) -> None:

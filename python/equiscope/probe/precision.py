@@ -16,6 +16,11 @@ TF32 = 2.0**-10
 """Machine epsilon of TF32 products."""
 
 
+_aten = torch.ops.aten
+MOVES = (_aten.detach, _aten.clone, _aten.stack, _aten.cat, _aten.copy_)
+"""Operations that compute nothing: results go through them after the model is done."""
+
+
 class ComputesIn:
     """Context manager around one call of the model: `dtype` is the coarsest that rotated copies pass through on it.
 
@@ -41,16 +46,17 @@ class ComputesIn:
 
     def _start(self, copies: torch.Tensor) -> None:
         self._descends[copies] = True
+        self.dtype = coarser(self.dtype, copies.dtype)
 
-    def saw(self, arguments: Any, result: Any) -> None:
-        """An operation took `arguments` and gave `result`."""
+    def saw(self, operation: Any, arguments: Any, result: Any) -> None:
+        """An `operation` took `arguments` and gave `result`."""
         sources = [x for x in _pytree.tree_leaves(arguments) if isinstance(x, torch.Tensor) and x in self._descends]
         if not sources:
             return
         made = [x for x in _pytree.tree_leaves(result) if isinstance(x, torch.Tensor) and x.is_floating_point()]
         for tensor in made:
             self._descends[tensor] = True
-        if made:
+        if made and not (operation.is_view or operation.overloadpacket in MOVES):
             for source in sources:
                 if source.is_floating_point():
                     self.dtype = coarser(self.dtype, source.dtype)
@@ -65,7 +71,7 @@ class _Watch(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        self._owner.saw((args, kwargs), result)
+        self._owner.saw(func, (args, kwargs), result)
         return result
 
 

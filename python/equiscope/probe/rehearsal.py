@@ -57,6 +57,10 @@ STAIRS = range(IDENTICAL, IDENTICAL + 2)
 WRAPPED = (*range(IDENTICAL, IDENTICAL + 2), *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
 """The copies by which such a model is told, and those that give its floor."""
 
+DISPLACED, DISPLACEMENT = range(IDENTICAL, IDENTICAL + 1), 0.5
+"""The copy that shows whether a value that is 0 is so for any input, and the machine epsilon of its noise: about half
+of each coordinate, or of 1."""
+
 FIRMLY = 16.0
 """Units in the last place by which a value in float32 is made to move for sure."""
 
@@ -84,6 +88,8 @@ class Begin:
     and by that change."""
     random: dict[str, bool]
     """Per output or layer: whether that change is no round-off."""
+    responds: dict[str, bool]
+    """Per output or layer: whether it is not 0 for another input as well."""
 
 
 class Rehearsal:
@@ -108,6 +114,8 @@ class Rehearsal:
         self._elements = torch.cat([still, turns.repeat_interleave(DITHERS, 0)])
         self._stated = stated
         self._dtype: torch.dtype | None = stated
+        self._wrapped = False
+        """Whether the model works in that dtype inside of another, and returns the other."""
         self._together = COPIES
         """Copies that one call takes."""
         self._references: dict[str, Values] = {}
@@ -130,13 +138,17 @@ class Rehearsal:
             self._dtype = self._seen(system)
         epsilon = self._epsilon(system)
         first = self._run(system, range(COPIES), epsilon, learn=True)
-        noises = {name: Noise.of(value[IDENTICAL:], DITHERS) for name, value in first.items()}
+        noises = self._noise({name: value[IDENTICAL:] for name, value in first.items()}, DITHERS)
         inner = self._inside(system, first, noises) if self._stated is None else None
         if inner is not None:
-            self._dtype, epsilon = inner, torch.finfo(inner).eps
-            coarse = self._run(system, WRAPPED, epsilon)
-            noises = {name: Noise.of(value, len(WRAPPED) // 2) for name, value in coarse.items()}
+            self._dtype, self._wrapped, epsilon = inner, True, torch.finfo(inner).eps
+            noises = self._noise(self._run(system, WRAPPED, epsilon), len(WRAPPED) // 2)
         self._compare(system, first, noises, epsilon if inner is None else DOUBLE)
+        still = [name for name, value in first.items() if not bool(value.any())]
+        if still:
+            other = self._run(system, DISPLACED, DISPLACEMENT)
+            for name in still:
+                noises[name].responds = bool(other[name].any())
         found = self._begin(system, first, noises)
         if neighbour is not None and self._mixed < MIXED and neighbour.name in self._references:
             self._mix(system, neighbour, epsilon)
@@ -185,6 +197,17 @@ class Rehearsal:
         return {name: value.clone() for name, value in found.items()}
 
     # -- the dtype that the model computes in --------------------------------------------------------------------
+
+    def _noise(self, turned: Values, dithers: int) -> dict[str, Noise]:
+        """Of values of turned copies, `dithers` for each element."""
+        return {name: Noise.of(value, dithers, self._rounded_to(name, value)) for name, value in turned.items()}
+
+    def _rounded_to(self, name: str, value: torch.Tensor) -> torch.dtype:
+        """The dtype of values, or the coarser one that those of a wrapped model had before."""
+        inner = coarser(self._dtype, value.dtype)
+        if name not in self._adapter.outputs or inner == value.dtype:
+            return value.dtype
+        return inner if self._wrapped or looks_like([value], inner) else value.dtype
 
     def _seen(self, system: System) -> torch.dtype | None:
         """Told from the operations of one call."""
@@ -308,7 +331,7 @@ class Rehearsal:
         }
         for name, value in kept.items():
             if value.shape[1] != first[name].shape[1]:
-                noises[name] = Noise.of(value[IDENTICAL:], DITHERS)
+                noises |= self._noise({name: value[IDENTICAL:]}, DITHERS)
                 noises[name].repeated(value[1] - value[0])
         self._references[system.name] = {name: value[list(AGAIN)] for name, value in kept.items()}
         self._noises[system.name] = {name: noises[name] for name in kept}
@@ -318,6 +341,7 @@ class Rehearsal:
             {name: noises[name].repeats for name in kept},
             {name: noises[name].floor for name in kept},
             {name: noises[name].random for name in kept},
+            {name: noises[name].responds for name in kept},
         )
         self._known[system.name] = replace(begin, values={}), self._layers.masks(system)
         if len(self._known) > REMEMBERED:

@@ -152,6 +152,8 @@ class Output(Spectrum):
     """Standard deviation of the symmetrised output over the systems, of an output with one value per system."""
     reference_rmse: float | None = None
     """The error of the model against its reference, where the audit was told it."""
+    responds: bool = True
+    """Whether it is not 0 for every input: where its values are, another input was tried."""
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
@@ -172,7 +174,7 @@ class Output(Spectrum):
     def verdict(self) -> Verdict:
         """The one word that the numbers amount to."""
         size = self.size if self.samples else math.nan
-        return judge(Numbers(self.rmse, size, self.scatter, self.stochastic))
+        return judge(Numbers(self.rmse, size, self.scatter, self.stochastic, self.responds))
 
 
 @dataclass

@@ -29,7 +29,7 @@ class Verdict(str, Enum):
     UNMEASURED = "not measured"
     """There is no finite number."""
     ZERO = "zero"
-    """Every value is 0: nothing was tested."""
+    """Every value is 0, for other inputs too: nothing was tested."""
     STOCHASTIC = "stochastic"
     """The same input gives different values, and A is not above k times their scatter, squared."""
     VANISHES = "vanishes"
@@ -77,6 +77,8 @@ class Numbers:
     floor: float
     """F; of what is stochastic its scatter, if that is larger."""
     stochastic: bool = False
+    responds: bool = True
+    """Whether it is not 0 for every input."""
 
 
 def judge(numbers: Numbers) -> Verdict:
@@ -85,7 +87,7 @@ def judge(numbers: Numbers) -> Verdict:
     if not (math.isfinite(numbers.rmse) and math.isfinite(numbers.size)):
         return Verdict.UNMEASURED
     if numbers.size == 0:
-        return Verdict.ZERO
+        return Verdict.VANISHES if numbers.responds else Verdict.ZERO
     if numbers.stochastic and numbers.rmse <= within:
         return Verdict.STOCHASTIC
     if numbers.size <= within:

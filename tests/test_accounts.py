@@ -1,0 +1,259 @@
+"""What an audit adds up and hands on: sums, places, weights, batches, random state. Each test is a planted fault."""
+
+import math
+import re
+
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope.groups.o3 import SO3
+from equiscope.measure.orbit import BLOCK_BYTES, OrbitMoments
+from equiscope.measure.quantities.spectrum import PooledSpectrum
+from equiscope.measure.quantity import Pool
+from equiscope.measure.summary import NonFiniteValues, OrbitSummary
+from equiscope.metrics import EquivarianceError
+from equiscope.probe.memory import Memory
+
+DOUBLE = torch.float64
+
+
+def points(n=4):
+    return torch.randn(n, 3, dtype=DOUBLE)
+
+
+def energy(p):
+    return p.square().sum((1, 2)) * (1.0 + 0.1 * p[:, 0, 2])
+
+
+def audit(model, data, **asked):
+    asked = {"outputs": {"y": "scalar"}, "lmax": 1, "degree": 6, "progress": False, **asked}
+    return eq.audit(model, data, inputs="vector", **asked)
+
+
+@pytest.mark.parametrize("late", [3, 400, 683])
+def test_a_bad_value_is_named_by_its_place_in_the_whole_orbit(late):
+    grid = eq.quadrature(8)
+    assert len(grid) == 684 and 1000 * 8 * 400 > BLOCK_BYTES["cpu"]
+    values = torch.randn(len(grid), 1, 1000, 1, dtype=DOUBLE)
+    values[late, 0, 17] = math.nan
+    moments = OrbitMoments(grid, 0, values[0], None)
+    with pytest.raises(NonFiniteValues) as caught:
+        for part in values.split(50):
+            moments.update(part)
+        moments.finish()
+    assert caught.value.index == late
+
+
+def test_a_bad_value_is_named_with_its_rotation():
+    x, axis = torch.tensor([[0.3, -0.4, 1.2]], dtype=DOUBLE), torch.tensor([0.0, 0.6, 0.8], dtype=DOUBLE)
+    copies = []
+
+    def model(p):
+        copies.append(p.clone())
+        up = p[:, 0] @ axis
+        return torch.where(up > 0.98 * x.norm(), math.nan, up)
+
+    found = audit(model, [("good", torch.zeros(1, 3, dtype=DOUBLE)), ("bad", x)], degree=12, batch_rows=64)
+    (failure,) = found.failures
+    turned = (x @ failure.rotation.T)[0]
+    assert failure.system == "bad" and float(turned @ axis) > 0.98 * float(x.norm())
+    # the copy that the model saw, and none before it was bad
+    seen = torch.cat(copies)[:, 0]
+    assert float((seen - turned).norm(dim=1).min()) < 1e-12
+    assert failure.rotation_index > 0
+
+
+def test_the_worst_element_is_judged_by_the_final_mean():
+    # the first values lie far from where the mean ends, and only the final mean shows that -10 is further than 20
+    grid = eq.quadrature(8)
+    values = torch.full((len(grid), 1, 1000, 1), 8.0, dtype=DOUBLE)
+    values[:64] = 0.0
+    values[10], values[600] = -10.0, 20.0
+    moments = OrbitMoments(grid, 0, values[0], eq.Representation.parse("scalar"))
+    moments.update(values)
+    found = moments.finish()
+    mean = float((grid.weights * values[:, 0, 0, 0]).sum())
+    assert mean + 10 > 20 - mean
+    assert found.worst_index == 10 and found.worst_deviation == pytest.approx(mean + 10)
+
+
+def test_a_variance_that_comes_out_negative_is_refused():
+    grid = eq.quadrature(13, allow_negative=True)
+    # all of the square lies where weights are negative
+    values = torch.where(grid.weights < 0, 1.0, 0.0).to(DOUBLE).reshape(-1, 1)
+    metric = EquivarianceError("scalar", grid)
+    with pytest.raises(eq.errors.ArgumentError, match="negative variance"):
+        metric.update(values)
+        metric.compute()
+
+
+def summary(total, samples=1):
+    ones = torch.ones(samples, 1, dtype=DOUBLE)
+    power = {0: (total * ones)[None]}
+    return OrbitSummary(None, None, power, total * ones, 0.0 * ones, None, {}, None, 0.0)
+
+
+def test_sums_over_systems_lose_no_digits_and_depend_on_no_order():
+    totals = [1e16, *[1.0] * 100, -1e16, 0.1]
+    found = []
+    for order in (totals, totals[::-1], sorted(totals)):
+        pool = Pool(PooledSpectrum(SO3().shape(0)))
+        for total in order:
+            pool.add(summary(total))
+        found.append(float(pool.compute()["total"]) * len(totals))
+    assert found == pytest.approx([math.fsum(totals)] * 3, rel=1e-15)
+
+
+def test_the_row_of_an_only_system_is_the_pooled_number():
+    def model(p):
+        return {"v": p + 0.1, "t": p[..., :, None] * p[..., None, :] + 0.2}
+
+    found = audit(model, [points()], outputs={"v": "vector", "t": "tensor"})
+    row = found.systems[0].outputs
+    for name, output in found.outputs.items():
+        for key in ("rmse", "relative"):
+            assert row[name][key] == pytest.approx(getattr(output, key), rel=1e-12), (name, key)
+        assert output.relative > 1e-3
+
+
+class Wandering:
+    """Changes from call to call, alike for all copies of one call; `sizes` by the number of rows."""
+
+    def __init__(self, sizes):
+        self.sizes, self.calls = sizes, 0
+
+    def __call__(self, p):
+        self.calls += 1
+        return p.square().sum(-1) + self.sizes[p.shape[1]] * (-1) ** self.calls
+
+
+def test_noise_is_seen_between_calls_whose_copies_agree():
+    found = audit(Wandering({4: 1e-3}), [points(4)])
+    assert 3e-4 < found.outputs["y"].noise < 1e-2
+    assert audit(Wandering({4: 0.0}), [points(4)]).outputs["y"].noise < 1e-12
+
+
+def test_noise_of_systems_is_weighted_by_their_samples():
+    noises = [
+        audit(Wandering(sizes), [points(1), points(9)]).outputs["y"].noise
+        for sizes in ({1: 1e-3, 9: 0.0}, {1: 0.0, 9: 1e-3})
+    ]
+    assert noises[1] / noises[0] == pytest.approx(3.0, rel=1e-6)
+
+
+def test_samples_kept_belong_to_the_systems_that_ended():
+    def model(p):
+        return torch.where(p.abs().amax((1, 2), keepdim=True)[..., 0] > 50, math.nan, p.square().sum(-1))
+
+    systems = [("a", points(2)), ("broken", 100 * points(3)), ("c", 2 * points(1))]
+    found = audit(model, systems, keep="samples")
+    assert [row.name for row in found.systems] == ["a", "c"]
+    output = found.outputs["y"]
+    assert output.sample_system.tolist() == [0, 0, 1]
+    expected = torch.cat([model(systems[0][1][None])[0], model(systems[2][1][None])[0]]).square()
+    torch.testing.assert_close(output.total.reshape(-1), expected, rtol=1e-10, atol=0)
+
+
+def largest_batch(**asked):
+    sizes = []
+
+    def model(p):
+        sizes.append(p.shape[0])
+        return energy(p)
+
+    audit(model, [points(4)], degree=8, **asked)
+    return max(sizes)
+
+
+def test_batches_hold_no_more_bytes_than_asked():
+    copy = 4 * 3 * 8
+    assert largest_batch() > 20
+    assert largest_batch(batch_bytes=20 * copy) == 20
+    assert largest_batch(batch_bytes=20 * copy + copy - 1) == 20
+    assert largest_batch(batch_rows=40) == 10
+
+
+def test_statistics_that_are_held_leave_less_for_a_batch():
+    memory = Memory(1000, 0)
+    memory.statistics = lambda values, lmax: 600
+    system = type("System", (), {"name": "a", "rows": 1})
+    memory.rehearse(system)
+    memory.begin(system, {})
+    memory.start(torch.device("cpu"), 10)
+    memory.stop(torch.device("cpu"), 50)
+    assert memory.rows(10**9) == (1000 - 600) // 5
+    memory.end(system)
+    assert memory.rows(10**9) == 200
+    with pytest.raises(eq.errors.MemoryLimitError, match="max_memory"):
+        memory.statistics = lambda values, lmax: 998
+        memory.begin(system, {})
+
+
+def test_a_system_that_failed_is_evaluated_no_further():
+    after = []
+
+    def model(p):
+        far = p.abs().amax((1, 2)) > 50
+        after.append(int(far.sum()))
+        # on the unrotated input it is fine
+        y = torch.where(far & (p[:, 0, 2].abs() < 99.0), math.nan, energy(p))
+        # many samples, so that values are looked at long before the last
+        return y[:, None].expand(-1, 4000)
+
+    bad = torch.tensor([[0.0, 0.0, 100.0]], dtype=DOUBLE)
+    found = audit(model, [("good", points(1)), ("bad", bad)], lmax=0, degree=12, batch_rows=16)
+    assert [failure.system for failure in found.failures] == ["bad"]
+    assert sum(after) < len(eq.quadrature(12)) / 3
+
+
+def test_the_random_state_of_the_caller_is_as_it_was():
+    class Model(torch.nn.Module):
+        def forward(self, p):
+            return energy(p) + 1e-3 * torch.rand(p.shape[0], dtype=DOUBLE)
+
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    found = audit(Model(), [points()])
+    # and the model did draw
+    assert found.outputs["y"].stochastic
+    torch.manual_seed(3)
+    points()
+    assert torch.equal(torch.get_rng_state(), _after_points(before))
+
+
+def _after_points(state):
+    torch.set_rng_state(state)
+    points()
+    return torch.get_rng_state()
+
+
+def test_the_bar_reaches_its_end(capfd):
+    audit(energy, [points(), points()], progress=True)
+    shown = re.findall(r"(\d+)/(\d+)", capfd.readouterr().err)
+    assert shown and shown[-1][0] == shown[-1][1] and int(shown[-1][0]) >= 2 * len(eq.quadrature(6))
+
+
+def test_values_overwritten_in_place_make_no_noise():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.relu = torch.nn.Linear(3, 4).double(), torch.nn.ReLU(inplace=True)
+
+        def forward(self, p):
+            return self.relu(self.linear(p)).sum((1, 2))
+
+    found = audit(Model(), [points()], layers="linear").layers["linear"]
+    assert found.noise < 1e-12
+    # a linear map of a vector: a constant, l = 1, and no more
+    assert float(found.unresolved) < 1e-12 * float(found.total)
+
+
+def test_the_assertion_fails_where_a_system_did():
+    def model(p):
+        return torch.where(p.square().sum((1, 2)) > 1e3, math.nan, p.square().sum((1, 2)))
+
+    asked = {"inputs": "vector", "outputs": {"y": "scalar"}, "tol": 1e-6}
+    eq.testing.assert_equivariant(model, [points()], **asked)
+    with pytest.raises(AssertionError, match="far: y: NaN"):
+        eq.testing.assert_equivariant(model, [("near", points()), ("far", 100 * points())], **asked)
