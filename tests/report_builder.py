@@ -51,9 +51,7 @@ def spectrum(
         total=torch.tensor(total, dtype=torch.float64),
         unresolved=torch.tensor(total * unresolved, dtype=torch.float64),
         degree=degree,
-        power_error=error
-        * total
-        * torch.linspace(0.1, 1, power.shape[0], dtype=torch.float64)[:, None].expand(-1, 2) ** 2,
+        power_error=error * total * torch.linspace(0.1, 1, power.shape[0], dtype=torch.float64)[:, None].expand(-1, 2) ** 2,
         samples=samples,
         channels=channels,
         noise=0.0,

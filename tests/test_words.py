@@ -90,11 +90,19 @@ def test_what_vanishes_is_no_error_and_no_praise():
 
 def test_a_dead_output_is_zero_and_not_exact():
     found = output("stress", "scalar", (0, 1), relative=0.0, size=0.0)
+    found.responds = False
     audit = audit_of([found])
     said(audit, "`stress` is zero for every input: nothing was tested")
     silent(audit, "as far as")
+    silent(audit, "vanishes")
     assert re.search(r"^stress +scalar +zero ", to_text(audit, 120), re.MULTILINE)
     assert 'class="left zero"' in audit.to_html()
+
+
+def test_what_is_zero_by_symmetry_alone_is_not_dead():
+    found = output("dipole", "vector", (1, 1), relative=0.0, size=0.0)
+    said(audit_of([found]), "`dipole` vanishes on these data")
+    silent(audit_of([found]), "zero for every input")
 
 
 def test_a_small_system_is_not_hidden_by_a_large_one():

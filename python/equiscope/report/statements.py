@@ -304,7 +304,11 @@ def _a(output: Output, irrep: Label) -> str:
 
 
 def _dead(audit: AuditData) -> list[str]:
-    dead = [name for name, spectrum in audit.results() if spectrum.samples and spectrum.pooled_total == 0]
+    dead = [
+        name
+        for name, spectrum in audit.results()
+        if spectrum.samples and spectrum.pooled_total == 0 and not (isinstance(spectrum, Output) and spectrum.responds)
+    ]
     are = "is" if len(dead) == 1 else "are"
     return [f"{listing(dead)} {are} zero for every input: nothing was tested."] if dead else []
 
