@@ -41,6 +41,10 @@ def test_an_error_is_stated_with_unit_margin_floor_and_scales():
     assert "RMSE 0.0114 eV ± " in audit.to_html()
 
 
+def test_many_times_a_scale_is_no_percentage():
+    said(audit_of([energy(spread=1e-4, reference_rmse=0.01)]), "114 times its spread", "114% of the model's own error")
+
+
 def test_an_error_that_rests_on_an_assumption_is_marked():
     found = energy(rmse_error=0.0002)
     assert with_error(0.0114, 0.0002, assumed=True) == "0.0114 +- 0.0002*"
