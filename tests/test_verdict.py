@@ -18,8 +18,9 @@ from equiscope.result.verdict import per_row, rotations_alone, spread, uncertain
     [
         (Numbers(rmse=math.nan, size=1.0, floor=1e-7), Verdict.UNMEASURED),
         (Numbers(rmse=0.1, size=math.inf, floor=1e-7), Verdict.UNMEASURED),
-        (Numbers(rmse=0.0, size=0.0, floor=0.0), Verdict.ZERO),
-        (Numbers(rmse=0.0, size=0.0, floor=1.0), Verdict.ZERO),
+        (Numbers(rmse=0.0, size=0.0, floor=0.0, responds=False), Verdict.ZERO),
+        (Numbers(rmse=0.0, size=0.0, floor=1.0, responds=False), Verdict.ZERO),
+        (Numbers(rmse=0.0, size=0.0, floor=1.0), Verdict.VANISHES),
         (Numbers(rmse=5e-8, size=5e-8, floor=2e-8), Verdict.VANISHES),
         (Numbers(rmse=5e-8, size=1.0, floor=2e-8), Verdict.EXACT),
         (Numbers(rmse=0.0, size=1.0, floor=0.0), Verdict.EXACT),

@@ -41,6 +41,10 @@ def test_an_error_is_stated_with_unit_margin_floor_and_scales():
     assert "RMSE 0.0114 eV ± " in audit.to_html()
 
 
+def test_many_times_a_scale_is_no_percentage():
+    said(audit_of([energy(spread=1e-4, reference_rmse=0.01)]), "114 times its spread", "114% of the model's own error")
+
+
 def test_an_error_that_rests_on_an_assumption_is_marked():
     found = energy(rmse_error=0.0002)
     assert with_error(0.0114, 0.0002, assumed=True) == "0.0114 +- 0.0002*"
@@ -90,11 +94,19 @@ def test_what_vanishes_is_no_error_and_no_praise():
 
 def test_a_dead_output_is_zero_and_not_exact():
     found = output("stress", "scalar", (0, 1), relative=0.0, size=0.0)
+    found.responds = False
     audit = audit_of([found])
     said(audit, "`stress` is zero for every input: nothing was tested")
     silent(audit, "as far as")
+    silent(audit, "vanishes")
     assert re.search(r"^stress +scalar +zero ", to_text(audit, 120), re.MULTILINE)
     assert 'class="left zero"' in audit.to_html()
+
+
+def test_what_is_zero_by_symmetry_alone_is_not_dead():
+    found = output("dipole", "vector", (1, 1), relative=0.0, size=0.0)
+    said(audit_of([found]), "`dipole` vanishes on these data")
+    silent(audit_of([found]), "zero for every input")
 
 
 def test_a_small_system_is_not_hidden_by_a_large_one():

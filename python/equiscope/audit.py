@@ -151,15 +151,9 @@ def audit(
     restored.
     """
     request = Request(
-        inputs=inputs,
-        outputs=outputs,
-        layers=layers,
-        batching=batching,
-        basis=basis,
-        layout=layout,
-        dtype=dtype,
-        device=device,
-    )
+        inputs=inputs, outputs=outputs, layers=layers, batching=batching,
+        basis=basis, layout=layout, dtype=dtype, device=device,
+    )  # fmt: skip
     settings = Settings(
         group=group,
         lmax=lmax,

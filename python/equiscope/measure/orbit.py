@@ -237,7 +237,8 @@ class OrbitMoments(Moments):
         components = self._parts.components
         sums = {} if components is None else {key: a * components[key] for key, a in variance.items()}
         symmetrised = self._symmetrised(mean)
-        found = Found(self._chart, power, beyond, self._spread, sums, symmetrised, components or {})
+        entries = 1 if self._representation is None else self._representation.entries
+        found = Found(self._chart, power, beyond, self._spread, sums, symmetrised, components or {}, entries)
         return OrbitSummary(
             self._representation,
             self._grid.degree,

@@ -75,7 +75,8 @@ class StoredMoments(Moments):
         symmetrised = {part.label: squares[..., i] for i, part in enumerate(self._parts.parts)}
         counts = summary.components or {}
         sums = {label: a * counts[label] for label, a in summary.variance.items()}
-        found = Found(self._chart, power, unresolved, spread.sum(-1), sums, symmetrised, counts)
+        entries = 1 if kind is None else kind.entries
+        found = Found(self._chart, power, unresolved, spread.sum(-1), sums, symmetrised, counts, entries)
         return replace(summary, errors=grid_errors(self._grid, found, self._chart))
 
     def _with_errors(self, kind: Representation, found: OrbitSummary) -> OrbitSummary:

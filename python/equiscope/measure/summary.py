@@ -69,7 +69,8 @@ class OrbitSummary:
         shape = next(iter(self.power.values())).shape[:-2]
         errors = {"power": linear.expand(shape), "unresolved": linear}
         if self.components is not None:
-            errors["variance"] = linear / sum(self.components.values())
+            assert self.representation is not None
+            errors["variance"] = linear / self.representation.entries
             errors["irreps"] = torch.stack([linear / n for n in self.components.values()])
         return {key: torch.stack([torch.zeros_like(value), value]) for key, value in errors.items()}
 

@@ -102,6 +102,8 @@ class Found:
     symmetrised: Mapping[Label, torch.Tensor]
     """Per part ``(s, c)``: the power of what transforms as declared."""
     components: Mapping[Label, int]
+    entries: int
+    """What A of all of them is divided by: `Representation.entries`."""
 
     def pooled(self) -> Found:
         """Averages over samples and channels, on the host, ``s = c = 1``."""
@@ -113,9 +115,8 @@ class Found:
             return {label: mean(value) for label, value in values.items()}
 
         power, variance, symmetrised = each(self.power), each(self.variance), each(self.symmetrised)
-        return Found(
-            self.chart, power, mean(self.beyond), mean(self.spread), variance, symmetrised, dict(self.components)
-        )
+        sums, components = (mean(self.beyond), mean(self.spread)), dict(self.components)
+        return Found(self.chart, power, *sums, variance, symmetrised, components, self.entries)
 
     def varying(self, label: Label) -> torch.Tensor:
         """``(columns,)`` of the components of one part, without what transforms as declared; once pooled."""
@@ -149,7 +150,7 @@ def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tenso
     }
     if found.components:
         size = float(total.sum()) + beyond
-        errors["variance"] = folding.of_variance(varying, tail, size) / sum(found.components.values())
+        errors["variance"] = folding.of_variance(varying, tail, size) / found.entries
         parts = [_of_part(folding, found, label) for label in found.components]
         errors["irreps"] = torch.stack(parts, dim=1)
     return errors
@@ -363,7 +364,7 @@ def _nothing(found: Found) -> tuple[object, ...]:
         return {label: zeros(value) for label, value in values.items()}
 
     sums = zeros(found.beyond), zeros(found.spread)
-    return each(found.power), *sums, each(found.variance), each(found.symmetrised), found.components
+    return each(found.power), *sums, each(found.variance), each(found.symmetrised), found.components, found.entries
 
 
 def cut(power: torch.Tensor, chart: Chart, shown: Chart) -> torch.Tensor:

@@ -384,7 +384,7 @@ def root_error(variance: float, error: float) -> float:
 def _seen(orbit: OrbitSummary, noise: float) -> Seen:
     errors = orbit.known_errors()
     declared = orbit.components is not None
-    components = sum(orbit.components.values()) if orbit.components is not None else 1
+    components = 1 if orbit.representation is None else orbit.representation.entries
     return Seen(
         samples=orbit.samples,
         total=float(orbit.total.mean()),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..result.data import Output
 
-TINY = 1e-5
+TINY = 1e-3
 """Errors of a smaller part of their value are written with an exponent."""
 
 LISTED = 3

@@ -43,6 +43,9 @@ HIDDEN, NOTICED_RELATIVE = 10.0, 1e-3
 """A relative error of one system is worth a word where it is so many times the pooled one, which systems with large
 values decide, and at least so large."""
 
+MANY = 10.0
+"""From here on a ratio is written as so many times, not as per cent."""
+
 OUTLIER = 3.0
 """A system this many times above the pooled error is an outlier: by Markov's inequality at most 1 in 9 is."""
 
@@ -206,12 +209,17 @@ def _scales(audit: AuditData, output: Output) -> str:
     """The error against what else it can be read by."""
     found = ""
     if output.spread:
-        found += f"; {percent(output.rmse / output.spread)} of its spread over the systems"
+        found += f"; {_part(output.rmse / output.spread)} its spread over the systems"
     if per := per_row(audit, output.name):
         found += f"; {number(per[0])} {per[1]} per atom"
     if output.reference_rmse:
-        found += f"; {percent(output.rmse / output.reference_rmse)} of the model's own error"
+        found += f"; {_part(output.rmse / output.reference_rmse)} the model's own error"
     return found
+
+
+def _part(ratio: float) -> str:
+    """``11.4% of`` something, or ``15 times``."""
+    return f"{percent(ratio)} of" if ratio < MANY else f"{number(ratio)} times"
 
 
 def _noun(output: Output) -> str:
@@ -304,7 +312,11 @@ def _a(output: Output, irrep: Label) -> str:
 
 
 def _dead(audit: AuditData) -> list[str]:
-    dead = [name for name, spectrum in audit.results() if spectrum.samples and spectrum.pooled_total == 0]
+    dead = [
+        name
+        for name, spectrum in audit.results()
+        if spectrum.samples and spectrum.pooled_total == 0 and not (isinstance(spectrum, Output) and spectrum.responds)
+    ]
     are = "is" if len(dead) == 1 else "are"
     return [f"{listing(dead)} {are} zero for every input: nothing was tested."] if dead else []
 

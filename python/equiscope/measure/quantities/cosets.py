@@ -26,7 +26,7 @@ class PooledCosets(Quantity):
 
     @classmethod
     def of(cls, group: Group, lmax: int, representation: Representation | None) -> PooledCosets | None:
-        return None if representation is None else cls(representation.components)
+        return None if representation is None else cls(representation.entries)
 
     def terms(self, orbit: OrbitSummary) -> Tensors:
         nothing = torch.full((), float("nan"), dtype=torch.float64)
