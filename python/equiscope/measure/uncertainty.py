@@ -39,12 +39,8 @@ from ..groups.quadrature import Quadrature
 HALF_WIDTH = 2.0
 """Standard deviations of a half width that holds the truth in 95 of 100 cases."""
 
-ALIGNED = 1.05
-"""Pieces that depend on one direction are not Gaussian, and the first degrees above that of a grid are folded more than
-others: measured, this factor on all that is random covers both (tests/test_errors.py)."""
-
 HEAVIER = 2.0
-"""The same for what is folded down: the average over turns, against the upper end of its scatter."""
+"""Times its average over turns, that may be folded onto an irrep: the upper end of the scatter."""
 
 LOST = 3.0
 """The same for all that is folded down together."""
@@ -232,7 +228,7 @@ class Folding:
         chance = torch.where(self._columns[:n] == 0, CHANCE**2, CHANCE) if self._by_degree else torch.inf
         folded = folded.minimum(chance * power / HEAVIER)
         round_off = ROUND_OFF**2 * spread
-        random = HALF_WIDTH * ALIGNED * 2.0 * (power * folded / self.sizes[:n]).sqrt()
+        random = HALF_WIDTH * 2.0 * (power * folded / self.sizes[:n]).sqrt()
         random = random + 2.0 * (power * round_off).sqrt()
         return torch.stack([random, HEAVIER * folded + round_off]).reshape(2, *shown.shape)
 
@@ -253,14 +249,14 @@ class Folding:
         ).amax()
         cross = 4.0 * (total.clamp_min(0.0) * self._onto(tail) / self.sizes)[n:].sum()
         scatter = self.w2 * (self.itself * tail.square()).amax()
-        random = HALF_WIDTH * ALIGNED * (scatter + cross).sqrt()
+        random = HALF_WIDTH * (scatter + cross).sqrt()
         return torch.stack([random, LOST * lost + 1e-13 * spread])
 
     def of_variance(self, varying: torch.Tensor, tail: torch.Tensor, size: float) -> torch.Tensor:
         """``(2,)``: of the sum over components that A is; `size` is int |u|^2."""
         met = varying.clamp_min(0.0) @ self.met
         variance = self.w2 * (4.0 * met * tail + self.itself * tail.square())
-        random = HALF_WIDTH * ALIGNED * variance.amax().sqrt()
+        random = HALF_WIDTH * variance.amax().sqrt()
         # the mean of what is folded onto it is taken for symmetrised, and squares sum to round-off
         folded = HEAVIER * self.w2 * (self.met[-1] * tail).amax()
         return torch.stack([random, folded + ROUND_OFF**2 * size])
@@ -333,7 +329,7 @@ def _response(grid: Grid) -> torch.Tensor:
     u = torch.complex(0.5 * (xx + yy), 0.5 * (yx - yx.T)) ** k
     pairs = weights[:, None] * weights
     w2 = float(weights.square().sum()) / k
-    degrees = torch.arange(2 * k)
+    degrees = torch.arange(2 * k, dtype=torch.float64)
     flat = torch.stack([(pairs * p).sum() for p in _jacobi(0, x, 2 * k)])
     ringed = torch.stack([2.0 * (pairs * u.real * p).sum() for p in _jacobi(2 * k, x, k)])
     total = flat + torch.cat([ringed.new_zeros(k), ringed])
