@@ -76,7 +76,7 @@ def test_random_rotations_agree_with_the_grid_of_rotations():
 
 def test_a_group_of_a_stranger_audits_the_demo_model(tmp_path):
     report = demo_audit(group=Octahedral())
-    assert report.timings["evaluations"] == 2 * (48 + 4) and len(report.convergence) == 1
+    assert report.timings["evaluations"] - report.timings["checks"] == 2 * 48 and len(report.convergence) == 1
     for output in report.outputs.values():
         # a finite group resolves everything
         assert output.pooled_unresolved == pytest.approx(0.0, abs=1e-9 * output.pooled_total)

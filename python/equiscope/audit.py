@@ -294,5 +294,6 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
             "model": adapter.model_seconds,
             "rest": total - adapter.model_seconds,
             "evaluations": session.evaluations,
+            "checks": session.checks,
         },
     )

@@ -124,6 +124,8 @@ class Rehearsal:
         self._known: OrderedDict[str, tuple[Begin, dict[str, torch.Tensor]]] = OrderedDict()
         """What was measured of the latest systems, without their values, and the rows that are left out."""
         self._mixed = 0
+        self.evaluations = 0
+        """Copies that rehearsals took so far."""
 
     @property
     def computes_in(self) -> str | None:
@@ -132,6 +134,12 @@ class Rehearsal:
 
     def begin(self, system: System, neighbour: System | None) -> Begin:
         """The rehearsal of `system`; `neighbour` is one whose copies may share a batch with it."""
+        before = self._evaluator.evaluations
+        found = self._rehearse(system, neighbour)
+        self.evaluations += self._evaluator.evaluations - before
+        return found
+
+    def _rehearse(self, system: System, neighbour: System | None) -> Begin:
         if system.name in self._known:
             return self._once_more(system)
         if self._dtype is None:

@@ -196,6 +196,11 @@ class Session:
         return self._evaluator.evaluations
 
     @property
+    def checks(self) -> int:
+        """How many of them went into rehearsals."""
+        return self._rehearsal.evaluations
+
+    @property
     def computes_in(self) -> str | None:
         """The dtype for whose rounding floors were measured."""
         return self._rehearsal.computes_in

@@ -41,6 +41,10 @@ MESSAGES = 50
 """Failures and warnings on the page."""
 
 
+COUNTED = ("evaluations", "checks")
+"""Among the timings, what is no time."""
+
+
 def to_html(audit: AuditData) -> str:
     """One self-contained HTML page: findings, tables, pictures, settings, definitions.
 
@@ -241,7 +245,7 @@ def _convergence(audit: AuditData) -> list[dict[str, Any]]:
 
 
 def _facts(audit: AuditData) -> list[tuple[str, list[tuple[str, str]]]]:
-    times = [(key, count(value) if key == "evaluations" else seconds(value)) for key, value in audit.timings.items()]
+    times = [(key, count(value) if key in COUNTED else seconds(value)) for key, value in audit.timings.items()]
     return [
         ("Settings", [(key, _value(value)) for key, value in audit.settings.items()]),
         ("Environment", [(key, _value(value)) for key, value in audit.environment.items()]),

@@ -225,7 +225,8 @@ class AuditData:
     environment: dict[str, Any] = field(default_factory=dict)
     """JSON values: versions, instruction set, threads, date."""
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds: total, model, and the rest; evaluations: number of copies evaluated."""
+    """Seconds: total, model, and the rest; evaluations: number of copies evaluated, checks: how many of them before the
+    audit proper, to see that copies are independent and how large the noise floor is."""
 
     def result(self, name: str) -> Spectrum:
         """The output or layer called `name`."""
