@@ -133,14 +133,19 @@ def test_errors_alone_need_outputs_and_show_half_the_degree():
     module = torch.nn.Linear(3, 2).double()
     with pytest.raises(eq.errors.ArgumentError, match="lmax: expected an integer where no output is declared"):
         eq.audit(module, [{"input": data[0]["x"]}], inputs={"input": "vector"}, layers="**", lmax=None)
-    with pytest.raises(eq.errors.ArgumentError, match='shift: expected None or "system", got \'all\''):
+    with pytest.raises(eq.errors.ArgumentError, match="shift: expected None or \"system\", got 'all'"):
         eq.audit(wave, data, **FAMILY, shift="all")
 
 
 def test_rotations_and_inversion_are_told_apart():
     def model(x):
         n, det = x[..., 0, :], torch.linalg.det(x)
-        return {"flips": n * torch.tanh(det)[..., None], "mixes": n * (1.0 + det)[..., None], "keeps": n, "breaks": n + 1.0}
+        return {
+            "flips": n * torch.tanh(det)[..., None],
+            "mixes": n * (1.0 + det)[..., None],
+            "keeps": n,
+            "breaks": n + 1.0,
+        }
 
     frame = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)))[0]
     asked = {"inputs": {"x": "vector"}, "outputs": dict.fromkeys(("flips", "mixes", "keeps", "breaks"), "vector")}

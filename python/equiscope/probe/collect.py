@@ -260,11 +260,11 @@ class Collector:
             if worst is not None and (pool.worst is None or worst.deviation > pool.worst.deviation):
                 pool.worst = worst
         if pool.name in self._adapter.outputs:
-            row.outputs[pool.name] = _error_row(orbit, noise)
+            row.outputs[pool.name] = _error_row(orbit, begin, pool.name)
         else:
             row.layers[pool.name] = {
                 **_share_row(orbit, self._chart),
-                **(_error_row(orbit, noise) if mean is not None else {}),
+                **(_error_row(orbit, begin, pool.name) if mean is not None else {}),
             }
         if self._keep:
             if orbit.channels != pool.channels:
@@ -397,7 +397,7 @@ def _seen(orbit: OrbitSummary, noise: float) -> Seen:
     )
 
 
-def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
+def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]:
     variance = float(orbit.total_variance.mean())
     total = float(orbit.total.mean())
     assert orbit.representation is not None
@@ -406,7 +406,8 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
         "samples": orbit.samples,
         "rmse": variance**0.5,
         "relative": variance**0.5 / size if size > 0 else 0.0,
-        "noise": noise,
+        "noise": begin.noise[name],
+        "noise_floor": begin.floor[name],
         "total": total,
         "unresolved": float(orbit.unresolved.mean()),
         "worst_deviation": orbit.worst_deviation,
