@@ -185,8 +185,8 @@ class SystemRow:
     rows: int
     """Size of the system in rows (atoms, points, constituents)."""
     outputs: dict[str, dict[str, float]]
-    """Per output: rmse, rmse_error, relative, noise, noise_floor, total, unresolved, worst_deviation, and mean of what has one
-    component."""
+    """Per output: rmse, rmse_error, relative, noise, noise_floor, total, unresolved, worst_deviation, and mean of what has
+    one component."""
     layers: dict[str, dict[str, float]]
     """Per layer: total, unresolved, and for each column of its chart the share of power: share_l0, share_l1, ..."""
 
