@@ -43,7 +43,7 @@ def spectrum(
     samples: int = 240,
     channels: int = 64,
 ) -> Spectrum:
-    """A layer with root mean square `size`; `unresolved` and `error`, of the power at l = lmax, are shares of its power."""
+    """A layer with root mean square `size`; `unresolved` and `error` (at l = lmax) are shares of its power."""
     total = size**2
     return Spectrum(
         name=name,
@@ -51,7 +51,9 @@ def spectrum(
         total=torch.tensor(total, dtype=torch.float64),
         unresolved=torch.tensor(total * unresolved, dtype=torch.float64),
         degree=degree,
-        power_error=error * total * torch.linspace(0.1, 1, power.shape[0], dtype=torch.float64)[:, None].expand(-1, 2) ** 2,
+        power_error=error
+        * total
+        * torch.linspace(0.1, 1, power.shape[0], dtype=torch.float64)[:, None].expand(-1, 2) ** 2,
         samples=samples,
         channels=channels,
         noise=0.0,
@@ -326,7 +328,6 @@ def of_chart(chart: Chart, carried: Any, wrong: Any, *, samples: int = 0) -> Aud
 
     def fields(name: str, held: torch.Tensor) -> dict[str, Any]:
         total = held.sum(dim=tuple(range(len(chart.shape))))
-        columns = len(chart.headings)
         return {
             "name": name,
             "power": held,

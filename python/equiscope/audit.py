@@ -80,8 +80,8 @@ def audit(
             representation is known gets an equivariance error as well.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
             said of parity, and labels are l without sigma), or an `equiscope.groups.Group`.
-        lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then degrees below 2 lmax will do:
-            "auto" begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the errors
+        lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then low degrees will do: "auto"
+            begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the errors
             alone; the spectrum is shown up to half of the degree, and only its own error bars say what it is worth.
         degree: degree of the grid, 2 lmax..131; results are exact where the product of two matrix elements stays
             within it. "auto" (also None) begins at 2 lmax and judges every system by itself: one whose errors are
@@ -92,8 +92,9 @@ def audit(
         tolerance: relative, for "auto": half width of the RMSE of a system over that RMSE, or over the pooled one where
             that is larger; and of the power in an irrep over all the power outside the strongest one.
         estimator: "quadrature", or "monte-carlo" for models too dear for a grid: independent uniformly random elements
-            of the group, others for every system. All estimates are unbiased (so B can come out negative). A needs few elements. B of degree l is known to about
-            ``sqrt(2) (2l+1) / n`` of what an output breaks of its symmetry, or of what a layer varies.
+            of the group, others for every system. All estimates are unbiased (so B can come out negative). A needs few
+            elements. B of degree l is known to about ``sqrt(2) (2l+1) / n`` of what an output breaks of its symmetry,
+            or of what a layer varies.
             Or an `equiscope.measure.Measure`.
         rotations: number n of random elements, 32 or more (default 1024); with `precision` the most that are taken.
         precision: relative standard error of the RMSE at which sampling stops, between 0 and 1. The first systems

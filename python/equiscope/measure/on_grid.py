@@ -11,7 +11,6 @@ from .measure import Moments
 from .orbit import OrbitMoments, orbit_bytes
 from .stored import StoredMoments
 
-
 REACH = 10
 """Degree up to which the power is resolved where less is asked: what lies higher folds least, and costs memory."""
 

@@ -160,9 +160,7 @@ class Collector:
         if event.system.name in self._running:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
-        moments = {
-            name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()
-        }
+        moments = {name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()}
         self._running[system] = (event, moments)
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
@@ -366,8 +364,8 @@ def _pooled_errors(pool: _Kept) -> dict[str, torch.Tensor]:
 
 def root_error(variance: float, error: float) -> float:
     """Half width of the root of a variance, from that of the variance: the farther end of its interval."""
-    root = max(variance, 0.0) ** 0.5
-    return max(root - max(variance - error, 0.0) ** 0.5, (variance + error) ** 0.5 - root)
+    low, root, high = (math.sqrt(max(value, 0.0)) for value in (variance - error, variance, variance + error))
+    return max(root - low, high - root)
 
 
 def _seen(orbit: OrbitSummary, noise: float) -> Seen:

@@ -241,8 +241,8 @@ def _convergence(audit: AuditData) -> list[str]:
     if not unsettled or not isinstance(tolerance, int | float):
         return []
     return [
-        f"The numbers of {unsettled} of {len(audit.systems)} systems have not settled to {100 * tolerance:g}% at degree "
-        f"{max(map(int, audit.settings.get('degrees', {'0': 0})))}, the finest that was tried."
+        f"The numbers of {unsettled} of {len(audit.systems)} systems have not settled to {100 * tolerance:g}% at "
+        f"degree {max(map(int, audit.settings.get('degrees', {'0': 0})))}, the finest that was tried."
     ]
 
 

@@ -50,7 +50,7 @@ class Spectrum:
     unresolved_error: float = 0.0
     """The same of `pooled_unresolved`."""
     errors_assumed: bool = True
-    """Whether the errors rest on an assumption (the decay of the spectrum, seen on one grid) and not on a comparison."""
+    """Whether the errors rest on an assumption (where the unresolved power lies, on one grid), not on a comparison."""
     quantities: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     """What was pooled beside power and error, by the name of the `equiscope.measure.Quantity`."""
 

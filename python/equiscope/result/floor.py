@@ -57,7 +57,11 @@ def sector_floor(spectrum: Spectrum) -> torch.Tensor:
 
 def unresolved_floor(spectrum: Spectrum) -> float:
     """Unresolved power up to which it cannot be told from noise, round-off or its own error."""
-    return max(noise_power(spectrum), spectrum.unresolved_error, POWER_ROUND_OFF * epsilon("float64") * max(spectrum.pooled_total, 0.0))
+    return max(
+        noise_power(spectrum),
+        spectrum.unresolved_error,
+        POWER_ROUND_OFF * epsilon("float64") * max(spectrum.pooled_total, 0.0),
+    )
 
 
 def unresolved_share(spectrum: Spectrum) -> float:
