@@ -377,8 +377,8 @@ def _pooled_errors(pool: _Kept) -> dict[str, torch.Tensor]:
 
 def root_error(variance: float, error: float) -> float:
     """Half width of the root of a variance, from that of the variance: the farther end of its interval."""
-    root = max(variance, 0.0) ** 0.5
-    return max(root - max(variance - error, 0.0) ** 0.5, (variance + error) ** 0.5 - root)
+    low, root, high = (math.sqrt(max(value, 0.0)) for value in (variance - error, variance, variance + error))
+    return max(root - low, high - root)
 
 
 def _seen(orbit: OrbitSummary, noise: float) -> Seen:
