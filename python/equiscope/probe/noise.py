@@ -61,8 +61,8 @@ class Noise:
 
     @property
     def floor(self) -> float:
-        """Root mean square of all of it together."""
-        return math.hypot(self.dithered, self.repeats, self.rounding)
+        """Root mean square of all of it together: dithered copies show the rounding of the value too, if it moves."""
+        return math.hypot(max(self.dithered, self.rounding), self.repeats)
 
 
 def scatter(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
