@@ -204,7 +204,7 @@ class Collector:
                 return
         if self._reopens:
             self._ended[system.name] = (begin, moments)
-        seen = {name: _seen(orbit, begin.noise[name]) for name, orbit in orbits.items()}
+        seen = {name: _seen(orbit, _floor(begin)[name]) for name, orbit in orbits.items()}
         ruling: Ruling | None = Ruling()
         if self.judge is not None:
             ruling = self.judge(system.name, seen)
@@ -236,7 +236,7 @@ class Collector:
         pool.samples += orbit.samples
         noise = begin.noise[pool.name]
         pool.noise_sum += orbit.samples * noise**2
-        pool.floor_sum += orbit.samples * getattr(begin, "floor", begin.noise)[pool.name] ** 2
+        pool.floor_sum += orbit.samples * _floor(begin)[pool.name] ** 2
         mean = orbit.mean
         if mean is not None:
             for part, irrep in zip(pool.parts, orbit.power, strict=False):
@@ -350,6 +350,12 @@ class Collector:
             output.variance = torch.cat([orbit.total_variance for _, orbit, _ in pool.kept]).cpu()
             output.mean = torch.cat([native for _, _, native in pool.kept if native is not None]).cpu()
         return output
+
+
+def _floor(begin: Begin) -> dict[str, float]:
+    """The noise floor of every output and layer of a system."""
+    found: dict[str, float] = getattr(begin, "floor", begin.noise)
+    return found
 
 
 def _on_host(pool: Pool) -> Tensors:
