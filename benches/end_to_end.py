@@ -53,7 +53,7 @@ def audit_demo(quick: bool) -> Iterator[Case]:
 
     def ours() -> eq.Audit:
         settings = {"inputs": demo.INPUTS, "outputs": demo.REPRESENTATIONS, "layers": demo.LAYERS, "batch_rows": rows}
-        return eq.audit(model, molecules, lmax=lmax, degree=grid.degree, **settings)
+        return eq.audit(model, molecules, lmax=lmax, degree=grid.degree, shift=None, **settings)
 
     check_variance(ours(), torch.cat(bare()), grid)
     copies = len(grid) * len(molecules)
@@ -132,7 +132,7 @@ def audit_pet(quick: bool) -> Iterator[Case]:
         (system,) = adapter.systems()
 
         def ours(adapter: Any = adapter) -> eq.Audit:
-            return eq.audit(adapter, None, lmax=lmax, degree=grid.degree, batch_rows=rows)
+            return eq.audit(adapter, None, lmax=lmax, degree=grid.degree, shift=None, batch_rows=rows)
 
         bare = _bare_pet(system, grid, rows)
         ours(), bare()  # TorchScript compiles in its first calls
@@ -156,7 +156,7 @@ def audit_pet_l12(quick: bool) -> Iterator[Case]:
     (system,) = adapter.systems()
 
     def ours() -> eq.Audit:
-        return eq.audit(adapter, None, lmax=12, degree=24)
+        return eq.audit(adapter, None, lmax=12, degree=24, shift=None)
 
     found = case("audit of PET on ethanol, L12", "copy", len(eq.quadrature(24)), ours)
     found.peer("SymmetrizedModel", f"{METATOMIC}.o3", functools.partial(_symmetrized, 12, 24, system, ours()))

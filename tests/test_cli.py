@@ -88,7 +88,10 @@ def test_audit_of_a_factory_reads_the_structures_it_wants(monkeypatch, capsys, t
         (["audit", MODEL, XYZ, "--dtype", "float16"], "--dtype: expected float32 or float64"),
         (["audit", MODEL, XYZ, "--dtype", "float32"], "dtype: expected torch.float64"),
         (["audit", MODEL, XYZ, "--outputs", "dipole"], "outputs: expected"),
-        (["audit", MODEL, XYZ, "--lmax", "-1"], "lmax: expected a non-negative integer, got -1"),
+        (
+            ["audit", MODEL, XYZ, "--lmax", "-1"],
+            "lmax: expected a non-negative integer, or None for errors alone, got -1",
+        ),
         (["audit", MODEL, XYZ, "--units", "energy"], "--units: expected NAME=VALUE, got 'energy'"),
         (["audit", MODEL, XYZ, "--units", "dipole=D"], "units: expected names of declared outputs"),
         (["audit", MODEL, XYZ, "--outputs", "energy=1x1o"], "basis: expected the order of the components"),

@@ -37,8 +37,17 @@ def test_the_demo_costs_no_more_than_sixty_thousand_evaluations():
         assert output.rmse == pytest.approx(fine()[name].rmse, rel=1e-4)
 
 
-@pytest.mark.parametrize("order", ["ordered", "reversed", "random"])
-@pytest.mark.parametrize("lmax", [None, 2])
+@pytest.mark.parametrize(
+    "order, lmax",
+    [
+        ("ordered", None),
+        ("reversed", None),
+        ("random", None),
+        ("reversed", 2),
+        pytest.param("ordered", 2, marks=pytest.mark.slow),
+        pytest.param("random", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_the_order_of_the_molecules_does_not_matter(order, lmax):
     data = list(molecules())
     if order == "reversed":

@@ -15,7 +15,7 @@ REACH = 10
 """Degree up to which the power is resolved where less is asked: what lies higher folds least, and costs memory."""
 
 
-REACH_BYTES = 1 << 22
+REACH_BYTES = 1 << 21
 """Memory that this may take where the spectrum itself takes less."""
 
 

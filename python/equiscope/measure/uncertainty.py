@@ -147,8 +147,11 @@ def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tenso
     if found.components:
         size = float(total.sum()) + beyond
         errors["variance"] = folding.of_variance(varying, tail, size) / found.entries
-        parts = [_of_part(folding, found, label) for label in found.components]
-        errors["irreps"] = torch.stack(parts, dim=1)
+        if len(found.components) == 1:
+            errors["irreps"] = errors["variance"][:, None]
+        else:
+            parts = [_of_part(folding, found, label) for label in found.components]
+            errors["irreps"] = torch.stack(parts, dim=1)
     return errors
 
 

@@ -217,7 +217,7 @@ class Collector:
                 return
         if self._reopens:
             self._ended[system.name] = (begin, moments)
-        seen = {name: _seen(orbit, max(begin.noise[name], begin.floor[name])) for name, orbit in orbits.items()}
+        seen = {name: _seen(orbit, begin.floor[name]) for name, orbit in orbits.items()}
         ruling: Ruling | None = Ruling()
         if self.judge is not None:
             ruling = self.judge(system.name, seen)

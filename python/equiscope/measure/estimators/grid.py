@@ -25,7 +25,7 @@ MINIMUM_DEGREE = 6
 MAXIMUM_AUTO_DEGREE = 41
 """Where ``degree="auto"`` gives up: 39 thousand copies of every system."""
 
-TURNED_AT_ONCE = 8
+TURNED_AT_ONCE = 4
 """Turned grids that are kept: systems overlap in a batch, and come one after the other."""
 
 
