@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..errors import DTypeError, fail
+from ..errors import DeviceError, DTypeError, fail
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 
@@ -42,7 +42,9 @@ class Request:
     """Where data are brought; None leaves them."""
 
     def __post_init__(self) -> None:
-        checked_device(self.device)
+        where = checked_device(self.device)
+        if where is not None and where.type == "meta":
+            fail(DeviceError, "device", "one whose tensors have values", repr(self.device))
         check_floating(self.dtype)
         if self.basis is not None:
             check_choice("basis", self.basis, ("standard", "e3nn"))

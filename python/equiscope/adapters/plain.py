@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
@@ -253,8 +254,8 @@ class PlainAdapter(Adapter):
             raise ShapeError(f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy)") from None
         rest = shape[1 : len(shape) - kind.component_axes]
         self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
-        samples = rest[0] if rest else 1
-        return part.reshape(shape[0], samples, -1, kind.components)
+        samples, channels = rest[0] if rest else 1, math.prod(rest[1:])
+        return part.reshape(shape[0], samples, channels, kind.components)
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         return mean.reshape(mean.shape[0], *self._tails[name])
