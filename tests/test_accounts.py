@@ -207,6 +207,24 @@ def test_a_system_that_failed_is_evaluated_no_further():
     assert sum(after) < len(eq.quadrature(12)) / 3
 
 
+def test_a_batch_that_was_split_ends_where_its_system_failed():
+    called = []
+
+    def model(p):
+        if p.shape[0] > 18:
+            raise MemoryError
+        called.append(p.shape[0])
+        turned = (p[:, 0] - p.new_tensor([0.3, 0.4, 1.2])).norm(dim=1) > 1e-9
+        # many samples, so that values are looked at after one coset of 18 elements
+        return torch.where(turned, math.nan, energy(p))[:, None].expand(-1, 20_000)
+
+    x = torch.tensor([[0.3, 0.4, 1.2]], dtype=DOUBLE)
+    assert len(eq.quadrature(2)) == 36
+    with pytest.raises(eq.errors.ModelError, match="NaN"):
+        audit(model, [x], lmax=0, degree=2, batch_rows=36)
+    assert called.count(18) == 1
+
+
 def test_the_random_state_of_the_caller_is_as_it_was():
     class Model(torch.nn.Module):
         def forward(self, p):
