@@ -8,14 +8,14 @@ serves, under the decorator `registry.register`. A class that lives elsewhere is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 
-from ..errors import DeviceError, DTypeError, fail
+from ..errors import DTypeError, fail
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 
@@ -42,15 +42,13 @@ class Request:
     """Where data are brought; None leaves them."""
 
     def __post_init__(self) -> None:
-        where = checked_device(self.device)
-        if where is not None and where.type == "meta":
-            fail(DeviceError, "device", "one whose tensors have values", repr(self.device))
+        checked_device(self.device)
         check_floating(self.dtype)
         if self.basis is not None:
             check_choice("basis", self.basis, ("standard", "e3nn"))
         check_choice("layout", self.layout, ("mul_ir", "ir_mul"))
         if self.layers is not None and not (
-            isinstance(self.layers, str | Mapping | Sequence) and all(isinstance(p, str) for p in self.layers)
+            isinstance(self.layers, Collection) and all(isinstance(p, str) for p in self.layers)
         ):
             expected = "patterns of module names, or a dict from pattern to representation"
             fail(DTypeError, "layers", expected, repr(self.layers))
