@@ -346,6 +346,27 @@ def test_rows_of_nested_tensors_are_taken_without_padding():
     torch.testing.assert_close(captured["layers.0"], dense[~mask], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_padded_transformer_is_audited_on_its_real_rows():
+    class Padded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = torch.nn.Linear(3, 8)
+            self.encoder = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
+
+        def forward(self, p, mask):
+            return self.encoder(self.embed(p), src_key_padding_mask=mask).masked_fill(mask[..., None], 0).sum((1, 2))
+
+    data = [{"p": torch.randn(5, 3), "mask": torch.arange(5) >= real} for real in (3, 4)]
+    asked = {"outputs": {"y": "scalar"}, "layers": ["encoder.layers", "encoder.layers.*"], "lmax": 1, "degree": 6}
+    report = eq.audit(Padded(), data, inputs={"p": "vector"}, progress=False, **asked)
+    # in one batch with a longer system, a shorter one would have been padded
+    assert {name: layer.samples for name, layer in report.layers.items()} == dict.fromkeys(
+        ["encoder.layers.0", "encoder.layers.1"], 7
+    )
+    assert not any("encoder.layers" in warning for warning in report.warnings)
+
+
 def test_names_of_leaves_lead_back_to_their_module():
     vector, scalar = eq.Representation.parse("vector"), eq.Representation.parse("scalar")
     declared = {"a": vector, "a.b": scalar}
