@@ -38,12 +38,12 @@ def spectrum(
     size: float = 1.0,
     unresolved: float = 0.0,
     dtype: str = "float32",
-    aliasing: float = 0.0,
+    error: float = 0.0,
     degree: int = 20,
     samples: int = 240,
     channels: int = 64,
 ) -> Spectrum:
-    """A layer with root mean square `size`; `unresolved` and `aliasing` are shares of its power."""
+    """A layer with root mean square `size`; `unresolved` and `error`, of the power at lmax, are shares of its power."""
     total = size**2
     return Spectrum(
         name=name,
@@ -51,11 +51,14 @@ def spectrum(
         total=torch.tensor(total, dtype=torch.float64),
         unresolved=torch.tensor(total * unresolved, dtype=torch.float64),
         degree=degree,
-        aliasing=aliasing * total * torch.linspace(0.1, 1, power.shape[0], dtype=torch.float64) ** 2,
+        power_error=error
+        * total
+        * torch.linspace(0.1, 1, power.shape[0], dtype=torch.float64)[:, None].expand(-1, 2) ** 2,
         samples=samples,
         channels=channels,
         noise=0.0,
         dtype=dtype,
+        noise_floor=4 * EPS[dtype] * size,
     )
 
 
@@ -92,7 +95,6 @@ def output(
         total=torch.tensor(total, dtype=torch.float64),
         unresolved=torch.tensor(error * unresolved, dtype=torch.float64),
         degree=degree,
-        aliasing=torch.zeros(lmax + 1, dtype=torch.float64),
         samples=samples,
         channels=1,
         noise=0.05 * size if stochastic else 0.0,
@@ -174,7 +176,7 @@ def realistic(systems: int = 40, depth: int = 8) -> Audit:
             shares(8, 0.03 + 0.3 * math.sin(math.pi * grown), 1e-7 * 10 ** (6 * grown)),
             size=1 + i,
             unresolved=10 ** (-7 + 5.2 * grown),
-            aliasing=1e-10 * 10 ** (5 * grown),
+            error=1e-10 * 10 ** (5 * grown),
         )
     outputs = {
         "energy": output("energy", "scalar", (0, 1), relative=3e-4, size=41.0),
@@ -232,7 +234,7 @@ def with_samples() -> Audit:
             "total": power.sum(dim=(0, 1)) + unresolved,
             "unresolved": unresolved,
             "degree": 8,
-            "aliasing": 1e-3 * random(lmax + 1),
+            "power_error": 1e-3 * random(lmax + 1, 2),
             "samples": samples,
             "channels": channels,
             "noise": 1e-17,
@@ -327,14 +329,13 @@ def of_chart(chart: Chart, carried: Any, wrong: Any, *, samples: int = 0) -> Aud
 
     def fields(name: str, held: torch.Tensor) -> dict[str, Any]:
         total = held.sum(dim=tuple(range(len(chart.shape))))
-        columns = len(chart.headings)
         return {
             "name": name,
             "power": held,
             "total": total,
             "unresolved": torch.zeros_like(total),
             "degree": 12 if chart.counts else None,
-            "aliasing": 1e-12 * torch.ones(columns, dtype=torch.float64),
+            "power_error": 1e-12 * torch.ones(chart.shape, dtype=torch.float64),
             "samples": max(samples, 4),
             "channels": 2,
             "noise": 0.0,

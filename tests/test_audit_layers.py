@@ -307,7 +307,7 @@ def test_progress_bar_is_shown_when_asked_for_and_only_then(tower, capfd):
     assert "rotations per system" in capfd.readouterr().err
 
 
-def test_first_systems_are_evaluated_once_at_the_degree_that_is_taken():
+def test_first_systems_are_evaluated_at_two_degrees_the_others_at_one():
     evaluated = 0
 
     def model(x):
@@ -321,11 +321,12 @@ def test_first_systems_are_evaluated_once_at_the_degree_that_is_taken():
     report = eq.audit(model, data, **settings)
     tried = [entry["rotations"] for entry in report.convergence]
     chosen = report.settings["rotations"]
-    rehearsals = 4
     assert evaluated == report.timings["evaluations"]
-    assert len(tried) > 1
-    assert evaluated == sum(2 * (n + rehearsals) for n in tried) + 3 * (chosen + rehearsals)
+    assert len(tried) == 2 and chosen == tried[0]
+    assert evaluated - report.timings["checks"] == sum(2 * n for n in tried) + 3 * chosen
     fixed = eq.audit(model, data, **settings, degree=report.settings["degree"])
     assert [row.name for row in report.systems] == [row.name for row in fixed.systems]
-    assert report.outputs["u"].rmse == pytest.approx(fixed.outputs["u"].rmse, rel=1e-13)
-    torch.testing.assert_close(report.outputs["u"].power, fixed.outputs["u"].power, rtol=1e-12, atol=1e-15)
+    # the first two have the better numbers of the next degree
+    assert report.outputs["u"].rmse == pytest.approx(fixed.outputs["u"].rmse, rel=1e-6)
+    for row, other in list(zip(report.systems, fixed.systems, strict=True))[2:]:
+        assert row.outputs["u"]["rmse"] == pytest.approx(other.outputs["u"]["rmse"], rel=1e-13)

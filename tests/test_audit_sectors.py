@@ -141,12 +141,12 @@ def test_worst_rotation_is_the_planted_one():
     def model(x):
         return torch.where((x - target).norm(dim=-1) < 1e-9, 1.0, 0.0) + (x**2).sum(-1)
 
-    found = power_of(model, [1.0, 2.0, 3.0], lmax=1, degree=6)
+    found = power_of(model, [1.0, 2.0, 3.0], lmax=1, degree=6, shift=None)
     assert found.worst.rotation_index == 137
     torch.testing.assert_close(found.worst.rotation, grid[137])
 
 
-def test_auto_evaluates_no_system_twice_at_the_degree_it_takes():
+def test_auto_evaluates_no_system_twice_at_one_degree():
     data = [{"x": FRAME * scale} for scale in (1.0, 1.1, 1.2, 1.3)]
     settings = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 2, "keep": "samples"}
 
@@ -154,11 +154,10 @@ def test_auto_evaluates_no_system_twice_at_the_degree_it_takes():
         return x[..., 0, 2].tanh()
 
     found = eq.audit(model, data, tolerance=1e-3, **settings)
-    degree, copies = found.settings["degree"], found.settings["rotations"]
-    tried = sum(step["rotations"] for step in found.convergence)
-    assert len(found.convergence) > 2
-    rehearsals = 4 * (2 * len(found.convergence) + 2)
-    assert found.timings["evaluations"] == 2 * tried + 2 * copies + rehearsals
-    fixed = eq.audit(model, data, degree=degree, **settings)
-    torch.testing.assert_close(found.outputs["u"].power, fixed.outputs["u"].power, rtol=1e-12, atol=1e-14)
+    ran = {int(degree): systems for degree, systems in found.settings["degrees"].items()}
+    copies = sum(systems * len(eq.quadrature(degree)) for degree, systems in ran.items())
+    assert found.timings["evaluations"] - found.timings["checks"] == copies
+    assert sum(ran.values()) >= 4 + 2 and found.settings["unsettled"] == 0
+    fixed = eq.audit(model, data, degree=29, **settings)
+    torch.testing.assert_close(found.outputs["u"].power, fixed.outputs["u"].power, rtol=1e-2, atol=1e-4)
     assert [row.name for row in found.systems] == ["0", "1", "2", "3"]

@@ -71,12 +71,12 @@ def test_audit_of_a_factory_reads_the_structures_it_wants(monkeypatch, capsys, t
     out = tmp_path / "report"
     code = run(
         monkeypatch, "audit", "my_model:make", XYZ, "--outputs", "energy=scalar", "--outputs", "force=vector",
-        "--lmax", "1", "--degree", "6", "--dtype", "float64", "--out", str(out),
+        "--lmax", "1", "--degree", "6", "--dtype", "float64", "--out", str(out), "--units", "energy=eV",
     )  # fmt: skip
     assert code == 0, capsys.readouterr().err
     report = eq.Audit.load(out)
     assert report.outputs["energy"].dtype == "float64"
-    assert report.outputs["energy"].relative < 1e-13
+    assert report.outputs["energy"].relative < 1e-13 and report.outputs["energy"].unit == "eV"
     assert report.outputs["force"].relative < 1e-13
 
 
@@ -89,6 +89,9 @@ def test_audit_of_a_factory_reads_the_structures_it_wants(monkeypatch, capsys, t
         (["audit", MODEL, XYZ, "--dtype", "float32"], "dtype: expected torch.float64"),
         (["audit", MODEL, XYZ, "--outputs", "dipole"], "outputs: expected"),
         (["audit", MODEL, XYZ, "--lmax", "-1"], "lmax: expected a non-negative integer, got -1"),
+        (["audit", MODEL, XYZ, "--units", "energy"], "--units: expected NAME=VALUE, got 'energy'"),
+        (["audit", MODEL, XYZ, "--units", "dipole=D"], "units: expected names of declared outputs"),
+        (["audit", MODEL, XYZ, "--outputs", "energy=1x1o"], "basis: expected the order of the components"),
         (["audit", MODEL, "missing.xyz"], "missing.xyz"),
         (["audit", "missing.pt", XYZ], "missing.pt"),
         (["audit", "no.such.module:make", XYZ], "MODEL: expected a file, or package.module:factory"),

@@ -733,7 +733,7 @@ def test_audit_is_that_of_the_cpu():
         for name in (*expected.outputs, *expected.layers):
             ours, theirs = got.result(name), expected.result(name)
             size = 1e-10 * theirs.pooled_total
-            for field in ("power", "total", "unresolved", "aliasing"):
+            for field in ("power", "total", "unresolved", "power_error"):
                 a, b = getattr(ours, field), getattr(theirs, field)
                 assert a.device.type == "cpu"
                 torch.testing.assert_close(a, b, rtol=0, atol=size)

@@ -185,7 +185,7 @@ def test_where_looking_waits_a_value_that_is_not_finite_is_found_at_the_end(monk
         return {"u": torch.where(bad, torch.nan, x[:, 0, 0])}
 
     data = [{"x": torch.tensor([[float(scale), 2.0, 3.0]], dtype=torch.float64)} for scale in (1, 2)]
-    settings = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 2, "degree": 6}
+    settings = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 2, "degree": 6, "shift": None}
     found = eq.audit(model, data, **settings)
     monkeypatch.setattr(orbit, "READ_AT_ONCE", ())
     late = eq.audit(model, data, **settings)

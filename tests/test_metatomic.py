@@ -74,6 +74,14 @@ def test_labels_of_the_outputs_give_their_representations(trained: MetatomicAdap
     assert "mtt::aux::cutoff_stats" in trained.available_features
 
 
+def test_the_units_of_the_model_stand_beside_its_errors() -> None:
+    report = eq.audit(toy(), [WATER], outputs=["energy", "toy::packed"], lmax=1, degree=6, progress=False)
+    assert [output.unit for output in report.outputs.values()] == ["eV", None]
+    own = {"toy::packed": "D", "energy": "kcal/mol"}
+    said = eq.audit(toy(), [WATER], outputs=["energy", "toy::packed"], units=own, lmax=1, degree=6, progress=False)
+    assert {name: output.unit for name, output in said.outputs.items()} == {"energy": "kcal/mol", "toy::packed": "D"}
+
+
 def test_spherical_blocks_become_irreps() -> None:
     adapter = MetatomicAdapter(toy(), [WATER], outputs=["toy::multipoles"])
     kind = adapter.outputs["toy::multipoles"]

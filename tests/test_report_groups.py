@@ -61,7 +61,7 @@ def test_an_audit_on_rotations_counts_degrees() -> None:
     text = to_text(audit, 100)
     assert re.search(r"^second +0\.70 +0\.30 +5e-3 ", text, re.MULTILINE) and "l=8 >8" in text
     assert "group SO3" in text and "turns like l=2." in " ".join(text.split())
-    assert list(audit.to_pandas().columns) == ["name", "kind", "l", "irrep", "power", "share", "floor"]
+    assert list(audit.to_pandas().columns) == ["name", "kind", "l", "irrep", "power", "power_error", "share", "floor"]
     assert audit.to_xarray().power.dims == ("layer", "l")
     assert "the group SO(3) of rotations" in audit.to_html()
 
@@ -134,9 +134,12 @@ def test_families_that_fill_some_columns_only_leave_the_others_blank(tmp_path: P
     audit = of_chart(AXIAL, "E1", "A2")
     assert re.search(r"^second +0\.70 +0\.29 +- +- +5e-3 +-$", to_text(audit, 100), re.MULTILINE)
     assert "turns like m=0, odd." in " ".join(str(audit).split())
-    assert "`second` is the first layer with odd content: 0.500% of its power." in audit.findings()
+    assert any(
+        "`second` is the first layer with power in the odd m=0 (0.500% of its power)" in line
+        for line in audit.findings()
+    )
     axes = audit.plot("layers").axes[1]
     drawn = [~np.ma.getmaskarray(mesh.get_array())[1] for mesh in axes.collections[:2]]
     assert axes.get_title(loc="left") == "odd" and (drawn[0] | drawn[1]).tolist() == [True, False, False, False]
-    assert audit.to_xarray().aliasing.dims == ("layer", "column")
+    assert audit.to_xarray().power_error.dims == ("layer", "irrep")
     assert Audit.load(audit.save(tmp_path)).layers["second"].chart == AXIAL

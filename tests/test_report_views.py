@@ -147,7 +147,7 @@ def test_the_table_shows_outputs_layers_findings_and_warnings() -> None:
     audit = realistic()
     audit.failures = [Failure("water_9", "dipole", "NaN in 2 values", 5, torch.eye(3))]
     text = to_text(audit, 120)
-    assert re.search(r"^energy +scalar +40 +0\.0123 +3\.00e-04 +1\.97e-05 +- +system_11$", text, re.MULTILINE)
+    assert re.search(r"^energy +scalar +breaks +40 +0\.0123 +3\.00e-04 +1\.97e-05 +- +system_11$", text, re.MULTILINE)
     assert re.search(r"^embedding +0\.970 +2\.91e-2 .* 1\.00e-7$", text, re.MULTILINE)
     for name in [*audit.outputs, *audit.layers]:
         assert name in text
@@ -168,7 +168,7 @@ def test_the_table_takes_names_literally() -> None:
 
 def test_layers_with_a_representation_have_a_table_of_their_errors() -> None:
     audit = with_samples()
-    assert re.search(r"^first/power +1x1o +5 +0\.0100 +0\.0200 ", to_text(audit, 100), re.MULTILINE)
+    assert re.search(r"^first/power +1x1o +breaks +5 +0\.0100 +0\.0200 ", to_text(audit, 100), re.MULTILINE)
     assert "Layers whose representation is known" in page(with_samples)
     assert "Layers whose representation is known" not in page(realistic)
 
@@ -228,10 +228,10 @@ def test_the_heat_map_shows_every_share_in_its_place() -> None:
     assert not np.ma.getmaskarray(figure.axes[0].collections[1].get_array()[0])[0]
 
 
-def test_cells_below_noise_and_aliasing_are_grey() -> None:
+def test_cells_below_noise_and_error_are_grey() -> None:
     layers = {
         "a": spectrum("a", shares(4, 1e-4, 1e-9)),
-        "b": spectrum("b", shares(4, 0.3, 0.1), aliasing=1.0),
+        "b": spectrum("b", shares(4, 0.3, 0.1), error=1.0),
     }
     axes = Audit({}, layers, []).plot("layers").axes
     grey = ~np.ma.getmaskarray(axes[0].collections[0].get_array())
@@ -370,7 +370,7 @@ def test_the_page_holds_findings_before_tables_and_every_number_of_the_table() -
     for part in (
         "3.00e-04",
         "system_11",
-        "approximate",
+        "breaks by 2.10%",
         "exact",
         "TF32 is allowed",
         "avx512",

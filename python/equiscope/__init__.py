@@ -11,6 +11,7 @@ from .groups.representation import Representation
 from .info import VERSION, info
 from .ops import character_power, rotate, spherical_harmonics, wigner_D
 from .report import Audit
+from .result.judge import Verdict
 
 __version__ = VERSION
 
@@ -19,6 +20,7 @@ __all__ = [
     "Irreps",
     "Quadrature",
     "Representation",
+    "Verdict",
     "adapters",
     "audit",
     "character_power",

@@ -25,6 +25,7 @@ from .probe.session import Hooked, Session
 from .progress import progress_bar
 from .report import Audit
 from .result.place import check_writable
+from .result.verdict import spread
 from .settings import Settings
 
 
@@ -36,24 +37,28 @@ def audit(
     outputs: Mapping[str, Any] | Sequence[str] | str | None = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     group: str | Group = "O3",
-    lmax: int = 8,
+    lmax: int | None = 8,
     degree: int | str | None = None,
     tolerance: float = 1e-2,
     estimator: str | Measure = "quadrature",
     rotations: int | None = None,
     precision: float | None = None,
+    precision_of_model: torch.dtype | None = None,
     seed: int = 0,
+    shift: str | None = "system",
     keep: str | None = None,
     batching: Any = None,
     batch_rows: int | str = "auto",
     batch_bytes: int | None = None,
     max_memory: int | None = None,
-    basis: str = "standard",
+    basis: str | None = None,
     layout: str = "mul_ir",
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     progress: bool | None = None,
     out: str | Path | None = None,
+    units: Mapping[str, str] | None = None,
+    reference_rmse: Mapping[str, float] | None = None,
 ) -> Audit:
     """Symmetry audit of `model` on `data`: equivariance errors of outputs, irrep spectra of outputs and layers.
 
@@ -71,7 +76,7 @@ def audit(
         inputs: representation per input name: "vector", "pseudovector", "tensor", "voigt", "scalar",
             "pseudoscalar", "invariant", or an Irreps string such as "8x0e+4x1o". Names inside nested containers are
             joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
-            refused.
+            refused, and so is an audit in which no input rotates.
         outputs: likewise per output; for a metatomic model a list of names is enough.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels); for
             metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
@@ -81,23 +86,36 @@ def audit(
             ``warnings`` with the reason.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
             said of parity, and labels are l without sigma), or an `equiscope.groups.Group`.
-        lmax: highest l resolved, 0..65. Where only errors are of interest, 0 lets "auto" start from degree 6, 364
-            elements, in place of 2 lmax (3740 at the default).
+        lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then degrees below 2 lmax will
+            do: "auto" begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the
+            errors alone; the spectrum is shown up to half of the degree, and only its own error bars say what it is
+            worth.
         degree: degree of the grid, 2 lmax..131; results are exact where the product of two matrix elements stays
-            within it. "auto" (also None) raises it from 2 lmax until all that is asked for changes by less than
-            `tolerance`.
-        tolerance: relative, for "auto".
+            within it. "auto" (also None) begins at 2 lmax and judges every system by itself: one whose errors are
+            larger than `tolerance` is evaluated again at the next degree, up to 41. The first two systems are
+            evaluated at two degrees whatever they say, which shows how far their stated errors are true.
+            ``settings["degrees"]`` says how many systems ran at which degree, ``settings["unsettled"]`` how many
+            had not settled.
+        tolerance: relative, for "auto": half width of the RMSE of a system over that RMSE, or over the pooled one where
+            that is larger; and of the power in an irrep over all the power outside the strongest one.
         estimator: "quadrature", or "monte-carlo" for models too dear for a grid: independent uniformly random elements
-            of the group, others for every system. All estimates are unbiased (so B can come out negative) and each RMSE
-            comes with its standard error. A needs few elements. B of degree l is known to about
-            ``sqrt(2) (2l+1) / n`` of what an output breaks of its symmetry, or of what a layer varies.
+            of the group, others for every system. All estimates are unbiased (so B can come out negative). A needs few
+            elements. B of degree l is known to about ``sqrt(2) (2l+1) / n`` of what an output breaks of its symmetry,
+            or of what a layer varies.
             Or an `equiscope.measure.Measure`.
         rotations: number n of random elements, 32 or more (default 1024); with `precision` the most that are taken.
         precision: relative standard error of the RMSE at which sampling stops, between 0 and 1. The first systems
             are sampled until every output has reached it or lies within noise, n doubling from 32 and each orbit going
             on where it was; the other systems take the same n. Stopping by what was seen biases A, by a fraction of its
             standard error. Without declared outputs n is `rotations`.
-        seed: of the random elements, >= 0. The global random state is left alone.
+        precision_of_model: dtype that the model computes in, where it cannot be seen: in code outside of torch that
+            works in less than the dtype it takes. The noise floor is measured for rounding to it. By default it is that
+            of the inputs, or any coarser one that rotated copies pass through on their way.
+        seed: of the random elements, and of the turns of grids, >= 0. The global random state is left alone.
+        shift: "system" turns the grid of every system by its own random pair of elements, g -> h1 g h2, drawn from
+            `seed`, the name of the system and the degree. What a grid resolves is the same for every pair; what it does
+            not resolve depends on how its points lie to the axes of the data, which are seldom at random. None: the
+            bare grid for all systems, as other programs take it, whose errors are then not independent.
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
             call per copy), or a callable from the list of rotated systems to the model's argument.
@@ -106,13 +124,22 @@ def audit(
         max_memory: bytes that statistics and one batch may take together. Batches are filled no further, and lmax or
             layers that cannot fit are refused. On the CPU the working memory of the model itself is not seen. The
             default is what the machine has: a batch that does not fit there is halved.
-        basis, layout: of Irreps strings, "standard" or "e3nn", "mul_ir" or "ir_mul".
+        basis: of Irreps strings: "standard" (l = 1 is y, z, x) or "e3nn" (l = 1 is x, y, z). The two differ by a
+            permutation that no result would show, so strings with l >= 1 are refused without it. For one key alone
+            give ``Representation.parse("1x0e+1x1o", basis="e3nn")``.
+        layout: of Irreps strings, "mul_ir" or "ir_mul".
         dtype, device: data are brought there; the default leaves them.
         progress: show a progress bar; by default only on a terminal.
         out: directory into which the result is saved, as by `Audit.save`; refused at once when it cannot be written.
+        units: of outputs, ``{"energy": "eV"}``, for table, page and pictures. A metatomic model states its own.
+        reference_rmse: error of the model against its reference by output, in the same unit: the error of symmetry is
+            then also given as a share of it.
 
     Returns:
-        `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it.
+        `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it. ``outputs[name].verdict`` is
+        the one word that its numbers amount to. RMSE, powers and unresolved power have errors, half widths that hold
+        the truth in 95 of 100 cases (``rmse_error``, ``power_error``, ``unresolved_error``); ``errors_assumed`` says
+        whether these rest on one grid for some system.
 
     Raises:
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
@@ -126,15 +153,9 @@ def audit(
     restored.
     """
     request = Request(
-        inputs=inputs,
-        outputs=outputs,
-        layers=layers,
-        batching=batching,
-        basis=basis,
-        layout=layout,
-        dtype=dtype,
-        device=device,
-    )
+        inputs=inputs, outputs=outputs, layers=layers, batching=batching,
+        basis=basis, layout=layout, dtype=dtype, device=device,
+    )  # fmt: skip
     settings = Settings(
         group=group,
         lmax=lmax,
@@ -143,13 +164,17 @@ def audit(
         estimator=estimator,
         rotations=rotations,
         precision=precision,
+        precision_of_model=precision_of_model,
         seed=seed,
+        shift=shift,
         keep=keep,
         batch_rows=batch_rows,
         batch_bytes=batch_bytes,
         max_memory=max_memory,
         progress=progress,
         out=out,
+        units=units,
+        reference_rmse=reference_rmse,
     )
     return _audit(model, data, request, settings)
 
@@ -159,35 +184,50 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     asked.check()
     if asked.out is not None:
         check_writable(Path(asked.out))
-    memory = Memory(asked.max_memory, int(asked.lmax))
+    memory = Memory(asked.max_memory, asked.resolved)
     with memory.explained():
         adapter, patterns = select_adapter(model, data, request)
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
+    asked.check_outputs(list(adapter.outputs))
+    measure = asked.measure(judged=bool(adapter.outputs))
+    _check_turns(measure.group, adapter.inputs)
     session = Session(
         adapter=adapter,
-        hooked=_hooked(adapter, patterns, request.layer_kinds),
-        lmax=int(asked.lmax),
+        hooked=_hooked(adapter, patterns, request),
+        lmax=asked.resolved,
         keep=asked.keep,
         batch_rows=BatchRows(asked.batch_rows),
         batch_bytes=asked.batch_bytes,
         memory=memory,
         bar=progress_bar(asked.progress),
+        group=measure.group,
+        seed=int(asked.seed),
+        model_dtype=asked.precision_of_model,
     )
     # tensors made in inference mode are kept by caches, and could never be differentiated
     with memory.explained(), session, torch.inference_mode(False), torch.no_grad():
-        convergence = session.run(asked.measure(judged=bool(adapter.outputs)))
+        convergence = session.run(measure)
     result = _result(asked, session, convergence, time.perf_counter() - started)
     if asked.out is not None:
         result.save(asked.out)
     return result
 
 
-def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Representation]) -> Hooked | None:
+def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:
+    """Refuse inputs that turn under O(3) and not under `group`: pseudoscalars alone, under rotations."""
+    trivial = group.labels(0)[0]
+    turning = [kind for kind in inputs.values() if not kind.is_invariant]
+    if turning and all(part.label == trivial for kind in turning for part in group.decompose(kind).parts):
+        declared = ", ".join(f"{name}: {kind.name}" for name, kind in inputs.items())
+        fail(ArgumentError, "inputs", f"at least one input that {group} turns", f"only invariant ones ({declared})")
+
+
+def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hooked | None:
     if not patterns:
         return None
     module = adapter.module
-    if module is None or isinstance(module, torch.jit.ScriptModule):
+    if module is None or not _is_hookable(adapter):
         why = adapter.unhookable_reason or (
             "the submodules of a TorchScript module cannot be hooked; audit the Python module it was made from"
             if module is not None
@@ -201,10 +241,18 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], declared: Mapping[str, Re
         fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
     modules = modules_by_name(module)
     found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
-    for pattern, kind in declared.items():
+    meant: set[str] = set()
+    for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:
-            found.update(dict.fromkeys(matching_modules(module, [pattern]), kind))
-    return Hooked(module, names, found)
+            fitting = matching_modules(module, [pattern])
+            found.update(dict.fromkeys(fitting, kind))
+            meant |= set(fitting) if pattern in request.meant else set()
+    return Hooked(module, names, found, frozenset(meant))
+
+
+def _is_hookable(adapter: Adapter) -> bool:
+    """Whether there are hidden modules that can be listened to."""
+    return adapter.module is not None and not isinstance(adapter.module, torch.jit.ScriptModule)
 
 
 def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]], total: float) -> Audit:
@@ -213,6 +261,10 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
     if not collector.systems:
         reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in collector.failures[:5])
         raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")
+    for name, output in outputs.items():
+        output.unit = (asked.units or {}).get(name) or adapter.units.get(name)
+        output.reference_rmse = (asked.reference_rmse or {}).get(name)
+        output.spread = spread(collector.systems, output)
     return Audit(
         outputs=outputs,
         layers=layers,
@@ -222,17 +274,21 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
         convergence=convergence,
         settings={
             **adapter.description,
-            "lmax": int(asked.lmax),
+            "lmax": asked.resolved,
+            "lmax_asked": asked.lmax,
             "estimator": session.measure.name,
             **session.measure.settings(outputs),
+            **session.settled,
             "keep": asked.keep,
             "batch_rows": session.batch_rows.rows,
             "batch_rows_asked": asked.batch_rows,
             "max_memory": asked.max_memory,
+            "computes_in": session.computes_in,
             "dtype": next((r.dtype for r in (*outputs.values(), *layers.values())), None),
             "inputs": {name: kind.name for name, kind in adapter.inputs.items()},
             "outputs": {name: kind.name for name, kind in adapter.outputs.items()},
             "layers": list(layers),
+            "hookable": _is_hookable(adapter),
         },
         environment={**info(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")},
         timings={
@@ -240,5 +296,6 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
             "model": adapter.model_seconds,
             "rest": total - adapter.model_seconds,
             "evaluations": session.evaluations,
+            "checks": session.checks,
         },
     )

@@ -38,6 +38,8 @@ def audit(
     layers: Annotated[
         list[str] | None, typer.Option(help="Module name pattern or feature output; may be given several times.")
     ] = None,
+    basis: Annotated[str | None, typer.Option(help="Of irreps with l >= 1 in --outputs: standard or e3nn.")] = None,
+    units: Annotated[list[str] | None, typer.Option(help="NAME=UNIT of an output; may be given several times.")] = None,
     group: Annotated[str, typer.Option(help="O3, or SO3 for rotations without inversion.")] = "O3",
     lmax: LmaxOption = 8,
     degree: DegreeOption = "auto",
@@ -60,6 +62,8 @@ def audit(
     settings: dict[str, Any] = {
         "outputs": _declared(outputs),
         "layers": layers,
+        "basis": basis,
+        "units": dict(_pair("--units", text) for text in units) if units else None,
         "group": group,
         "lmax": lmax,
         "degree": _number("--degree", degree, DEGREES),
@@ -92,6 +96,8 @@ def demo(
         inputs=shipped.INPUTS,
         outputs=shipped.REPRESENTATIONS,
         layers=shipped.LAYERS,
+        units=shipped.UNITS,
+        reference_rmse=shipped.VALIDATION_RMSE,
         lmax=lmax,
         degree=_number("--degree", degree, DEGREES),
         out=out,
@@ -170,6 +176,15 @@ def _declared(outputs: list[str] | None) -> Any:
     if any(sign for _, sign, _ in pairs):
         return {name: kind or "scalar" for name, _, kind in pairs}
     return [name for name, _, _ in pairs]
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    from equiscope.errors import ArgumentError, fail
+
+    name, _, value = text.partition("=")
+    if not (name and value):
+        fail(ArgumentError, option, "NAME=VALUE", repr(text))
+    return name, value
 
 
 def _factory(text: str) -> Any:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .errors import ArgumentError, DTypeError, fail
 from .groups.group import Group
 from .groups.quadrature import MAXIMUM_DEGREE, checked_degree
 from .groups.registry import resolve
+from .measure.estimators.grid import MINIMUM_DEGREE
 from .measure.measure import ESTIMATORS, Measure, Question
+
+ERRORS_LMAX = 8
+"""Highest l that is shown where errors alone are asked: what a grid holds beyond would cost memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,23 +28,36 @@ class Settings:
     """The keywords of `equiscope.audit` that do not concern model and data, as the user gave them; described there."""
 
     group: str | Group
-    lmax: int
+    lmax: int | None
     degree: int | str | None
     tolerance: float
     estimator: str | Measure
     rotations: int | None
     precision: float | None
+    precision_of_model: torch.dtype | None
     seed: int
+    shift: str | None
     keep: str | None
     batch_rows: int | str
     batch_bytes: int | None
     max_memory: int | None
     progress: bool | None
     out: str | Path | None
+    units: Mapping[str, str] | None = None
+    reference_rmse: Mapping[str, float] | None = None
+
+    @property
+    def resolved(self) -> int:
+        """lmax of the spectrum: as asked, or half the degree from which errors alone are found."""
+        if self.lmax is not None:
+            return int(self.lmax)
+        degree = self.degree if isinstance(self.degree, Integral) else MINIMUM_DEGREE
+        return min(int(degree) // 2, ERRORS_LMAX)
 
     def check(self) -> None:
         """Refuse what no audit can be asked, whatever the model."""
         _check_numbers(self)
+        _check_scales(self)
         question = self.question(judged=True)
         if isinstance(self.estimator, Measure):
             self._check_instance(self.estimator, question)
@@ -65,17 +86,29 @@ class Settings:
         degree = int(self.degree) if isinstance(self.degree, Integral) else None
         return Question(
             group=resolve(self.group),
-            lmax=int(self.lmax),
+            lmax=self.resolved,
             degree=degree,
             tolerance=self.tolerance,
             rotations=None if self.rotations is None else int(self.rotations),
             precision=self.precision,
             seed=int(self.seed),
             judged=judged,
+            shift=self.shift,
+            spectrum=self.lmax is not None,
         )
+
+    def check_outputs(self, names: Collection[str]) -> None:
+        """Refuse a unit or a reference error of an output that is none of `names`."""
+        for argument, given in (("units", self.units), ("reference_rmse", self.reference_rmse)):
+            unknown = [name for name in given or {} if name not in names]
+            if unknown:
+                expected = f"names of declared outputs ({', '.join(names) or 'none'})"
+                fail(ArgumentError, argument, expected, ", ".join(map(repr, unknown)))
 
     def measure(self, *, judged: bool) -> Measure:
         """The estimator with which the audit begins."""
+        if self.lmax is None and not judged:
+            fail(ArgumentError, "lmax", "an integer where no output is declared, whose errors could be found", None)
         if isinstance(self.estimator, Measure):
             return self.estimator
         return ESTIMATORS[self.estimator].of(self.question(judged=judged))
@@ -86,8 +119,9 @@ def _check_numbers(asked: Settings) -> None:
         if getattr(value, "ndim", 0):
             fail(DTypeError, name, "one value", f"an array of shape {tuple(value.shape)}")
     lmax, degree = asked.lmax, asked.degree
-    if not _is_integer(lmax) or lmax < 0:
-        fail(ArgumentError, "lmax", "a non-negative integer", repr(lmax))
+    if lmax is not None and not (_is_integer(lmax) and lmax >= 0):
+        fail(ArgumentError, "lmax", "a non-negative integer, or None for errors alone", repr(lmax))
+    lmax = asked.resolved
     if 2 * lmax > MAXIMUM_DEGREE:
         fail(ArgumentError, "lmax", f"at most {MAXIMUM_DEGREE // 2}, half the degree of the finest grid", lmax)
     if degree not in (None, "auto"):
@@ -97,6 +131,8 @@ def _check_numbers(asked: Settings) -> None:
             fail(ArgumentError, "degree", f"at least 2 lmax = {2 * lmax}, below which sectors mix", degree)
     if not (isinstance(asked.tolerance, Real) and 0 < asked.tolerance < 1):
         fail(ArgumentError, "tolerance", "a number between 0 and 1", repr(asked.tolerance))
+    if asked.shift not in (None, "system"):
+        fail(ArgumentError, "shift", 'None or "system"', repr(asked.shift))
     if asked.keep not in (None, "samples"):
         fail(ArgumentError, "keep", 'None or "samples"', repr(asked.keep))
     sizes: tuple[tuple[str, Any, str | None], ...] = (
@@ -112,12 +148,30 @@ def _check_numbers(asked: Settings) -> None:
     precision = asked.precision
     if precision is not None and not (isinstance(precision, Real) and 0 < precision < 1):
         fail(ArgumentError, "precision", "a number between 0 and 1", repr(precision))
+    stated = asked.precision_of_model
+    if stated is not None and not (isinstance(stated, torch.dtype) and stated.is_floating_point):
+        fail(DTypeError, "precision_of_model", "None or a floating-point torch.dtype", repr(stated))
     if asked.out is not None and not (isinstance(asked.out, str | PathLike) and str(asked.out)):
         fail(ArgumentError, "out", "the path of a directory", repr(asked.out))
     if asked.progress not in (None, True, False):
         fail(ArgumentError, "progress", "True, False or None", repr(asked.progress))
     if asked.rotations is not None and not _is_integer(asked.rotations):
         fail(ArgumentError, "rotations", "an integer", repr(asked.rotations))
+
+
+def _check_scales(asked: Settings) -> None:
+    """Refuse units that are no text, and reference errors that are no positive numbers."""
+    scales: tuple[tuple[str, Any, str], ...] = (
+        ("units", asked.units, "a unit, as text"),
+        ("reference_rmse", asked.reference_rmse, "a positive number"),
+    )
+    for argument, given, expected in scales:
+        if given is not None and not isinstance(given, Mapping):
+            fail(DTypeError, argument, f"a dict from output name to {expected}", type(given).__name__)
+        for name, value in (given or {}).items():
+            numeric = isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
+            if not (numeric if argument == "reference_rmse" else isinstance(value, str) and value):
+                fail(ArgumentError, f"{argument}[{name!r}]", expected, repr(value))
 
 
 def _is_integer(value: Any) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 from .audit import audit
 from .errors import ArgumentError, fail
 from .result.data import Output
+from .result.judge import Parity, Verdict
+from .result.verdict import rotations_alone
 
 
 def assert_equivariant(
@@ -22,34 +24,57 @@ def assert_equivariant(
     tol: float = 1e-4,
     lmax: int = 2,
     degree: int = 6,
+    allow_zero: bool = False,
     **settings: Any,
 ) -> None:
     """Raise AssertionError where an output breaks its declared representation by more than `tol`, relative to its size.
 
-    The message names every output that fails, its worst system, the target irreps that leak, and the first layer, in
-    order of execution, whose own representation is broken (for layers that declare one; e3nn modules do). All other
-    arguments are those of `equiscope.audit`. A grid of low degree is enough to see that an error is there; ask
-    `audit` for its exact size.
+    What lies within the measured noise passes whatever its relative size: verdicts "exact", "vanishes" and "stochastic"
+    (`equiscope.Verdict`). An output that is 0 for every input fails, since it shows nothing, unless `allow_zero`; so do
+    systems on which the model returned NaN or infinity. The message names every output that fails, what proper
+    rotations alone do to it, its worst system, the target irreps that leak, and the first layer, in order of execution,
+    whose own representation is broken (for layers that declare one; e3nn modules do). All other arguments are those of
+    `equiscope.audit`. A grid of low degree is enough to see that an error is there; ask `audit` for its exact size.
     """
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < math.inf:
         fail(ArgumentError, "tol", "a number from 0 on", repr(tol))
     report = audit(
         model, data, inputs=inputs, outputs=outputs, layers=layers, lmax=lmax, degree=degree, progress=False, **settings
     )
-    broken = [output for output in report.outputs.values() if output.relative > tol]
-    if not broken and not report.failures:
-        return
     lines = [f"{f.system}: {f.where}: {f.reason}" for f in report.failures]
-    for output in broken:
-        size = output.rmse / output.relative
-        leaks = ", ".join(
-            f"{output.chart.name(label)} {part.rmse / size:.2g}"
-            for label, part in output.parts.items()
-            if part.rmse > tol * size
-        )
-        where = f"; worst: system {output.worst.system!r}" if output.worst is not None else ""
-        lines.append(f"{output.name} is {output.representation} only to {output.relative:.2g} ({leaks}){where}")
-    first = next((x for x in report.layers.values() if isinstance(x, Output) and x.relative > tol), None)
+    for output in report.outputs.values():
+        if output.verdict is Verdict.UNMEASURED:
+            lines.append(f"{output.name} could not be measured: its error is {output.rmse}")
+        elif output.verdict is Verdict.ZERO and not allow_zero:
+            lines.append(f"{output.name} is zero for every input, which shows nothing (allow_zero=True lets it pass)")
+        elif _fails(output, tol):
+            lines.append(_message(output, tol))
+    if not lines:
+        return
+    first = next((x for x in report.declared_layers.values() if _fails(x, tol)), None)
     if first is not None:
         lines.append(f"first layer that leaks: {first.name}, relative error {first.relative:.2g}")
     raise AssertionError(f"not equivariant to {tol:g}:\n  " + "\n  ".join(lines))
+
+
+def _fails(output: Output, tol: float) -> bool:
+    return output.verdict.is_broken and output.relative > tol
+
+
+def _message(output: Output, tol: float) -> str:
+    """What is wrong with an output that fails."""
+    size = output.size
+    leaks = ", ".join(
+        f"{output.chart.name(label)} {part.rmse / size:.2g}"
+        for label, part in output.parts.items()
+        if part.rmse > tol * size and label in output.chart
+    )
+    text = f"{output.name} is {output.representation} only to {output.relative:.2g}"
+    text += f" ({leaks})" if leaks else ""
+    text += f", RMSE {output.rmse:.3g}{f' {output.unit}' if output.unit else ''}, noise floor {output.noise_floor:.2g}"
+    found = rotations_alone(output)
+    if found is Parity.BROKEN:
+        text += f"; breaks under rotations by {(output.rmse_rotations or 0.0) / size:.2g} already"
+    elif found is not None:
+        text += f"; {found}"
+    return text + (f"; worst: system {output.worst.system!r}" if output.worst is not None else "")

@@ -18,6 +18,7 @@ import torch
 from ..errors import DTypeError, fail
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
+from .rounding import Dither
 
 CPU = torch.device("cpu")
 
@@ -34,9 +35,9 @@ class Request:
     """Patterns of module names, or names of outputs without a representation; a dict adds representations."""
     batching: Any = None
     """How copies become one argument of the model, where it leaves a choice."""
-    basis: str = "standard"
+    basis: str | None = None
     layout: str = "mul_ir"
-    """Of Irreps strings in `inputs`, `outputs` and `layers`."""
+    """Of Irreps strings in `inputs`, `outputs` and `layers`; without a basis those with l >= 1 are refused."""
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
     """Where data are brought; None leaves them."""
@@ -64,6 +65,12 @@ class Request:
         declared = self.layers if isinstance(self.layers, Mapping) else {}
         return self.parsed("layers", {pattern: kind for pattern, kind in declared.items() if kind})
 
+    @property
+    def meant(self) -> frozenset[str]:
+        """Names of what was declared by a `Representation`, whose axes are meant as they stand."""
+        tables = (table for table in (self.inputs, self.outputs, self.layers) if isinstance(table, Mapping))
+        return frozenset(name for table in tables for name, kind in table.items() if isinstance(kind, Representation))
+
     def parsed(self, argument: str, declared: Any, single: str = "") -> dict[str, Representation]:
         """`declared`, the value of `argument`, with its representations parsed; one alone belongs to `single`."""
         if declared is None:
@@ -74,7 +81,10 @@ class Request:
             expected = "a dict from name to representation, or one representation"
             fail(DTypeError, argument, expected, type(declared).__name__)
         return {
-            name: Representation.parse(kind, basis=self.basis, layout=self.layout) for name, kind in declared.items()
+            name: Representation.declared(
+                kind, basis=self.basis, layout=self.layout, argument=f"{argument}[{name!r}]" if name else argument
+            )
+            for name, kind in declared.items()
         }
 
 
@@ -85,7 +95,8 @@ class System:
     name: str
     payload: Any
     rows: int
-    """Size of one copy in rows (atoms, points, constituents), at least 1: what batches are filled by."""
+    """Size of one copy in rows (atoms, points, constituents): what batches are filled by. 0: there is nothing in it
+    that could be rotated, and it is recorded as such, not evaluated."""
     nbytes: int
     """Size of the tensors of one copy, in bytes."""
     device: torch.device = CPU
@@ -99,6 +110,8 @@ class Piece:
     system: System
     rotations: torch.Tensor
     """``(copies, 3, 3)`` float64, elements of O(3) that act on column vectors, on the device of the system."""
+    dither: Dither | None = None
+    """Noise to be added to the rotated copies before they are rounded: handed on to `rounding.rounded`."""
 
 
 class Kind:
@@ -143,8 +156,9 @@ class Adapter(Kind, ABC):
 
     1. `hooked`, if hidden modules are listened to;
     2. `systems`, once;
-    3. for each system the rehearsal: `forward` with one piece of a few identical copies (the identity), twice or more.
-       How many rows a copy has may be learned here, from the leading axis alone;
+    3. for each system the rehearsal: `forward` with one piece, whose first two copies are identical (the identity),
+       then with smaller ones. How many rows a copy has may be learned from the first, from the leading axis alone. A
+       batch with an earlier system may follow. Copies that depend on what else is in their batch are found here;
     4. `forward` with pieces of one or several systems, all rehearsed and `compatible` with one another, any number of
        times. A system may stand in several pieces. After running out of memory the same copies come again in smaller
        batches;
@@ -177,6 +191,8 @@ class Adapter(Kind, ABC):
     """Where hidden modules can be hooked; None for a plain callable."""
     unhookable_reason: str | None = None
     """Why `module` is None or cannot be hooked, where there is more to say than that it is a plain callable."""
+    units: Mapping[str, str] = MappingProxyType({})
+    """Of outputs, where the model says them."""
     description: dict[str, str]
     """For the report: `model` and `data`, and what else the settings should say; read at the end of an audit."""
     calls_per_copy: bool = False
@@ -196,8 +212,9 @@ class Adapter(Kind, ABC):
     def forward(self, pieces: Sequence[Piece]) -> Mapping[str, list[torch.Tensor]]:
         """Evaluate all copies of `pieces`, ``for piece: for copy``, in one call of the model.
 
-        Copy i of a piece is its system under ``rotations[i]``, rotated in float64 and rounded to the model's dtype at
-        the end.
+        Copy i of a piece is its system under ``rotations[i]``, rotated in float64 and brought to the model's dtype at
+        the end, by `rounding.rounded` with the dither of the piece. Nothing that the model writes into may be the
+        user's, or shared by two copies.
 
         For every name in `outputs` and `features` one tensor per piece, ``(copies, samples, channels, components)``:
         components as `Representation` has them (1 for features), samples the rows that a system has of its own (1 for
@@ -211,6 +228,10 @@ class Adapter(Kind, ABC):
 
     def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""
+
+    def suspicion(self, system: System) -> str:
+        """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""
+        return "Statistics over a batch do that, and functions that were written for one system"
 
     def forget(self, system: System) -> None:
         """A system is finished or given up: drop what was kept for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -16,10 +17,28 @@ from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelErr
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, Request, System
+from .checks import (
+    axis_hint,
+    check_axes,
+    check_data,
+    check_finite,
+    check_leaf,
+    check_output,
+    check_rotates,
+    check_system,
+    explain,
+    explain_missing,
+    same_value,
+    stacked,
+)
 from .registry import register
+from .rounding import rounded
 from .rows import RowCounts
 
 BATCHINGS = ("stack", "concat", "loop")
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+"""Types of constants that cannot be written into."""
+
 SINGLE = "output"
 """Name of the output of a model that returns one bare tensor, unless the declaration names it."""
 
@@ -48,6 +67,7 @@ class PlainAdapter(Adapter):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
         if isinstance(data, (str, Path)):
             fail(DataError, "data", "an iterable of systems (files are read for metatomic models only)", repr(data))
+        check_data(data)
         if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
             fail(ArgumentError, "outputs", "a dict from output name to representation", repr(request.outputs))
         return cls(model, data, request)
@@ -69,10 +89,12 @@ class PlainAdapter(Adapter):
         self._batching: str | Callable[[list[Any]], Any] = batching or "stack"
         self.inputs = request.parsed("inputs", request.inputs, "input")
         self.outputs = request.parsed("outputs", request.outputs, SINGLE)
+        self._meant = request.meant
         self._dtype = request.dtype
         self._device = torch.device(request.device) if request.device is not None else None
         self._rows = RowCounts()
         self._tails: dict[str, tuple[int, ...]] = {}
+        self._keys: list[str] = []
         name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
         self.description = {"model": name, "data": type(data).__name__}
         self._leading_copies = self._batching in ("stack", "loop")
@@ -93,9 +115,8 @@ class PlainAdapter(Adapter):
 
     def _system(self, name: str, item: Any) -> System:
         leaves, spec = _pytree.tree_flatten_with_path(item)
-        if not any(isinstance(leaf, torch.Tensor) for _, leaf in leaves):
-            fail(DataError, f"data[{name}]", "a tensor, or a dict or tuple of tensors", type(item).__name__)
-        keys = [_key(path) or "input" for path, _ in leaves]
+        check_system(f"data[{name}]", item, (leaf for _, leaf in leaves))
+        keys = self._keys = [_key(path) or "input" for path, _ in leaves]
         missing = [key for key in self.inputs if key not in keys]
         if missing:
             fail(ArgumentError, "inputs", f"names among {', '.join(keys)}", ", ".join(map(repr, missing)))
@@ -104,15 +125,33 @@ class PlainAdapter(Adapter):
         for key, (_, leaf) in zip(keys, leaves, strict=True):
             kind = self.inputs.get(key)
             values.append(self._leaf(f"data[{name}].{key}", leaf, kind))
+            if kind is not None:
+                check_axes(f"data[{name}].{key}", kind, leaf.shape, meant=key in self._meant)
             kinds.append(kind)
+        check_rotates(f"data[{name}]", self.inputs, dict(zip(keys, values, strict=True)))
         tensors = [v for v in values if isinstance(v, torch.Tensor)]
         self._check_uniform(name, keys, values)
-        for key, value in zip(keys, values, strict=True):
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                fail(DataError, f"data[{name}].{key}", "finite values", "NaN or infinity")
-        rows = next((v.shape[0] for v, k in zip(values, kinds, strict=True) if k is not None and v.ndim > 1), 1)
+        for key, value, kind in zip(keys, values, kinds, strict=True):
+            if isinstance(value, torch.Tensor):
+                check_finite(f"data[{name}].{key}", value, kind)
+        turned = [v for v, k in zip(values, kinds, strict=True) if k is not None and not k.is_invariant]
+        rows = self._rows_of(name, keys, values, kinds)
+        if turned and not any(v.numel() for v in turned):
+            rows = 0
         nbytes = sum(t.numel() * t.element_size() for t in tensors)
-        return System(name, (values, kinds, spec), max(1, rows), nbytes, tensors[0].device)
+        return System(name, (values, kinds, spec), rows, nbytes, tensors[0].device)
+
+    def _rows_of(self, name: str, keys: Sequence[str], values: Sequence[Any], kinds: Sequence[Any]) -> int:
+        """Rows of one copy: those of the first declared input, of which "concat" makes `batch`."""
+        declared = [
+            (key, v.shape[0]) for key, v, k in zip(keys, values, kinds, strict=True) if k is not None and v.ndim > 1
+        ]
+        sizes = {rows for _, rows in declared}
+        if self._batching == "concat" and len(sizes) > 1:
+            listed = ", ".join(f"{key} {rows}" for key, rows in declared)
+            expected = "declared inputs with one number of rows, since `batch` counts them for batching='concat'"
+            fail(ArgumentError, f"data[{name}]", f"{expected} (otherwise: 'loop', or a function)", listed)
+        return max(1, declared[0][1]) if declared else 1
 
     def _leaf(self, where: str, leaf: Any, kind: Representation | None) -> Any:
         if not isinstance(leaf, torch.Tensor):
@@ -121,10 +160,9 @@ class PlainAdapter(Adapter):
             return leaf
         if leaf.layout != torch.strided or leaf.is_nested:
             fail(ArgumentError, where, "a dense (strided) tensor", "a nested one" if leaf.is_nested else leaf.layout)
+        check_leaf(where, leaf, kind)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
-            if kind.component_axes and not leaf.is_floating_point():
-                fail(DTypeError, where, "a floating-point tensor, because it is rotated", str(leaf.dtype))
         elif leaf.is_floating_point() and leaf.ndim and leaf.shape[-1] == 3:
             raise ArgumentError(
                 f"{where}: expected a declared representation, got a floating-point tensor of shape "
@@ -161,20 +199,23 @@ class PlainAdapter(Adapter):
         return all(_same_form(x, y, shapes=shapes) for x, y in zip(a, b, strict=True))
 
     def _copies(self, piece: Piece) -> list[Any]:
-        """The leaves of one piece with a leading axis of copies; constants as they are."""
+        """The leaves of one piece with a leading axis of copies; constants as they are.
+
+        Nothing is shared by two copies or with the data, since a model may write into what it is given.
+        """
         values, kinds, _ = piece.system.payload
         n = piece.rotations.shape[0]
-        out = []
+        out: list[Any] = []
         for value, kind in zip(values, kinds, strict=True):
             if not isinstance(value, torch.Tensor):
                 out.append(value)
-            elif kind is None or kind.name == "invariant":
-                out.append(value.expand(n, *value.shape))
+            elif kind is None or kind.is_invariant:
+                out.append(value.repeat(n, *[1] * value.ndim))
             else:
                 # float64 rotations of float32 data would leave float32 round-off of the rotation in the copies
                 rows = value.to(torch.float64).reshape(1, -1, *kind.component_shape)
-                turned = rotate_copies(kind, rows, piece.rotations)
-                out.append(turned.to(value.dtype).reshape(n, *value.shape))
+                turned = rotate_copies(kind, rows, piece.rotations).reshape(n, *value.shape)
+                out.append(rounded(turned, value.dtype, piece.dither))
         return out
 
     def _call(self, pieces: Sequence[Piece]) -> Any:
@@ -183,23 +224,24 @@ class PlainAdapter(Adapter):
         counts = [piece.rotations.shape[0] for piece in pieces]
         if self._batching == "stack":
             leaves = [_join(column) if isinstance(column[0], torch.Tensor) else column[0] for column in columns]
-            return self._evaluate(_pytree.tree_unflatten(leaves, spec))
+            return self._evaluate(_argument(leaves, spec))
         if self._batching == "concat":
             leaves = [_join_rows(column) if isinstance(column[0], torch.Tensor) else column[0] for column in columns]
-            argument = _pytree.tree_unflatten(leaves, spec)
+            argument = _argument(leaves, spec)
             rows = [piece.system.rows for piece in pieces for _ in range(piece.rotations.shape[0])]
             device = next(leaf.device for leaf in leaves if isinstance(leaf, torch.Tensor))
             batch = torch.repeat_interleave(torch.arange(sum(counts)), torch.tensor(rows)).to(device)
             return self._evaluate(argument, batch=batch)
         singles = [
-            _pytree.tree_unflatten([c[i] if isinstance(c, torch.Tensor) else c for c in leaves], spec)
+            _argument([c[i] if isinstance(c, torch.Tensor) else c for c in leaves], spec)
             for leaves, n in zip(zip(*columns, strict=True), counts, strict=True)
             for i in range(n)
         ]
         if callable(self._batching):
             return self._evaluate(self._batching(singles))
-        results = [self._evaluate(single) for single in singles]
-        return _pytree.tree_map(lambda *parts: torch.stack(parts), *results)
+        # a model may hand out the same buffer every time
+        results = [_pytree.tree_map(_copied, self._evaluate(single)) for single in singles]
+        return _pytree.tree_map(stacked, *results)
 
     def _evaluate(self, argument: Any, **extra: torch.Tensor) -> Any:
         start = time.perf_counter()
@@ -209,6 +251,9 @@ class PlainAdapter(Adapter):
             if isinstance(argument, tuple):
                 return self._model(*argument, **extra)
             return self._model(argument, **extra)
+        except Exception as error:
+            explain(error, argument)
+            raise
         finally:
             self.model_seconds += time.perf_counter() - start
 
@@ -219,29 +264,32 @@ class PlainAdapter(Adapter):
     def _named(self, result: Any) -> dict[str, torch.Tensor]:
         flat = isinstance(result, dict) and all(isinstance(leaf, torch.Tensor) for leaf in result.values())
         paths = result.items() if flat else _pytree.tree_flatten_with_path(result)[0]
-        leaves = {str(path) if flat else _key(path): leaf for path, leaf in paths if isinstance(leaf, torch.Tensor)}
+        every = {str(path) if flat else _key(path): leaf for path, leaf in paths}
+        leaves = {key: leaf for key, leaf in every.items() if isinstance(leaf, torch.Tensor)}
         if set(leaves) == {""}:
             leaves = {next(iter(self.outputs)) if len(self.outputs) == 1 else SINGLE: leaves[""]}
         missing = [name for name in self.outputs if name not in leaves]
         if missing:
             has = ", ".join(leaves) or "no tensor"
-            fail(ArgumentError, "outputs", f"names that the model returns ({has})", ", ".join(map(repr, missing)))
+            fail(ArgumentError, "outputs", f"names that the model returns ({has})", explain_missing(missing, every))
         return leaves
 
     def _canonical(
         self, name: str, kind: Representation, value: torch.Tensor, pieces: Sequence[Piece]
     ) -> list[torch.Tensor]:
-        if not value.is_floating_point():
-            raise ModelError(f"{name}: expected a floating-point output, got {value.dtype}")
+        check_output(name, value)
         systems = [piece.system.name for piece in pieces]
         copies = [piece.rotations.shape[0] for piece in pieces]
         known = all(self._rows.knows(name, system) for system in systems)
         value = value.detach()
-        parts = (
-            self._rows.split(name, systems, copies, value)
-            if known
-            else [self._rows.learn(name, systems[0], value, copies[0])]
-        )
+        try:
+            parts = (
+                self._rows.split(name, systems, copies, value)
+                if known
+                else [self._rows.learn(name, systems[0], value, copies[0])]
+            )
+        except ModelError as error:
+            raise ModelError(f"{error}. {self.suspicion(pieces[0].system)}") from None
         return [self._samples_first(name, kind, part) for part in parts]
 
     def _samples_first(self, name: str, kind: Representation, part: torch.Tensor) -> torch.Tensor:
@@ -251,11 +299,39 @@ class PlainAdapter(Adapter):
         try:
             kind.check(shape[1:], f"outputs[{name!r}]")
         except ShapeError as error:
-            raise ShapeError(f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy)") from None
+            raise ShapeError(
+                f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy{axis_hint(kind, shape[1:])})"
+            ) from None
         rest = shape[1 : len(shape) - kind.component_axes]
+        own = shape[2:] if len(shape) > 2 and shape[1] == 1 else shape[1:]
+        check_axes(f"outputs[{name!r}]", kind, own, meant=name in self._meant)
         self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
-        samples, channels = rest[0] if rest else 1, math.prod(rest[1:])
-        return part.reshape(shape[0], samples, channels, kind.components)
+        samples = rest[0] if rest else 1
+        return part.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
+
+    def suspicion(self, system: System) -> str:
+        values, _, _ = system.payload
+        indices = [
+            key
+            for key, v in zip(self._keys, values, strict=True)
+            if isinstance(v, torch.Tensor) and _may_index(v, system.rows)
+        ]
+        named = ", ".join(map(repr, indices))
+        if callable(self._batching):
+            return (
+                "Does the batching function add the offset of each system to its indices"
+                + (f" ({named})" if indices else "")
+                + "? batching='loop' evaluates one copy per call"
+            )
+        if self._batching == "concat" and indices:
+            return (
+                f"batching='concat' joins {named} as they are, without the offset that row indices need: give a "
+                "function that adds it as `batching`, or batching='loop', which evaluates one copy per call"
+            )
+        return (
+            "A mean, norm or other statistic over the batch does that, a function that was written for one system, or "
+            "a buffer that is used again: batching='loop' evaluates one copy per call"
+        )
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         return mean.reshape(mean.shape[0], *self._tails[name])
@@ -278,10 +354,27 @@ def _listing(found: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
+def _may_index(value: torch.Tensor, rows: int) -> bool:
+    """Whether `value` could hold indices into rows."""
+    integers = not value.is_floating_point() and not value.is_complex() and value.dtype != torch.bool
+    return integers and value.ndim > 0 and value.numel() > 0 and 0 <= int(value.min()) <= int(value.max()) < rows
+
+
 def _same_form(x: Any, y: Any, *, shapes: bool) -> bool:
     if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
         return x.dtype == y.dtype and (x.shape == y.shape if shapes else x.shape[1:] == y.shape[1:])
-    return type(x) is type(y) and x == y
+    return same_value(x, y)
+
+
+def _argument(leaves: Sequence[Any], spec: Any) -> Any:
+    """What the model is given; constants that it could write into as copies."""
+    return _pytree.tree_unflatten(
+        [x if isinstance(x, (torch.Tensor, *PLAIN)) else copy.deepcopy(x) for x in leaves], spec
+    )
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _join(column: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -23,17 +23,20 @@ INPUTS = {"positions": "vector", "species": "invariant"}
 REPRESENTATIONS = {"energy": "scalar", "dipole": "vector", "quadrupole": "tensor"}
 """How the outputs of the model ought to transform."""
 
+UNITS = {"energy": "eV", "dipole": "e bohr", "quadrupole": "e bohr^2"}
+"""Of the outputs."""
+
 LAYERS = ("embedding", "encoder.*", "pool")
 """Hidden modules worth an audit, in order of execution."""
 
 VALIDATION_RMSE = {"energy": 0.301, "dipole": 0.0395, "quadrupole": 0.108}
-"""Root mean square per component on held-out geometries in random orientations; eV, e bohr, e bohr^2."""
+"""Root mean square per component on held-out geometries in random orientations, in `UNITS`."""
 
 ROTATION_RMSE = {"energy": 0.0210, "dipole": 0.0073, "quadrupole": 0.0320}
 """The part of `VALIDATION_RMSE` that comes from the orientation: the spread of predictions turned back."""
 
 __all__ = [
-    "ELEMENTS", "INPUTS", "LAYERS", "REPRESENTATIONS", "ROTATION_RMSE", "VALIDATION_RMSE",
+    "ELEMENTS", "INPUTS", "LAYERS", "REPRESENTATIONS", "ROTATION_RMSE", "UNITS", "VALIDATION_RMSE",
     "PointCloudTransformer", "load_model", "load_molecules", "load_references", "names",
 ]  # fmt: skip
 

@@ -155,6 +155,14 @@ class Grid(ABC):
     def to(self, device: torch.device | str) -> Grid:
         """The same grid with its tensors on `device`."""
 
+    def turned(self, left: torch.Tensor, right: torch.Tensor) -> Grid:
+        """The grid ``left @ g @ right`` for two elements of the group ``(3, 3)``, as exact as this one.
+
+        What a grid does not resolve depends on how its points lie to the axes of the data; with a random pair it is
+        right on average, whatever the degree.
+        """
+        return ElementGrid(self.group, left @ self.select(0, len(self)) @ right, self.weights, self.degree)
+
     def description(self) -> dict[str, int]:
         """What a report says of it beyond degree and size."""
         return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -32,9 +32,10 @@ class Quadrature(Grid):
     """A grid of rotations that integrates products of matrix elements D^l D^l' exactly for l + l' <= degree.
 
     Order of the elements: for coset (+R, then -R): for point: for gamma. Element (s, p, k) is
-    ``s * rings[p] @ Rz(2 pi k / gammas)``.
+    ``s * rings[p] @ Rz(2 pi k / gammas)``, and where the grid is `turned` it stands between the two rotations of
+    `turn`. Power, means and variances are those of the bare rings: c -> D(left) c D(right) mixes no irreps.
 
-    Two are equal where they are the same rule for the same group.
+    Two are equal where they are the same rule for the same group, turned alike.
     """
 
     group: Group
@@ -46,6 +47,8 @@ class Quadrature(Grid):
     """``(P,)`` float64, sum 1."""
     gammas: int
     """Number K of equispaced angles."""
+    turn: tuple[torch.Tensor, torch.Tensor] | None = None
+    """``(3, 3)`` rotations left and right of every element; None: the identity."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Quadrature) and self._identity == other._identity
@@ -55,12 +58,21 @@ class Quadrature(Grid):
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return self.group.name, self.degree, self.lebedev_degree, self.gammas
+        turn = None if self.turn is None else tuple(tuple(side.flatten().tolist()) for side in self.turn)
+        return self.group.name, self.degree, self.lebedev_degree, self.gammas, turn
 
     def to(self, device: torch.device | str) -> Quadrature:
         """The same grid with its tensors on `device`; the latest ones are kept."""
         device = torch.device(device)
         return self if device == self.rings.device else _on(self, device)
+
+    def turned(self, left: torch.Tensor, right: torch.Tensor) -> Quadrature:
+        """As for every `Grid`. Both are taken as rotations: a negative sign would exchange the cosets alone."""
+        sides = (side.to(self.rings) * torch.linalg.det(side).sign().to(self.rings) for side in (left, right))
+        first, second = sides
+        if self.turn is not None:
+            first, second = first @ self.turn[0], self.turn[1] @ second
+        return replace(self, turn=(first, second))
 
     @property
     def cosets(self) -> int:
@@ -103,8 +115,10 @@ class Quadrature(Grid):
         index = torch.arange(start, stop, device=self.rings.device)
         per_coset = self.rings.shape[0] * self.gammas
         coset, within = index // per_coset, index % per_coset
-        turned = self.rings[within // self.gammas] @ self._turns[within % self.gammas]
-        return turned * (1.0 - 2.0 * coset.to(torch.float64))[:, None, None]
+        elements = self.rings[within // self.gammas] @ self._turns[within % self.gammas]
+        if self.turn is not None:
+            elements = self.turn[0] @ elements @ self.turn[1]
+        return elements * (1.0 - 2.0 * coset.to(torch.float64))[:, None, None]
 
     @functools.cached_property
     @kept
@@ -130,8 +144,11 @@ def checked_degree(degree: Any) -> int:
 @functools.lru_cache(maxsize=32)
 @kept
 def _on(grid: Quadrature, device: torch.device) -> Quadrature:
+    if grid.turn is not None:
+        # rings are shared with the bare grid, whose tables a device keeps
+        return replace(_on(replace(grid, turn=None), device), turn=(grid.turn[0].to(device), grid.turn[1].to(device)))
     rings, weights = grid.rings.to(device), grid.ring_weights.to(device)
-    return Quadrature(grid.group, grid.degree, grid.lebedev_degree, rings, weights, grid.gammas)
+    return replace(grid, rings=rings, ring_weights=weights)
 
 
 @functools.lru_cache(maxsize=16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -68,6 +69,23 @@ class Representation:
             fail(ArgumentError, "representation", expected, repr(rep))
         return cls(str(irreps), irreps, basis, layout)
 
+    @classmethod
+    def declared(
+        cls, rep: Any, *, basis: str | None, layout: str = "mul_ir", argument: str = "representation"
+    ) -> Representation:
+        """As `parse`, of what the user says of a tensor: irreps whose basis would be a guess are refused."""
+        found = cls.parse(rep, basis="standard" if basis is None else basis, layout=layout)
+        if basis is None and found is not rep and any(irrep.l for irrep in found.irreps or ()):
+            fail(
+                ArgumentError,
+                "basis",
+                f'the order of the components of {argument} = {found.name!r}: "standard" (m = -l..l, so that l = 1 is '
+                'y, z, x) or "e3nn" (l = 1 is x, y, z), for all keys or for one by '
+                f'Representation.parse({found.name!r}, basis="e3nn")',
+                "none",
+            )
+        return found
+
     @property
     def component_shape(self) -> tuple[int, ...]:
         """Sizes of the component axes: (), (3,), (3, 3), (6,) or (dim,)."""
@@ -82,9 +100,14 @@ class Representation:
         return int(torch.Size(self.component_shape).numel())
 
     @property
+    def entries(self) -> int:
+        """Number that a squared norm is divided by: of "voigt" the 9 entries of the tensor whose norm it is."""
+        return 9 if self.name == "voigt" else self.components
+
+    @property
     def is_invariant(self) -> bool:
         """Whether every element of O(3) acts as the identity."""
-        return self.name in ("scalar", "invariant")
+        return all(block.lam == 0 and block.sigma == 1 for block in self.blocks)
 
     @functools.cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import torch
 
 from ..errors import ArgumentError, fail
-from ..groups.group import Chart, Group
+from ..groups.group import Group
 from ..groups.representation import Representation
 from ..result.data import Output, Spectrum
+from .settling import Seen
 from .summary import OrbitSummary
 
 Found = tuple[dict[str, Output], dict[str, Spectrum]]
@@ -70,6 +71,10 @@ class Question:
     seed: int
     judged: bool
     """Whether outputs are declared, whose errors can be judged."""
+    shift: str | None = None
+    """"system": grids are turned at random, for every system anew."""
+    spectrum: bool = True
+    """Whether the spectrum is asked for, and not the errors alone."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,12 @@ class Measure(ABC):
     where they do not, it goes on with the measure that the judgement names. All other systems are evaluated by the last
     one. Measures are plain values that do not change.
 
-    To add an estimator, give `group`, `elements`, `moments`, `nbytes` and `uncertainty`, and hand an instance to
-    ``audit(estimator=...)``. A class that is `register`ed can be asked for by name, and gives `of` as well.
+    A measure that `refines` is judged by every system on its own instead: a system whose errors are too large (`need`)
+    is evaluated again by `finer`, and pooled where it has settled.
+
+    To add an estimator, give `group`, `elements`, `moments` and `nbytes`, and hand an instance to
+    ``audit(estimator=...)``. A class that is `register`ed can be asked for by name, and gives `of` as well. How sure
+    the numbers are is said by the moments, in `OrbitSummary.errors`.
     """
 
     name: ClassVar[str]
@@ -153,14 +162,31 @@ class Measure(ABC):
     def nbytes(self, lmax: int, first: torch.Tensor) -> int:
         """Memory that these moments take, in bytes."""
 
-    @abstractmethod
-    def uncertainty(
-        self, chart: Chart, power: torch.Tensor, unresolved: float, errors: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """``(columns,)`` float64: power up to which a sector in each column may be an artefact of the averaging.
+    @property
+    def independent(self) -> bool:
+        """Whether the random errors of two systems are independent, so that their squares add up."""
+        return self.sampled
 
-        `power` ``(*chart.shape,)`` and `unresolved` are pooled; `errors` are the pooled `OrbitSummary.errors`.
+    @property
+    def assumes(self) -> bool:
+        """Whether the errors of one orbit rest on an assumption, and not on what scatters before one's eyes."""
+        return not self.sampled
+
+    @property
+    def refines(self) -> bool:
+        """Whether every system is judged on its own, and goes on to `finer` where it has not settled."""
+        return False
+
+    def finer(self) -> Measure | None:
+        """By which a system is evaluated again that has not settled; None: there is no such one."""
+        return None
+
+    def need(self, seen: Seen, pooled: Seen | None) -> float:
+        """Largest error of one output or layer of one system over the one that is tolerated: settled up to 1.
+
+        `pooled`: the same output or layer of all systems so far, on whose scale small systems are judged.
         """
+        return 0.0
 
     def judge(self, found: Found, previous: Found | None) -> Judgement:
         """Of the first systems; `previous` is what the measure before this one found, None for the first."""

@@ -11,14 +11,32 @@ from .measure import Moments
 from .orbit import OrbitMoments, orbit_bytes
 from .stored import StoredMoments
 
+REACH = 10
+"""Degree up to which the power is resolved where less is asked: what lies higher folds least, and costs memory."""
 
-def grid_moments(grid: Grid, lmax: int, first: torch.Tensor, representation: Representation | None) -> Moments:
-    """Arguments as for `OrbitMoments`."""
+
+REACH_BYTES = 1 << 22
+"""Memory that this may take where the spectrum itself takes less."""
+
+
+def reach(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
+    """Degree up to which a grid is asked for the power, in order to know its errors: a part of what it resolves."""
+    room = max(orbit_bytes(grid, lmax, first), REACH_BYTES)
+    tried = range(min(grid.degree // 2, REACH), lmax, -1)
+    return next((l for l in tried if orbit_bytes(grid, l, first) <= room), lmax)
+
+
+def grid_moments(
+    grid: Grid, lmax: int, first: torch.Tensor, representation: Representation | None, *, beyond: bool = False
+) -> Moments:
+    """Arguments as for `OrbitMoments`; `beyond`: resolve more than `lmax` where that is low, for the errors alone."""
     if isinstance(grid, Quadrature):
-        return OrbitMoments(grid, lmax, first, representation)
+        return OrbitMoments(grid, lmax, first, representation, reach(grid, lmax, first) if beyond else None)
     return StoredMoments(grid, lmax, first, representation)
 
 
-def grid_bytes(grid: Grid, lmax: int, first: torch.Tensor) -> int:
+def grid_bytes(grid: Grid, lmax: int, first: torch.Tensor, *, beyond: bool = False) -> int:
     """Memory that these take, in bytes."""
-    return orbit_bytes(grid, lmax, first) if isinstance(grid, Quadrature) else StoredMoments.nbytes(grid, first)
+    if isinstance(grid, Quadrature):
+        return orbit_bytes(grid, reach(grid, lmax, first) if beyond else lmax, first)
+    return StoredMoments.nbytes(grid, first)

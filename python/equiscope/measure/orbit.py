@@ -18,7 +18,8 @@ from ..ops.projection import CharacterProjection, power_and_moments, power_at_on
 from ..ops.rotation import rotate_copies
 from .finite import LARGEST, fault, in_range
 from .measure import Moments
-from .summary import Farthest, NonFiniteValues, OrbitSummary, Parts
+from .summary import Cosets, Farthest, NonFiniteValues, OrbitSummary, Parts
+from .uncertainty import Found, cut, grid_errors
 
 SLICE_BYTES = {"cpu": 1 << 19, "cuda": 1 << 25}
 """Moments are taken on slices of about this size: large enough to hide the cost of a call, small enough for L2."""
@@ -65,12 +66,20 @@ class OrbitMoments(Moments):
 
     `first` is the value at the identity, ``(s, c, components)``; `representation` how it transforms, or None for a
     hidden layer, which gets a spectrum and no equivariance error. Values on a device stay there, and nothing waits for
-    it before `finish`.
+    it before `finish`. With `reach` the power is resolved up to that degree, above `lmax`, for the sake of its errors.
     """
 
-    def __init__(self, grid: Quadrature, lmax: int, first: torch.Tensor, representation: Representation | None) -> None:
+    def __init__(
+        self,
+        grid: Quadrature,
+        lmax: int,
+        first: torch.Tensor,
+        representation: Representation | None,
+        reach: int | None = None,
+    ) -> None:
         self._grid = grid.to(first.device)
-        self._lmax = lmax
+        self._shown = grid.group.chart(lmax)
+        self._lmax = lmax = max(lmax, reach or 0)
         self._chart = grid.group.chart(lmax)
         self._representation = representation
         decomposition = None if representation is None else grid.group.decompose(representation)
@@ -91,8 +100,10 @@ class OrbitMoments(Moments):
         self._first_bad = torch.full((), -1, device=first.device)
         if representation is not None:
             self._weight_seen = first.new_zeros((), dtype=torch.float64)
-            self._shift = torch.zeros_like(self._first)
-            self._square = first.new_zeros((len(self._parts.parts), *self._shape[:2]), dtype=torch.float64)
+            # of each coset
+            self._shift = first.new_zeros((grid.cosets, *self._shape), dtype=torch.float64)
+            sums = (grid.cosets, len(self._parts.parts), *self._shape[:2])
+            self._square = first.new_zeros(sums, dtype=torch.float64)
             self._worst = Farthest(self._first)
 
     def update(self, values: torch.Tensor) -> None:
@@ -113,8 +124,13 @@ class OrbitMoments(Moments):
         if self._projection is None:
             self._project_at_once()
         if self._projection is not None or self._representation is not None:
-            for row in range(0, n, self._slice):
-                self._add_moments(self._buffer[row : min(row + self._slice, n)], start + row)
+            row = 0
+            while row < n:
+                # no slice holds elements of both cosets
+                left = self._coset_size - (start + row) % self._coset_size
+                size = min(self._slice, n - row, left)
+                self._add_moments(self._buffer[row : row + size], start + row)
+                row += size
         self._look_for_non_finite(start, n)
         if self._projection is not None:
             self._project(self._projection, start, n)
@@ -182,12 +198,13 @@ class OrbitMoments(Moments):
             wide = rotate_copies(kind, rows, rotations, inverse=True).reshape(wide.shape)
         centred = wide - self._first
         in_irreps = self._parts.sort(centred).square()
+        coset = start // self._coset_size
         for i in range(len(self._parts.parts)):
-            self._square[i] += _weighted(weights, self._parts.select(in_irreps, i).sum(-1))
-        self._shift += _weighted(weights, centred)
+            self._square[coset, i] += _weighted(weights, self._parts.select(in_irreps, i).sum(-1))
+        self._shift[coset] += _weighted(weights, centred)
         self._weight_seen += weights.sum()
         # the mean so far ranks the rotations; the few kept are compared with the final mean in `finish`
-        mean = self._shift / self._weight_seen
+        mean = self._shift.sum(0) / self._weight_seen
         flat = centred.reshape(n, -1)
         distance = flat.square().sum(-1) - 2.0 * (flat @ mean.reshape(-1)) + mean.square().sum()
         self._worst.add(distance, centred, start)
@@ -206,42 +223,69 @@ class OrbitMoments(Moments):
             self._mean = coefficients[:cosets, 0].mean(0) + self._parts.sort(self._first)
         assert self._power is not None
         labels = tuple(range(len(self._chart.shape)))
-        unresolved = _clamped(self._spread - self._power.sum((*labels, -1)), self._spread)
-        power_of: dict[Label, torch.Tensor] = {}
+        beyond = _clamped(self._spread - self._power.sum((*labels, -1)), self._spread)
+        power: dict[Label, torch.Tensor] = {}
         for i, part in enumerate(self._parts.parts):
             own = self._parts.select(self._power, i).sum(-1)
             own[self._trivial] = self._parts.select(self._mean, i).square().sum(-1)
-            power_of[part.label] = own
-        total = torch.stack([p.sum(labels) for p in power_of.values()]).sum(0) + unresolved
+            power[part.label] = own
+        shown = {label: cut(own, self._chart, self._shown) for label, own in power.items()}
+        between = sum(own.sum(labels) - shown[label].sum(labels) for label, own in power.items())
+        unresolved = beyond if self._shown is self._chart else beyond + between
+        total = torch.stack([p.sum(labels) for p in shown.values()]).sum(0) + unresolved
         mean, variance, index, deviation = self._errors()
+        components = self._parts.components
+        sums = {} if components is None else {key: a * components[key] for key, a in variance.items()}
+        symmetrised = self._symmetrised(mean)
+        entries = 1 if self._representation is None else self._representation.entries
+        found = Found(self._chart, power, beyond, self._spread, sums, symmetrised, components or {}, entries)
         return OrbitSummary(
             self._representation,
             self._grid.degree,
-            power_of,
+            shown,
             total,
             unresolved,
             mean,
             variance,
             index,
             deviation,
-            components=self._parts.components,
+            errors=grid_errors(self._grid, found, self._shown),
+            components=components,
+            cosets=self._halves(),
         )
 
     @property
     def _trivial(self) -> tuple[int, ...]:
         return self._chart.place(self._chart.labels[0])
 
+    def _symmetrised(self, mean: torch.Tensor | None) -> dict[Label, torch.Tensor]:
+        """Power of what transforms as declared; of a layer, of its mean."""
+        middle = self._mean if mean is None else self._parts.sort(mean)
+        squares = self._parts.sums(middle.square())
+        return {part.label: squares[..., i] for i, part in enumerate(self._parts.parts)}
+
     def _errors(self) -> tuple[torch.Tensor | None, dict[Label, torch.Tensor], int | None, float]:
         if self._representation is None:
             return None, {}, None, 0.0
-        shift = self._parts.sort(self._shift)
+        moved, squares = self._shift.sum(0), self._square.sum(0)
+        shift = self._parts.sort(moved)
         # components mix on the way to the irreps, so that an empty one has the round-off of all
-        scale = self._square.sum(0) + shift.square().sum(-1)
+        scale = squares.sum(0) + shift.square().sum(-1)
         variance: dict[Label, torch.Tensor] = {}
         for i, part in enumerate(self._parts.parts):
             drift = self._parts.select(shift, i).square().sum(-1)
-            variance[part.label] = non_negative(self._square[i] - drift, scale, self._grid) / part.components
-        return self._first + self._shift, variance, *self._worst.from_mean(self._shift)
+            variance[part.label] = non_negative(squares[i] - drift, scale, self._grid) / part.components
+        return self._first + moved, variance, *self._worst.from_mean(moved)
+
+    def _halves(self) -> Cosets | None:
+        if self._representation is None or self._grid.cosets != 2:
+            return None
+        # the weights of a coset sum to 1/2
+        proper, improper = self._parts.sort(2.0 * self._shift)
+        squares = 2.0 * self._square[0].sum(0)
+        drift = proper.square().sum(-1)
+        variance = non_negative(squares - drift, squares + drift, self._grid)
+        return Cosets.of_means(variance, *(self._parts.sort(self._first) + half for half in (proper, improper)))
 
 
 def non_negative(variance: torch.Tensor, scale: torch.Tensor, grid: Grid) -> torch.Tensor:

@@ -27,7 +27,8 @@ from .elements import RandomRotations
 from .finite import fault, in_range
 from .measure import Elements, Moments
 from .orbit import rows_of_slice
-from .summary import NonFiniteValues, OrbitSummary, Parts
+from .summary import Cosets, NonFiniteValues, OrbitSummary, Parts
+from .uncertainty import HALF_WIDTH
 
 GROUPS = 32
 """Groups of the jackknife: with K of them a standard error is itself known to 1 / sqrt(2 (K - 1)), here 13 %."""
@@ -57,9 +58,10 @@ class SampledMoments(Moments):
         self._first = first.to(torch.float64)
         self._slice = rows_of_slice(first)
         self._done = 0
-        groups = GROUPS if representation is not None else 1
-        self._sums = self._first.new_zeros((groups, *first.shape))
-        self._squares = self._first.new_zeros((groups, *first.shape[:2], len(self._parts.parts)))
+        self._sums = self._first.new_zeros((GROUPS, *first.shape))
+        self._squares = self._first.new_zeros((GROUPS, *first.shape[:2], len(self._parts.parts)))
+        self._halves = Halves(self._first, self._parts) if representation is not None else None
+        self._inverts = grid.group.cosets == 2
         pairs = PairsByCoefficients if grid.group.cosets else PairsByCharacters
         self._pairs = pairs(grid.group, lmax, self._first)
         self._worst: tuple[float, int, torch.Tensor] = (-1.0, 0, self._first)
@@ -91,6 +93,8 @@ class SampledMoments(Moments):
         self._sums.index_add_(0, group, turned_back)
         squares = self._parts.sums(self._parts.sort(turned_back).square())
         self._squares.index_add_(0, group, squares)
+        if self._halves is not None:
+            self._halves.add(turned_back, squares.sum(-1), handedness(elements).to(values.device))
         self._pairs.add(rest.reshape(n, -1), elements)
         self._done += n
         if kind is not None:
@@ -123,7 +127,9 @@ class SampledMoments(Moments):
             else:
                 unresolved = unresolved + known[..., i]
             power[part.label] = own
-        errors = {"power": self._pairs.errors(float(squares.sum(-1).mean()), n)}
+        shift_squares = self._parts.sort(shift).square()
+        around = (squares.sum(-1) - shift_squares.sum(-1)).clamp_min(0.0)
+        errors = self._of_spectrum(n, sum(power.values()), squares.sum(-1), first.square().sum(-1), around)
         total = squares.sum(-1) + known.sum(-1)
         if kind is None:
             return OrbitSummary(kind, None, power, total, unresolved, None, {}, None, 0.0, errors)
@@ -131,12 +137,52 @@ class SampledMoments(Moments):
         variance: dict[Label, torch.Tensor] = {
             part.label: spread[..., i].clamp_min(0.0) / part.components for i, part in enumerate(self._parts.parts)
         }
-        errors["variance"], errors["irreps"] = self._jackknife(n)
+        errors["variance"], errors["irreps"] = map(_random, self._jackknife(n))
         _, index, value = self._worst
         deviation = float((value - shift).square().mean().sqrt())
         mean = self._first + shift
         parts = self._parts.components
-        return OrbitSummary(kind, None, power, total, unresolved, mean, variance, index, deviation, errors, parts)
+        assert self._halves is not None
+        return OrbitSummary(
+            kind,
+            None,
+            power,
+            total,
+            unresolved,
+            mean,
+            variance,
+            index,
+            deviation,
+            errors=errors,
+            components=parts,
+            cosets=self._halves.finish(inverts=self._inverts),
+        )
+
+    def _of_spectrum(
+        self, n: int, power: torch.Tensor, squares: torch.Tensor, known: torch.Tensor, around: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Of power ``(*chart.shape, s, c)`` and of what is unresolved; samples and channels count as correlated.
+
+        A sector without content scatters by all that is there. One that holds B of V = int |v|^2 scatters beside by
+        the overlap of v with its part in it, of variance ``4 (B V + B^2) / n``. Power that comes with z0 scatters by
+        ``2 <z0, mean(z) - z0>``.
+        """
+        empty = self._pairs.strengths(squares.device).reshape(*self._chart.shape, 1, 1).sqrt()
+        empty = math.sqrt(2.0) * empty * squares / n
+        trivial_like = (4.0 * known * around / n).sqrt()
+        held = power.clamp_min(0.0).minimum(squares)
+        own = (4.0 * held * (squares + held) / n).sqrt()
+        scatter = (empty.square() + own.square()).sqrt()
+        for part in self._parts.parts:
+            if part.label in self._chart:
+                scatter[self._chart.place(part.label)] += trivial_like
+        # the groups show how |v|^2 scatters, with all that samples and channels have in common
+        counts = (n - torch.arange(GROUPS, device=squares.device) + GROUPS - 1) // GROUPS
+        by_group = self._squares.sum(-1).mean((1, 2)) / counts
+        first_order = by_group.var() / GROUPS
+        labels = tuple(range(len(self._chart.shape)))
+        unresolved = (empty.mean((-2, -1)).square().sum(labels) + first_order).sqrt()
+        return {"power": _random(scatter.mean((-2, -1))), "unresolved": _random(unresolved)}
 
     def _spread(self, n: torch.Tensor | int, sums: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:
         """``(..., s, c, parts)``: the unbiased variance of n values, summed over the components of each irrep."""
@@ -149,9 +195,44 @@ class SampledMoments(Moments):
         without = self._spread(left, self._sums.sum(0) - self._sums, self._squares.sum(0) - self._squares)
         by_block = without.mean((1, 2))
         components = torch.tensor([float(block.components) for block in self._parts.parts], device=by_block.device)
-        every = torch.cat([by_block.sum(1, keepdim=True) / components.sum(), by_block / components], dim=1)
+        assert self._kind is not None
+        every = torch.cat([by_block.sum(1, keepdim=True) / self._kind.entries, by_block / components], dim=1)
         error = ((GROUPS - 1) / GROUPS * (every - every.mean(0)).square().sum(0)).sqrt()
         return error[0], error[1:]
+
+
+class Halves:
+    """Sums over proper and over improper elements apart, of z(g) - z0."""
+
+    def __init__(self, first: torch.Tensor, parts: Parts) -> None:
+        self._first = first
+        self._parts = parts
+        self._counts = first.new_zeros(2)
+        self._sums = first.new_zeros((2, *first.shape))
+        self._squares = first.new_zeros((2, *first.shape[:2]))
+
+    def add(self, values: torch.Tensor, squares: torch.Tensor, signs: torch.Tensor) -> None:
+        side = (signs < 0).to(torch.int64)
+        self._counts += torch.bincount(side, minlength=2)
+        self._sums.index_add_(0, side, values)
+        self._squares.index_add_(0, side, squares)
+
+    def finish(self, *, inverts: bool) -> Cosets | None:
+        """Unbiased; None where one half is too small for a variance."""
+        if int(self._counts.min()) < 2:
+            return None
+        counts = self._counts[:, None, None]
+        means = self._parts.sort(self._sums / counts[..., None])
+        variance = (self._squares / counts - means.square().sum(-1)).clamp_min(0.0) * counts / (counts - 1)
+        found = Cosets.of_means(variance[0], *(self._parts.sort(self._first) + means))
+        size = (found.size - 0.5 * (variance / counts).sum(0)).clamp_min(0.0)
+        return Cosets(variance[0], found.overlap if inverts else None, size)
+
+
+def _random(standard_error: torch.Tensor) -> torch.Tensor:
+    """As a half width ``(2, ...)`` that is all random."""
+    half = HALF_WIDTH * standard_error.cpu()
+    return torch.stack([half, torch.zeros_like(half)])
 
 
 class PairsByCoefficients:
@@ -187,9 +268,10 @@ class PairsByCoefficients:
         power = (n * biased - self._sizes.square()[:, None, None, None] * squares) / (n - 1)
         return power.reshape(*self._shape, *squares.shape)
 
-    def errors(self, square: float, n: int) -> torch.Tensor:
-        """``(lmax + 1,)``: standard error of a sector without content, n^-1 sqrt(2) (2l+1) int |v|^2."""
-        return math.sqrt(2.0) * self._sizes * square / n
+    def strengths(self, device: torch.device) -> torch.Tensor:
+        """``(labels,)``: (2l+1)^2, the share of every irrep in the delta function on the group."""
+        per_label = math.prod(self._shape) // len(self._sizes)
+        return self._sizes.square().repeat_interleave(per_label).to(device)
 
 
 class PairsByCharacters:
@@ -212,20 +294,10 @@ class PairsByCharacters:
         # over all pairs, those of an element with itself included: their character is the dimension
         every = sample_power(self._group, own.flatten(1), elements, 1.0 / n, self._chart.lmax)
         every = every.reshape(*self._chart.shape, *own.shape[1:]).sum(-1)
-        itself = self._strengths(own.device).reshape(*self._chart.shape, 1, 1) * squares
+        itself = self.strengths(own.device).reshape(*self._chart.shape, 1, 1) * squares
         return (n * every - itself) / (n - 1)
 
-    def _strengths(self, device: torch.device) -> torch.Tensor:
+    def strengths(self, device: torch.device) -> torch.Tensor:
         """d^2 / m of every irrep: its share of the delta function on the group."""
         sizes = [self._group.dimension(x) ** 2 / self._group.multiplicity(x) for x in self._chart.labels]
         return torch.tensor(sizes, dtype=torch.float64, device=device)
-
-    def errors(self, square: float, n: int) -> torch.Tensor:
-        """``(columns,)``: standard error of a sector without content, n^-1 sqrt(2 d^2 / m) int |v|^2."""
-        strengths = self._strengths(torch.device("cpu")).sqrt()
-        widest = [
-            max(strengths[i] for i, own in enumerate(self._chart.columns) if own == column)
-            for column in range(len(self._chart.headings))
-        ]
-        columns = torch.stack(widest)
-        return math.sqrt(2.0) * columns * square / n

@@ -11,11 +11,13 @@ import torch
 
 from ..groups.group import Grid, Label
 from ..groups.representation import Representation
+from ..groups.rotations import handedness
 from ..ops.rotation import rotate_copies
 from .finite import fault, in_range
 from .measure import Moments
 from .orbit import non_negative
-from .summary import Farthest, NonFiniteValues, OrbitSummary, Parts
+from .summary import Cosets, Farthest, NonFiniteValues, OrbitSummary, Parts
+from .uncertainty import Found, grid_errors
 
 
 class StoredMoments(Moments):
@@ -66,7 +68,16 @@ class StoredMoments(Moments):
         unresolved = torch.where(unresolved.abs() <= 1e-13 * total, 0.0, unresolved)
         kind = self._representation
         summary = OrbitSummary(kind, self._grid.degree, power, total, unresolved, None, {}, None, 0.0)
-        return summary if kind is None else self._with_errors(kind, summary)
+        if kind is not None:
+            summary = self._with_errors(kind, summary)
+        middle = self._first + drift if summary.mean is None else summary.mean
+        squares = self._parts.sums(self._parts.sort(middle).square())
+        symmetrised = {part.label: squares[..., i] for i, part in enumerate(self._parts.parts)}
+        counts = summary.components or {}
+        sums = {label: a * counts[label] for label, a in summary.variance.items()}
+        entries = 1 if kind is None else kind.entries
+        found = Found(self._chart, power, unresolved, spread.sum(-1), sums, symmetrised, counts, entries)
+        return replace(summary, errors=grid_errors(self._grid, found, self._chart))
 
     def _with_errors(self, kind: Representation, found: OrbitSummary) -> OrbitSummary:
         """Moments of z(g) = rho(g)^-1 u(g), relative to z(identity)."""
@@ -91,4 +102,19 @@ class StoredMoments(Moments):
             worst_index=index,
             worst_deviation=deviation,
             components=self._parts.components,
+            cosets=self._halves(elements, weights, self._parts.sort(centred)),
         )
+
+    def _halves(self, elements: torch.Tensor, weights: torch.Tensor, centred: torch.Tensor) -> Cosets | None:
+        """From z(g) - z(identity), sorted by irreps."""
+        proper = handedness(elements) > 0
+        if bool(proper.all()):
+            return None
+        half = weights * proper
+        half, other = half / half.sum(), weights * ~proper / (weights * ~proper).sum()
+        means = [torch.einsum("g,gsck->sck", side, centred) for side in (half, other)]
+        variance = torch.einsum("g,gsck->sc", half, (centred - means[0]).square()).clamp_min(0.0)
+        first = self._parts.sort(self._first)
+        found = Cosets.of_means(variance, first + means[0], first + means[1])
+        inverts = bool(((elements + elements[:1]).abs().amax((1, 2)) < 1e-6).any())
+        return found if inverts or self._grid.group.cosets == 2 else replace(found, overlap=None)

@@ -22,7 +22,7 @@ class EquivarianceError(PooledMetric):
     Args:
         representation: how the output transforms (see `equiscope.audit`).
         quadrature: grid on which the values are given: of O(3), SO(3), or another group.
-        basis, layout: of an Irreps string.
+        basis, layout: of an Irreps string; with l >= 1 the basis must be said, "standard" or "e3nn".
 
     `update` takes ``(G, samples, *channels, *components)``: the output of one system on all G elements of the grid, in
     grid order. `compute` gives a dict of float64: ``rmse``, ``variance``, ``size`` (root mean square of one
@@ -35,11 +35,11 @@ class EquivarianceError(PooledMetric):
         representation: str | Representation,
         quadrature: Grid,
         *,
-        basis: str = "standard",
+        basis: str | None = None,
         layout: str = "mul_ir",
     ) -> None:
         check_grid(quadrature)
-        quantity = PooledError(quadrature.group, Representation.parse(representation, basis=basis, layout=layout))
+        quantity = PooledError(quadrature.group, Representation.declared(representation, basis=basis, layout=layout))
         super().__init__(quantity)
         self.representation = quantity.representation
         self.quadrature = quadrature

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,15 +17,14 @@ from ..groups.representation import Representation
 from ..measure.finite import fault, in_range
 from ..measure.measure import Measure, Moments
 from ..measure.quantity import QUANTITIES, Pool, Tensors
+from ..measure.settling import Seen
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
-from ..result.floor import ROUND_OFF
-from .drive import Begin, Drive, End, numbers
+from .drive import Drive, Empty, End, numbers
+from .leaves import representation_of
+from .rehearsal import Begin
 
-STOCHASTIC_EPS = 100.0
-"""Repeats that differ by more than this many eps of the output's size are no round-off: the model is random."""
-
-OWN = ("spectrum", "error")
+OWN = ("spectrum", "error", "cosets")
 """Quantities that fill the fields of a result; all others are kept by name."""
 
 
@@ -40,11 +41,33 @@ class _Kept:
     dtype: torch.dtype
     channels: int
     noise_sum: float = 0.0
+    floor_sum: float = 0.0
+    random: bool = False
+    responds: bool = False
     samples: int = 0
     worst: Worst | None = None
     squared_errors: dict[str, torch.Tensor] = field(default_factory=dict)
-    """Sums over systems of the square of samples times standard error; systems have independent rotations."""
+    """Sums over systems of the square of samples times what is random and independent in their errors."""
+    linear_errors: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Sums of samples times what has a sign."""
+    assumed: bool = False
+    """Whether the errors of any system rest on an assumption."""
+    seen: Seen | None = None
+    degrees: Counter[int | None] = field(default_factory=Counter)
     kept: list[tuple[int, OrbitSummary, torch.Tensor | None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A system is pooled: how far its stated errors are to be widened, and whether they were compared with another
+    grid."""
+
+    factor: float = 1.0
+    measured: bool = False
+
+
+Judge = Callable[[str, dict[str, Seen]], Ruling | None]
+"""What becomes of a system whose orbits ended, by what they show; None: it goes on elsewhere, and is not pooled."""
 
 
 class Collector:
@@ -58,10 +81,17 @@ class Collector:
         *,
         keep: str | None,
         layer_representations: Mapping[str, Representation],
+        skipped: Mapping[str, str],
     ) -> None:
+        self._skipped = skipped
+        """Layers that are left out, with the reason; more may join them while systems run."""
         self._adapter = adapter
-        self._representations = {**layer_representations, **adapter.outputs}
-        self._measure = measure
+        self._representations = layer_representations
+        self.measure = measure
+        self.judge: Judge | None = None
+        """Asked of every system that ended; None: all are pooled."""
+        self._unsettled: set[str] = set()
+        self._places: dict[str, int] = {}
         self._lmax = lmax
         self._chart: Chart = measure.group.chart(lmax)
         self._keep = keep == "samples"
@@ -74,7 +104,7 @@ class Collector:
 
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
-        return sum(self._measure.nbytes(lmax, value) for value in values.values())
+        return sum(self.measure.nbytes(lmax, value) for value in values.values())
 
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
@@ -83,6 +113,8 @@ class Collector:
                 self._begin(event, drive)
             elif isinstance(event, End):
                 self._end(event.system)
+            elif isinstance(event, Empty):
+                self.failures.append(Failure(event.system.name, "input", "it has no rows"))
             else:
                 self._update(event.system, event.values, drive)
                 advance(event.stop - event.start)
@@ -90,7 +122,7 @@ class Collector:
 
     def reopen(self, measure: Measure) -> set[str]:
         """Take the results back and go on with the same orbits on a longer sequence; returns the systems that can."""
-        self._measure = measure
+        self.measure = measure
         self._pools = {}
         self.systems = []
         self._running, self._ended = self._ended, {}
@@ -99,11 +131,29 @@ class Collector:
                 moment.extend(measure.elements(name))
         return set(self._running)
 
+    def take_unsettled(self) -> set[str]:
+        """Names of the systems that ended since the last call and go on elsewhere."""
+        found, self._unsettled = self._unsettled, set()
+        return found
+
+    def seen(self, name: str) -> Seen | None:
+        """What all systems pooled so far show of one output or layer."""
+        return self._pools[name].seen if name in self._pools else None
+
+    def sort(self) -> None:
+        """Put the systems in the order in which they were first met."""
+        order = sorted(range(len(self.systems)), key=lambda i: self._places[self.systems[i].name])
+        place = {old: new for new, old in enumerate(order)}
+        self.systems = [self.systems[i] for i in order]
+        for pool in self._pools.values():
+            pool.kept = sorted(((place[i], orbit, mean) for i, orbit, mean in pool.kept), key=lambda kept: kept[0])
+
     def settle(self) -> None:
         """Let go of the orbits that ended: they will not be reopened."""
         self._ended, self._reopens = {}, False
 
     def _begin(self, event: Begin, drive: Drive) -> None:
+        self._places.setdefault(event.system.name, len(self._places))
         finite = numbers([in_range(value).all() for value in event.values.values()])
         bad = [name for name, fine in zip(event.values, finite, strict=True) if not fine]
         empty = [name for name, value in event.values.items() if not value.numel()]
@@ -114,21 +164,22 @@ class Collector:
             self.failures.append(Failure(event.system.name, bad[0], reason))
             drive.drop(event.system)
             return
-        kinds = {name: self._representations.get(name) for name in event.values}
+        kinds = {
+            name: self._adapter.outputs.get(name) or representation_of(name, self._representations)
+            for name in event.values
+        }
         for name, value in event.values.items():
             self._pool(name, kinds[name], value)
         if event.system.name in self._running:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
-        moments = {
-            name: self._measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()
-        }
+        moments = {name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()}
         self._running[system] = (event, moments)
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
         if name in self._pools:
             return
-        group, device = self._measure.group, value.device
+        group, device = self.measure.group, value.device
         found = {key: quantity.of(group, self._lmax, kind) for key, quantity in QUANTITIES.items()}
         pools = {key: Pool(quantity, device) for key, quantity in found.items() if quantity is not None}
         several = () if kind is None else group.decompose(kind).parts
@@ -160,6 +211,8 @@ class Collector:
         begin, moments = self._running.pop(system.name)
         orbits = {}
         for name, moment in moments.items():
+            if name in self._skipped:
+                continue
             try:
                 orbits[name] = moment.finish()
             except NonFiniteValues as error:
@@ -167,11 +220,31 @@ class Collector:
                 return
         if self._reopens:
             self._ended[system.name] = (begin, moments)
+        seen = {name: _seen(orbit, max(begin.noise[name], begin.floor[name])) for name, orbit in orbits.items()}
+        ruling: Ruling | None = Ruling()
+        if self.judge is not None:
+            ruling = self.judge(system.name, seen)
+        if ruling is None:
+            self._unsettled.add(system.name)
+            return
         row = SystemRow(system.name, system.rows, {}, {})
         index = len(self.systems)
         for name, orbit in orbits.items():
-            self._add(self._pools[name], begin, orbit, index, row)
+            pool = self._pools[name]
+            pool.seen = seen[name] if pool.seen is None else seen[name].joined(pool.seen)
+            self._add_errors(pool, orbit, ruling)
+            self._add(pool, begin, orbit, index, row)
         self.systems.append(row)
+
+    def _add_errors(self, pool: _Kept, orbit: OrbitSummary, ruling: Ruling) -> None:
+        pool.assumed |= self.measure.assumes and not ruling.measured
+        pool.degrees[orbit.degree] += 1
+        for key, error in orbit.known_errors().items():
+            random, linear = orbit.samples * ruling.factor * error
+            if not self.measure.independent:
+                random, linear = torch.zeros_like(random), random + linear
+            pool.squared_errors[key] = pool.squared_errors.get(key, 0.0) + random.square()
+            pool.linear_errors[key] = pool.linear_errors.get(key, 0.0) + linear
 
     def _add(self, pool: _Kept, begin: Begin, orbit: OrbitSummary, index: int, row: SystemRow) -> None:
         for quantity in pool.pools.values():
@@ -179,8 +252,9 @@ class Collector:
         pool.samples += orbit.samples
         noise = begin.noise[pool.name]
         pool.noise_sum += orbit.samples * noise**2
-        for key, error in (orbit.errors or {}).items():
-            pool.squared_errors[key] = pool.squared_errors.get(key, 0.0) + (orbit.samples * error).square().cpu()
+        pool.floor_sum += orbit.samples * begin.floor[pool.name] ** 2
+        pool.random |= begin.random[pool.name]
+        pool.responds |= begin.responds[pool.name]
         mean = orbit.mean
         if mean is not None:
             for part, irrep in zip(pool.parts, orbit.power, strict=False):
@@ -212,14 +286,14 @@ class Collector:
         return Worst(system, orbit.worst_index, self._element(system, orbit.worst_index), orbit.worst_deviation)
 
     def _element(self, system: str, index: int) -> torch.Tensor:
-        return self._measure.elements(system).select(index, index + 1)[0]
+        return self.measure.elements(system).select(index, index + 1)[0]
 
     def results(self) -> tuple[dict[str, Output], dict[str, Spectrum]]:
         """Outputs and layers of all systems that ended; a layer with a representation is an `Output` too."""
         outputs: dict[str, Output] = {}
         layers: dict[str, Spectrum] = {}
         for name, pool in self._pools.items():
-            if not pool.samples:
+            if not pool.samples or name in self._skipped:
                 continue
             if name in self._adapter.outputs:
                 outputs[name] = self._output(pool)
@@ -230,17 +304,20 @@ class Collector:
 
     def _spectrum(self, pool: _Kept) -> dict[str, Any]:
         pooled = _on_host(pool.pools["spectrum"])
-        unresolved = float(pooled["unresolved"])
+        errors = _pooled_errors(pool)
         fields = {
             "name": pool.name,
             "power": pooled["power"],
             "total": pooled["total"],
             "unresolved": pooled["unresolved"],
-            "degree": self._measure.degree,
-            "aliasing": self._measure.uncertainty(self._chart, pooled["power"], unresolved, _pooled_errors(pool)),
+            "degree": max(pool.degrees, key=lambda degree: (pool.degrees[degree], -(degree or 0))),
+            "power_error": errors["power"],
+            "unresolved_error": float(errors["unresolved"]),
+            "errors_assumed": pool.assumed,
             "samples": pool.samples,
             "channels": pool.channels,
             "noise": (pool.noise_sum / pool.samples) ** 0.5,
+            "noise_floor": (pool.floor_sum / pool.samples) ** 0.5,
             "dtype": str(pool.dtype).removeprefix("torch."),
             "chart": self._chart,
             "quantities": {key: _on_host(own) for key, own in pool.pools.items() if key not in OWN},
@@ -256,33 +333,35 @@ class Collector:
 
     def _output(self, pool: _Kept) -> Output:
         assert pool.representation is not None
-        error = _on_host(pool.pools["error"])
+        error, cosets = _on_host(pool.pools["error"]), _on_host(pool.pools["cosets"])
         fields = self._spectrum(pool)
-        size = float(error["size"])
-        eps = torch.finfo(pool.dtype).eps * size
         errors = _pooled_errors(pool)
+        rotations, overlap = float(cosets["rmse_rotations"]), float(cosets["overlap"])
+        vanishes = float(cosets["size"]) <= fields["noise_floor"] ** 2
         output = Output(
             **fields,
             representation=pool.representation.name,
-            components=pool.representation.components,
+            components=pool.representation.entries,
             variance=error["variance"],
             rmse=float(error["rmse"]),
             relative=float(error["relative"]),
-            noise_floor=max(fields["noise"], ROUND_OFF * eps),
-            stochastic=fields["noise"] > STOCHASTIC_EPS * eps,
+            rmse_error=root_error(float(error["variance"]), float(errors["variance"])),
+            rmse_rotations=None if math.isnan(rotations) else rotations,
+            inversion=None if math.isnan(overlap) or vanishes else overlap,
+            symmetrised=float(cosets["symmetrised"]),
+            stochastic=pool.random,
+            responds=pool.responds,
             worst=pool.worst,
-            standard_error=_of_root(errors.get("variance"), float(error["rmse"])),
         )
         powers = [_on_host(part)["power"] for part in pool.parts] or [fields["power"]]
         variances = error["variance_by_irrep"].reshape(-1)
-        for i, part in enumerate(self._measure.group.decompose(pool.representation).parts):
+        for i, part in enumerate(self.measure.group.decompose(pool.representation).parts):
             irrep, variance, power = part.label, variances[i], powers[i]
             rmse = float(variance.sqrt())
             if self._keep:
                 variance = torch.cat([orbit.variance[irrep] for _, orbit, _ in pool.kept]).cpu()
                 power = torch.cat([orbit.power[irrep] for _, orbit, _ in pool.kept], dim=-2).cpu()
-            deviation = errors["irreps"][i] if "irreps" in errors else None
-            output.parts[irrep] = Part(variance, rmse, power, _of_root(deviation, rmse))
+            output.parts[irrep] = Part(variance, rmse, power, root_error(rmse**2, float(errors["irreps"][i])))
         if self._keep:
             output.variance = torch.cat([orbit.total_variance for _, orbit, _ in pool.kept]).cpu()
             output.mean = torch.cat([native for _, _, native in pool.kept if native is not None]).cpu()
@@ -294,21 +373,38 @@ def _on_host(pool: Pool) -> Tensors:
 
 
 def _pooled_errors(pool: _Kept) -> dict[str, torch.Tensor]:
-    return {key: squared.sqrt() / pool.samples for key, squared in pool.squared_errors.items()}
+    return {
+        key: (squared.sqrt() + pool.linear_errors[key]) / pool.samples for key, squared in pool.squared_errors.items()
+    }
 
 
-def _of_root(error: torch.Tensor | None, root: float) -> float | None:
-    """Standard error of the root of a variance, from that of the variance (delta method)."""
-    if error is None:
-        return None
-    return float(error) / (2.0 * root) if root > 0 else 0.0
+def root_error(variance: float, error: float) -> float:
+    """Half width of the root of a variance, from that of the variance: the farther end of its interval."""
+    root = max(variance, 0.0) ** 0.5
+    return max(root - max(variance - error, 0.0) ** 0.5, (variance + error) ** 0.5 - root)
+
+
+def _seen(orbit: OrbitSummary, noise: float) -> Seen:
+    errors = orbit.known_errors()
+    declared = orbit.components is not None
+    components = 1 if orbit.representation is None else orbit.representation.entries
+    return Seen(
+        samples=orbit.samples,
+        total=float(orbit.total.mean()),
+        power=orbit.total_power.mean((-2, -1)).cpu(),
+        power_error=errors["power"].sum(0),
+        noise=components * noise**2,
+        components=components,
+        variance=float(orbit.total_variance.mean()) if declared else None,
+        variance_error=float(errors["variance"].sum()) if declared else 0.0,
+    )
 
 
 def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
     variance = float(orbit.total_variance.mean())
     total = float(orbit.total.mean())
     assert orbit.representation is not None
-    size = (total / orbit.representation.components) ** 0.5
+    size = (total / orbit.representation.entries) ** 0.5
     return {
         "samples": orbit.samples,
         "rmse": variance**0.5,
@@ -317,7 +413,8 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
         "total": total,
         "unresolved": float(orbit.unresolved.mean()),
         "worst_deviation": orbit.worst_deviation,
-        **({"standard_error": _of_root(orbit.errors["variance"], variance**0.5)} if orbit.errors else {}),
+        **({"mean": float(orbit.mean.mean())} if orbit.mean is not None and orbit.mean.shape[-1] == 1 else {}),
+        "rmse_error": root_error(variance, float(orbit.known_errors()["variance"].sum())),
     }
 
 

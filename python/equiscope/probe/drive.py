@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ..adapters.base import Adapter, Piece, System
-from ..adapters.rows import RowCounts
-from ..errors import ModelError, ran_out
-from ..groups.representation import Representation
+from ..adapters.base import Piece, System
+from ..errors import ran_out
 from ..measure.measure import Measure
 from .batch import BatchRows
-from .hooks import Capture
+from .evaluate import Evaluator
+from .layers import Layers
 from .memory import Memory
-
-REHEARSAL_COPIES = 2
-"""Identical copies in the first call for a system: the fewest that show how copies lie in a tensor."""
-
-
-@dataclass(frozen=True)
-class Begin:
-    """A system starts: its values on the unrotated input, and how much they change when evaluated again."""
-
-    system: System
-    values: dict[str, torch.Tensor]
-    """Per output or layer ``(samples, channels, components)``."""
-    noise: dict[str, float]
-    """Per output or layer: root mean square change of one entry between evaluations of the same input."""
+from .rehearsal import Begin, Rehearsal
 
 
 @dataclass(frozen=True)
@@ -52,71 +38,10 @@ class End:
 
 
 @dataclass(frozen=True)
-class Layers:
-    """Brings captured hidden tensors to ``(copies, samples, channels, 1)``, the last axis as channels.
+class Empty:
+    """A system in which there is nothing that could be rotated: it is not evaluated."""
 
-    Where a representation is declared the last axis holds its components: ``(copies, samples, 1, components)``.
-    """
-
-    representations: Mapping[str, Representation]
-    rows: RowCounts = field(default_factory=RowCounts)
-    copies_axis: dict[str, int] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    def learn(self, captured: dict[str, torch.Tensor], system: System) -> dict[str, torch.Tensor]:
-        """Rehearsal: find the axis of copies by the one fact known, that all copies are identical."""
-        values = {}
-        for name, tensor in captured.items():
-            if name in self.skipped:
-                continue
-            axes = [self.copies_axis[name]] if name in self.copies_axis else [0, 1]
-            for axis in axes:
-                part = self._try(name, tensor, axis, system)
-                if part is not None:
-                    self.copies_axis[name] = axis
-                    values[name] = self._canonical(name, part)
-                    break
-            else:
-                reason = f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies"
-                if name in self.copies_axis:
-                    raise ModelError(f"{name}: expected the layout of earlier systems, got in {system.name!r} {reason}")
-                self.skipped[name] = reason
-        return values
-
-    def unheard(self, elsewhere: Set[str], captured: Mapping[str, torch.Tensor]) -> None:
-        """Say what is left out because only other threads called it."""
-        heard = {leaf.partition("[")[0].partition("#")[0] for leaf in captured}
-        self.skipped.update(dict.fromkeys(elsewhere - heard, "its module is called in other threads than the audit's"))
-
-    def _try(self, name: str, tensor: torch.Tensor, axis: int, system: System) -> torch.Tensor | None:
-        if tensor.ndim <= axis or tensor.shape[axis] % REHEARSAL_COPIES or tensor.shape[axis] == 0:
-            return None
-        part = self.rows.learn(name, system.name, tensor.movedim(axis, 0), REHEARSAL_COPIES)
-        # a stochastic layer differs from copy to copy: then only the shape can decide
-        first, second = part[0].double(), part[1].double()
-        spread = float((first - second).abs().max())
-        alike = spread <= 1e-2 * max(float(first.abs().max()), 1e-30) or not torch.isfinite(part).all()
-        return part if alike or tensor.shape[axis] == REHEARSAL_COPIES else None
-
-    def split(self, captured: dict[str, torch.Tensor], pieces: list[Piece]) -> list[dict[str, torch.Tensor]]:
-        systems = [piece.system.name for piece in pieces]
-        copies = [piece.rotations.shape[0] for piece in pieces]
-        values: list[dict[str, torch.Tensor]] = [{} for _ in pieces]
-        for name, axis in self.copies_axis.items():
-            if name not in captured:
-                raise ModelError(f"{name}: expected one call per forward pass, got none for {', '.join(systems)}")
-            parts = self.rows.split(name, systems, copies, captured[name].movedim(axis, 0))
-            for own, part in zip(values, parts, strict=True):
-                own[name] = self._canonical(name, part)
-        return values
-
-    def _canonical(self, name: str, part: torch.Tensor) -> torch.Tensor:
-        copies, last = part.shape[0], part.shape[-1] if part.ndim > 2 else 1
-        kind = self.representations.get(name)
-        if kind is None:
-            return part.reshape(copies, -1, last, 1)
-        kind.check(tuple(part.shape[1:]), f"layers[{name!r}]")
-        return part.reshape(copies, -1, 1, kind.components)
+    system: System
 
 
 Work = tuple[System, int, int]
@@ -124,7 +49,7 @@ Work = tuple[System, int, int]
 
 
 class Drive:
-    """Iterates over `Begin`, `Slice` and `End` events; `drop` stops a system before its end.
+    """Iterates over `Begin`, `Slice`, `End` and `Empty` events; `drop` stops a system before its end.
 
     Every system is evaluated from element `first` of the grid on. Batches hold at most ``batch_rows.rows`` rows and
     `batch_bytes` bytes of inputs, at least one copy. Memory does not grow with the number of rotations or systems.
@@ -132,40 +57,44 @@ class Drive:
 
     def __init__(
         self,
-        adapter: Adapter,
+        evaluator: Evaluator,
+        rehearsal: Rehearsal,
+        layers: Layers,
         measure: Measure,
         *,
         first: int = 0,
         systems: Iterator[System],
-        capture: Capture | None,
-        layer_representations: Mapping[str, Representation],
         batch_rows: BatchRows,
         batch_bytes: int | None = None,
         memory: Memory,
     ) -> None:
-        self._adapter = adapter
+        self._adapter = evaluator.adapter
+        self._call = evaluator
+        self._rehearsal = rehearsal
+        self._layers = layers
         self._measure = measure
         self._first = first
         self._systems = systems
-        self._capture = capture
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
         self._memory = memory
         self._dropped: set[str] = set()
-        self.layers = Layers(layer_representations)
-        self.evaluations = 0
 
     def drop(self, system: System) -> None:
         """Evaluate no further copies of `system`; no `End` follows."""
         self._dropped.add(system.name)
         self._forget(system)
 
-    def __iter__(self) -> Iterator[Begin | Slice | End]:
+    def __iter__(self) -> Iterator[Begin | Slice | End | Empty]:
         size = len(self._measure)
         pending: deque[Work] = deque()
         rows = nbytes = 0
         for system in self._systems:
-            begin = self._begin(system)
+            if not system.rows:
+                yield Empty(system)
+                continue
+            self._memory.rehearse(system)
+            begin = self._rehearsal.begin(system, self._neighbour(pending, system))
             if pending and self._memory.crowded(begin.values):
                 yield from self._flush(pending)
                 rows = nbytes = 0
@@ -256,44 +185,19 @@ class Drive:
 
     def _evaluate(self, pieces: list[Piece]) -> list[dict[str, torch.Tensor]]:
         outputs, captured = self._call(pieces)
-        values = self.layers.split(captured, pieces)
+        values = self._layers.split(captured, pieces)
         for i, own in enumerate(values):
-            own.update({name: parts[i] for name, parts in outputs.items()})
+            own.update({name: parts[i] for name, parts in outputs.items() if parts[i].shape[1]})
         return values
 
-    def _call(self, pieces: list[Piece]) -> tuple[dict[str, list[torch.Tensor]], dict[str, torch.Tensor]]:
-        if self._capture is not None:
-            self._capture.clear()
-        copies = sum(piece.rotations.shape[0] for piece in pieces)
-        outputs = dict(self._adapter.forward(pieces))
-        self.evaluations += copies
-        calls = copies if self._adapter.calls_per_copy else 1
-        return outputs, self._capture.take(calls) if self._capture is not None else {}
-
-    def _begin(self, system: System) -> Begin:
-        """Two calls on the unrotated input: one learns the layout, both together show the noise."""
-        self._memory.rehearse(system)
-        identity = torch.eye(3, dtype=torch.float64, device=system.device)
-        piece = Piece(system, identity.expand(REHEARSAL_COPIES, 3, 3))
-        runs: list[dict[str, torch.Tensor]] = []
-        while len(runs) < 2:
-            outputs, captured = self._call([piece])
-            if self._capture is not None and self._capture.overwritten():
-                continue
-            if self._capture is not None:
-                self.layers.unheard(self._capture.elsewhere, captured)
-            runs.append({**self.layers.learn(captured, system), **{k: v[0] for k, v in outputs.items()}})
-        spread = []
-        for name, first in runs[0].items():
-            both = torch.cat([first, runs[1][name]]).double()
-            spread.append((both[1:] - both[:1]).square().sum().div(max(1, both[1:].numel())).sqrt())
-        noise = numbers(spread)
-        values = {name: value[0] for name, value in runs[0].items()}
-        return Begin(system, values, dict(zip(values, noise, strict=True)))
+    def _neighbour(self, pending: deque[Work], system: System) -> System | None:
+        """The system with whose copies those of `system` will share a batch."""
+        return pending[-1][0] if pending and self._adapter.compatible(pending[-1][0], system) else None
 
     def _forget(self, system: System) -> None:
         self._memory.end(system)
-        self.layers.rows.forget(system.name)
+        self._rehearsal.forget(system)
+        self._layers.forget(system)
         self._adapter.forget(system)
 
 

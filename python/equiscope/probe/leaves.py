@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -96,7 +96,7 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def module_of(leaf: str, modules: Sequence[str] | Mapping[str, Any]) -> str | None:
+def module_of(leaf: str, modules: Iterable[str]) -> str | None:
     """The module among `modules` that a tensor of this name came from: "name", "name#2", "name[0]", "name['x']#3"."""
     fitting = [name for name in modules if leaf.startswith(name) and _TAIL.fullmatch(leaf, len(name))]
     return max(fitting, key=len, default=None)

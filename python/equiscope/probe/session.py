@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from ..adapters.base import Adapter, System
+from ..groups.group import Group
 from ..groups.representation import Representation
 from ..inuse import in_use
 from ..measure.measure import Found, Measure
@@ -18,8 +19,12 @@ from ..progress import Bar
 from .batch import BatchRows
 from .collect import Collector
 from .drive import Drive
+from .evaluate import Evaluator
 from .hooks import Capture
+from .layers import Layers
 from .memory import Memory
+from .refine import Refinement
+from .rehearsal import Rehearsal
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Hooked:
     module: torch.nn.Module
     names: list[str]
     representations: dict[str, Representation]
+    meant: frozenset[str] = frozenset()
+    """Those whose declaration says that its axes are meant as they stand."""
 
 
 @dataclass
@@ -43,12 +50,19 @@ class Session:
     batch_bytes: int | None
     memory: Memory
     bar: Bar
-    evaluations: int = 0
+    group: Group
+    seed: int = 0
+    model_dtype: torch.dtype | None = None
+    """What the model computes in, where it was said."""
     collector: Collector = field(init=False)
     measure: Measure = field(init=False)
+    settled: dict[str, Any] = field(init=False, default_factory=dict)
+    """Of a measure that refines, for the settings of the report."""
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
     _capture: Capture | None = field(init=False, default=None)
-    _skipped: dict[str, str] = field(init=False, default_factory=dict)
+    _evaluator: Evaluator = field(init=False)
+    _layers: Layers = field(init=False)
+    _rehearsal: Rehearsal = field(init=False)
     _notes: list[str] = field(init=False, default_factory=list)
 
     def __enter__(self) -> Session:
@@ -71,6 +85,9 @@ class Session:
             self.adapter.hooked()
             once = self.adapter.calls_per_copy
             self._capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names, copy=once))
+        self._evaluator = Evaluator(self.adapter, self._capture)
+        self._layers = Layers(self._representations, self.hooked.meant if self.hooked is not None else frozenset())
+        self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
 
@@ -80,6 +97,8 @@ class Session:
     def run(self, measure: Measure) -> list[dict[str, Any]]:
         """Evaluate the whole data set; the record of what was tried, from `measure` on, until the numbers settled."""
         stream = self.memory.reading(self.adapter.systems())
+        if measure.refines:
+            return self._refine(measure, stream)
         first = list(itertools.islice(stream, measure.pilot))
         further = next(stream, None)
         self._open(measure)
@@ -89,6 +108,16 @@ class Session:
             count = self.adapter.count
             self._evaluate(itertools.chain([further], stream), None if count is None else count - len(first))
         return entries or [self._entry(self.collector.results(), change=None)]
+
+    def _refine(self, measure: Measure, stream: Iterator[System]) -> list[dict[str, Any]]:
+        """Evaluate every system at the degree that it needs."""
+        self._open(measure)
+        with self.bar(len(measure), self.adapter.count) as advance:
+            refinement = Refinement(self.collector, lambda systems: self._hand_over(systems, advance), measure)
+            self.measure = refinement.run(stream)
+        self.settled = refinement.settings()
+        self.collector.sort()
+        return refinement.entries or [self._entry(self.collector.results(), change=None)]
 
     def _settle(self, pilot: list[System], *, has_more: bool) -> list[dict[str, Any]]:
         """Evaluate the first systems by one measure after the other, until their numbers do."""
@@ -119,7 +148,12 @@ class Session:
     def _open(self, measure: Measure) -> None:
         self.measure = measure
         self.collector = Collector(
-            self.adapter, measure, self.lmax, keep=self.keep, layer_representations=self._representations
+            self.adapter,
+            measure,
+            self.lmax,
+            keep=self.keep,
+            layer_representations=self._representations,
+            skipped=self._layers.skipped,
         )
         self.memory.statistics = self.collector.nbytes
 
@@ -129,21 +163,22 @@ class Session:
 
     def _evaluate(self, systems: Iterable[System], count: int | None, *, first: int = 0) -> None:
         """Hand further systems, on the elements from `first` on, to the collector that is open."""
+        with self.bar(len(self.measure) - first, count) as advance:
+            self._hand_over(systems, advance, first=first)
+
+    def _hand_over(self, systems: Iterable[System], advance: Callable[[int], None], *, first: int = 0) -> None:
         drive = Drive(
-            self.adapter,
-            self.measure,
+            self._evaluator,
+            self._rehearsal,
+            self._layers,
+            self.collector.measure,
             first=first,
             systems=iter(systems),
-            capture=self._capture,
-            layer_representations=self._representations,
             batch_rows=self.batch_rows,
             batch_bytes=self.batch_bytes,
             memory=self.memory,
         )
-        with self.bar(len(self.measure) - first, count) as advance:
-            self.collector.consume(drive, advance)
-        self.evaluations += drive.evaluations
-        self._skipped |= drive.layers.skipped
+        self.collector.consume(drive, advance)
 
     def _entry(self, found: Found, **judged: float | None) -> dict[str, Any]:
         outputs, layers = found
@@ -155,11 +190,25 @@ class Session:
             "power": {name: r.pooled_power.tolist() for name, r in {**layers, **outputs}.items()},
         }
 
+    @property
+    def evaluations(self) -> int:
+        """Copies evaluated so far."""
+        return self._evaluator.evaluations
+
+    @property
+    def checks(self) -> int:
+        """How many of them went into rehearsals."""
+        return self._rehearsal.evaluations
+
+    @property
+    def computes_in(self) -> str | None:
+        """The dtype for whose rounding floors were measured."""
+        return self._rehearsal.computes_in
+
     def warnings(self) -> list[str]:
         """What the report should say of how it went."""
         heard = self._capture.notes() if self._capture is not None else {}
-        skipped = [f"layer {name} was left out: {reason}" for name, reason in {**heard, **self._skipped}.items()]
-        return [*self._notes, *skipped]
+        return [*self._notes, *self._layers.notes(heard)]
 
 
 def _random_devices(module: torch.nn.Module | None) -> list[int]:

@@ -6,6 +6,13 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from ..result.data import Output
+
+TINY = 1e-3
+"""Errors of a smaller part of their value are written with an exponent."""
+
 LISTED = 3
 """Names or statements of one kind before the rest is only counted."""
 
@@ -118,6 +125,18 @@ def listing(names: Sequence[str]) -> str:
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
-def with_error(value: float, error: float | None, sign: str = "+-") -> str:
-    """`value` as a cell, with its standard error where it has one."""
-    return number(value) if error is None else f"{number(value)} {sign} {number(error, 2)}"
+def with_error(value: float, error: float | None, sign: str = "+-", assumed: bool = False) -> str:
+    """`value` as a cell, with its error where it has one, and a star where that rests on an assumption."""
+    return number(value) + (f" {sign} {margin(value, error)}{'*' if assumed else ''}" if error else "")
+
+
+def margin(value: float, error: float) -> str:
+    """The error of `value` to two digits, with an exponent only where the value has one or the error is tiny beside."""
+    if "e" in number(value) or not TINY * abs(value) < error < math.inf:
+        return number(error, 2)
+    return np.format_float_positional(float(f"{error:.1e}"), trim="-")
+
+
+def quantity(output: Output, value: float) -> str:
+    """`value` of an output, in its unit where that is known."""
+    return f"{number(value)} {output.unit}" if output.unit else number(value)

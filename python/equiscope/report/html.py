@@ -13,10 +13,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..result.data import AuditData, Output, SystemRow, widest
-from ..result.floor import ROUND_OFF
-from ..result.verdict import AT_NOISE, Verdict, verdict
-from .columns import COLUMNS
-from .format import count, number, percent, seconds, with_error
+from ..result.floor import assumed
+from ..result.judge import AT_NOISE, Verdict
+from .columns import columns_of
+from .format import count, number, percent, quantity, seconds, with_error
 from .headline import data_name, headline
 from .orientation import describe
 from .render import inline
@@ -34,8 +34,15 @@ SYSTEMS = 2000
 UNBROKEN = 34
 """Characters up to which a name in a table stays on one line."""
 
+QUIET = (Verdict.EXACT, Verdict.VANISHES, Verdict.ZERO)
+"""Outputs whose errors are all noise: no system is the worst of them."""
+
 MESSAGES = 50
 """Failures and warnings on the page."""
+
+
+COUNTED = ("evaluations", "checks")
+"""Among the timings, what is no time."""
 
 
 def to_html(audit: AuditData) -> str:
@@ -46,7 +53,7 @@ def to_html(audit: AuditData) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(code=_code, path=_path)
     template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
-    data = data_name(audit)
+    data, judged = data_name(audit), (*audit.outputs.values(), *audit.declared_layers.values())
     return template.render(
         model=str(audit.settings.get("model") or "a model"),
         facts=[*([f"Data: {data}"] if data else []), *headline(audit)[1:]],
@@ -57,9 +64,10 @@ def to_html(audit: AuditData) -> str:
         ],
         warnings=audit.warnings,
         messages=MESSAGES,
-        columns=COLUMNS,
         outputs=_rows(audit, audit.outputs),
         declared=_rows(audit, audit.declared_layers),
+        assumed=any(map(assumed, judged)),
+        voigt=any(output.representation == "voigt" for output in judged),
         deviations=_deviations(audit),
         parts=_parts(audit),
         layers=_layers(audit),
@@ -88,13 +96,12 @@ def _terms(audit: AuditData) -> dict[str, Any]:
         "pseudo": "pseudo" in chart.family_names,
         "degrees": chart.counts,
         "at_noise": int(AT_NOISE),
-        "round_off": int(ROUND_OFF),
     }
 
 
 def _code(text: str) -> Markup:
     """Escaped text, with `...` as code, and numbers with an exponent that do not break in two."""
-    safe = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)))
+    safe = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))).replace(" +- ", " ± ")
     return Markup(re.sub(r"(\d[\d.]*e[+-]\d+)", r'<span class="n">\1</span>', safe))
 
 
@@ -105,9 +112,10 @@ def _path(name: str) -> Markup:
     return Markup("<wbr>").join(re.findall(r"[^._/]*[._/]?", name))
 
 
-def _rows(audit: AuditData, outputs: Mapping[str, Output]) -> list[list[dict[str, str]]]:
-    """The cells of `COLUMNS`, each with its classes."""
-    return [
+def _rows(audit: AuditData, outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """The columns that say something of `outputs`, and their cells, each with its classes."""
+    columns = columns_of(audit, outputs)
+    cells = [
         [
             {
                 "text": column.cell(audit, output),
@@ -119,10 +127,11 @@ def _rows(audit: AuditData, outputs: Mapping[str, Output]) -> list[list[dict[str
                     ]
                 ),
             }
-            for i, column in enumerate(COLUMNS)
+            for i, column in enumerate(columns)
         ]
         for output in outputs.values()
     ]
+    return {"columns": columns, "cells": cells}
 
 
 def _layers(audit: AuditData) -> dict[str, Any]:
@@ -133,7 +142,7 @@ def _layers(audit: AuditData) -> dict[str, Any]:
         "rows": [
             {
                 "name": name,
-                "shares": share_cells(chart, layer, groups, 3),
+                "shares": share_cells(chart, layer, groups, 3, spelled=True),
                 "samples": count(layer.samples),
                 "channels": count(layer.channels),
             }
@@ -146,7 +155,7 @@ def _deviations(audit: AuditData) -> list[dict[str, str]]:
     return [
         {
             "name": name,
-            "size": number(output.worst.deviation),
+            "size": quantity(output, output.worst.deviation),
             "system": output.worst.system,
             "orientation": describe(output.worst.rotation),
         }
@@ -160,7 +169,7 @@ def _parts(audit: AuditData) -> list[dict[str, str]]:
         {
             "name": name,
             "irrep": irrep_full(output.chart, label),
-            "rmse": with_error(part.rmse, part.standard_error, "±"),
+            "rmse": with_error(part.rmse, part.rmse_error, "±") + (f" {output.unit}" if output.unit else ""),
         }
         for name, output in audit.outputs.items()
         if len(output.parts) > 1
@@ -186,10 +195,10 @@ def _systems(audit: AuditData) -> dict[str, Any]:
         }
         for row in ordered[:SYSTEMS]
     ]
-    judged = [name for name, output in audit.outputs.items() if verdict(output) is not Verdict.EXACT]
+    judged = [name for name, output in audit.outputs.items() if output.verdict not in QUIET]
     order = "Worst first, by the largest ratio of a system's error to the pooled error of that output."
     return {
-        "outputs": list(audit.outputs),
+        "outputs": [f"{name} / {o.unit}" if o.unit else name for name, o in audit.outputs.items()],
         "layers": bool(audit.layers),
         "shown": rows[:WORST_SHOWN],
         "rest": rows[WORST_SHOWN:],
@@ -203,7 +212,7 @@ def _height(audit: AuditData, row: SystemRow) -> float:
     heights = [0.0]
     for name, output in audit.outputs.items():
         rmse = row.outputs.get(name, {}).get("rmse", math.nan)
-        if math.isfinite(rmse) and output.rmse > 0 and verdict(output) is not Verdict.EXACT:
+        if math.isfinite(rmse) and output.rmse > 0 and output.verdict not in QUIET:
             heights.append(rmse / output.rmse)
     return max(heights)
 
@@ -236,7 +245,7 @@ def _convergence(audit: AuditData) -> list[dict[str, Any]]:
 
 
 def _facts(audit: AuditData) -> list[tuple[str, list[tuple[str, str]]]]:
-    times = [(key, count(value) if key == "evaluations" else seconds(value)) for key, value in audit.timings.items()]
+    times = [(key, count(value) if key in COUNTED else seconds(value)) for key, value in audit.timings.items()]
     return [
         ("Settings", [(key, _value(value)) for key, value in audit.settings.items()]),
         ("Environment", [(key, _value(value)) for key, value in audit.environment.items()]),

@@ -7,9 +7,9 @@ from ..errors import ArgumentError
 from ..groups.group import Label
 from ..groups.representation import Representation
 from ..result.data import AuditData, Output, Spectrum, widest
-from ..result.floor import content, unresolved_floor, unresolved_share
-from ..result.verdict import Verdict, targets, verdict
-from .format import LISTED, listing, number, percent, quote
+from ..result.floor import content, seen_above, unresolved_floor
+from ..result.verdict import targets, uncertain
+from .format import LISTED, listing, number, percent, quote, with_error
 from .shares import family_share
 from .words import group_of, highest, irrep_list
 
@@ -25,7 +25,7 @@ PSEUDO_SHARE = 1e-6
 """Share of power that counts as pseudo content: 0.1 % of the amplitude. Below lie products of small terms
 that every unconstrained layer has."""
 
-_EXPLAINED = {"pseudo": " (sigma = -1, as in pseudoscalars and cross products)"}
+_EXPLAINED = {"pseudo": ", sigma = -1, as in pseudoscalars and cross products"}
 """What a family of irreps is, for those who do not know it."""
 
 WEAK_SHARE = 1e-2
@@ -38,12 +38,8 @@ def origin(audit: AuditData) -> list[str]:
     located = _first_broken(audit)
     if audit.sampled and audit.layers:
         return located  # random rotations hide what lies within their scatter: no layer can be said to lack it
-    return [
-        *located,
-        *_first_sectors(audit, bool(located)),
-        *_first_pseudo(audit),
-        *_first_high(audit),
-    ]
+    sectors = _first_sectors(audit, bool(located))
+    return [*located, *sectors, *_first_pseudo(audit, sectors), *_first_high(audit)]
 
 
 def declared_input_irreps(audit: AuditData) -> set[Label]:
@@ -63,7 +59,7 @@ def declared_input_irreps(audit: AuditData) -> set[Label]:
 
 
 def _broken(audit: AuditData) -> list[str]:
-    return [name for name, output in audit.outputs.items() if verdict(output) in (Verdict.BROKEN, Verdict.WRONG)]
+    return [name for name, output in audit.outputs.items() if output.verdict.is_broken and not uncertain(output)]
 
 
 def _verb(names: list[str]) -> str:
@@ -83,16 +79,16 @@ def _first_broken(audit: AuditData) -> list[str]:
     broken, declared = _broken(audit), [layer for layer in audit.layers.values() if isinstance(layer, Output)]
     exact: list[str] = []
     for layer in declared:
-        state = verdict(layer)
-        if state in (Verdict.BROKEN, Verdict.WRONG):
+        state = layer.verdict
+        if state.is_broken and not uncertain(layer):
             before = f"{listing(exact[-1:])} before it is exact" if exact else "no layer before it declares one"
             return [
                 f"{quote(layer.name)} is the first layer that breaks its own representation "
                 f"({layer.representation}), by {percent(layer.relative)} of its size (RMSE "
-                f"{number(layer.rmse)}, noise floor {number(layer.noise_floor)}); {before}."
+                f"{with_error(layer.rmse, layer.rmse_error)}, noise floor {number(layer.noise_floor)}); {before}."
                 + (f" The error of {listing(broken)} starts here or in what feeds it." if broken else "")
             ]
-        if state is Verdict.EXACT:
+        if state.is_kept:
             exact.append(layer.name)
     if broken and exact:
         return [
@@ -106,6 +102,8 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
     """Where irreps enter that no earlier layer has: the only trace of a leak in undeclared layers."""
     broken = _broken(audit)
     if not audit.layers:
+        if not audit.settings.get("hookable", True):
+            return []
         hint = f"To see where {listing(broken)} {_verb(broken)} the symmetry, "
         hint += 'audit hidden layers too (`layers="*"`).'
         return [hint] if broken else []
@@ -113,7 +111,7 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
     known_input, open_before, suspected = bool(seen), False, False
     found: list[str] = []
     for position, (name, layer) in enumerate(audit.layers.items()):
-        chart, present, opens = layer.chart, content(layer), not _closed(layer)
+        chart, present, opens = layer.chart, _weighty(layer), not _closed(layer)
         allowed = {chart.labels[0]} | (targets(layer) if isinstance(layer, Output) else set())
         fresh = present - seen - allowed if position or known_input else set()
         if position == 0 and opens:
@@ -124,12 +122,9 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
                 "unconstrained models do."
             )
         elif not open_before and (fresh or opens):
-            share = sum(float(layer.fractions[chart.place(irrep)]) for irrep in fresh)
-            share = share or unresolved_share(layer)
-            where = f"in {irrep_list(chart, fresh)}" if fresh else f"above {highest(chart)}"
-            before = "the layers before it" if position else "the inputs"
-            text = f"{quote(name)} is the first layer with power {where} ({percent(share)} of its power); "
-            text += f"{before} had none."
+            share = sum(float(layer.fractions[chart.place(irrep)]) for irrep in fresh) or seen_above(layer)
+            text = f"{quote(name)} is the first layer with power {_entering(layer, fresh)}; "
+            text += f"{'the layers before it' if position else 'the inputs'} had none."
             if broken and share < WEAK_SHARE and not (suspected or located):
                 suspected = True
                 text += " If the model is meant to be equivariant, it stops being so here."
@@ -153,7 +148,31 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
     return _first_few(found, "further layers bring new irreps, see the table")
 
 
-def _first_pseudo(audit: AuditData) -> list[str]:
+def _weighty(layer: Spectrum) -> set[Label]:
+    """The irreps that hold something, of families after the first at least so much that it is worth a word."""
+    chart = layer.chart
+    return {
+        label
+        for label in content(layer)
+        if not chart.family(label) or float(layer.fractions[chart.place(label)]) > PSEUDO_SHARE
+    }
+
+
+def _entering(layer: Spectrum, fresh: set[Label]) -> str:
+    """Where `fresh` lie and what share of the power they hold, each family by itself."""
+    chart = layer.chart
+    if not fresh:
+        return f"above {highest(chart)} ({percent(seen_above(layer))} of its power)"
+    said: list[str] = []
+    for family in sorted({chart.family(label) for label in fresh}):
+        own = {label for label in fresh if chart.family(label) == family}
+        share = sum(float(layer.fractions[chart.place(label)]) for label in own)
+        what = f"in {irrep_list(chart, own)}{_EXPLAINED.get(chart.family_names[family], '')}"
+        said.append(f"{what} ({percent(share)}{' of its power' if not said else ''})")
+    return " and ".join(said)
+
+
+def _first_pseudo(audit: AuditData, said: list[str]) -> list[str]:
     if not audit.layers:
         return []
     chart = widest(audit.layers.values())
@@ -163,6 +182,8 @@ def _first_pseudo(audit: AuditData) -> list[str]:
     for family in set(range(1, len(chart.family_names))) - known:
         for name, layer in audit.layers.items():
             share = family_share(layer, family)
+            if share > PSEUDO_SHARE and any(f"{quote(name)} is the first layer with power" in line for line in said):
+                break  # what enters there was just said, with its own share
             if share > PSEUDO_SHARE:
                 called = chart.family_names[family]
                 found.append(
@@ -180,7 +201,8 @@ def _first_high(audit: AuditData) -> list[str]:
             continue
         cut = min(HIGH_L, chart.lmax)
         high = [column for column, heading in enumerate(chart.headings) if int(heading) > cut]
-        above = float(chart.by_column(layer.fractions)[high].sum()) + max(unresolved_share(layer), 0.0)
+        held = {label: float(layer.fractions[chart.place(label)]) for label in content(layer)}
+        above = sum(share for label, share in held.items() if chart.column(label) in high) + seen_above(layer)
         if above > HIGH_SHARE and layer.pooled_total > 0:
             return [
                 f"{quote(name)} is the first layer with more than {100 * HIGH_SHARE:g}% of its power above "

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from ..groups.group import Chart
 from ..result.data import Spectrum
-from ..result.floor import sector_floor, unresolved_floor, unresolved_share
-from .format import short_share
+from ..result.floor import (
+    content,
+    noise_power,
+    unresolved_floor,
+    unresolved_share,
+)
+from .format import number, short_share
+
+ROUGHLY = "~"
+"""Before a share that is known to its first digit at best."""
+
+ROUGH, SEEN = 0.1, 1e-3
+"""Errors of a share, in parts of it, from which it is marked so, and from which its third digit is in doubt."""
 
 
 def share_headings(chart: Chart, groups: list[list[int]], last: str) -> list[str]:
@@ -13,35 +24,51 @@ def share_headings(chart: Chart, groups: list[list[int]], last: str) -> list[str
     return [*(_span(chart, group) for group in groups), *chart.family_names[1:], last]
 
 
-def share_cells(chart: Chart, layer: Spectrum, groups: list[list[int]], digits: int) -> list[str]:
-    """The cells of one row under these headings; `layer` may end below the lmax of `chart`."""
+def share_cells(
+    chart: Chart, layer: Spectrum, groups: list[list[int]], digits: int, *, spelled: bool = False
+) -> list[str]:
+    """The cells of one row under these headings; `layer` may end below the lmax of `chart`. `spelled`: with the errors
+    of what is known to a digit or two, where else a mark stands."""
     total = layer.pooled_total
     if total <= 0:
         return ["0"] * (len(groups) + len(chart.family_names))
-    power, floor = layer.chart.by_column(layer.pooled_power), sector_floor(layer)
+    own = layer.chart
+    power = own.by_column(layer.pooled_power)
+    error, noise = own.by_column(layer.power_error), noise_power(layer)
     places = {heading: column for column, heading in enumerate(layer.chart.headings)}
     cells = []
     for group in groups:
         inside = [places[heading] for column in group if (heading := chart.headings[column]) in places]
         share = float(power[inside].sum()) / total
-        cells.append(short_share(share, float(floor[inside].max()) / total if inside else 0.0, digits))
+        margin = float(error[inside].sum()) / total
+        cells.append(_marked(short_share(share, max(margin, noise / total), digits), share, margin, spelled))
     cells += [short_share(family_share(layer, family), 0.0, digits) for family in range(1, len(chart.family_names))]
-    return [*cells, unresolved_cell(layer, digits)]
+    return [*cells, unresolved_cell(layer, digits, spelled=spelled)]
 
 
 def family_share(spectrum: Spectrum, family: int) -> float:
-    """Share of the power in irreps of a family; 0 where none of them stands above noise and aliasing."""
-    chart, floor = spectrum.chart, sector_floor(spectrum)
-    power = chart.by_family(spectrum.pooled_power)[:, family]
-    total = spectrum.pooled_total
-    return float(power.nansum()) / total if total > 0 and bool((power > floor).any()) else 0.0
+    """Share of the power in those irreps of a family that stand above noise and their own errors."""
+    chart, power, total = spectrum.chart, spectrum.pooled_power, spectrum.pooled_total
+    held = [float(power[chart.place(label)]) for label in content(spectrum) if chart.family(label) == family]
+    return sum(held) / total if total > 0 else 0.0
 
 
-def unresolved_cell(spectrum: Spectrum, digits: int) -> str:
+def unresolved_cell(spectrum: Spectrum, digits: int, *, spelled: bool = False) -> str:
     """Share of the power above lmax, or a dash where it does not exceed noise."""
     total = spectrum.pooled_total
     floor = unresolved_floor(spectrum) / total if total > 0 else 0.0
-    return short_share(unresolved_share(spectrum), floor, digits)
+    margin, share = spectrum.unresolved_error / total if total > 0 else 0.0, unresolved_share(spectrum)
+    return _marked(short_share(share, floor, digits), share, margin, spelled)
+
+
+def _marked(cell: str, share: float, margin: float, spelled: bool) -> str:
+    """The cell with its error where that is seen in its digits, or with a mark where it leaves no second one."""
+    if cell in ("-", "0"):
+        return cell
+    if spelled:
+        around = number(margin, 2) if "e" not in cell else short_share(margin, digits=3)
+        return f"{cell} ± {around}" if margin > SEEN * abs(share) else cell
+    return f"{ROUGHLY}{cell}" if margin > ROUGH * abs(share) else cell
 
 
 def _span(chart: Chart, group: list[int]) -> str:

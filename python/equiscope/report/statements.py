@@ -3,22 +3,26 @@ here that the audit does not hold: only which of them deserve a sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from ..groups.group import Label
 from ..result.data import AuditData, Output, Spectrum
-from ..result.floor import noise_power, unresolved_share
+from ..result.floor import assumed, noise_power, seen_above, unresolved_share
+from ..result.judge import AT_NOISE, Parity, Verdict
 from ..result.verdict import (
-    Verdict,
     actual_irrep,
     error_sectors,
     insignificant,
+    per_row,
+    rotations_alone,
     system_error,
     targets,
-    verdict,
+    uncertain,
     worst_row,
 )
-from .format import listing, number, percent, quote
+from .format import LISTED, listing, margin, number, percent, quantity, quote
 from .origin import origin
 from .words import highest, irrep_name, irrep_place, irrep_symbol
 
@@ -26,14 +30,21 @@ UNRESOLVED_SHARE = 1e-2
 """Power above lmax from which the spectrum is incomplete for its reader: more than a heat map shows."""
 
 ALIASED_SHARE = 0.1
-"""Part of a sector that the finite grid may have folded in before we say so: one digit is then left."""
+"""Error of the power in an irrep, in parts of it, from which we say so: one digit is then left."""
 
 NOTICED_SHARE = 1e-4
-"""Sectors with a smaller share of the power are not worth a warning about aliasing."""
+"""Irreps with a smaller share of the power are not worth a warning about their errors."""
 
 FLAT = 0.5
 """Share of unresolved power from which an output that breaks its symmetry looks like noise: learned functions
 fall off with l, while white noise has all but (lmax + 1)^3 of its many components above lmax."""
+
+HIDDEN, NOTICED_RELATIVE = 10.0, 1e-3
+"""A relative error of one system is worth a word where it is so many times the pooled one, which systems with large
+values decide, and at least so large."""
+
+MANY = 10.0
+"""From here on a ratio is written as so many times, not as per cent."""
 
 OUTLIER = 3.0
 """A system this many times above the pooled error is an outlier: by Markov's inequality at most 1 in 9 is."""
@@ -42,15 +53,15 @@ OUTLIER = 3.0
 def findings(audit: AuditData) -> list[str]:
     """Statements in order of importance: what invalidates the numbers, errors, where they arise, their
     trust."""
-    found = [*_failures(audit)]
-    for output in audit.outputs.values():
-        found += _output(audit, output)
-    found += origin(audit)
-    found += _dead(audit)
-    found += _unresolved(audit)
-    found += _aliasing(audit)
-    found += _convergence(audit)
-    return found
+    return [
+        *_failures(audit),
+        *_outputs(audit),
+        *origin(audit),
+        *_dead(audit),
+        *_unresolved(audit),
+        *_coarse(audit),
+        *_convergence(audit),
+    ]
 
 
 def _failures(audit: AuditData) -> list[str]:
@@ -65,42 +76,155 @@ def _failures(audit: AuditData) -> list[str]:
     ]
 
 
-def _output(audit: AuditData, output: Output) -> list[str]:
-    name, state = quote(output.name), verdict(output)
-    size = _size(output)
-    found = []
-    if output.stochastic:
-        found.append(
-            f"{name} is stochastic: the same input evaluated twice changes it by {number(output.noise)}. "
-            "Errors up to that size are noise. Look for dropout, sampling or nondeterministic kernels."
-        )
-    if state is Verdict.UNMEASURED:
-        return [*found, f"{name} could not be measured: its error is {number(output.rmse)}."]
-    if state is Verdict.STOCHASTIC and output.rmse > 0:
-        lost = output.rmse <= insignificant(output)
-        found.append(
-            f"Beyond that noise, {name} shows no symmetry breaking ({size})."
-            if lost
-            else f"{name} breaks its symmetry by {percent(output.relative)} of its size, noise included ({size})."
-        )
-    elif state is Verdict.EXACT:
-        found.append(
-            f"{name} is {_law(output)} as far as {output.dtype.removeprefix('torch.')} can tell: its error "
-            f"is noise or round-off (RMSE {number(output.rmse)}, not above {number(insignificant(output))})."
-        )
-    elif state is Verdict.BROKEN:
-        found.append(
-            f"{name} is {_law(output)} to {percent(output.relative)} of its size ({size})."
-            + _consists(output)
-            + _worst(audit, output)
-        )
-    elif state is Verdict.WRONG:
-        found.append(_wrong(output, size))
+def _outputs(audit: AuditData) -> list[str]:
+    """What is wrong first; outputs of which the same is to be said share a sentence."""
+    by_state = {state: [o for o in audit.outputs.values() if o.verdict is state] for state in Verdict}
+    found = [
+        f"{listing(names)} could not be measured: {_their(names, 'error is', 'errors are')} {number(value)}."
+        for value, names in _grouped(by_state[Verdict.UNMEASURED], lambda output: output.rmse).items()
+    ]
+    noisy = [o for o in audit.outputs.values() if o.stochastic and o.verdict is not Verdict.UNMEASURED]
+    found += [_stochastic(output) for output in noisy]
+    found += _many_wrong(by_state[Verdict.WRONG]) if len(by_state[Verdict.WRONG]) > LISTED else []
+    found += [_wrong(output) for output in by_state[Verdict.WRONG] if len(by_state[Verdict.WRONG]) <= LISTED]
+    broken = by_state[Verdict.BROKEN]
+    found += [_broken(audit, output) for output in broken] if len(broken) <= LISTED else _many_broken(audit, broken)
+    found += _vanishing(by_state[Verdict.VANISHES])
+    for (law, dtype), names in _grouped(by_state[Verdict.EXACT], lambda o: (_law(o), o.dtype)).items():
+        found.append(_exact(law, dtype.removeprefix("torch."), [audit.outputs[name] for name in names]))
+    for output in by_state[Verdict.EXACT]:
+        found += _alone(audit, output)
     return found
 
 
+def _grouped(outputs: Iterable[Output], key: Callable[[Output], Any]) -> dict[Any, list[str]]:
+    """Names of the outputs of which `key` says the same."""
+    found: dict[Any, list[str]] = {}
+    for output in outputs:
+        said = key(output)
+        found.setdefault(str(said) if said != said else said, []).append(output.name)
+    return found
+
+
+def _their(names: Sequence[object], one: str, several: str) -> str:
+    return f"its {one}" if len(names) == 1 else f"their {several}"
+
+
+def _stochastic(output: Output) -> str:
+    name = quote(output.name)
+    text = f"{name} is stochastic: the same input evaluated twice changes it by {quantity(output, output.noise)}. "
+    text += "Errors up to that size are noise. Look for dropout, sampling or nondeterministic kernels."
+    if output.verdict is Verdict.STOCHASTIC:
+        text += f" Beyond that noise, {name} shows no symmetry breaking ({_size(output)})."
+    return text
+
+
+def _exact(law: str, dtype: str, outputs: list[Output]) -> str:
+    names = [output.name for output in outputs]
+    are = f"{listing(names)} {'is' if len(names) == 1 else 'are'} {law} as far as {dtype} can tell"
+    least = ", ".join(
+        f"{quote(o.name) + ' ' if len(outputs) > 1 else ''}RMSE {quantity(o, o.rmse)}, not above "
+        f"{number(insignificant(o))}"
+        for o in outputs[:LISTED]
+    )
+    return f"{are}: {_their(names, 'error is', 'errors are')} noise or round-off ({least})."
+
+
+def _alone(audit: AuditData, output: Output) -> list[str]:
+    """Systems that break by themselves what is exact beside the noise of all: where noise grows with size."""
+    broken = [
+        row
+        for row in audit.systems
+        if system_error(row, output.name) > AT_NOISE * row.outputs.get(output.name, {}).get("noise_floor", math.inf)
+    ]
+    if not broken:
+        return []
+    worst = max(broken, key=lambda row: row.outputs[output.name].get("relative", 0.0))
+    own, where = worst.outputs[output.name], listing([row.name for row in broken])
+    size = f"RMSE {quantity(output, own['rmse'])}, noise floor {number(own['noise_floor'])} there"
+    return [
+        f"On {len(broken)} of {len(audit.systems)} systems, {where}, {quote(output.name)} breaks {_noun(output)} all "
+        f"the same, at {quote(worst.name)} by {percent(own.get('relative'))} of its size ({size})."
+    ]
+
+
+def _vanishing(outputs: list[Output]) -> list[str]:
+    if not outputs:
+        return []
+    names = [output.name for output in outputs]
+    sizes = ", ".join(f"{quantity(o, o.size)} beside a noise floor of {number(o.scatter)}" for o in outputs[:LISTED])
+    return [
+        f"{listing(names)} {'vanishes' if len(names) == 1 else 'vanish'} on these data, as of what is zero by "
+        f"symmetry: nothing stands above the noise ({sizes}). So nothing was tested but that."
+    ]
+
+
+def _broken(audit: AuditData, output: Output) -> str:
+    text = f"{quote(output.name)} breaks {_noun(output)} by {percent(output.relative)} of its size"
+    text += f"{', noise included' if output.stochastic else ''} ({_size(output)}{_scales(audit, output)})."
+    if uncertain(output):
+        text += " With so large an error of its own this may as well be none: ask for a finer grid or more rotations."
+        return text
+    return text + _parity(output) + _consists(output) + _worst(audit, output)
+
+
+def _many_broken(audit: AuditData, outputs: list[Output]) -> list[str]:
+    ordered = sorted(outputs, key=lambda output: -output.relative)
+    sizes = ", ".join(f"{quote(o.name)} by {percent(o.relative)} of its size ({_size(o)})" for o in ordered[:LISTED])
+    rest = len(outputs) - LISTED
+    return [
+        f"{len(outputs)} of {len(audit.outputs)} outputs break their symmetry: {sizes} and {rest} more, see the table."
+    ]
+
+
+def _many_wrong(outputs: list[Output]) -> list[str]:
+    names = listing([output.name for output in outputs])
+    return [
+        f"{len(outputs)} outputs do not transform as declared: {names}. Either the "
+        "model has not learned the symmetry, or an input that should rotate was not declared (cell, edge vectors), or "
+        "the declarations are wrong."
+    ]
+
+
+def _parity(output: Output) -> str:
+    """What rotations alone do, where the group has an inversion."""
+    found = rotations_alone(output)
+    if found is None:
+        return ""
+    alone = f"RMSE {quantity(output, output.rmse_rotations or 0.0)}"
+    if found is not Parity.BROKEN:
+        return f" It is {found} ({alone} under rotations alone)."
+    size = (output.rmse_rotations or 0.0) / output.size if output.size > 0 else 0.0
+    return f" It breaks under rotations by {percent(size)} already ({alone})."
+
+
 def _size(output: Output) -> str:
-    return f"RMSE {number(output.rmse)}, noise floor {number(output.noise_floor)}"
+    error = output.rmse_error
+    resting = " by assumption" if assumed(output) else ""
+    around = f" +- {margin(output.rmse, error)}{resting}" if error else ""
+    return f"RMSE {quantity(output, output.rmse)}{around}, noise floor {number(output.noise_floor)}"
+
+
+def _scales(audit: AuditData, output: Output) -> str:
+    """The error against what else it can be read by."""
+    found = ""
+    if output.spread:
+        found += f"; {_part(output.rmse / output.spread)} its spread over the systems"
+    if per := per_row(audit, output.name):
+        found += f"; {number(per[0])} {per[1]} per atom"
+    if output.reference_rmse:
+        found += f"; {_part(output.rmse / output.reference_rmse)} the model's own error"
+    return found
+
+
+def _part(ratio: float) -> str:
+    """``11.4% of`` something, or ``15 times``."""
+    return f"{percent(ratio)} of" if ratio < MANY else f"{number(ratio)} times"
+
+
+def _noun(output: Output) -> str:
+    law = _law(output)
+    return law.replace("invariant", "invariance").replace("equivariant", "equivariance")
 
 
 def _law(output: Output) -> str:
@@ -108,6 +232,8 @@ def _law(output: Output) -> str:
         return "invariant"
     if output.representation in ("pseudoscalar", "vector", "pseudovector", "tensor"):
         return f"equivariant as a {output.representation}"
+    if output.representation == "voigt":
+        return "equivariant as a tensor (voigt)"
     return f"equivariant as {output.representation}"
 
 
@@ -116,7 +242,7 @@ def _consists(output: Output) -> str:
     shares = error_sectors(output)
     if not shares:
         return ""
-    above = output.pooled_unresolved / (output.components * output.rmse**2)
+    above = seen_above(output) * output.pooled_total / (output.components * output.rmse**2)
     if above > 0.5:
         return f" {percent(min(above, 1.0))} of the squared error is content above {highest(output.chart)}."
     sector, share = next(iter(shares.items()))
@@ -134,30 +260,45 @@ def _worst(audit: AuditData, output: Output) -> str:
         return ""
     rmse = system_error(row, output.name)
     ratio = rmse / output.rmse
-    return f" Worst system: {quote(row.name)}, RMSE {number(rmse)}" + (
-        f", {number(ratio, 2)} times the pooled error: an outlier." if ratio >= OUTLIER else "."
+    text = _small(audit, output)
+    return (
+        f" Worst system: {quote(row.name)}, RMSE {quantity(output, rmse)}"
+        + (f", {number(ratio, 2)} times the pooled error: an outlier." if ratio >= OUTLIER else ".")
+        + text
     )
 
 
-def _wrong(output: Output, size: str) -> str:
+def _small(audit: AuditData, output: Output) -> str:
+    """The system whose error is the largest part of its own size, where the pooled relative error hides it."""
+    loud = [row for row in audit.systems if system_error(row, output.name) > insignificant(output)]
+    own = {row.name: row.outputs.get(output.name, {}).get("relative", math.nan) for row in loud}
+    finite = {name: relative for name, relative in own.items() if math.isfinite(relative)}
+    if not finite:
+        return ""
+    name = max(finite, key=finite.__getitem__)
+    if finite[name] < max(HIDDEN * output.relative, NOTICED_RELATIVE):
+        return ""
+    return f" Relative to its own size the largest is that of {quote(name)}, {percent(finite[name])}."
+
+
+def _wrong(output: Output) -> str:
     text = f"{quote(output.name)} does not transform as declared ({output.representation}): its error is "
-    text += f"{percent(output.relative)} of its size ({size}). "
-    if unresolved_share(output) > FLAT:
-        return text + (
-            f"Most of its power lies above {highest(output.chart)}, as that of noise does: if it is zero by "
-            "symmetry, this is the round-off that is left of it."
-        )
+    text += f"{percent(output.relative)} of its size ({_size(output)})." + _parity(output)
+    if rotations_alone(output) in (Parity.REVERSED, Parity.MIXED):
+        return text
+    if seen_above(output) > FLAT:
+        return f"{text} Most of its power lies above {highest(output.chart)}, as that of noise does."
     declared, actual = targets(output), actual_irrep(output)
     if actual is None:
         return text + (
-            "Either the model has not learned the symmetry, or an input that should rotate was not declared "
+            " Either the model has not learned the symmetry, or an input that should rotate was not declared "
             "(cell, edge vectors), or the declaration is wrong."
         )
     if actual not in declared:
         share = percent(float(output.fractions.max()))
-        return text + f"{share} of its power turns like {_a(output, actual)}: is that what it is?"
+        return f"{text} {share} of its power turns like {_a(output, actual)}: is that what it is?"
     return text + (
-        "It carries the declared irrep, so its components do not line up: check their order (x, y, z or y, "
+        " It carries the declared irrep, so its components do not line up: check their order (x, y, z or y, "
         "z, x), the basis and the layout, and R against its transpose."
     )
 
@@ -171,12 +312,17 @@ def _a(output: Output, irrep: Label) -> str:
 
 
 def _dead(audit: AuditData) -> list[str]:
-    dead = [name for name, spectrum in audit.results() if spectrum.samples and spectrum.pooled_total == 0]
-    return [f"{listing(dead)} {'is' if len(dead) == 1 else 'are'} zero for every input."] if dead else []
+    dead = [
+        name
+        for name, spectrum in audit.results()
+        if spectrum.samples and spectrum.pooled_total == 0 and not (isinstance(spectrum, Output) and spectrum.responds)
+    ]
+    are = "is" if len(dead) == 1 else "are"
+    return [f"{listing(dead)} {are} zero for every input: nothing was tested."] if dead else []
 
 
 def _unresolved(audit: AuditData) -> list[str]:
-    shares = {name: unresolved_share(s) for name, s in audit.results() if s.pooled_total > 0}
+    shares = {name: seen_above(s) for name, s in audit.results()}
     large = {name: share for name, share in shares.items() if share > UNRESOLVED_SHARE}
     if not large:
         return []
@@ -188,40 +334,42 @@ def _unresolved(audit: AuditData) -> list[str]:
     ]
 
 
-def _aliasing(audit: AuditData) -> list[str]:
-    every = {name: _folded(spectrum, audit.sampled) for name, spectrum in audit.results()}
-    folded = {name: found for name, found in every.items() if found is not None}
-    if not folded:
+def _coarse(audit: AuditData) -> list[str]:
+    """Where the errors of a spectrum are as large as what it shows."""
+    every = {name: _blurred(spectrum) for name, spectrum in audit.results()}
+    blurred = {name: found for name, found in every.items() if found is not None}
+    if not blurred:
         return []
-    name = max(folded, key=folded.__getitem__)
-    share, column = folded[name]
-    where = audit.result(name).chart.title(column)
+    name = max(blurred, key=blurred.__getitem__)
+    share, place = blurred[name]
+    spectrum = audit.result(name)
+    where = irrep_place(spectrum.chart, spectrum.chart.labels[place])
     if audit.sampled:
         return [
-            f"The random rotations are few for the spectrum of {quote(name)}{_and_others(folded)}: up to "
+            f"The random rotations are few for the spectrum of {quote(name)}{_and_others(blurred)}: up to "
             f"{percent(share)} of what is shown at {where} may be their scatter. Ask for more rotations."
         ]
     return [
-        f"The grid of degree {audit.result(name).degree} is coarse for {quote(name)}{_and_others(folded)}: "
+        f"The grid of degree {spectrum.degree} is coarse for {quote(name)}{_and_others(blurred)}: "
         f"up to {percent(share)} of what is shown at {where} may be folded down from above lmax. Raise the "
         "degree."
     ]
 
 
-def _folded(spectrum: Spectrum, sampled: bool) -> tuple[float, int] | None:
-    """The largest share of a column that aliasing may have put there, and the column; None where none is worth it."""
+def _blurred(spectrum: Spectrum) -> tuple[float, int] | None:
+    """The largest share of the power in an irrep that its error amounts to, and its place; None where none is worth
+    a word. What lies within its error is shown as nothing."""
     chart, power, rest = spectrum.chart, spectrum.pooled_power, spectrum.pooled_total
     for target in targets(spectrum) if isinstance(spectrum, Output) else ():
         if target in chart:
             rest -= float(power[chart.place(target)])
     noticed = max(NOTICED_SHARE * rest, noise_power(spectrum))
-    found = []
-    shown = zip(chart.by_column(power).tolist(), spectrum.aliasing.tolist(), strict=True)
-    for column, (held, alias) in enumerate(shown):
-        if sampled and held <= alias:
-            continue  # scatter, and shown as nothing
-        if held > noticed and alias > ALIASED_SHARE * held:
-            found.append((min(alias / held, 1.0), column))
+    shown = zip(power.reshape(-1).tolist(), spectrum.power_error.reshape(-1).tolist(), strict=True)
+    found = [
+        (min(error / held, 1.0), place)
+        for place, (held, error) in enumerate(shown)
+        if held > noticed and error > ALIASED_SHARE * held and held > error
+    ]
     return max(found, default=None)
 
 
@@ -232,16 +380,12 @@ def _convergence(audit: AuditData) -> list[str]:
             f"The standard error of an RMSE is {percent(reached)} of it, where {percent(asked)} was asked for: ask for "
             f"more than {audit.settings.get('rotations')} rotations."
         ]
-    tolerance = audit.settings.get("tolerance")
-    if len(audit.convergence) < 2 or not isinstance(tolerance, int | float):
-        return []
-    before, last = audit.convergence[-2], audit.convergence[-1]
-    change = last.get("change")
-    if not isinstance(change, int | float) or change <= tolerance:
+    tolerance, unsettled = audit.settings.get("tolerance"), audit.settings.get("unsettled")
+    if not unsettled or not isinstance(tolerance, int | float):
         return []
     return [
-        f"The numbers have not settled: from degree {before['degree']} to {last['degree']} they still "
-        f"changed by {percent(change)}, where {100 * tolerance:g}% was asked for. Raise the degree."
+        f"The numbers of {unsettled} of {len(audit.systems)} systems have not settled to {100 * tolerance:g}% at "
+        f"degree {max(map(int, audit.settings.get('degrees', {'0': 0})))}, the finest that was tried."
     ]
 
 

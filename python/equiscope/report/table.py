@@ -15,10 +15,11 @@ from rich.text import Text
 
 from ..groups.group import Chart
 from ..result.data import AuditData, Output, widest
-from ..result.verdict import Verdict, verdict
-from .columns import COLUMNS
+from ..result.floor import assumed
+from .columns import Column, columns_of, grade
 from .format import elide_paths
 from .headline import headline
+from .palette import Options
 from .shares import share_cells, share_headings
 from .statements import findings
 from .words import MARKS, each_column
@@ -26,29 +27,43 @@ from .words import MARKS, each_column
 NARROW, WIDE = 80, 120
 """Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3 digits."""
 
+READABLE, SHORTEST = 12, 6
+"""Characters that names keep before a column that can be spared goes, and when there is none left."""
+
 NAME = 20
 """Characters of a layer's name that must stay before the highest degrees are put into one column."""
 
 MESSAGES = 20
 """Failures and warnings shown before the rest is only counted: the page and the files hold all of them."""
 
+ASSUMED = "*: an error that assumes the spectrum goes on decaying as this one grid shows it"
+
 RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the header and nothing else, in ASCII so that every console can print it."""
 
 STYLES = {
-    Verdict.EXACT: "green",
-    Verdict.WRONG: "bold red",
-    Verdict.STOCHASTIC: "yellow",
-    Verdict.UNMEASURED: "red",
+    "exact": "green",
+    "vanishes": "green",
+    "zero": "yellow",
+    "moderate": "yellow",
+    "strong": "red",
+    "wrong": "bold red",
+    "stochastic": "yellow",
+    "unmeasured": "red",
 }
+"""By `grade`: nothing of a slight error."""
 
 
 def to_text(audit: AuditData, width: int | None = None) -> str:
     """The table in plain characters, at most `width` columns wide (default: the terminal, 80 to 140)."""
     width = width or _terminal()
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(to_rich(audit, width))
+    buffer, parts = io.StringIO(), to_rich(audit, width)
+    plain: Options = {"color_system": None, "force_terminal": False, "legacy_windows": False}
+    # a table that has nothing more to give sticks out rather than losing digits
+    tables = [part for part in parts.renderables if isinstance(part, Table)]
+    widths = [Console(file=io.StringIO(), width=10 * WIDE, **plain).measure(table).maximum for table in tables]
+    console = Console(file=buffer, width=max([width, *widths]), **plain)
+    console.print(parts)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
 
 
@@ -65,6 +80,8 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
     parts: list[Any] = [Text(line) for line in headline(audit)]
     if audit.outputs:
         parts += [Text(), _errors(audit, "output", audit.outputs, width)]
+        if any(map(assumed, audit.outputs.values())):
+            parts.append(Text(ASSUMED, style="dim"))
     if audit.layers:
         if audit.declared_layers:
             parts += [Text(), _errors(audit, "layer", audit.declared_layers, width)]
@@ -96,7 +113,7 @@ def _legend(chart: Chart) -> str:
     )
     return (
         f"Layers: share of power per {each_column(chart)}; {families}last column: above lmax, unresolved; "
-        "-: at or below noise or aliasing"
+        "-: within noise or its error; ~: known to one digit at best"
     )
 
 
@@ -113,33 +130,47 @@ def _column(table: Table, name: str, *cells: str, right: bool = True) -> None:
 
 def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output], width: int) -> Table:
     """One row per output, or per layer with a representation."""
-    shown = [(column, column.terminal) for column in COLUMNS if column.terminal is not None]
-    heads = [(wide if width >= 100 else narrow) or noun for _, (wide, narrow) in shown]
-    rows = [
-        [(column.terminal_cell or column.cell)(audit, output) for column, _ in shown] for output in outputs.values()
-    ]
-    elastic = sorted((i for i, (column, _) in enumerate(shown) if column.elastic), key=lambda i: shown[i][0].elastic)
     gap = 2 if width >= WIDE else 1
-    _fit(rows, heads, width, gap, elastic)
+    shown = [column for column in columns_of(audit, outputs) if column.terminal is not None]
+    while True:
+        heads = [_head(column, width) or noun for column in shown]
+        rows = [
+            [(column.terminal_cell or column.cell)(audit, output) for column in shown] for output in outputs.values()
+        ]
+        elastic = sorted((i for i, column in enumerate(shown) if column.elastic), key=lambda i: shown[i].elastic)
+        spare = min((column for column in shown if column.spare), key=lambda column: column.spare, default=None)
+        least = READABLE if spare is not None else SHORTEST
+        if _fit(rows, heads, width, gap, elastic, least) or spare is None:
+            break
+        shown.remove(spare)
     table = _table(gap)
     for i, head in enumerate(heads):
-        _column(table, head, *(row[i] for row in rows), right=not shown[i][0].left)
+        _column(table, head, *(row[i] for row in rows), right=not shown[i].left)
     for row, output in zip(rows, outputs.values(), strict=True):
-        table.add_row(*(Text(cell) for cell in row), style=STYLES.get(verdict(output), ""))
+        table.add_row(*(Text(cell) for cell in row), style=STYLES.get(grade(output), ""))
     return table
 
 
-def _fit(rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: list[int]) -> None:
-    """Shorten the cells of the elastic columns, the widest first, until a row fits into `width`."""
+def _head(column: Column, width: int) -> str:
+    assert column.terminal is not None
+    return column.terminal[0 if width >= 100 else 1]
+
+
+def _fit(
+    rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: list[int], least: int = SHORTEST
+) -> bool:
+    """Shorten the cells of the elastic columns, the widest first, until a row fits into `width`, and whether it does:
+    names keep `least` letters, and no digit is cut."""
     widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]
     while sum(widths) + gap * (len(widths) - 1) > width:
         i = max(elastic, key=widths.__getitem__)
-        if widths[i] <= max(len(heads[i]), 6):
+        if widths[i] <= max(len(heads[i]), least):
             break
         widths[i] -= 1
     for i in elastic:
         for row, cell in zip(rows, elide_paths([row[i] for row in rows], widths[i]), strict=True):
             row[i] = cell
+    return sum(widths) + gap * (len(widths) - 1) <= width
 
 
 def _layers(audit: AuditData, width: int) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 
 from ..groups.group import Chart, Label
 from ..groups.o3 import O3
+from .judge import Numbers, Verdict, judge
 
 
 @dataclass
@@ -29,10 +31,6 @@ class Spectrum:
     unresolved: torch.Tensor
     degree: int | None
     """Of the grid; None where there is none: of random elements, whose powers are unbiased and may be negative."""
-    aliasing: torch.Tensor
-    """``(columns,)``, for O(3) ``(lmax + 1,)``: estimate of the power that the finite grid folded into each column of
-    the chart from above lmax; with random rotations twice the standard error that their number leaves to a sector of
-    the column without content."""
     samples: int
     """Number of samples (rows) of all systems together."""
     channels: int
@@ -48,18 +46,21 @@ class Spectrum:
     """F: root mean square by which one entry scatters for no reason of symmetry: rounding of the rotated input to the
     dtype that the model computes in, repeats, and rounding of the value itself. Measured; numbers within it say
     nothing."""
-    power_error: torch.Tensor | None = None
-    """``(*chart.shape,)``: the true pooled power lies within this of `pooled_power` in 95 of 100 cases."""
+    power_error: torch.Tensor = None  # type: ignore[assignment]
+    """``(*chart.shape,)``: the true pooled power lies within this of `pooled_power` in 95 of 100 cases. None given: 0,
+    as of numbers that are known."""
     unresolved_error: float = 0.0
     """The same of `pooled_unresolved`."""
     errors_assumed: bool = True
-    """Whether the errors rest on an assumption (the decay of the spectrum, seen on one grid) and not on a comparison."""
+    """Whether the errors rest on an assumption (the decay of the spectrum, seen on one grid), not on a comparison."""
     quantities: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     """What was pooled beside power and error, by the name of the `equiscope.measure.Quantity`."""
 
     def __post_init__(self) -> None:
         if self.chart is None:
             self.chart = O3().chart(self.power.shape[0] - 1)
+        if self.power_error is None:
+            self.power_error = torch.zeros(self.chart.shape, dtype=torch.float64)
 
     @property
     def lmax(self) -> int:
@@ -102,8 +103,8 @@ class Part:
     rmse: float
     power: torch.Tensor
     """As `Spectrum.power`, of the components of this irrep alone."""
-    standard_error: float | None = None
-    """Of `rmse`; None on a quadrature grid."""
+    rmse_error: float = 0.0
+    """As `Output.rmse_error`."""
 
 
 @dataclass
@@ -130,6 +131,7 @@ class Output(Spectrum):
 
     representation: str = "scalar"
     components: int = 1
+    """Number that the squared norm is divided by: the entries of the tensor, 9 of "voigt", which stands for 3 x 3."""
     mean: torch.Tensor | None = None
     variance: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
     rmse: float = 0.0
@@ -146,13 +148,33 @@ class Output(Spectrum):
     """Root mean square of one component of Pi, the symmetrised output."""
     unit: str | None = None
     """Of the output, where it is known."""
+    spread: float | None = None
+    """Standard deviation of the symmetrised output over the systems, of an output with one value per system."""
+    reference_rmse: float | None = None
+    """The error of the model against its reference, where the audit was told it."""
+    responds: bool = True
+    """Whether it is not 0 for every input: where its values are, another input was tried."""
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
     parts: dict[Label, Part] = field(default_factory=dict)
     """Per target irrep, by its label; one entry for an output that carries a single irrep."""
-    standard_error: float | None = None
-    """Of `rmse`, from the number of random rotations; None on a quadrature grid."""
+
+    @property
+    def size(self) -> float:
+        """Root mean square of one component."""
+        return math.sqrt(max(self.pooled_total, 0.0) / self.components) if self.components else 0.0
+
+    @property
+    def scatter(self) -> float:
+        """What no symmetry explains: the noise floor, or the scatter of repeats where that is larger."""
+        return max((value for value in (self.noise_floor, self.noise) if math.isfinite(value)), default=0.0)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The one word that the numbers amount to."""
+        size = self.size if self.samples else math.nan
+        return judge(Numbers(self.rmse, size, self.scatter, self.stochastic, self.responds))
 
 
 @dataclass
@@ -163,7 +185,8 @@ class SystemRow:
     rows: int
     """Size of the system in rows (atoms, points, constituents)."""
     outputs: dict[str, dict[str, float]]
-    """Per output: rmse, relative, noise, total, unresolved, worst_deviation; standard_error of a Monte Carlo rmse."""
+    """Per output: rmse, rmse_error, relative, noise, total, unresolved, worst_deviation, and mean of what has one
+    component."""
     layers: dict[str, dict[str, float]]
     """Per layer: total, unresolved, and for each column of its chart the share of power: share_l0, share_l1, ..."""
 
@@ -191,15 +214,19 @@ class AuditData:
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     convergence: list[dict[str, Any]] = field(default_factory=list)
-    """One entry per degree tried: degree, rotations, change, variance {output: A}, power {key: nested list}. With
-    random rotations one per number tried, with precision (the largest relative standard error) in place of change."""
+    """One entry per degree tried on the first systems: degree, rotations, change (relative, to the degree before),
+    variance {output: A}, power {key: nested list}; and of all systems how many ran at it (systems) and were settled by
+    it. With random rotations one per number tried, with precision (the largest relative standard error) in place of
+    change."""
     settings: dict[str, Any] = field(default_factory=dict)
     """JSON values: model, data, lmax, estimator, degree, rotations, group, dtype, keep, tolerance, batch, inputs,
-    outputs; of random rotations also seed, precision, precision_reached."""
+    outputs, seed; of grids shift, and where the degree was found degrees {degree: systems that ran at it} and unsettled
+    (systems whose errors were too large at the finest); of random rotations precision, precision_reached."""
     environment: dict[str, Any] = field(default_factory=dict)
     """JSON values: versions, instruction set, threads, date."""
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds: total, model, and the rest; evaluations: number of copies evaluated."""
+    """Seconds: total, model, and the rest; evaluations: number of copies evaluated, checks: how many of them before the
+    audit proper, to see that copies are independent and how large the noise floor is."""
 
     def result(self, name: str) -> Spectrum:
         """The output or layer called `name`."""

@@ -16,9 +16,6 @@ from .data import AuditData, Failure, Output, Part, Spectrum, SystemRow, Worst
 _JSON = ("warnings", "convergence", "settings", "environment", "timings")
 """Fields of `AuditData` that hold plain values, not data classes."""
 
-_SAMPLED = {"standard_error"}
-"""Fields that are written only where rotations were drawn at random."""
-
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 Kind = TypeVar("Kind", bound=AuditData)
@@ -58,9 +55,9 @@ class _Encoder:
         if isinstance(value, Chart):
             return self.charts.setdefault(value, len(self.charts))
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = _present(value)
+            value = _fields(value)
             if "parts" in value:
-                value["parts"] = [{"label": label, **_present(part)} for label, part in value["parts"].items()]
+                value["parts"] = [{"label": label, **_fields(part)} for label, part in value["parts"].items()]
         if isinstance(value, dict):
             for key in value:
                 if not isinstance(key, str):
@@ -89,10 +86,8 @@ def _written(path: list[Any]) -> str:
     return ".".join(map(str, path))
 
 
-def _present(value: Any) -> dict[str, Any]:
-    """The fields of a data class, without those of random rotations where there were none."""
-    found = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return {name: inner for name, inner in found.items() if inner is not None or name not in _SAMPLED}
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _as_json(value: Any) -> Any:
@@ -148,7 +143,7 @@ class _Decoder:
     def fields(self, kind: type, value: dict[str, Any]) -> dict[str, Any]:
         """The arguments of `kind`, with the tensors in their places; exactly its fields, no more and no less."""
         known = {field.name for field in dataclasses.fields(kind)}
-        if set(value) - _SAMPLED != known - _SAMPLED:
+        if set(value) != known:
             raise KeyError(", ".join(sorted(set(value) ^ known)))
         return {key: self._tensor(inner) for key, inner in value.items()}
 
@@ -158,8 +153,9 @@ class _Decoder:
         fields["quantities"] = self._quantities(fields["quantities"])
         if fields["power"].shape[: len(chart.shape)] != chart.shape:
             raise ValueError(f"power of shape {tuple(fields['power'].shape)} on a chart of shape {chart.shape}")
-        if fields["aliasing"].shape != (len(chart.headings),):
-            raise ValueError(f"aliasing of shape {tuple(fields['aliasing'].shape)} in {len(chart.headings)} columns")
+        if fields["power_error"].shape != chart.shape:
+            shape = tuple(fields["power_error"].shape)
+            raise ValueError(f"power_error of shape {shape} on a chart of shape {chart.shape}")
         return fields
 
     def _tensor(self, value: Any) -> Any:
@@ -179,7 +175,7 @@ def _chart(value: dict[str, Any]) -> Chart:
     lengths = {len(each) for each in (chart.names, chart.symbols, chart.columns, chart.families, chart.labels)}
     if lengths != {math.prod(chart.shape)} or len(chart.axes) != len(chart.shape):
         raise ValueError("a chart with a name, a column and a place for each label")
-    if not set(chart.columns) <= set(range(len(chart.headings))):
+    if set(chart.columns) != set(range(len(chart.headings))):
         raise ValueError("a chart with a heading for each column")
     if not set(chart.families) <= set(range(len(chart.family_names))):
         raise ValueError("a chart with a name for each family")

@@ -20,7 +20,7 @@ from .data import AuditData
 from .encode import Kind, decode_audit, encode_audit
 from .place import write_all
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the layout of audit.json; raised by every change that an older reader would misread."""
 
 NUMBERS = "audit.json"

@@ -8,22 +8,13 @@ import torch
 
 from ..groups.group import Label
 from .data import Output, Spectrum
-
-ROUND_OFF = 16.0
-"""Round-off of one entry, in eps of its dtype times its root mean square. Rotating the input and summing a
-few hundred terms costs several eps, and a sector taken for content must not be one of these."""
+from .judge import AT_NOISE
 
 POWER_ROUND_OFF = 64.0
 """Round-off of ``total - sum of power``, in float64 eps of the total: a difference of two sums of squares, so
 linear in eps where the power of a sector is quadratic. Sums are float64 whatever the dtype of the values."""
 
-
-def epsilon(dtype: str) -> float:
-    """Machine epsilon of the dtype called `dtype`; of float64 where the name is no floating type."""
-    found = getattr(torch, dtype.removeprefix("torch."), torch.float64)
-    if not (isinstance(found, torch.dtype) and found.is_floating_point):
-        found = torch.float64
-    return torch.finfo(found).eps
+EPS = torch.finfo(torch.float64).eps
 
 
 def components(spectrum: Spectrum) -> int:
@@ -32,25 +23,30 @@ def components(spectrum: Spectrum) -> int:
 
 
 def entry_noise(spectrum: Spectrum) -> float:
-    """Root mean square of the noise of one entry: measured, or round-off, whichever is larger."""
-    size = math.sqrt(max(spectrum.pooled_total, 0.0) / components(spectrum))
-    measured = max(spectrum.noise, spectrum.noise_floor) if isinstance(spectrum, Output) else spectrum.noise
-    return max(ROUND_OFF * epsilon(spectrum.dtype) * size, measured if math.isfinite(measured) else 0.0)
+    """Root mean square of the noise of one entry, as it was measured: the floor, or repeats where they scatter more."""
+    measured = (spectrum.noise, spectrum.noise_floor)
+    return max((value for value in measured if math.isfinite(value)), default=0.0)
 
 
 def noise_power(spectrum: Spectrum) -> float:
-    """Power of that noise in all components, were all of it in one sector: no sector can hold more."""
-    return components(spectrum) * entry_noise(spectrum) ** 2
+    """Power of k times that noise in all components, were all of it in one irrep: none can hold more."""
+    return components(spectrum) * (AT_NOISE * entry_noise(spectrum)) ** 2
+
+
+def assumed(output: Output) -> bool:
+    """Whether the error of an RMSE rests on an assumption."""
+    return output.errors_assumed and output.rmse_error > 0
 
 
 def sector_floor(spectrum: Spectrum) -> torch.Tensor:
-    """``(columns,)``: power up to which an irrep of that column cannot be told from noise or from aliasing."""
-    return spectrum.aliasing.to(torch.float64).clamp_min(noise_power(spectrum))
+    """``chart.shape``: power up to which an irrep cannot be told from noise, or from none within its error."""
+    return spectrum.power_error.to(torch.float64).clamp_min(noise_power(spectrum))
 
 
 def unresolved_floor(spectrum: Spectrum) -> float:
-    """Unresolved power up to which it cannot be told from noise or round-off."""
-    return max(noise_power(spectrum), POWER_ROUND_OFF * epsilon("float64") * max(spectrum.pooled_total, 0.0))
+    """Unresolved power up to which it cannot be told from noise or round-off, or from none within its error."""
+    round_off = POWER_ROUND_OFF * EPS * max(spectrum.pooled_total, 0.0)
+    return max(noise_power(spectrum), spectrum.unresolved_error, round_off)
 
 
 def unresolved_share(spectrum: Spectrum) -> float:
@@ -59,8 +55,12 @@ def unresolved_share(spectrum: Spectrum) -> float:
     return spectrum.pooled_unresolved / total if total > 0 else 0.0
 
 
+def seen_above(spectrum: Spectrum) -> float:
+    """The same, 0 where it cannot be told from none."""
+    return unresolved_share(spectrum) if spectrum.pooled_unresolved > unresolved_floor(spectrum) else 0.0
+
+
 def content(spectrum: Spectrum) -> set[Label]:
-    """The irreps whose power stands above noise and aliasing."""
-    power, floor, chart = spectrum.pooled_power.reshape(-1).tolist(), sector_floor(spectrum).tolist(), spectrum.chart
-    places = zip(chart.labels, chart.columns, power, strict=True)
-    return {label for label, column, value in places if value > floor[column]}
+    """The irreps whose power stands above noise and above its own error."""
+    loud = (spectrum.pooled_power > sector_floor(spectrum)).reshape(-1).tolist()
+    return {label for label, here in zip(spectrum.chart.labels, loud, strict=True) if here}

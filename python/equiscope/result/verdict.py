@@ -1,54 +1,63 @@
-"""How one output stands: exact, broken, wrong or not measurable, and what its error consists of."""
+"""How one output stands: what its error is measured against, where it sits, and what its error consists of."""
 
 from __future__ import annotations
 
 import math
-from enum import Enum
 
 import torch
 
 from ..groups.group import Label
 from .data import AuditData, Output, SystemRow
-from .floor import components, entry_noise, unresolved_share
-
-AT_NOISE = 3.0
-"""An error up to this many noise floors is no error. The floor is itself an estimate from one repetition, and
-the error pools many rotations, so a factor of a few separates the two; real symmetry breaking stands decades
-above."""
-
-WRONG = 0.5
-"""From this relative error on, an output does not transform as declared: half of its size or more changes.
-Trained unconstrained models are far below, wrong declarations (pseudovectors, swapped axes) are near 1."""
+from .floor import components, sector_floor, unresolved_share
+from .judge import AT_NOISE, Parity, parity
 
 DOMINANT = 0.9
 """Share of the power that one irrep must hold for us to say that the output is that irrep."""
 
-
-class Verdict(Enum):
-    """How an output stands."""
-
-    EXACT = "exact"
-    BROKEN = "approximate"
-    WRONG = "not as declared"
-    STOCHASTIC = "stochastic"
-    UNMEASURED = "not measured"
+MILLI = {"eV": "meV", "Ha": "mHa", "kcal/mol": "kcal/mol", "kJ/mol": "kJ/mol"}
+"""Units of energy, and those in which an error per atom is read."""
 
 
 def insignificant(output: Output) -> float:
     """Errors up to this are noise or round-off, and no evidence of broken symmetry."""
-    measured = AT_NOISE * output.noise_floor
-    return max(entry_noise(output), measured if math.isfinite(measured) else 0.0)
+    return AT_NOISE * output.scatter
 
 
-def verdict(output: Output) -> Verdict:
-    """The one word that the numbers of `output` amount to."""
-    if not math.isfinite(output.rmse) or output.samples == 0:
-        return Verdict.UNMEASURED
-    if output.rmse <= insignificant(output):
-        return Verdict.STOCHASTIC if output.stochastic else Verdict.EXACT
-    if output.relative >= WRONG:
-        return Verdict.WRONG
-    return Verdict.STOCHASTIC if output.stochastic else Verdict.BROKEN
+def uncertain(output: Output) -> bool:
+    """Whether the error of `output` cannot be told from none, because its own error is as large."""
+    return output.verdict.is_broken and output.rmse <= output.rmse_error
+
+
+def rotations_alone(output: Output) -> Parity | None:
+    """What proper rotations alone do to a broken output; None where nothing is broken or that was not measured."""
+    if not output.verdict.is_broken or output.rmse_rotations is None or not math.isfinite(output.rmse_rotations):
+        return None
+    return parity(output.rmse_rotations, insignificant(output), output.inversion)
+
+
+def per_row(audit: AuditData, name: str) -> tuple[float, str] | None:
+    """RMSE per atom of an energy and its unit; None of anything else, or where the unit is not known."""
+    output = audit.outputs.get(name)
+    if output is None or output.unit is None or output.components != 1:
+        return None
+    if output.unit not in MILLI and "energy" not in name.lower():
+        return None
+    rows = [row for row in audit.systems if math.isfinite(system_error(row, name)) and row.rows > 0]
+    if not rows or any(row.outputs[name].get("samples", 1) != 1 for row in rows):
+        return None
+    mean = sum((system_error(row, name) / row.rows) ** 2 for row in rows) / len(rows)
+    unit = MILLI.get(output.unit, output.unit)
+    return math.sqrt(mean) * (1e3 if unit == f"m{output.unit}" else 1.0), unit
+
+
+def spread(systems: list[SystemRow], output: Output) -> float | None:
+    """Standard deviation over the systems of an output that has one value for each; None of others."""
+    rows = [row.outputs[output.name] for row in systems if output.name in row.outputs]
+    means = [row["mean"] for row in rows if "mean" in row and row.get("samples") == 1]
+    if output.channels != 1 or len(means) < max(len(rows), 2):
+        return None
+    centre = sum(means) / len(means)
+    return math.sqrt(sum((value - centre) ** 2 for value in means) / len(means))
 
 
 def targets(output: Output) -> set[Label]:
@@ -65,12 +74,13 @@ def error_sectors(output: Output) -> dict[Label, float]:
     """Share of the squared error in each irrep that a component of `output` must not have, the largest first.
 
     The squared error is ``components * rmse^2``. What an irrep of the declaration should not hold is an error
-    whole; the rest, up to 1, is content of the right irrep that does not sit in the right components.
+    whole; the rest, up to 1, is content of the right irrep that does not sit in the right components. What is not above
+    noise and its own error is left out.
     """
     error = components(output) * output.rmse**2
     if not (error > 0 and math.isfinite(error)):
         return {}
-    wrong = torch.zeros_like(output.pooled_power)
+    wrong, noise = torch.zeros_like(output.pooled_power), sector_floor(output)
     pieces = [(target, part.power) for target, part in output.parts.items()]
     if not pieces and len(targets(output)) == 1:
         pieces = [(next(iter(targets(output))), output.power)]
@@ -79,6 +89,7 @@ def error_sectors(output: Output) -> dict[Label, float]:
         if target in output.chart:
             pooled[output.chart.place(target)] = 0
         wrong += pooled
+    wrong[wrong <= noise] = 0
     values = zip(output.chart.labels, wrong.reshape(-1).tolist(), strict=True)
     shares = {label: min(value / error, 1.0) for label, value in values}
     return dict(sorted(((s, v) for s, v in shares.items() if v > 0), key=lambda item: -item[1]))

@@ -67,7 +67,7 @@ class MetatomicAdapter(Adapter):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         length_unit: str = "angstrom",
-        basis: str = "standard",
+        basis: str | None = None,
         layout: str = "mul_ir",
         extensions_directory: str | PathLike[str] | None = None,
     ) -> None:
@@ -168,7 +168,7 @@ class MetatomicAdapter(Adapter):
         names = [piece.system.name for piece in pieces]
         merged = all(self.merges.get(name, False) for name in names)
         run = self._batches.merged if merged else self._batches.single
-        found = run(names, [piece.system.payload for piece in pieces], [piece.rotations for piece in pieces])
+        found = run(names, [piece.system.payload for piece in pieces], pieces)
         self.model_seconds = self._calls.seconds
         return found
 

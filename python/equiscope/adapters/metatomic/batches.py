@@ -11,7 +11,7 @@ from metatomic.torch import ModelOutput
 from ...errors import ModelError
 from .blocks import Layout
 from .calls import Calls, Outputs
-from .copies import Template
+from .copies import Template, Turns
 from .merged import Merged
 from .samples import Samples
 
@@ -36,26 +36,26 @@ class Batches:
         self._samples, self._atom_samples = Samples(), Samples()
         self._last: tuple[list[Template], Merged] | None = None
 
-    def single(
-        self, structures: Sequence[str], templates: Sequence[Template], rotations: Sequence[torch.Tensor]
-    ) -> Values:
+    def single(self, structures: Sequence[str], templates: Sequence[Template], turns: Sequence[Turns]) -> Values:
         """All copies of each structure, one by one."""
-        systems = [copy for t, r in zip(templates, rotations, strict=True) for copy in t.copies(r, self._dtype)]
+        systems = [
+            copy
+            for t, turn in zip(templates, turns, strict=True)
+            for copy in t.copies(turn.rotations, self._dtype, turn.dither)
+        ]
         returned = self._calls(systems, self._request)
-        copies = [len(r) for r in rotations]
+        copies = [len(turn.rotations) for turn in turns]
         found = {}
         for name in self._layouts:
             values, samples = self._canonical(name, returned)
             found[name] = self._samples.split(name, samples.names, samples.values, values, structures, copies)
         return found
 
-    def merged(
-        self, structures: Sequence[str], templates: Sequence[Template], rotations: Sequence[torch.Tensor]
-    ) -> Values:
+    def merged(self, structures: Sequence[str], templates: Sequence[Template], turns: Sequence[Turns]) -> Values:
         """All copies as parts of one system; what belongs to a whole structure is summed over its atoms."""
-        copies = [len(r) for r in rotations]
+        copies = [len(turn.rotations) for turn in turns]
         merged = self._plan(templates, copies)
-        returned = self._calls([merged.system(templates, rotations, self._dtype)], self._atomic)
+        returned = self._calls([merged.system(templates, turns, self._dtype)], self._atomic)
         found = {}
         for name in self._layouts:
             values, samples = self._canonical(name, returned)

@@ -6,13 +6,33 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Protocol
 
 import torch
 from metatensor.torch import Labels, TensorBlock
 from metatomic.torch import NeighborListOptions, System
 from vesin.metatomic import NeighborList
 
+from ..rounding import Dither, rounded
 from ..structures import Structure
+
+
+class Turns(Protocol):
+    """How the copies of a structure are made: a `Piece` says it."""
+
+    @property
+    def rotations(self) -> torch.Tensor: ...
+
+    @property
+    def dither(self) -> Dither | None: ...
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Copies that belong to no audit."""
+
+    rotations: torch.Tensor
+    dither: Dither | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +90,16 @@ class Template:
             samples=samples,
         )
 
-    def rotated(self, rotations: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    def rotated(
+        self, rotations: torch.Tensor, dtype: torch.dtype, dither: Dither | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """Positions, cell and the vectors of each pair list, ``(copies, n, 3)``; rotated, then taken to `dtype`."""
-        rotated: torch.Tensor = (self.vectors @ rotations.to(self.vectors.device).transpose(1, 2)).to(dtype)
+        rotated = rounded(self.vectors @ rotations.to(self.vectors.device).transpose(1, 2), dtype, dither)
         return torch.split(rotated, [len(self.types), 3, *(len(pairs) for pairs in self.samples)], dim=1)
 
-    def copies(self, rotations: torch.Tensor, dtype: torch.dtype) -> list[System]:
+    def copies(self, rotations: torch.Tensor, dtype: torch.dtype, dither: Dither | None = None) -> list[System]:
         """One `System` per element of O(3), ``(copies, 3, 3)`` float64."""
-        positions, cells, *pairs = self.rotated(rotations, dtype)
+        positions, cells, *pairs = self.rotated(rotations, dtype, dither)
         components, properties = pair_labels(self.types.device)
         return _builder()(
             self.types,
@@ -121,7 +143,7 @@ def _build(
 ) -> list[System]:
     systems: list[System] = []
     for position, cell in zip(positions.unbind(0), cells.unbind(0)):  # noqa: B905 (TorchScript has no strict=)
-        systems.append(System(types, position, cell, pbc))
+        systems.append(System(types.clone(), position, cell, pbc.clone()))
     for option, sample, vectors in zip(options, samples, pairs):  # noqa: B905
         for system, vector in zip(systems, vectors.unbind(0)):  # noqa: B905
             system.add_neighbor_list(option, TensorBlock(vector, sample, components, properties))

@@ -10,7 +10,7 @@ from metatensor.torch import Labels, TensorBlock
 from metatomic.torch import NeighborListOptions, System
 
 from ...errors import ModelError
-from .copies import Template, pair_labels
+from .copies import Template, Turns, pair_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +56,12 @@ class Merged:
             atom=atom.to(device),
         )
 
-    def system(self, templates: Sequence[Template], rotations: Sequence[torch.Tensor], dtype: torch.dtype) -> System:
-        """The copies under `rotations`, ``(copies, 3, 3)`` per structure."""
-        rotated = [t.rotated(r, dtype) for t, r in zip(templates, rotations, strict=True)]
+    def system(self, templates: Sequence[Template], turns: Sequence[Turns], dtype: torch.dtype) -> System:
+        """The copies of each structure."""
+        rotated = [t.rotated(turn.rotations, dtype, turn.dither) for t, turn in zip(templates, turns, strict=True)]
         positions, cells, *pairs = (torch.cat([x.flatten(0, 1) for x in part]) for part in zip(*rotated, strict=True))
         pbc = torch.zeros(3, dtype=torch.bool, device=self.types.device)
-        system = System(self.types, positions, cells.new_zeros(3, 3), pbc)
+        system = System(self.types.clone(), positions, cells.new_zeros(3, 3), pbc)
         components, properties = pair_labels(self.types.device)
         for option, samples, vectors in zip(self.options, self.samples, pairs, strict=True):
             system.add_neighbor_list(option, TensorBlock(vectors.unsqueeze(-1), samples, components, properties))

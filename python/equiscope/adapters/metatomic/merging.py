@@ -12,7 +12,7 @@ from ...groups.registry import quadrature
 from ..structures import Structure
 from .batches import Batches, Values
 from .calls import Calls
-from .copies import Template
+from .copies import Template, Turn
 
 MERGED_EPS = 1e3
 """In eps of the largest value: up to here merged copies count as equal to single ones. Sums in another order are off by
@@ -76,10 +76,10 @@ class Merging:
 
     def _both(self, names: Sequence[str], templates: Sequence[Template]) -> tuple[Values, Values]:
         """Values of single and of merged copies, by an element of each coset."""
-        rotations = [quadrature(3).rotations[[1, -1]]] * len(names)
+        turns = [Turn(quadrature(3).rotations[[1, -1]])] * len(names)
         with self._calls.undisturbed():
-            single = self._batches.single(names, templates, rotations)
-            return single, self._batches.merged(names, templates, rotations)
+            single = self._batches.single(names, templates, turns)
+            return single, self._batches.merged(names, templates, turns)
 
     def __str__(self) -> str:
         """For the settings of a report."""

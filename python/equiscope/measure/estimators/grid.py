@@ -1,20 +1,23 @@
-"""A grid of group elements with weights, refined until the numbers settle."""
+"""A grid of group elements with weights, turned for every system, refined until the numbers of that system settle."""
 
 from __future__ import annotations
 
+import functools
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...errors import ArgumentError, fail
-from ...groups.group import Chart, Grid, Group
+from ...groups.group import Grid, Group
 from ...groups.representation import Representation
 from ...result.data import Output
-from ..convergence import change, negligible
-from ..measure import Found, Judgement, Measure, Moments, Question, register
+from ..measure import Measure, Moments, Question, register
 from ..on_grid import grid_bytes, grid_moments
+from ..settling import Seen, relative_error
 
 MINIMUM_DEGREE = 6
 """First degree that is tried: an error made of l <= 3, the least that a learned model shows, is exact from here."""
@@ -22,18 +25,22 @@ MINIMUM_DEGREE = 6
 MAXIMUM_AUTO_DEGREE = 41
 """Where ``degree="auto"`` gives up: 39 thousand copies of every system."""
 
-PILOT_SYSTEMS = 2
-"""Systems on which ``degree="auto"`` is decided; further ones change it rarely and cost all of their copies."""
+TURNED_AT_ONCE = 8
+"""Turned grids that are kept: systems overlap in a batch, and come one after the other."""
 
 
 @register
 @dataclass(frozen=True)
 class GridMeasure(Measure):
-    """The same grid for every system.
+    """A grid, for every system turned by its own random pair: g -> h1 g h2.
 
-    With a `tolerance` the degree rises on the first systems until nothing asked for changes by more. A change within it
-    says that the lower degree sufficed, so the other systems are run there. Nothing passes from one degree to the next:
-    a ring of twice as many angles holds the angles of the smaller one, but no Lebedev rule holds the points of another.
+    What the grid resolves is the same for every pair. What it does not resolve depends on how its points, which have
+    the symmetry of an octahedron, lie to the axes of the data: at random it is right on average, and the errors of
+    different systems, and of one system at two degrees, are independent.
+
+    With a `tolerance` every system whose errors are larger is evaluated again at the next degree. Nothing passes from
+    one degree to the next: a ring of twice as many angles holds the angles of the smaller one, but no Lebedev rule
+    holds the points of another.
     """
 
     grid: Grid
@@ -42,6 +49,11 @@ class GridMeasure(Measure):
     """Highest degree tried."""
     asked: int | None = None
     """The degree that was asked for; None: it is found."""
+    seed: int = 0
+    shift: str | None = "system"
+    """None: the bare grid for all systems."""
+    spectrum: bool = True
+    """Whether the errors of the spectrum are judged."""
 
     name = "quadrature"
 
@@ -54,10 +66,16 @@ class GridMeasure(Measure):
     @classmethod
     def of(cls, question: Question) -> GridMeasure:
         group, lmax = question.group, question.lmax
-        if question.degree is not None:
-            return cls(group.grid(question.degree), question.tolerance, asked=question.degree)
-        start = max(2 * lmax, MINIMUM_DEGREE)
-        return cls(group.grid(start), question.tolerance, max(MAXIMUM_AUTO_DEGREE, 2 * lmax))
+        degree = max(2 * lmax, MINIMUM_DEGREE) if question.degree is None else question.degree
+        return cls(
+            group.grid(degree),
+            question.tolerance,
+            max(MAXIMUM_AUTO_DEGREE, 2 * lmax),
+            question.degree,
+            question.seed,
+            question.shift,
+            question.spectrum,
+        )
 
     @property
     def group(self) -> Group:
@@ -68,63 +86,53 @@ class GridMeasure(Measure):
         return self.grid.degree
 
     @property
-    def pilot(self) -> int:
-        return PILOT_SYSTEMS if self.asked is None and self.grid.degree is not None else 0
+    def independent(self) -> bool:
+        return self.shift is not None
+
+    @property
+    def assumes(self) -> bool:
+        return self.grid.degree is not None
+
+    @property
+    def refines(self) -> bool:
+        return self.asked is None and self.grid.degree is not None
+
+    def finer(self) -> GridMeasure | None:
+        following = None if self.grid.degree is None else self.group.next_degree(self.grid.degree)
+        return replace(self, grid=self.group.grid(following)) if following and following <= self.most else None
+
+    def need(self, seen: Seen, pooled: Seen | None) -> float:
+        return relative_error(seen, pooled, spectrum=self.spectrum) / self.tolerance
 
     def __len__(self) -> int:
         return len(self.grid)
 
     def elements(self, system: str) -> Grid:
-        return self.grid
+        if self.shift is None or self.grid.degree is None:
+            return self.grid
+        return _turned(self.grid, self.seed, system)
 
     def moments(self, system: str, lmax: int, first: torch.Tensor, representation: Representation | None) -> Moments:
-        return grid_moments(self.grid, lmax, first, representation)
+        return grid_moments(self.elements(system), lmax, first, representation, beyond=self.shift is not None)
 
     def nbytes(self, lmax: int, first: torch.Tensor) -> int:
-        return grid_bytes(self.grid, lmax, first)
-
-    def uncertainty(
-        self, chart: Chart, power: torch.Tensor, unresolved: float, errors: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return aliasing(self.group, chart, power, unresolved, self.degree)
-
-    def judge(self, found: Found, previous: Found | None) -> Judgement:
-        moved = None if previous is None else change(previous, found)
-        judged = {"change": moved}
-        if moved is not None and moved <= self.tolerance:
-            return Judgement(judged, previous_suffices=True)
-        if negligible(found, self.tolerance):
-            return Judgement(judged)
-        assert self.degree is not None
-        following = self.group.next_degree(self.degree)
-        if following is not None and following <= self.most:
-            return Judgement(judged, replace(self, grid=self.group.grid(following)))
-        only = f"degree {self.degree} is the only one that was tried: ask for a higher degree"
-        return Judgement(judged, note=only if moved is None else None)
+        return grid_bytes(self.grid, lmax, first, beyond=self.shift is not None)
 
     def settings(self, outputs: Mapping[str, Output]) -> dict[str, Any]:
         return {
             "degree": self.degree,
             "degree_asked": "auto" if self.asked is None else self.asked,
             "tolerance": self.tolerance,
+            "shift": self.shift,
+            "seed": self.seed,
             **super().settings(outputs),
             **self.grid.description(),
         }
 
 
-def aliasing(group: Group, chart: Chart, power: torch.Tensor, unresolved: float, degree: int | None) -> torch.Tensor:
-    """``(columns,)`` estimate of the power above lmax that a grid of this degree counts in each column.
-
-    Content l' reaches sector l when l + l' > degree. The unresolved power is taken to decay geometrically in l', at
-    the rate that its ratio to the power at lmax shows (or at lmax - 1, since parity may empty every other l); with no
-    decay in sight all of it is counted.
-    """
-    columns = chart.by_column(power)
-    if degree is None:
-        return torch.zeros_like(columns)
-    tail = max(unresolved, 0.0)
-    last = float(columns[-2:].max())
-    rate = tail / (tail + last) if tail > 0.0 else 0.0
-    distances = [group.folds(column, chart.lmax, degree) for column in range(len(chart.headings))]
-    beyond = torch.tensor(distances, dtype=torch.float64)
-    return tail * rate**beyond if rate > 0.0 else torch.zeros_like(beyond)
+@functools.lru_cache(maxsize=TURNED_AT_ONCE)
+def _turned(grid: Grid, seed: int, system: str) -> Grid:
+    """`grid` turned by the pair that belongs to this seed, system and degree."""
+    mixed = np.random.SeedSequence([seed, zlib.crc32(system.encode()), grid.degree or 0]).generate_state(1)[0]
+    left, right = grid.group.draw(2, torch.Generator().manual_seed(int(mixed)))
+    return grid.turned(left, right)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...errors import ArgumentError, fail
-from ...groups.group import Chart, Group
+from ...groups.group import Group
 from ...groups.representation import Representation
 from ...result.data import Output
 from ..convergence import reached_precision
@@ -25,9 +25,6 @@ MAXIMUM_ROTATIONS = 1024
 
 PILOT_SYSTEMS = 2
 """Systems that decide how many elements all take."""
-
-TWO_SIGMA = 2.0
-"""Standard errors up to which a sampled sector is taken to be empty."""
 
 
 @register
@@ -84,11 +81,6 @@ class RandomMeasure(Measure):
 
     def nbytes(self, lmax: int, first: torch.Tensor) -> int:
         return sampled_bytes(self.draws, lmax, first)
-
-    def uncertainty(
-        self, chart: Chart, power: torch.Tensor, unresolved: float, errors: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return TWO_SIGMA * errors["power"]
 
     def judge(self, found: Found, previous: Found | None) -> Judgement:
         reached = reached_precision(found[0])

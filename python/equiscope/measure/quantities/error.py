@@ -30,7 +30,7 @@ class PooledError(Quantity):
         return {
             "variance_sum": torch.stack([orbit.variance[irrep].mean(1).sum() for irrep in self.irreps]),
             "pooled_variance_sum": orbit.total_variance.mean(1).sum(),
-            "square_sum": orbit.total.mean(1).sum() / self.representation.components,
+            "square_sum": orbit.total.mean(1).sum() / self.representation.entries,
             "samples_sum": torch.tensor(float(orbit.samples)),
         }
 

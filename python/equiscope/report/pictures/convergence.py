@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ...result.data import AuditData
-from ...result.verdict import Verdict, verdict
 from ..format import elide
 from ..palette import FAINT, INK, MARKERS, SERIES, SMALL
 from ..style import decades, finish, legend, new_figure, plain
@@ -44,7 +43,7 @@ class Convergence(Picture):
 
     def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
         degrees = [step["degree"] for step in audit.convergence]
-        judged = [name for name, output in audit.outputs.items() if verdict(output) is not Verdict.EXACT]
+        judged = [name for name, output in audit.outputs.items() if output.verdict.is_broken]
         ratios = {name: values for name in judged if (values := _ratios(audit.convergence, name))}
         figure = new_figure(6.6 if ratios else 3.6, 2.7)
         panels = list(figure.subplots(1, 2 if ratios else 1, squeeze=False)[0])

@@ -45,7 +45,7 @@ LEVEL = 3
 @register
 class Layers(Picture):
     """A panel for each family of irreps, sigma = +1 and -1, and a column for the power above lmax.
-    Grey: not above noise or aliasing."""
+    Grey: within noise or its own error."""
 
     name, order = "layers", 1
 
@@ -80,7 +80,7 @@ class Layers(Picture):
         figure = panels[0].get_figure()
         assert isinstance(figure, Figure) and mesh is not None
         _bar(figure, panels, mesh, low, shown)
-        keys: list[object] = [Patch(facecolor=RULE, label="not above noise or aliasing")]
+        keys: list[object] = [Patch(facecolor=RULE, label="within noise or its error")]
         if declared:
             ring: Options = {"markerfacecolor": PAPER, "markeredgecolor": INK, "markersize": 4, "markeredgewidth": 0.7}
             keys.append(Line2D([], [], marker="o", color="none", label="declared irrep", **ring))
@@ -111,7 +111,7 @@ class _Shares:
         columns = [self.chart.headings.index(heading) for heading in own.headings]
         self._share[place, columns] = own.by_family(spectrum.fractions).numpy()
         power = own.by_family(spectrum.pooled_power)
-        self._quiet[place, columns] = (power <= sector_floor(spectrum)[:, None]).numpy() | (total <= 0)
+        self._quiet[place, columns] = (power <= own.by_family(sector_floor(spectrum))).numpy() | (total <= 0)
         self._above[place, 0] = unresolved_share(spectrum)
         self._above_quiet[place, 0] = spectrum.pooled_unresolved <= unresolved_floor(spectrum) or total <= 0
 

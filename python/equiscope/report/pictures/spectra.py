@@ -42,7 +42,7 @@ DASHED = (0, (4, 2))
 
 @register
 class Spectra(Picture):
-    """One panel per output, then per layer. The grey band is what noise and aliasing could make."""
+    """One panel per output, then per layer. The grey band is what noise and the errors could make."""
 
     name, order = "spectra", 2
     chooses = True
@@ -115,7 +115,7 @@ def _keys(found: Sequence[Spectrum]) -> list[object]:
     if any(isinstance(spectrum, Output) for spectrum in found):
         keys.append(Line2D([], [], linewidth=0, label="declared irrep", **RING))
     above = Line2D([], [], linewidth=0, label="above $l_{max}$" if chart.counts else "above lmax", **ABOVE)
-    return [*keys, above, Patch(facecolor=RULE, alpha=0.6, label="noise and aliasing")]
+    return [*keys, above, Patch(facecolor=RULE, alpha=0.6, label="noise and error")]
 
 
 def _draw(axes: Axes, spectrum: Spectrum) -> float:
@@ -128,7 +128,9 @@ def _draw(axes: Axes, spectrum: Spectrum) -> float:
     chart = spectrum.chart
     count = len(chart.headings)
     shares = chart.by_family(spectrum.fractions).numpy()
-    floor = np.maximum((sector_floor(spectrum) / total).numpy(), FAINTEST)
+    floors = chart.by_family(sector_floor(spectrum) / total).numpy()
+    floor = np.maximum(np.nanmax(floors, axis=1), FAINTEST)
+    errors = chart.by_family(spectrum.power_error / total).numpy()
     edges = np.append(np.arange(count) - 0.5, count - 0.5)
     band: Options = {"step": "post", "color": RULE, "alpha": 0.6, "linewidth": 0}
     axes.fill_between(edges, np.append(floor, floor[-1]), FAINTEST / 10, **band)
@@ -137,6 +139,9 @@ def _draw(axes: Axes, spectrum: Spectrum) -> float:
         # names stand in no order that a line could follow
         joined: Options = {} if chart.counts else {"linestyle": "none"}
         axes.plot(np.arange(count), values, **{**_line(family), **joined}, zorder=3)
+        seen = shares[:, family] > floors[:, family]  # of the others the band says enough
+        ends = np.stack([shares - errors, shares + errors])[:, seen, family]
+        axes.vlines(np.flatnonzero(seen), *np.maximum(ends, FAINTEST), color=_line(family)["color"], linewidth=0.8)
     for label in targets(spectrum) if isinstance(spectrum, Output) else ():
         if label in chart and (share := shares[chart.column(label), chart.family(label)]) > 0:
             axes.plot(chart.column(label), share, linestyle="none", **RING, zorder=4)

@@ -80,7 +80,7 @@ def _named(audit: AuditData) -> Figure:
             axes,
             title=plain(elide(names[i], 28)),
             bold=True,
-            xlabel="RMSE" if i + columns >= len(names) else "",
+            xlabel=_axis(output) if i + columns >= len(names) or output.unit else "",
         )
         _dots(axes, values[names[i]][order], np.arange(count), output, "x")
         axes.set_ylim(count - 0.4, -0.6)
@@ -112,7 +112,7 @@ def _sorted(audit: AuditData) -> Figure:
             title=plain(elide(names[i], 28)),
             bold=True,
             xlabel="systems by error, %" if i + columns >= len(names) else "",
-            ylabel="RMSE" if i % columns == 0 else "",
+            ylabel=_axis(output) if i % columns == 0 or output.unit else "",
         )
         _dots(axes, np.array([rmse for rmse, _ in rows]), share, output, "y")
         axes.set_xlim(-3, 103)
@@ -133,6 +133,10 @@ def _sorted(audit: AuditData) -> Figure:
         )
     _keys(figure, audit, columns)
     return figure
+
+
+def _axis(output: Output) -> str:
+    return f"RMSE / {plain(output.unit)}" if output.unit else "RMSE"
 
 
 def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, which: str) -> None:
@@ -162,6 +166,9 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
             **options,
         )
     line = axes.axvline if which == "x" else axes.axhline
+    if (error := output.rmse_error) and 0 < error < output.rmse:
+        span = axes.axvspan if which == "x" else axes.axhspan
+        span(output.rmse - error, output.rmse + error, color=PSEUDO, alpha=0.15, linewidth=0, zorder=1)
     for value, colour, dash in marked:
         line(value, color=colour, linewidth=1.0, linestyle=dash, zorder=2)
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")

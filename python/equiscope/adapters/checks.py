@@ -1,0 +1,216 @@
+"""What a plain model is not given, and what it may not return: refused in words that say what to do instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, DataError, DTypeError, ModelError, ShapeError, fail
+from ..groups.representation import Representation
+
+SIZES = (3, 4, 6, 9)
+"""Sizes of the axes that vectors, four-momenta, Voigt tensors and flat tensors have."""
+
+INDEX_ROWS = 2
+"""Rows of an index of edges, (2, edges), which is no list of vectors even where there are three edges."""
+
+WAYS_OUT = {
+    "Data": "`data.to_dict()` with `batching=` a function that collates them",
+    "HeteroData": "`data.to_dict()` with `batching=` a function that collates them",
+    "Atoms": 'a dict such as {"positions": torch.from_numpy(atoms.positions), ...}',
+    "System": 'a dict such as {"positions": system.positions, ...}',
+    "ndarray": "torch.from_numpy of it",
+}
+"""What to hand over in place of a system of that type."""
+
+
+def check_data(data: Any) -> None:
+    """Refuse data that come in batches: an audit makes its own."""
+    loader = getattr(sys.modules.get("torch.utils.data"), "DataLoader", ())
+    if loader and isinstance(data, loader) and getattr(data, "batch_size", None) is not None:
+        fail(
+            DataError,
+            "data",
+            "systems one by one, without a batch axis (the audit makes its own batches: pass `loader.dataset`)",
+            f"a DataLoader of batches of {data.batch_size}",
+        )
+
+
+def check_system(where: str, item: Any, leaves: Iterable[Any]) -> None:
+    """Refuse a system that holds no tensor, or NumPy arrays, or structures that are no containers."""
+    found = list(leaves)
+    arrays = [leaf for leaf in found if _is_array(leaf)]
+    if not arrays and any(isinstance(leaf, torch.Tensor) for leaf in found):
+        return
+    expected = "a tensor, or a dict or tuple of tensors"
+    kind = type(item).__name__
+    if arrays and arrays[0] is not item:
+        fail(DTypeError, where, f"{expected} (torch.from_numpy makes them of arrays)", f"a {kind} of NumPy arrays")
+    way = WAYS_OUT.get(kind)
+    if way is None and dataclasses.is_dataclass(item):
+        way = "`vars(item)`, a dict of its fields"
+    kinds = sorted({type(leaf).__name__ for leaf in found if leaf is not item})
+    got = f"{kind} of {', '.join(kinds)}" if kinds else kind
+    fail(DataError, where, f"{expected}{f'; give {way}' if way else ''}", got)
+
+
+def check_rotates(where: str, inputs: Mapping[str, Representation], leaves: Mapping[str, Any]) -> None:
+    """Refuse an audit in which no input transforms: every model is invariant then, whatever it does."""
+    if any(not kind.is_invariant for kind in inputs.values()):
+        return
+    shaped = [
+        f"{key} {tuple(leaf.shape)}"
+        for key, leaf in leaves.items()
+        if isinstance(leaf, torch.Tensor) and key not in inputs and leaf.is_floating_point() and _may_rotate(leaf)
+    ]
+    declared = ", ".join(f"{name}: {kind.name}" for name, kind in inputs.items())
+    raise ArgumentError(
+        "inputs: expected at least one input that rotates, such as 'vector', got "
+        f"{f'only invariant ones ({declared})' if declared else 'none declared'}: nothing would turn, and every output "
+        "would be called exact"
+        + (f"; of {where} these may hold vectors or tensors: {', '.join(shaped)}" if shaped else "")
+    )
+
+
+def _may_rotate(leaf: torch.Tensor) -> bool:
+    return leaf.ndim > 0 and (leaf.shape[-1] in SIZES or 3 in leaf.shape)
+
+
+def check_leaf(where: str, leaf: torch.Tensor, kind: Representation | None) -> None:
+    """Refuse tensors that look like what rotates and cannot be rotated: complex, or integers."""
+    if leaf.is_complex() and (kind is None or kind.name != "invariant"):
+        what = "declared" if kind is not None else "undeclared"
+        fail(
+            DTypeError,
+            where,
+            "real numbers (give .real and .imag as inputs of their own, or declare it 'invariant')",
+            f"{what}, {leaf.dtype}",
+        )
+    whole = not leaf.is_floating_point() and not leaf.is_complex()
+    if kind is not None and not kind.is_invariant and whole:
+        fail(DTypeError, where, "a floating-point tensor, because it is rotated", str(leaf.dtype))
+    if kind is None and whole and leaf.dtype != torch.bool and leaf.ndim > 1 and leaf.shape[-1] == 3:
+        if leaf.ndim == 2 and leaf.shape[0] == INDEX_ROWS:
+            return
+        fail(
+            DTypeError,
+            where,
+            "a declaration: 'vector', as floating-point numbers, of coordinates, 'invariant' to leave it as it is",
+            f"whole numbers ({leaf.dtype}) of shape {tuple(leaf.shape)} that may hold vectors",
+        )
+
+
+def check_finite(where: str, leaf: torch.Tensor, kind: Representation | None) -> None:
+    """Refuse NaN, and infinity where it would be rotated: a mask of what is invariant may hold it."""
+    still = kind is None or kind.is_invariant
+    if leaf.is_floating_point() and bool((leaf.isnan() if still else ~leaf.isfinite()).any()):
+        fail(DataError, where, "finite values", "NaN" if still else "NaN or infinity")
+
+
+def check_axes(where: str, kind: Representation, shape: Sequence[int], *, meant: bool) -> None:
+    """Refuse "tensor" and "vector" where the axes before the components may be components as well.
+
+    `shape` is that of one copy; `meant` says that the declaration was made as a `Representation`, not as a word.
+    """
+    rest = tuple(shape[: len(shape) - kind.component_axes])
+    if meant or not rest or rest[-1] != 3:
+        return
+    if kind.name == "tensor":
+        fail(
+            ShapeError,
+            where,
+            'the last two axes alone to turn for "tensor" (irreps in the last axis for a tensor of higher rank); where '
+            'axes of size 3 before them count samples or channels, say so by Representation.parse("tensor")',
+            f"{tuple(shape)}, which may be a tensor of rank {len(shape)}",
+        )
+    if kind.name in ("vector", "pseudovector") and len(rest) > 1:
+        fail(
+            ShapeError,
+            where,
+            f'components in the last axis for "{kind.name}" (x.movedim(-2, -1) brings them there); where the last axis '
+            f'holds them already and three channels come before it, say so by Representation.parse("{kind.name}")',
+            f"{tuple(shape)}, whose last two axes may both be that of the components",
+        )
+
+
+def axis_hint(kind: Representation, shape: Sequence[int]) -> str:
+    """Where the components may lie instead, for the error that they are not last."""
+    places = [axis for axis, size in enumerate(shape[:-1]) if kind.component_shape == (size,)]
+    if len(places) != 1:
+        return ""
+    return f"; if axis {places[0]} holds the components, bring it to the end: x.movedim({places[0] - len(shape)}, -1)"
+
+
+def check_output(name: str, value: torch.Tensor) -> None:
+    """Refuse outputs that are no real numbers."""
+    if value.is_complex():
+        raise ModelError(
+            f"{name}: expected a floating-point output, got {value.dtype}; return its .real and .imag as two outputs"
+        )
+    if not value.is_floating_point():
+        raise ModelError(f"{name}: expected a floating-point output, got {value.dtype}")
+
+
+def stacked(*values: Any) -> Any:
+    """The same leaf of what every copy returned: tensors joined, anything else as the first has it."""
+    return torch.stack(values) if all(isinstance(value, torch.Tensor) for value in values) else values[0]
+
+
+def explain_missing(missing: Sequence[str], leaves: Mapping[str, Any]) -> str:
+    """What the model returns in place of the tensors that were asked for, and what it should."""
+    tensors = [key for key, leaf in leaves.items() if isinstance(leaf, torch.Tensor)]
+    if tensors:
+        others = {name: leaves[name] for name in missing if name in leaves}
+    else:
+        others = dict(leaves)
+    said = [f"{f'{name!r} is ' if name else ''}{_described(leaf)}" for name, leaf in others.items()]
+    return ", ".join(map(repr, missing)) + (f" ({'; '.join(said)})" if said else "")
+
+
+def _described(leaf: Any) -> str:
+    kind = type(leaf).__name__
+    if _is_array(leaf):
+        return f"a NumPy {kind}: return torch.from_numpy of it"
+    if isinstance(leaf, float | int):
+        return f"a {kind}: return torch.tensor of it"
+    if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+        return f"a {kind}, a dataclass: return a dict, such as vars(result)"
+    return f"a {kind}: return tensors, or dicts and tuples of them"
+
+
+def _is_array(leaf: Any) -> bool:
+    return type(leaf).__module__ == "numpy" and hasattr(leaf, "dtype") and getattr(leaf, "ndim", 0) > 0
+
+
+def same_value(x: Any, y: Any) -> bool:
+    """Whether two constants that are no tensors are the same, whatever they mean by ==."""
+    try:
+        return type(x) is type(y) and bool(x == y)
+    except (TypeError, ValueError, RuntimeError):
+        return x is y
+
+
+def explain(error: Exception, argument: Any) -> None:
+    """Add to the error of a model what it was given; raise it in this package's words where the cause is ours."""
+    if "does not require grad" in str(error):
+        raise ModelError(
+            "model: expected a model that turns gradients on for what it differentiates, got "
+            f"{str(error)[:120]!r}: the audit runs under torch.no_grad(). Put `with torch.enable_grad():` around the "
+            "differentiation in the model, or around the call in a function that is audited in its place"
+        ) from error
+    if hasattr(error, "add_note") and not getattr(error, "__notes__", None):
+        values = argument.items() if isinstance(argument, Mapping) else enumerate(_listed(argument))
+        shapes = ", ".join(f"{key} {tuple(v.shape)}" for key, v in values if isinstance(v, torch.Tensor))
+        if shapes:
+            error.add_note(
+                f"equiscope called the model with {shapes}, copies along the first axis: systems come without a batch "
+                'axis of their own, and batching="loop" calls the model once per copy'
+            )
+
+
+def _listed(argument: Any) -> Sequence[Any]:
+    return argument if isinstance(argument, tuple | list) else (argument,)

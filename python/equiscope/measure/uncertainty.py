@@ -1,0 +1,374 @@
+"""Errors of what one orbit gave: how far the truth may lie from A, B and the unresolved power, in 95 of 100 cases.
+
+On a grid of degree N, turned at random, a function of degree d > N and power 1 averages not to 0 but to a number of
+variance ``|sum_i w_i D^d(g_i)|^2 / (2d+1)``, which is ``w2 = sum_i w_i^2`` (one over the number of elements) within a
+factor of a few from d = N + 1 on, and on average 1 times it. Pieces of degrees l and l' meet in degrees up to l + l';
+the share of their product above N is ``O(l, l') = [(l+l'+1)^2 - max(N+1, |l-l'|)^2] / ((2l+1) (2l'+1))``, at least 0.
+So if power t lies at l', beside powers v_l of what varies,
+
+- A, of d components, has variance ``2 w2 [2 sum_l v_l O(l, l') t + O(l', l') t^2] / d^2``, for independent pieces
+  (Gaussian: ``int v^4 = 3 (int v^2)^2``);
+- onto an irrep of dimension 2l+1 ``a_l = (2l+1)^2 w2 O(l, l') t`` is folded, always upwards, and beside that its B
+  scatters with variance ``4 B a_l / (2l+1)^2``. Content of one parity under inversion lands on irreps of that parity;
+- the unresolved power lacks what is folded down, and scatters by ``t sqrt(2 w2)``.
+
+How much lies above what is resolved shows itself: it is the power that no irrep holds. Where it lies does not, so every
+l' is considered and the worst is stated; but no more can lie at l' than the irreps hold that it would be folded onto,
+and where three pairs of degrees in a row show a decay, most of it is taken to go on decaying. The grid of a group
+without degrees counts all of it everywhere.
+
+What is random is kept apart from what always has the same sign: over systems, whose turns are independent, squares of
+the one add up, and the other adds up itself. Samples and channels of one system share its turn; they count as
+correlated, so that their averages stand for them (``mean sqrt(x y) <= sqrt(mean x mean y)``).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..groups.group import Chart, Grid, Group, Label
+from ..groups.o3 import O3
+from ..groups.quadrature import Quadrature
+
+HALF_WIDTH = 2.0
+"""Standard deviations of a half width that holds the truth in 95 of 100 cases."""
+
+HEAVIER = 2.0
+"""Times its average over turns, that may be folded onto an irrep: the upper end of the scatter."""
+
+LOST = 3.0
+"""The same for all that is folded down together."""
+
+DECAY = 2.0
+"""Factor by which power must fall from one pair of degrees to the next to be taken to decay."""
+
+ANNOUNCED = 4.0
+"""Factor within which the unresolved power is what a decay that was seen in two steps makes of it."""
+
+STRAY = {2: 0.1, 3: 0.02}
+"""Share of the unresolved power that is counted as lying anywhere even where two or three steps show a decay."""
+
+FAR = 16.0
+"""Degrees above the last resolved one by which half of the unresolved power is taken to lie, with no decay in sight."""
+
+LEAST_KEPT = 0.2
+"""Share of its power that content above what is resolved keeps at least: most of the elements of a rule are no more
+than its unknowns."""
+
+EMPTIER = 3.0
+"""Times what an irrep holds, that may have been folded onto it: what is folded scatters, and may meet its negative."""
+
+MOST_RINGS = 1000
+"""Rules with more have their response taken as even, which it is on average: pairs of rings are summed."""
+
+CHANCE = 3.0
+"""The same of its own irrep, whose error is all that it holds where it is empty; the square for the single number that
+an irrep of l = 0 is."""
+
+TELLING = 0.1
+"""Least overlap by which an irrep says how much may lie at a place: a single degree above N may go all but unseen."""
+
+TRUSTED = 2
+"""Lowest l whose irreps say how little is folded onto them: one or three numbers are small by chance."""
+
+ROUND_OFF = 64.0 * torch.finfo(torch.float64).eps
+"""Of a sum over the grid, relative to the root mean square of its terms."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a grid gave, before it is cut down to what is shown; `s` samples, `c` channels."""
+
+    chart: Chart
+    """Of all that was resolved."""
+    power: Mapping[Label, torch.Tensor]
+    """Per part ``(*chart.shape, s, c)``."""
+    beyond: torch.Tensor
+    """``(s, c)``: power above ``chart.lmax``."""
+    spread: torch.Tensor
+    """``(s, c)``: what was squared and summed."""
+    variance: Mapping[Label, torch.Tensor]
+    """Per part ``(s, c)``: A times the number of its components; empty without a representation."""
+    symmetrised: Mapping[Label, torch.Tensor]
+    """Per part ``(s, c)``: the power of what transforms as declared."""
+    components: Mapping[Label, int]
+    entries: int
+    """What A of all of them is divided by: `Representation.entries`."""
+
+    def pooled(self) -> Found:
+        """Averages over samples and channels, on the host, ``s = c = 1``."""
+
+        def mean(x: torch.Tensor) -> torch.Tensor:
+            return x.mean((-2, -1), keepdim=True).cpu()
+
+        def each(values: Mapping[Label, torch.Tensor]) -> dict[Label, torch.Tensor]:
+            return {label: mean(value) for label, value in values.items()}
+
+        power, variance, symmetrised = each(self.power), each(self.variance), each(self.symmetrised)
+        sums, components = (mean(self.beyond), mean(self.spread)), dict(self.components)
+        return Found(self.chart, power, *sums, variance, symmetrised, components, self.entries)
+
+    def varying(self, label: Label) -> torch.Tensor:
+        """``(columns,)`` of the components of one part, without what transforms as declared; once pooled."""
+        power = self.power[label]
+        if label in self.symmetrised and label in self.chart:
+            power, place, own = power.clone(), self.chart.place(label), self.symmetrised[label]
+            rest = power[place] - own
+            power[place] = torch.where(rest > 1e-12 * own, rest, 0.0)
+        return self.chart.by_column(power).flatten()
+
+
+def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tensor]:
+    """Errors of one orbit, averaged over samples and channels, each ``(2, ...)``: what is random, what has a sign.
+
+    ``power`` (2, *shown.shape), ``unresolved`` (2,), and of a declared quantity ``variance`` (2,) and ``irreps``
+    (2, parts). All are half widths, on the host.
+    """
+    w2 = float(grid.weights.square().sum()) if grid.degree is not None else 0.0
+    bare = replace(grid, turn=None).to("cpu") if isinstance(grid, Quadrature) else grid
+    folding = _folding(type(grid.group), grid.group, found.chart, bare, w2)
+    if found.beyond.numel() == 0:
+        found = Found(found.chart, *_nothing(found))
+    found = found.pooled()
+    total = torch.stack(list(found.power.values())).sum(0).flatten()
+    varying = torch.stack([found.varying(label) for label in found.power]).sum(0)
+    beyond, spread = float(found.beyond), float(found.spread)
+    tail = folding.tail(total, varying, beyond)
+    errors = {
+        "power": folding.of_power(tail, total, spread, shown),
+        "unresolved": folding.of_unresolved(tail, total, beyond, spread, shown),
+    }
+    if found.components:
+        size = float(total.sum()) + beyond
+        errors["variance"] = folding.of_variance(varying, tail, size) / found.entries
+        parts = [_of_part(folding, found, label) for label in found.components]
+        errors["irreps"] = torch.stack(parts, dim=1)
+    return errors
+
+
+def _of_part(folding: Folding, found: Found, label: Label) -> torch.Tensor:
+    """``(2,)`` of A of one part."""
+    varying = found.varying(label)
+    beyond = min(max(float(found.variance[label]) - float(varying.sum()), 0.0), max(float(found.beyond), 0.0))
+    size = float(varying.sum()) + beyond + float(found.symmetrised[label])
+    tail = folding.tail(found.power[label].flatten(), varying, beyond)
+    return folding.of_variance(varying, tail, size) / found.components[label]
+
+
+class Folding:
+    """What a grid does to content that it does not resolve, by where that may lie: `h` places, the last of which stands
+    for all degrees beyond."""
+
+    def __init__(self, group: Group, chart: Chart, degree: int | None, w2: float, response: torch.Tensor) -> None:
+        self._chart = chart
+        self._by_degree = group.cosets > 0 and degree is not None
+        # an element and its negative say the same of what has one parity
+        self.w2 = (2 if group.cosets == 2 else 1) * w2
+        sizes = [group.dimension(label) ** 2 / group.multiplicity(label) for label in chart.labels]
+        self.sizes = torch.tensor(sizes, dtype=torch.float64)
+        self._columns = torch.tensor(chart.columns)
+        columns = len(chart.headings)
+        overlap = self.met = torch.ones(columns, 1, dtype=torch.float64)
+        """``(columns, h)``: by how much the variance of a product is larger or smaller than that of noise."""
+        self.itself = torch.full((1,), 2.0, dtype=torch.float64)
+        if self._by_degree and degree is not None:
+            overlap, self.met, self.itself = _shares(chart.lmax, degree, response)
+        self.folded = self.w2 * self.sizes[:, None] * overlap[self._columns]
+        """``(labels, h)``: the share of power there that is folded onto each irrep."""
+        self._tells = overlap[self._columns] >= TELLING
+        self._parities = [torch.ones(len(sizes), dtype=torch.bool)]
+        if isinstance(group, O3):
+            even = torch.tensor([sigma * (-1) ** l > 0 for l, sigma in group.labels(chart.lmax)])
+            self._parities = [even, ~even]
+
+    def tail(self, total: torch.Tensor, varying: torch.Tensor, beyond: float) -> torch.Tensor:
+        """``(parities, h)``: the most that may lie at each place, of power `beyond`.
+
+        `total` ``(labels,)`` is what irreps hold, `varying` ``(columns,)`` is without what transforms as declared.
+        """
+        weight = self._weights(varying, beyond)
+        found = []
+        for own in self._parities:
+            kept = (1.0 - self.folded[own].sum(0)).clamp_min(LEAST_KEPT)
+            most = weight * max(beyond, 0.0) / kept
+            told = own & (self._columns >= TRUSTED)
+            if self._by_degree and bool(told.any()):
+                held = EMPTIER * total[told].clamp_min(0.0)[:, None] / self.folded[told].clamp_min(1e-300)
+                most = most.minimum(torch.where(self._tells[told], held, torch.inf).amin(0))
+            found.append(most)
+        places = torch.stack(found)
+        # it lies somewhere: at the places that are excluded least
+        return places * max(1.0, beyond / max(float(places.sum()), 1e-300)) if beyond > 0 else places
+
+    def _weights(self, varying: torch.Tensor, beyond: float) -> torch.Tensor:
+        """``(h,)``: share of the unresolved power that may lie at a place or beyond."""
+        places = torch.arange(self.folded.shape[1], dtype=torch.float64)
+        if not self._by_degree:
+            return torch.ones_like(places)
+        # parity may empty every other degree
+        step = 2 if len(varying) > 4 else 1
+        held = [float(varying[end - step : end].sum()) for end in range(len(varying), step, -step)][:3]
+        decay = _decay(beyond, held)
+        if decay is None:
+            return 1.0 / (1.0 + places / FAR)
+        rate, stray = decay
+        return stray + (1.0 - stray) * rate ** (places / step)
+
+    def of_power(self, tail: torch.Tensor, total: torch.Tensor, spread: float, shown: Chart) -> torch.Tensor:
+        """``(2, *shown.shape)``."""
+        n = len(shown.labels)
+        power, folded = total[:n].clamp_min(0.0), self._onto(tail)[:n]
+        # an irrep that holds nothing had nothing folded onto it, unless it met its negative
+        chance = torch.where(self._columns[:n] == 0, CHANCE**2, CHANCE) if self._by_degree else torch.inf
+        folded = folded.minimum(chance * power / HEAVIER)
+        round_off = ROUND_OFF**2 * spread
+        random = HALF_WIDTH * 2.0 * (power * folded / self.sizes[:n]).sqrt()
+        random = random + 2.0 * (power * round_off).sqrt()
+        return torch.stack([random, HEAVIER * folded + round_off]).reshape(2, *shown.shape)
+
+    def _onto(self, tail: torch.Tensor) -> torch.Tensor:
+        """``(labels,)``: what may be folded onto each irrep."""
+        found = torch.zeros_like(self.sizes)
+        for own, most in zip(self._parities, tail, strict=True):
+            found[own] = (self.folded[own] * most).amax(1)
+        return found
+
+    def of_unresolved(
+        self, tail: torch.Tensor, total: torch.Tensor, beyond: float, spread: float, shown: Chart
+    ) -> torch.Tensor:
+        """``(2,)``: shown irreps took what is missing; what lies between `shown` and what is resolved scatters."""
+        n = len(shown.labels)
+        lost = torch.stack(
+            [(self.folded[:n][own[:n]].sum(0) * most).amax() for own, most in zip(self._parities, tail, strict=True)]
+        ).amax()
+        cross = 4.0 * (total.clamp_min(0.0) * self._onto(tail) / self.sizes)[n:].sum()
+        scatter = self.w2 * (self.itself * tail.square()).amax()
+        random = HALF_WIDTH * (scatter + cross).sqrt()
+        return torch.stack([random, LOST * lost + 1e-13 * spread])
+
+    def of_variance(self, varying: torch.Tensor, tail: torch.Tensor, size: float) -> torch.Tensor:
+        """``(2,)``: of the sum over components that A is; `size` is int |u|^2."""
+        met = varying.clamp_min(0.0) @ self.met
+        variance = self.w2 * (4.0 * met * tail + self.itself * tail.square())
+        random = HALF_WIDTH * variance.amax().sqrt()
+        # the mean of what is folded onto it is taken for symmetrised, and squares sum to round-off
+        folded = HEAVIER * self.w2 * (self.met[-1] * tail).amax()
+        return torch.stack([random, folded + ROUND_OFF**2 * size])
+
+
+def _decay(beyond: float, held: list[float]) -> tuple[float, float] | None:
+    """Factor from one step to the next, and the share that may lie anywhere; None where no decay is in sight.
+
+    `held` is the power of the last steps that are resolved, the last one first. Three of them that fall show a decay;
+    two do where what is left is what they announce.
+    """
+    steps = [beyond, *held]
+    if len(held) < 2 or beyond <= 0 or any(DECAY * low > high for low, high in itertools.pairwise(steps)):
+        return None
+    ratio = held[0] / held[1]
+    if len(held) < 3:
+        announced = held[0] * ratio / (1.0 - ratio)
+        if not announced <= ANNOUNCED * beyond <= ANNOUNCED**2 * announced:
+            return None
+    return max(beyond / (beyond + held[0]), ratio), STRAY[len(held)]
+
+
+def _shares(lmax: int, degree: int, response: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """O for content at places from lmax + 1 to degree + lmax + 1, the last of which stands for all beyond.
+
+    ``(lmax + 1, h)`` as it folds; the same, for the variance of a product of l and l', at the most; and ``(h,)`` for
+    the square of l', at the most. With ``P_l P_l' = sum_d C_d P_d``, the share of a product that lies at d is ``C_d``
+    where both depend on one direction of the input, and ``(2l+1) (2l'+1) C_d^2 / (2d+1)`` for Legendre polynomials
+    themselves. `response` ``(d,)`` is how a grid answers to each degree, relative to w2.
+    """
+    last = degree + lmax + 1
+    count = 2 * last + 1
+    degrees = torch.arange(count, dtype=torch.float64)
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    values = torch.from_numpy(np.polynomial.legendre.legvander(nodes, 2 * last))
+    scaled = values * torch.from_numpy(weights)[:, None] * (degrees + 0.5)
+    answer = torch.cat([response, torch.ones(count, dtype=torch.float64)])[:count]
+
+    def shares(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        c = (values[:, first] * values[:, second]).T @ scaled
+        sizes = (2.0 * first + 1.0) * (2.0 * second + 1.0)
+        met = (degrees >= (first - second).abs()[:, None]) & (degrees <= (first + second)[:, None])
+        even = (met * (2.0 * degrees + 1.0) * answer).sum(1) / sizes
+        return even, (c * answer).sum(1), sizes * (c.square() * answer / (2.0 * degrees + 1.0)).sum(1)
+
+    beyond = torch.arange(lmax + 1, last + 1)
+    rows = [torch.stack(shares(torch.full_like(beyond, l), beyond)) for l in range(lmax + 1)]
+    overlap, *others = torch.stack(rows, dim=1)
+    met = torch.stack([overlap, *others]).amax(0)
+    even, one, whole = shares(beyond, beyond)
+    overlap[:, -1] = 1.0
+    return overlap, met, torch.stack([2.0 * even, 2.0 * one, whole]).amax(0)
+
+
+@functools.lru_cache(maxsize=64)
+def _response(grid: Grid) -> torch.Tensor:
+    """``(2 N + 2,)``: ``|sum_i w_i D^d(g_i)|^2 / (2d+1)`` over w2, for a rule of rings with K = N + 1 angles.
+
+    Only columns n = 0 and n = +-K of D survive the sum over angles. As sums over pairs of rings with
+    R = R_p^T R_q the one is ``P_d(R_zz)`` and the other ``2 Re U^K P^(0, 2K)_(d-K)(R_zz)``,
+    U = ((R_xx + R_yy) + i (R_yx - R_xy)) / 2.
+    """
+    if not isinstance(grid, Quadrature) or grid.rings.shape[0] > MOST_RINGS:
+        degree = grid.degree or 0
+        return (torch.arange(2 * degree + 2) > degree).to(torch.float64)
+    rings, weights, k = grid.rings, grid.ring_weights, grid.gammas
+    x = rings[:, :, 2] @ rings[:, :, 2].T
+    xx, yy = (rings[:, :, i] @ rings[:, :, i].T for i in (0, 1))
+    yx = rings[:, :, 1] @ rings[:, :, 0].T
+    u = torch.complex(0.5 * (xx + yy), 0.5 * (yx - yx.T)) ** k
+    pairs = weights[:, None] * weights
+    w2 = float(weights.square().sum()) / k
+    degrees = torch.arange(2 * k, dtype=torch.float64)
+    flat = torch.stack([(pairs * p).sum() for p in _jacobi(0, x, 2 * k)])
+    ringed = torch.stack([2.0 * (pairs * u.real * p).sum() for p in _jacobi(2 * k, x, k)])
+    total = flat + torch.cat([ringed.new_zeros(k), ringed])
+    return torch.where(degrees > grid.degree, total.clamp_min(0.0) / ((2 * degrees + 1) * w2), 0.0)
+
+
+def _jacobi(b: int, x: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
+    """P^(0, b)_n(x) for n < `count`, by its three-term recursion (DLMF 18.9.1)."""
+    before, now = torch.zeros_like(x), torch.ones_like(x)
+    for n in range(count):
+        yield now
+        s = 2 * n + b
+        if n == 0:
+            before, now = now, 1.0 + (b + 2) * (x - 1.0) / 2.0
+            continue
+        scale = 2.0 * (n + 1) * (n + b + 1) * s
+        after = (s + 1) * ((s + 2) * s * x - b * b) * now - 2.0 * n * (n + b) * (s + 2) * before
+        before, now = now, after / scale
+
+
+def _nothing(found: Found) -> tuple[object, ...]:
+    """The fields of `Found` beyond its chart for no sample at all: zeros in place of averages of nothing."""
+
+    def zeros(x: torch.Tensor) -> torch.Tensor:
+        return x.new_zeros(*x.shape[:-2], 1, 1)
+
+    def each(values: Mapping[Label, torch.Tensor]) -> dict[Label, torch.Tensor]:
+        return {label: zeros(value) for label, value in values.items()}
+
+    sums = zeros(found.beyond), zeros(found.spread)
+    return each(found.power), *sums, each(found.variance), each(found.symmetrised), found.components, found.entries
+
+
+def cut(power: torch.Tensor, chart: Chart, shown: Chart) -> torch.Tensor:
+    """``(*chart.shape, ...)`` down to ``(*shown.shape, ...)``: labels of lower degree come first."""
+    rest = power.shape[len(chart.shape) :]
+    return power.reshape(len(chart.labels), *rest)[: len(shown.labels)].reshape(*shown.shape, *rest)
+
+
+@functools.lru_cache(maxsize=64)
+def _folding(kind: type[Group], group: Group, chart: Chart, grid: Grid, w2: float) -> Folding:
+    return Folding(group, chart, grid.degree, w2, _response(grid))

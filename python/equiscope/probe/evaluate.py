@@ -1,0 +1,41 @@
+"""One call of the model, and what the hooks heard of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import torch
+
+from ..adapters.base import Adapter, Piece
+from .hooks import Capture
+
+Outputs = dict[str, list[torch.Tensor]]
+Captured = dict[str, torch.Tensor]
+
+
+class Evaluator:
+    """Calls the model of an adapter on batches, and counts the copies."""
+
+    def __init__(self, adapter: Adapter, capture: Capture | None) -> None:
+        self.adapter = adapter
+        self._capture = capture
+        self.evaluations = 0
+
+    def __call__(self, pieces: Sequence[Piece]) -> tuple[Outputs, Captured]:
+        """Values of the outputs by piece, and what hidden modules returned for all of them."""
+        if self._capture is not None:
+            self._capture.clear()
+        copies = sum(piece.rotations.shape[0] for piece in pieces)
+        outputs = dict(self.adapter.forward(pieces))
+        self.evaluations += copies
+        calls = copies if self.adapter.calls_per_copy else 1
+        return outputs, self._capture.take(calls) if self._capture is not None else {}
+
+    def overwritten(self) -> bool:
+        """Whether the last call left hidden values that the model had overwritten already: it has to be made again."""
+        return self._capture is not None and self._capture.overwritten()
+
+    @property
+    def elsewhere(self) -> Set[str]:
+        """Modules that were called in other threads."""
+        return self._capture.elsewhere if self._capture is not None else set()

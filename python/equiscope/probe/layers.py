@@ -1,0 +1,192 @@
+"""Captured hidden tensors, brought to the one layout in which values are accumulated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+
+import torch
+
+from ..adapters.base import Piece, System
+from ..adapters.checks import check_axes
+from ..adapters.rows import RowCounts
+from ..errors import ArgumentError, ModelError
+from ..groups.representation import Representation
+from .leaves import module_of, representation_of
+
+Values = dict[str, torch.Tensor]
+
+ALIKE = 1e-2
+"""Most rows of identical copies differ by less than this part of the largest value, or the axis is none of copies."""
+
+
+class Layers:
+    """Brings captured hidden tensors to ``(copies, samples, channels, 1)``, the last axis as channels.
+
+    Where a representation is declared the last axis holds its components: ``(copies, samples, 1, components)``.
+    What cannot be brought there, or whose values are no function of the copy alone, is left out: whole layers are
+    named in `skipped` with the reason, single rows counted in `left_out`.
+    """
+
+    def __init__(self, representations: Mapping[str, Representation], meant: Set[str] = frozenset()) -> None:
+        self._representations = representations
+        self._meant = meant
+        """Modules whose declaration says that its axes are meant as they stand."""
+        self._rows = RowCounts()
+        self._axes: dict[str, int] = {}
+        """Which axis of a tensor runs over the copies."""
+        self._good: dict[str, dict[str, torch.Tensor]] = {}
+        """By system and layer: the samples that are functions of their copy, where some are not."""
+        self._learned: dict[str, tuple[str, ...]] = {}
+        """By system: the layers that have rows there."""
+        self.skipped: dict[str, str] = {}
+        self.left_out: dict[str, list[int]] = {}
+        """Of layers: rows of one copy that were left out, and all rows, over the systems that had such."""
+
+    def learn(self, captured: Mapping[str, torch.Tensor], system: System, copies: int) -> Values:
+        """Rehearsal: find the axis of copies by the one fact known, that the first two copies are identical."""
+        values: Values = {}
+        for name, tensor in captured.items():
+            if name in self.skipped:
+                continue
+            axes = [self._axes[name]] if name in self._axes else [0, 1]
+            for axis in axes:
+                part = self._try(name, tensor, axis, system, copies)
+                if part is not None:
+                    self._axes[name] = axis
+                    value = self._canonical(name, part)
+                    if value is not None and value.shape[1]:
+                        values[name] = value
+                    break
+            else:
+                self.skip(name, f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies")
+        self._learned[system.name] = tuple(values)
+        return values
+
+    def skip(self, name: str, reason: str) -> None:
+        """Leave the layer out, of the systems that were measured already too."""
+        self.skipped.setdefault(name, reason)
+
+    def unheard(self, elsewhere: Set[str], captured: Mapping[str, torch.Tensor]) -> None:
+        """Say what is left out because only other threads called it."""
+        heard = {leaf.partition("[")[0].partition("#")[0] for leaf in captured}
+        for name in elsewhere - heard:
+            self.skip(name, "its module is called in other threads than the audit's")
+
+    def _try(self, name: str, tensor: torch.Tensor, axis: int, system: System, copies: int) -> torch.Tensor | None:
+        if tensor.ndim <= axis or tensor.shape[axis] % copies:
+            return None
+        part = self._rows.learn(name, system.name, tensor.movedim(axis, 0), copies)
+        if not part.numel():  # no edges, say: nothing to see, and nothing against it
+            return part
+        # a stochastic layer differs from copy to copy: then only the shape can decide
+        first, second = part[0].double(), part[1].double()
+        away = (first - second).abs() <= ALIKE * max(float(first.nan_to_num(0.0).abs().max()), 1e-30)
+        alike = (away | first.isnan()).reshape(first.numel() // max(1, first.shape[-1]), -1).all(1)
+        # padding may be filled from another copy: most rows decide
+        return part if float(alike.double().mean()) > 0.5 or tensor.shape[axis] == copies else None
+
+    def split(self, captured: Mapping[str, torch.Tensor], pieces: Sequence[Piece]) -> list[Values]:
+        """The values of a batch, for each of its pieces."""
+        systems = [piece.system.name for piece in pieces]
+        values: list[Values] = [{} for _ in pieces]
+        for name in dict.fromkeys(name for system in systems for name in self._learned[system]):
+            if name in self.skipped:
+                continue
+            # a layer that has no rows in one system is called there all the same
+            there = [i for i, system in enumerate(systems) if self._rows.knows(name, system)]
+            try:
+                parts = self._parts(name, captured, [pieces[i] for i in there])
+            except ModelError as error:
+                self.skip(name, str(error).removeprefix(f"{name}: "))
+                continue
+            for i, part in zip(there, parts, strict=True):
+                value = self._canonical(name, part)
+                if value is not None and value.shape[1]:
+                    values[i][name] = self.kept(name, pieces[i].system, value)
+        return values
+
+    def _parts(self, name: str, captured: Mapping[str, torch.Tensor], pieces: list[Piece]) -> list[torch.Tensor]:
+        names = [piece.system.name for piece in pieces]
+        if name not in captured:
+            raise ModelError(
+                f"{name}: expected as many calls of its module in every batch, got fewer with {names[0]!r}"
+            )
+        tensor, axis = captured[name], self._axes[name]
+        if tensor.ndim <= axis:
+            raise ModelError(f"{name}: expected copies on axis {axis} in every batch, got shape {tuple(tensor.shape)}")
+        copies = [piece.rotations.shape[0] for piece in pieces]
+        return self._rows.split(name, names, copies, tensor.movedim(axis, 0))
+
+    def _canonical(self, name: str, part: torch.Tensor) -> torch.Tensor | None:
+        copies, last = part.shape[0], part.shape[-1] if part.ndim > 2 else 1
+        kind = representation_of(name, self._representations)
+        if kind is None:
+            return part.reshape(copies, part.numel() // (copies * last) if last else 0, last, 1)
+        own = tuple(part.shape[2:] if part.shape[1] == 1 and part.ndim > 2 else part.shape[1:])
+        try:
+            kind.check(own, f"layers[{name!r}]")
+            check_axes(f"layers[{name!r}]", kind, own, meant=module_of(name, self._meant) is not None)
+        except ArgumentError as error:
+            if "[" not in name:
+                raise
+            # the module was declared, and this is but one of the values that it returns
+            self.skip(name, str(error))
+            return None
+        return part.reshape(copies, part.numel() // (copies * kind.components), 1, kind.components)
+
+    def keep(self, name: str, system: System, good: torch.Tensor) -> None:
+        """Of this layer and system only the samples where `good` ``(samples,)`` holds are functions of their copy."""
+        if bool(good.all()):
+            return
+        lost, rows = int((~good).sum()), good.numel()
+        if lost == rows:
+            self.skip(name, "its values depend on what else is in the batch")
+            return
+        self._good.setdefault(system.name, {})[name] = torch.nonzero(good)[:, 0]
+        count = self.left_out.setdefault(name, [0, 0])
+        count[0] += lost
+        count[1] += rows
+
+    def kept(self, name: str, system: System, value: torch.Tensor) -> torch.Tensor:
+        """`value` ``(copies, samples, ...)`` without the rows that are left out."""
+        good = self._good.get(system.name, {}).get(name)
+        return value if good is None else value[:, good]
+
+    def masks(self, system: System) -> dict[str, torch.Tensor]:
+        """By layer, what `keep` was told of this system where rows are left out."""
+        return self._good.get(system.name, {})
+
+    def restore(self, system: System, masks: Mapping[str, torch.Tensor]) -> None:
+        """Leave the same rows out again, after the system was forgotten."""
+        self._good[system.name] = dict(masks)
+
+    def forget(self, system: System) -> None:
+        """The system was finished or dropped."""
+        self._rows.forget(system.name)
+        self._learned.pop(system.name, None)
+        self._good.pop(system.name, None)
+
+    def notes(self, unheard: Mapping[str, str]) -> list[str]:
+        """What the report should say of what was left out; `unheard` is what hooks could not take."""
+        lost: dict[str, list[str]] = {}
+        for name, (rows, every) in self.left_out.items():
+            if name not in self.skipped:
+                lost.setdefault(f"{rows} of {every}", []).append(name)
+        left: dict[str, list[str]] = {}
+        for name, reason in {**unheard, **self.skipped}.items():
+            left.setdefault(reason, []).append(name)
+        return [
+            *(
+                f"{_layers(names)}: {rows} rows were left out, since their values depend on what else is in the batch "
+                "(padding that is filled from another copy does)"
+                for rows, names in lost.items()
+            ),
+            *(
+                f"{_layers(names)} {'was' if len(names) == 1 else 'were'} left out: {reason}"
+                for reason, names in left.items()
+            ),
+        ]
+
+
+def _layers(names: Sequence[str]) -> str:
+    return f"layer{'' if len(names) == 1 else 's'} {', '.join(names)}"

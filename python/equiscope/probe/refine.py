@@ -1,0 +1,212 @@
+"""How fine a grid every system needs: each is judged by its own errors, and evaluated again where these are too large.
+
+Data may be long and be read once, so systems are taken in windows. The first few are evaluated at two degrees whatever
+they say: what the numbers moved by, over what their errors said, is how far stated errors are trusted from then on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..adapters.base import System
+from ..measure.measure import Measure
+from ..measure.settling import Seen, relative_error
+from .collect import Collector, Ruling
+
+WINDOW = 32
+"""Systems held at once: those of a window that have not settled go on together at the next degree."""
+
+CONFIRMED = 2
+"""Systems that are evaluated at two degrees whatever their errors: a third costs more than what it would tell."""
+
+DOUBT = 2.0
+"""Times the largest ratio of measured to stated error that was seen, by which later stated errors are judged."""
+
+LEAST_TRUST, MOST_TRUST = 0.1, 3.0
+"""Bounds of that factor: a few systems may agree by chance, and where both numbers are round-off it means nothing."""
+
+Evaluate = Callable[[Sequence[System]], None]
+"""Hands systems to the open collector."""
+
+
+@dataclass
+class Refinement:
+    """Evaluates a stream of systems, each at the degree that it needs; `run` does the work."""
+
+    collector: Collector
+    evaluate: Evaluate
+    begun: Measure
+    factor: float = 1.0
+    """On stated errors, as measured."""
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    """The record of the systems that were confirmed, one for each degree."""
+    unsettled: int = 0
+    """Systems that had not settled at the finest grid."""
+    _ran: Counter[Measure] = field(default_factory=Counter)
+    _settled: Counter[Measure] = field(default_factory=Counter)
+    _before: dict[str, dict[str, Seen]] = field(default_factory=dict)
+    """What systems showed at the last degree, of those that go on."""
+
+    def run(self, stream: Iterator[System]) -> Measure:
+        """Returns the measure at which most systems settled."""
+        start = self._confirm(stream)
+        while window := list(itertools.islice(stream, WINDOW)):
+            start = self._window(window, start)
+        for entry in self.entries:
+            for measure, ran in self._ran.items():
+                if measure.degree == entry["degree"]:
+                    entry.update(systems=ran, settled=self._settled[measure])
+        self.collector.judge = None
+        return _most(self._settled, start)
+
+    def settings(self) -> dict[str, Any]:
+        """For the report: how many systems ran at which degree, and how many had not settled at the last."""
+        order = sorted(self._ran.items(), key=lambda item: item[0].degree or 0)
+        return {"degrees": {str(measure.degree): ran for measure, ran in order}, "unsettled": self.unsettled}
+
+    # -- the first systems ---------------------------------------------------------------------------------------
+
+    def _confirm(self, stream: Iterator[System]) -> Measure:
+        """Evaluate a few systems that can be evaluated at two degrees or more; returns where the others begin."""
+        measure, systems = self.begun, list[System]()
+        levels: list[tuple[Measure, dict[str, dict[str, Seen]]]] = []
+        ratios: list[float] = []
+        if measure.finer() is None:
+            return measure
+        while len(systems) < CONFIRMED:
+            more = list(itertools.islice(stream, CONFIRMED - len(systems)))
+            if not more:
+                break
+            systems += self._evaluated(more, measure, self._hold)
+        if systems:
+            levels.append((measure, {system.name: self._before[system.name] for system in systems}))
+        while systems and (following := measure.finer()) is not None:
+            seen: dict[str, dict[str, Seen]] = {}
+            judge = self._confirming(measure, following, seen, ratios)
+            systems = self._evaluated(systems, following, judge)
+            measure = following
+            levels.append((measure, seen))
+        self.factor = min(max(DOUBT * max(ratios, default=0.5), LEAST_TRUST), MOST_TRUST)
+        self.entries = _record(levels)
+        return self._first_that_does(levels)
+
+    def _hold(self, name: str, seen: dict[str, Seen]) -> Ruling | None:
+        self._before[name] = seen
+        return None
+
+    def _confirming(
+        self, coarser: Measure, measure: Measure, found: dict[str, dict[str, Seen]], ratios: list[float]
+    ) -> Callable[[str, dict[str, Seen]], Ruling | None]:
+        def judge(name: str, seen: dict[str, Seen]) -> Ruling | None:
+            found[name] = seen
+            moved, ratio = self._moved(coarser, measure, name, seen)
+            ratios.append(ratio)
+            if moved > 1.0 and self._need(measure, seen) > 1.0:
+                if measure.finer() is not None:
+                    return self._hold(name, seen)
+                self.unsettled += 1
+            del self._before[name]
+            self._settled[measure] += 1
+            return Ruling(max(1.0, ratio), measured=True)
+
+        return judge
+
+    def _first_that_does(self, levels: list[tuple[Measure, dict[str, dict[str, Seen]]]]) -> Measure:
+        for measure, found in levels:
+            fine = [self.factor * self._need(measure, seen) <= 1.0 for seen in found.values()]
+            if 2 * sum(fine) >= len(fine):
+                return measure
+        return levels[-1][0] if levels else self.begun
+
+    # -- all others ----------------------------------------------------------------------------------------------
+
+    def _window(self, systems: list[System], start: Measure) -> Measure:
+        """Evaluate them all, and those that have not settled again; returns where most settled."""
+        measure: Measure | None = start
+        coarser: Measure | None = None
+        settled: Counter[Measure] = Counter()
+        while systems and measure is not None:
+            systems = self._evaluated(systems, measure, self._judging(coarser, measure, settled))
+            coarser, measure = measure, measure.finer()
+        self._settled += settled
+        return _most(settled, start)
+
+    def _judging(
+        self, coarser: Measure | None, measure: Measure, settled: Counter[Measure]
+    ) -> Callable[[str, dict[str, Seen]], Ruling | None]:
+        def judge(name: str, seen: dict[str, Seen]) -> Ruling | None:
+            fine = self.factor * self._need(measure, seen) <= 1.0
+            ratio = 1.0
+            if coarser is not None:
+                moved, ratio = self._moved(coarser, measure, name, seen)
+                fine = fine or moved <= 1.0
+            if not fine and measure.finer() is not None:
+                return self._hold(name, seen)
+            self._before.pop(name, None)
+            self.unsettled += not fine
+            settled[measure] += 1
+            return Ruling(max(1.0, ratio), measured=coarser is not None)
+
+        return judge
+
+    def _evaluated(
+        self, systems: list[System], measure: Measure, judge: Callable[[str, dict[str, Seen]], Ruling | None]
+    ) -> list[System]:
+        """Those of `systems` that `judge` let go on; a system that fails goes nowhere."""
+        self.collector.measure, self.collector.judge = measure, judge
+        self._ran[measure] += len(systems)
+        self.evaluate(systems)
+        held = self.collector.take_unsettled()
+        return [system for system in systems if system.name in held]
+
+    def _need(self, measure: Measure, seen: Mapping[str, Seen]) -> float:
+        return max((measure.need(own, self.collector.seen(name)) for name, own in seen.items()), default=0.0)
+
+    def _moved(self, coarser: Measure, measure: Measure, name: str, seen: dict[str, Seen]) -> tuple[float, float]:
+        """What the numbers moved by, over what is tolerated; and over what both errors said."""
+        before = self._before[name]
+        moved = {key: own.moved(before[key]) for key, own in seen.items() if key in before}
+        change = self._need(measure, moved)
+        stated = self._need(coarser, before) ** 2 + self._need(measure, seen) ** 2
+        return change, change / stated**0.5 if stated > 0 else 0.0
+
+
+def _most(settled: Counter[Measure], otherwise: Measure) -> Measure:
+    """Where most systems settled, the coarser of two equals."""
+    if not settled:
+        return otherwise
+    return max(settled, key=lambda measure: (settled[measure], -(measure.degree or 0)))
+
+
+def _record(levels: list[tuple[Measure, dict[str, dict[str, Seen]]]]) -> list[dict[str, Any]]:
+    """What the confirmed systems showed together at every degree, and what that moved by from one to the next."""
+    entries: list[dict[str, Any]] = []
+    previous: dict[str, Seen] = {}
+    # a system that settled keeps its numbers
+    latest: dict[str, dict[str, Seen]] = {}
+    for measure, found in levels:
+        latest |= found
+        joined: dict[str, Seen] = {}
+        for own in latest.values():
+            for name, seen in own.items():
+                joined[name] = seen.joined(joined[name]) if name in joined else seen
+        moved = [
+            relative_error(seen.moved(previous[name]), None, spectrum=True)
+            for name, seen in joined.items()
+            if name in previous
+        ]
+        entries.append(
+            {
+                "degree": measure.degree,
+                "rotations": len(measure),
+                "change": max(moved, default=None),
+                "variance": {name: seen.variance for name, seen in joined.items() if seen.variance is not None},
+                "power": {name: seen.power.tolist() for name, seen in joined.items()},
+            }
+        )
+        previous = joined
+    return entries

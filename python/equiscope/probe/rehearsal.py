@@ -1,0 +1,365 @@
+"""What is measured of a model on each system before any number of it is used: that the copies of a batch do not see
+each other, and by how much a value scatters for no reason of symmetry."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..adapters.base import Piece, System
+from ..adapters.rounding import DOUBLE, Dither
+from ..errors import ModelError, ran_out
+from ..groups.group import Group
+from .apart import refusal
+from .evaluate import Evaluator
+from .layers import Layers, Values
+from .noise import REACTS, Noise, scatter
+from .precision import TF32, ComputesIn, coarser, looks_like
+
+IDENTICAL = 2
+"""Copies that are not turned: two show how copies lie in a tensor, and whether the same input gives the same value."""
+
+TURNS, DITHERS = 4, 3
+"""Group elements at which the floor is measured, and copies with different noise at each: 8 degrees of freedom for a
+single number, so that a floor three times too low is met once in 10^4."""
+
+COPIES = IDENTICAL + TURNS * DITHERS
+AGAIN = (IDENTICAL + DITHERS, 0)
+"""The copies of the second call: a turned one, and then one that is not."""
+
+SINGLE = torch.finfo(torch.float32).eps
+
+ROUGH = 1e3
+"""Scatter above this many eps of a value is looked at closely: most models do not amplify rounding by as much."""
+
+APART = 32.0
+"""Copies see each other where a value differs between two batches by more than this many floors: values of a layer
+come by the hundred thousand, and their round-off has tails."""
+
+OUTPUT_SUMS, LAYER_SUMS = 64.0, 256.0
+"""Round-off that the composition of a batch may leave in a value, in eps of the largest: products of matrices and sums
+over padding go in another order. Tens were seen in hidden values of molecules beside longer ones. A layer loses rows
+where an output ends the audit, and needs no such sharp eye."""
+
+COARSE_SUMS = 16.0
+"""The same for half precision, where 64 would be half of a value."""
+
+SHAKEN = 256.0
+"""How much harder the input is shaken where noise of a random model and round-off must be told apart."""
+
+STAIR = 2.0**-34
+"""Machine epsilon of the nudge that a model in float32 inside of float64 does not notice."""
+
+STAIRS = range(IDENTICAL, IDENTICAL + 2)
+WRAPPED = (*range(IDENTICAL, IDENTICAL + 2), *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
+"""The copies by which such a model is told, and those that give its floor."""
+
+DISPLACED, DISPLACEMENT = range(IDENTICAL, IDENTICAL + 1), 0.5
+"""The copy that shows whether a value that is 0 is so for any input, and the machine epsilon of its noise: about half
+of each coordinate, or of 1."""
+
+FIRMLY = 16.0
+"""Units in the last place by which a value in float32 is made to move for sure."""
+
+FELT = 4.0
+"""Changes by this many rounding errors of a value would be seen in it."""
+
+REMEMBERED = 256
+"""Systems whose noise is remembered, for when they are evaluated once more on a finer grid."""
+
+MIXED = 4
+"""Pairs of systems of which a mixed batch is tried."""
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A system starts: its values on the unrotated input, and what of them is noise."""
+
+    system: System
+    values: dict[str, torch.Tensor]
+    """Per output or layer ``(samples, channels, components)``."""
+    noise: dict[str, float]
+    """Per output or layer: root mean square change of one entry between evaluations of the same input."""
+    floor: dict[str, float]
+    """Per output or layer: root mean square scatter of one entry by rounding of the rotated input and of the value,
+    and by that change."""
+    random: dict[str, bool]
+    """Per output or layer: whether that change is no round-off."""
+    responds: dict[str, bool]
+    """Per output or layer: whether it is not 0 for another input as well."""
+
+
+class Rehearsal:
+    """Evaluates every system at the identity and at a few elements of the group, and learns how its values lie.
+
+    One call takes two copies as they are and twelve turned ones whose coordinates are dithered (`Dither`); a second
+    takes one of these and the unturned copy again, in this order. What does not come back as before, beyond the floor,
+    sees more than its own copy: for an output that is an error, rows of a layer are left out. That is all where nothing
+    is out of the ordinary: 16 evaluations.
+
+    stated: dtype that the model computes in, where the user said it.
+    """
+
+    def __init__(
+        self, evaluator: Evaluator, layers: Layers, group: Group, *, stated: torch.dtype | None, seed: int
+    ) -> None:
+        self._evaluator = evaluator
+        self._adapter = evaluator.adapter
+        self._layers = layers
+        turns = group.draw(TURNS, torch.Generator().manual_seed(seed)).to(torch.float64)
+        still = torch.eye(3, dtype=torch.float64).expand(IDENTICAL, 3, 3)
+        self._elements = torch.cat([still, turns.repeat_interleave(DITHERS, 0)])
+        self._stated = stated
+        self._dtype: torch.dtype | None = stated
+        self._wrapped = False
+        """Whether the model works in that dtype inside of another, and returns the other."""
+        self._together = COPIES
+        """Copies that one call takes."""
+        self._references: dict[str, Values] = {}
+        """Of systems in progress: the values of the copies of the second call."""
+        self._noises: dict[str, dict[str, Noise]] = {}
+        self._known: OrderedDict[str, tuple[Begin, dict[str, torch.Tensor]]] = OrderedDict()
+        """What was measured of the latest systems, without their values, and the rows that are left out."""
+        self._mixed = 0
+        self.evaluations = 0
+        """Copies that rehearsals took so far."""
+
+    @property
+    def computes_in(self) -> str | None:
+        """The dtype for whose rounding the floor was measured."""
+        return None if self._dtype is None else str(self._dtype).removeprefix("torch.")
+
+    def begin(self, system: System, neighbour: System | None) -> Begin:
+        """The rehearsal of `system`; `neighbour` is one whose copies may share a batch with it."""
+        before = self._evaluator.evaluations
+        found = self._rehearse(system, neighbour)
+        self.evaluations += self._evaluator.evaluations - before
+        return found
+
+    def _rehearse(self, system: System, neighbour: System | None) -> Begin:
+        if system.name in self._known:
+            return self._once_more(system)
+        if self._dtype is None:
+            self._dtype = self._seen(system)
+        epsilon = self._epsilon(system)
+        first = self._run(system, range(COPIES), epsilon, learn=True)
+        noises = self._noise({name: value[IDENTICAL:] for name, value in first.items()}, DITHERS)
+        inner = self._inside(system, first, noises) if self._stated is None else None
+        if inner is not None:
+            self._dtype, self._wrapped, epsilon = inner, True, torch.finfo(inner).eps
+            noises = self._noise(self._run(system, WRAPPED, epsilon), len(WRAPPED) // 2)
+        self._compare(system, first, noises, epsilon if inner is None else DOUBLE)
+        still = [name for name, value in first.items() if not bool(value.any())]
+        if still:
+            other = self._run(system, DISPLACED, DISPLACEMENT)
+            for name in still:
+                noises[name].responds = bool(other[name].any())
+        found = self._begin(system, first, noises)
+        if neighbour is not None and self._mixed < MIXED and neighbour.name in self._references:
+            self._mix(system, neighbour, epsilon)
+        return found
+
+    def forget(self, system: System) -> None:
+        """The system was finished or dropped."""
+        self._references.pop(system.name, None)
+        self._noises.pop(system.name, None)
+
+    # -- evaluating ----------------------------------------------------------------------------------------------
+
+    def _piece(self, system: System, copies: Sequence[int], epsilon: float) -> Piece:
+        """Some of the copies of a rehearsal; a number stands for the same element and noise whatever the batch."""
+        shares = [copy - IDENTICAL if copy >= IDENTICAL else None for copy in copies]
+        return Piece(system, self._elements[list(copies)].to(system.device), Dither(shares, epsilon))
+
+    def _run(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool = False) -> Values:
+        """Values ``(copies, samples, channels, components)`` of outputs and layers."""
+        parts: list[Values] = []
+        done = 0
+        while done < len(copies):
+            some = copies[done : done + self._together]
+            try:
+                parts.append(self._called(system, some, epsilon, learn=learn and not done))
+            except Exception as error:  # whatever a foreign model raises
+                if not ran_out(error) or self._together <= IDENTICAL:
+                    raise
+                self._together = IDENTICAL
+                continue
+            done += len(some)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0] if all(name in p for p in parts)}
+
+    def _called(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool) -> Values:
+        pieces = [self._piece(system, copies, epsilon)]
+        outputs, captured = self._evaluator(pieces)
+        if learn and self._evaluator.overwritten():
+            return self._called(system, copies, epsilon, learn=learn)
+        if learn:
+            self._layers.unheard(self._evaluator.elsewhere, captured)
+            found = self._layers.learn(captured, system, len(copies))
+        else:
+            found = self._layers.split(captured, pieces)[0]
+        found |= {name: parts[0] for name, parts in outputs.items() if parts[0].shape[1]}
+        # a model may hand out the same buffer every time
+        return {name: value.clone() for name, value in found.items()}
+
+    # -- the dtype that the model computes in --------------------------------------------------------------------
+
+    def _noise(self, turned: Values, dithers: int) -> dict[str, Noise]:
+        """Of values of turned copies, `dithers` for each element."""
+        return {name: Noise.of(value, dithers, self._rounded_to(name, value)) for name, value in turned.items()}
+
+    def _rounded_to(self, name: str, value: torch.Tensor) -> torch.dtype:
+        """The dtype of values, or the coarser one that those of a wrapped model had before."""
+        inner = coarser(self._dtype, value.dtype)
+        if name not in self._adapter.outputs or inner == value.dtype:
+            return value.dtype
+        return inner if self._wrapped or looks_like([value], inner) else value.dtype
+
+    def _seen(self, system: System) -> torch.dtype | None:
+        """Told from the operations of one call."""
+        watch = ComputesIn()
+        try:
+            with watch:
+                self._evaluator([self._piece(system, range(IDENTICAL), DOUBLE)])
+        except Exception as error:  # a foreign model, compiled perhaps: what is wrong with it shows in the next call
+            if ran_out(error):
+                raise
+        self._evaluator.overwritten()
+        return watch.dtype
+
+    def _epsilon(self, system: System) -> float:
+        epsilon = torch.finfo(self._dtype or torch.float64).eps
+        products = torch.backends.cuda.matmul
+        tf32 = self._stated is None and system.device.type == "cuda" and products.allow_tf32
+        return max(epsilon, TF32) if tf32 and self._dtype == torch.float32 else epsilon
+
+    def _inside(self, system: System, first: Values, noises: dict[str, Noise]) -> torch.dtype | None:
+        """float32, where a model in float64 is one in float32 that is wrapped; else None.
+
+        It does not notice noise of the size of float64's rounding. Nor does a value that noise is too small for, so
+        either its values are all numbers of float32, or it notices noise of the size of float32's rounding, and none
+        that is much smaller but would be seen in a float64.
+        """
+        names = [name for name in self._adapter.outputs if name in first]
+        if self._dtype != torch.float64 or not names or any(noises[name].dithered > 0 for name in names):
+            return None
+        if looks_like([first[name] for name in names], torch.float32):
+            return torch.float32
+        coarse = FIRMLY * torch.finfo(torch.float32).eps
+        still, moved = (scatter(self._run(system, STAIRS, epsilon)) for epsilon in (STAIR, coarse))
+        seen = [name for name in names if moved[name] * (STAIR / coarse) > FELT * noises[name].rounding]
+        return torch.float32 if seen and all(still[name] == 0 for name in seen) else None
+
+    # -- copies that see each other ------------------------------------------------------------------------------
+
+    def _compare(self, system: System, first: Values, noises: dict[str, Noise], epsilon: float) -> None:
+        """Evaluate two of the copies again, in another batch; note repeats, refuse outputs, leave rows out."""
+        second = self._run(system, AGAIN, epsilon)
+        both = [name for name in first if name in second]
+        # two identical copies of one batch, and two copies in both batches
+        before = {name: torch.cat([first[name][:1], first[name][list(AGAIN)]]) for name in both}
+        after = {name: torch.cat([first[name][1:IDENTICAL], second[name]]) for name in both}
+        for name in both:
+            noises[name].repeated(after[name] - before[name])
+        rough = [name for name in both if noises[name].dithered > ROUGH * self._round_off(first[name])]
+        apart = [
+            name for name in both if not bool(self._alike(name, before[name], after[name], noises[name].quiet).all())
+        ]
+        if not (rough or apart):
+            return
+        shaken = scatter(self._run(system, range(IDENTICAL, IDENTICAL + DITHERS), SHAKEN * epsilon))
+        # the same batch again: what changes now does so by itself
+        third = self._run(system, AGAIN, epsilon)
+        for name in dict.fromkeys((*rough, *apart)):
+            noise = noises[name]
+            changes = third[name] - second[name]
+            itself = float(changes.double().square().mean().sqrt())
+            noise.random = itself > 0.0 and shaken[name] < REACTS * itself
+            if self._adapter.calls_per_copy:
+                noise.random |= shaken[name] < REACTS * noise.repeats
+                continue
+            if noise.random:
+                noise.repeated(torch.cat([after[name] - before[name], changes]))
+                continue
+            # scatter that does not answer to the size of the noise is no round-off either
+            believed = noise.quiet if shaken[name] > REACTS * noise.dithered else noise.still
+            good = self._alike(name, before[name], after[name], believed)
+            if name in self._adapter.outputs and not bool(good.all()):
+                raise ModelError(refusal(self._adapter, system, name, before[name], after[name], first[name], believed))
+            if name not in self._adapter.outputs:
+                self._layers.keep(name, system, good)
+
+    def _round_off(self, values: torch.Tensor) -> float:
+        """One unit of round-off of values of that size."""
+        size = float(values.double().nan_to_num(0.0, 0.0, 0.0).square().mean().sqrt()) if values.numel() else 0.0
+        return torch.finfo(coarser(self._dtype, values.dtype)).eps * size
+
+    def _alike(self, name: str, before: torch.Tensor, after: torch.Tensor, noise: Noise) -> torch.Tensor:
+        """``(samples,)``: whether a sample has the same values before and after, as far as noise lets one see."""
+        one, other = before.double(), after.double()
+        allowed = APART * torch.clamp(noise.by_sample, min=noise.floor)
+        size = torch.maximum(one.abs(), other.abs()).nan_to_num(0.0, 0.0, 0.0).amax((0, 2, 3))
+        epsilon = torch.finfo(coarser(self._dtype, before.dtype)).eps
+        sums = OUTPUT_SUMS if name in self._adapter.outputs else LAYER_SUMS
+        sums = min(sums, COARSE_SUMS) if epsilon > SINGLE else sums
+        away = torch.where(one.isnan() & other.isnan(), 0.0, (one - other).abs()).nan_to_num(float("inf"))
+        return away.amax((0, 2, 3)) <= allowed + sums * epsilon * size
+
+    def _mix(self, system: System, neighbour: System, epsilon: float) -> None:
+        """Copies of two systems in turn in one batch: these must not see each other either."""
+        self._mixed += 1
+        pieces = [
+            self._piece(one, copies, epsilon)
+            for one, copies in ((neighbour, AGAIN[:1]), (system, AGAIN), (neighbour, AGAIN[1:]))
+        ]
+        outputs, captured = self._evaluator(pieces)
+        values = self._layers.split(captured, pieces)
+        for i, own in enumerate(values):
+            own |= {name: parts[i] for name, parts in outputs.items()}
+        found = {name: torch.cat([values[0][name], values[2][name]]) for name in values[0].keys() & values[2].keys()}
+        for one, after in ((neighbour, found), (system, values[1])):
+            before, noises = self._references[one.name], self._noises[one.name]
+            for name in [name for name in before if name in after]:
+                if bool(self._alike(name, before[name], after[name], noises[name]).all()):
+                    continue
+                if name in self._adapter.outputs:
+                    told = refusal(self._adapter, one, name, before[name], after[name], before[name], noises[name])
+                    raise ModelError(f"{told}. It shared a batch with {(neighbour, system)[one is neighbour].name!r}")
+                self._layers.skip(name, "its values depend on which other system is in the batch")
+
+    # -- what the audit begins with ------------------------------------------------------------------------------
+
+    def _begin(self, system: System, first: Values, noises: dict[str, Noise]) -> Begin:
+        kept = {
+            name: self._layers.kept(name, system, value)
+            for name, value in first.items()
+            if name not in self._layers.skipped
+        }
+        for name, value in kept.items():
+            if value.shape[1] != first[name].shape[1]:
+                noises |= self._noise({name: value[IDENTICAL:]}, DITHERS)
+                noises[name].repeated(value[1] - value[0])
+        self._references[system.name] = {name: value[list(AGAIN)] for name, value in kept.items()}
+        self._noises[system.name] = {name: noises[name] for name in kept}
+        begin = Begin(
+            system,
+            {name: value[0].clone() for name, value in kept.items()},
+            {name: noises[name].repeats for name in kept},
+            {name: noises[name].floor for name in kept},
+            {name: noises[name].random for name in kept},
+            {name: noises[name].responds for name in kept},
+        )
+        self._known[system.name] = replace(begin, values={}), self._layers.masks(system)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return begin
+
+    def _once_more(self, system: System) -> Begin:
+        """A system that was measured before: how its values lie is learned again, the rest is known."""
+        before, masks = self._known[system.name]
+        first = self._run(system, range(IDENTICAL), self._epsilon(system), learn=True)
+        self._layers.restore(system, masks)
+        kept = {name: self._layers.kept(name, system, first[name]) for name in before.floor if name in first}
+        return replace(before, system=system, values={name: value[0].clone() for name, value in kept.items()})

@@ -1,0 +1,80 @@
+"""The assertion passes what is kept as far as can be seen, and fails on all else, with the reason."""
+
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope.testing import assert_equivariant
+
+POS = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double()
+
+
+def check(model, kind="scalar", data=None, **settings):
+    assert_equivariant(model, [POS] if data is None else data, inputs="vector", outputs={"u": kind}, **settings)
+
+
+def test_an_exact_model_passes():
+    check(lambda input: input.square().sum((-1, -2)))
+
+
+def test_what_vanishes_by_symmetry_passes_whatever_its_relative_error(monkeypatch):
+    """The dipole of a tetrahedron, in float32: round-off alone, 0.7 of its own size."""
+    tetrahedron = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.6291
+    dipole = lambda input: input.sum(1)  # noqa: E731
+    report = eq.audit(dipole, [tetrahedron], inputs="vector", outputs={"u": "vector"}, lmax=1, degree=6, progress=False)
+    found = report.outputs["u"]
+    found.noise_floor = 7e-8  # as nudged inputs scatter
+    assert found.verdict is eq.Verdict.VANISHES and found.relative > 0.1
+    monkeypatch.setattr("equiscope.testing.audit", lambda *_, **__: report)
+    check(dipole, "vector")
+
+
+def test_a_dead_output_fails_unless_it_may_be_zero():
+    with pytest.raises(AssertionError, match=r"u is zero for every input.*allow_zero=True"):
+        check(lambda input: 0 * input[..., 0].sum(-1))
+    check(lambda input: 0 * input[..., 0].sum(-1), allow_zero=True)
+
+
+def test_a_broken_output_fails_with_its_amount_and_where():
+    with pytest.raises(
+        AssertionError, match=r"not equivariant to 0\.0001:\n  u is scalar only to .*RMSE .*noise floor"
+    ):
+        check(lambda input: input.square().sum((-1, -2)) + 0.1 * input[..., 0].sum(-1))
+    check(lambda input: input.square().sum((-1, -2)) + 1e-6 * input[..., 0].sum(-1))
+
+
+def test_rotations_and_inversion_are_told_apart(monkeypatch):
+    def triple(input):
+        return torch.linalg.det(input[:, :3])
+
+    report = eq.audit(triple, [POS], inputs="vector", outputs={"u": "scalar"}, lmax=1, degree=6, progress=False)
+    monkeypatch.setattr("equiscope.testing.audit", lambda *_, **__: report)
+    for alone, inversion, words in (
+        (1e-16, -1.0, "exact under rotations; inversion changes its sign"),
+        (1e-16, 0.2, "exact under rotations; mixes parities"),
+        (0.5 * report.outputs["u"].size, -1.0, "breaks under rotations by 0.5 already"),
+    ):
+        report.outputs["u"].rmse_rotations, report.outputs["u"].inversion = alone, inversion
+        with pytest.raises(AssertionError, match=words):
+            check(triple)
+
+
+def test_noise_fails_only_where_the_error_is_beyond_it():
+    generator = torch.Generator().manual_seed(1)
+
+    def noisy(input):
+        return input.square().sum((-1, -2)) + 0.1 * torch.randn(len(input), generator=generator).double()
+
+    check(noisy)
+    with pytest.raises(AssertionError, match="u is scalar only to"):
+        check(lambda input: noisy(input) + 10 * input[..., 0].sum(-1))
+
+
+def test_values_that_are_not_finite_fail():
+    def fragile(input):
+        norm = input.square().sum((-1, -2))
+        return torch.where(input[:, 0, 0] > 0.5 * input[:, 0].norm(dim=-1), torch.nan, norm)
+
+    good = torch.tensor([[0.0, 0.0, 0.0]]).double()
+    with pytest.raises((AssertionError, eq.errors.ModelError), match="NaN or infinity"):
+        check(fragile, data=[good, POS])

@@ -1,0 +1,168 @@
+"""The noise floor is measured: exact models are exact in every dtype, and what is planted above it is found."""
+
+import kinds
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope.adapters.rounding import Dither, rounded, units
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
+UP = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+CONTROLS = {
+    "energy": ("scalar", kinds.pairs, [kinds.cloud(5), kinds.cloud(4, 1)]),
+    "energy of 1e3": ("scalar", kinds.offset(1e3), [kinds.cloud(5), kinds.cloud(4, 1)]),
+    "energy of 1e6": ("scalar", kinds.offset(1e6), [kinds.cloud(5)]),
+    "dipole": ("vector", kinds.dipole, [kinds.cloud(5), kinds.cloud(3, 1)]),
+    "dipole of CH4": ("vector", kinds.dipole, [kinds.CH4]),
+    "quadrupole of CH4": ("tensor", kinds.quadrupole, [kinds.CH4]),
+    "stress": ("tensor", kinds.outer, [kinds.cloud(5)]),
+    "per atom": ("vector", lambda pos: pos * pos.norm(dim=-1, keepdim=True), [kinds.cloud(5)]),
+}
+# along z, what one entry of the output gets on top; its RMSE is that of one component of a unit vector, or as below
+PLANTED = {
+    "scalar": (lambda pos: kinds.cosine(pos), 3**-0.5),
+    "vector": (lambda pos: UP.to(pos), 3**-0.5),
+    "tensor": (lambda pos: torch.diag(UP).to(pos), (2 / 27) ** 0.5),
+}
+
+
+def audit(name, dtype, planted=0.0):
+    kind, model, data = CONTROLS[name]
+    extra, size = PLANTED[kind]
+    found = kinds.audit(
+        lambda pos: model(pos) + planted / size * extra(pos), kind, [item.to(dtype) for item in data], degree=6
+    )
+    return found.outputs["out"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("name", CONTROLS)
+def test_exact_models_are_exact_and_what_is_planted_above_the_floor_is_found(name, dtype):
+    exact = audit(name, dtype)
+    assert exact.verdict.is_kept, (exact.verdict, exact.rmse, exact.noise_floor)
+    assert exact.noise_floor > 0
+    size = 10.0 * exact.noise_floor
+    while size < 0.1:
+        found = audit(name, dtype, size)
+        off = abs(found.rmse - size)
+        # round-off of the output adds to what was planted: its square, 1 % at most
+        assert off <= max(0.05 * size, found.rmse_error), (size, found.rmse, found.noise_floor)
+        assert found.verdict.is_broken, (size, found.verdict, found.noise_floor)
+        size *= 30.0
+
+
+def test_an_equivariant_network_is_exact_and_a_planted_error_is_found():
+    from e3nn import o3
+    from e3nn.nn import Gate
+
+    class Net(torch.nn.Module):
+        def __init__(self, planted=0.0):
+            super().__init__()
+            torch.manual_seed(0)
+            gate = Gate("8x0e", [torch.tanh], "4x0e", [torch.sigmoid], "4x1o")
+            self.harmonics = o3.SphericalHarmonics("1x0e+1x1o+1x2e", normalize=False)
+            self.linear = o3.Linear("1x0e+1x1o+1x2e", gate.irreps_in)
+            self.gate = gate
+            self.out = o3.Linear(gate.irreps_out, "1x1o")
+            self.planted = planted
+
+        def forward(self, pos):
+            hidden = self.linear(self.harmonics(pos)).sum(1)
+            return self.out(self.gate(hidden)) + self.planted * UP.to(pos)
+
+    for dtype in (torch.float64, torch.float32):
+        data = [kinds.cloud(5, dtype=dtype)]
+        assert kinds.audit(Net().to(dtype), "vector", data).outputs["out"].verdict == "exact"
+        floor = kinds.audit(Net().to(dtype), "vector", data).outputs["out"].noise_floor
+        found = kinds.audit(Net(10 * floor * 3**0.5).to(dtype), "vector", data).outputs["out"]
+        assert found.rmse == pytest.approx(10 * floor, rel=0.05) and found.verdict == "breaks"
+
+
+@pytest.mark.parametrize("data", [kinds.CH4, kinds.N2, kinds.ATOM, kinds.ATOM + 1.0], ids=["CH4", "N2", "atom", "away"])
+@pytest.mark.parametrize("kind", ["vector", "tensor"])
+def test_assert_equivariant_passes_exact_models_of_symmetric_molecules(data, kind):
+    model = kinds.dipole if kind == "vector" else kinds.quadrupole
+    for dtype in (torch.float64, torch.float32):
+        eq.testing.assert_equivariant(model, [data.to(dtype)], inputs="vector", outputs=kind)
+
+
+def test_assert_equivariant_refuses_what_is_zero_whatever_the_input():
+    with pytest.raises(AssertionError, match="zero"):
+        eq.testing.assert_equivariant(lambda pos: 0 * pos.sum(1), [kinds.CH4], inputs="vector", outputs="vector")
+
+
+def test_the_floor_of_layers_is_measured_too():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.far = torch.nn.Linear(3, 4)
+
+        def forward(self, pos):
+            return (self.far(pos).square()).sum((1, 2))
+
+    near, far = (
+        kinds.audit(Net(), "scalar", [(kinds.cloud() + away).float()], layers="far").layers["far"].noise_floor
+        for away in (0.0, 1e4)
+    )
+    assert 1e-8 < near < 1e-6 and 1e3 * near < far < 1e5 * near
+
+
+def test_what_a_model_computes_in_is_found_or_stated():
+    def settings(model, data, **ask):
+        return kinds.audit(model, "scalar", [data], **ask).settings["computes_in"]
+
+    half = torch.nn.Linear(3, 1, bias=False).to(torch.bfloat16)
+    table = torch.ones(5, dtype=torch.float16)
+    assert settings(kinds.pairs, kinds.cloud()) == "float64"
+    assert settings(kinds.autocast, kinds.cloud(dtype=torch.float32)) == "bfloat16"
+    assert settings(kinds.inside, kinds.cloud()) == "float32"
+    assert settings(lambda pos: half(pos.to(torch.bfloat16)).double().sum((1, 2)) + 3, kinds.cloud()) == "bfloat16"
+    # a table of another dtype that never meets the positions, and a last cast, which is rounding of the output
+    assert settings(lambda pos: kinds.pairs(pos) * table.double().sum(), kinds.cloud()) == "float64"
+    assert settings(lambda pos: kinds.pairs(pos).half(), kinds.cloud(dtype=torch.float32)) == "float32"
+    assert settings(kinds.pairs, kinds.cloud(), precision_of_model=torch.float16) == "float16"
+
+
+def test_a_stated_precision_gives_its_floor():
+    fine, coarse = (
+        kinds.audit(kinds.pairs, "scalar", [kinds.cloud()], precision_of_model=dtype).outputs["out"].noise_floor
+        for dtype in (torch.float64, torch.float32)
+    )
+    assert 1e6 * fine < coarse < 1e-5
+    with pytest.raises(eq.errors.DTypeError, match="precision_of_model: expected None or a floating-point"):
+        kinds.audit(kinds.pairs, "scalar", [kinds.cloud()], precision_of_model=torch.int32)
+
+
+def test_whole_numbers_are_no_sign_of_a_coarser_dtype():
+    def counts(pos):
+        return ((pos[:, :, None] - pos[:, None]).norm(dim=-1) < 1.5).sum((1, 2)).to(pos) + 0.5 * pos[:, 0, 2].sign()
+
+    found = kinds.audit(counts, "scalar", [kinds.cloud(seed=3)])
+    assert found.settings["computes_in"] == "float64"
+    assert found.outputs["out"].rmse == pytest.approx(0.5, rel=0.05) and found.outputs["out"].verdict.is_broken
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_dither_takes_a_number_to_both_its_neighbours(dtype):
+    x = torch.full((1, 4000), 1.0, dtype=torch.float64) + 0.3 * torch.finfo(dtype).eps
+    found = rounded(x, dtype, Dither([0], torch.finfo(dtype).eps)).double()
+    up = (found > x).double().mean()
+    assert set(found.unique().tolist()) == {1.0, 1.0 + torch.finfo(dtype).eps}
+    # the mean over the dither is the number itself
+    assert float(up) == pytest.approx(0.3, abs=0.03)
+
+
+def test_dither_is_that_of_the_copy_whatever_the_batch():
+    x = kinds.cloud(4)[None]
+    many = rounded(x.expand(3, 4, 3), torch.float32, Dither([None, 0, 5], 2.0**-23))
+    few = rounded(x.expand(2, 4, 3), torch.float32, Dither([5, None], 2.0**-23))
+    assert torch.equal(many[2], few[0]) and torch.equal(many[0], few[1]) and not torch.equal(many[1], many[2])
+
+
+def test_units_in_the_last_place():
+    x = torch.tensor([0.0, 1.0, -1.5, 2.0, 1e5, 1e-3], dtype=torch.float32)
+    above = torch.nextafter(x.abs(), torch.tensor(torch.inf)) - x.abs()
+    above[0] = 0.0
+    assert units(x, 2.0**-23).float().tolist() == above.tolist()

@@ -1,0 +1,163 @@
+"""degree="auto": every system is judged by itself, whatever comes before it."""
+
+import functools
+
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope import demo
+from equiscope.probe.refine import WINDOW
+
+TOLERANCE = 1e-2
+
+
+@functools.cache
+def molecules():
+    data = sorted(zip(demo.names(), demo.load_molecules(), strict=True), key=lambda item: len(item[1]["species"]))
+    assert len(data) == 8
+    return data
+
+
+def ask(data, **settings):
+    asked = {"inputs": demo.INPUTS, "outputs": demo.REPRESENTATIONS, "progress": False, **settings}
+    return eq.audit(demo.load_model(), data, **asked)
+
+
+@functools.cache
+def fine():
+    return ask(molecules(), lmax=2, degree=19).outputs
+
+
+def test_the_demo_costs_no_more_than_sixty_thousand_evaluations():
+    found = ask(demo.load_molecules(), layers=list(demo.LAYERS), lmax=8)
+    assert found.timings["evaluations"] <= 60_000 and found.settings["unsettled"] == 0
+    for name, output in found.outputs.items():
+        # the fine grid here is turned, as the other is
+        assert output.rmse == pytest.approx(fine()[name].rmse, rel=1e-4)
+
+
+@pytest.mark.parametrize("order", ["ordered", "reversed", "random"])
+@pytest.mark.parametrize("lmax", [None, 2])
+def test_the_order_of_the_molecules_does_not_matter(order, lmax):
+    data = list(molecules())
+    if order == "reversed":
+        data.reverse()
+    elif order == "random":
+        data = [data[i] for i in torch.randperm(len(data), generator=torch.Generator().manual_seed(7))]
+    found = ask(data, lmax=lmax, tolerance=TOLERANCE)
+    assert [row.name for row in found.systems] == [name for name, _ in data]
+    for name, output in found.outputs.items():
+        assert abs(output.rmse - fine()[name].rmse) <= TOLERANCE * output.rmse, name
+        assert abs(output.rmse - fine()[name].rmse) <= output.rmse_error + 1e-5 * output.rmse, name
+    if lmax is None:
+        # A alone is cheap: the grid of degree 16 takes 3740 for each
+        assert found.timings["evaluations"] < 8 * 1500 and found.settings["lmax_asked"] is None
+
+
+def wave(x):
+    """Broken at l = k with a strength that the length of the row says: k from 1 to 9."""
+    length = x.norm(dim=-1)
+    t = x[..., 2] / length
+    k = length.floor()
+    return {"u": 1.0 + (length - k) * torch.cos(k * torch.arccos(t.clamp(-1.0, 1.0)))}
+
+
+def row(k, strength):
+    direction = torch.tensor([0.48, -0.6, 0.64], dtype=torch.float64)
+    return {"x": direction * (k + strength)}
+
+
+FAMILY = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 2, "progress": False}
+
+
+def families():
+    easy = [(f"easy {i}", row(1, 0.1)) for i in range(100)]
+    yield "one hard system among many", [*easy[:60], ("hard", row(9, 0.9)), *easy[60:]]
+    yield "harder and harder", [(f"{i}", row(1 + i // 6, 0.3)) for i in range(54)]
+    yield "easier and easier", [(f"{i}", row(9 - i // 6, 0.3)) for i in range(54)]
+    bad = [(f"bad {i}", {"x": torch.tensor([0.0, 0.0, 1e200], dtype=torch.float64)}) for i in range(3)]
+    yield "first systems that fail", [*bad, *[(f"{i}", row(5 + i % 3, 0.3)) for i in range(40)]]
+
+
+@pytest.mark.parametrize("name, data", families(), ids=[name for name, _ in families()])
+def test_no_order_and_no_exception_is_missed(name, data):
+    def model(x):
+        return {"u": torch.where(x[..., 2].abs() > 1e100, torch.nan, wave(x)["u"])}
+
+    whole = [(key, system) for key, system in data if "bad" not in key]
+    truth = eq.audit(wave, whole, **{**FAMILY, "degree": 21}).outputs["u"]
+    found = eq.audit(model, iter(data), **FAMILY, tolerance=TOLERANCE)
+    output = found.outputs["u"]
+    assert found.settings["unsettled"] == 0 and len(found.failures) == len(data) - len(whole)
+    assert abs(output.rmse - truth.rmse) <= TOLERANCE * truth.rmse
+    assert sum(found.settings["degrees"].values()) >= len(whole)
+    assert [row.name for row in found.systems] == [key for key, _ in whole]
+    if name == "one hard system among many":
+        # it goes on alone
+        ran = found.settings["degrees"]
+        assert ran["6"] == 101 and max(list(ran.values())[1:]) <= 4
+
+
+def test_a_stream_is_read_no_further_than_a_window_ahead():
+    read, evaluated = 0, set()
+
+    def stream():
+        nonlocal read
+        for i in range(3 * WINDOW):
+            read += 1
+            assert read - len(evaluated) <= WINDOW + 2
+            yield f"{i}", {"x": row(1, 0.1 + 1e-4 * i)["x"]}
+
+    def model(x):
+        evaluated.update(x.norm(dim=-1).mul(1e4).round().tolist())
+        return wave(x)
+
+    assert len(eq.audit(model, stream(), **FAMILY).systems) == 3 * WINDOW
+
+
+def test_what_never_settles_is_counted():
+    def model(x):
+        return {"u": torch.where(x[..., 2] > 0.37, 1.0, 0.0)}
+
+    data = [{"x": torch.tensor([0.0, 0.6, 0.8], dtype=torch.float64)}] * 3
+    found = eq.audit(model, data, inputs={"x": "vector"}, outputs={"u": "scalar"}, lmax=None, tolerance=1e-6)
+    assert found.settings["unsettled"] == 3 and "41" in found.settings["degrees"]
+    assert any("3 of 3 systems have not settled" in finding for finding in found.findings())
+
+
+def test_errors_alone_need_outputs_and_show_half_the_degree():
+    data = [row(1, 0.1)]
+    found = eq.audit(wave, data, **{**FAMILY, "lmax": None, "degree": 8})
+    assert found.outputs["u"].lmax == 4 and found.settings["lmax_asked"] is None
+    module = torch.nn.Linear(3, 2).double()
+    with pytest.raises(eq.errors.ArgumentError, match="lmax: expected an integer where no output is declared"):
+        eq.audit(module, [{"input": data[0]["x"]}], inputs={"input": "vector"}, layers="**", lmax=None)
+    with pytest.raises(eq.errors.ArgumentError, match="shift: expected None or \"system\", got 'all'"):
+        eq.audit(wave, data, **FAMILY, shift="all")
+
+
+def test_rotations_and_inversion_are_told_apart():
+    def model(x):
+        n, det = x[..., 0, :], torch.linalg.det(x)
+        return {
+            "flips": n * torch.tanh(det)[..., None],
+            "mixes": n * (1.0 + det)[..., None],
+            "keeps": n,
+            "breaks": n + 1.0,
+        }
+
+    frame = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)))[0]
+    asked = {"inputs": {"x": "vector"}, "outputs": dict.fromkeys(("flips", "mixes", "keeps", "breaks"), "vector")}
+    for settings in ({"degree": 8}, {"estimator": "monte-carlo", "rotations": 2048}):
+        full = eq.audit(model, [{"x": frame}], **asked, lmax=2, progress=False, **settings).outputs
+        assert full["keeps"].inversion == pytest.approx(1.0) and full["flips"].inversion == pytest.approx(-1.0)
+        assert abs(full["mixes"].inversion) < 1e-12 or full["mixes"].inversion < 0.3
+        assert max(full[name].rmse_rotations for name in ("flips", "mixes", "keeps")) < 1e-12
+        assert min(full[name].rmse for name in ("flips", "mixes")) > 0.3
+        assert full["breaks"].rmse_rotations == pytest.approx(1.0, rel=0.1)
+        assert full["keeps"].symmetrised == pytest.approx(3**-0.5) and full["flips"].symmetrised < 0.03
+        proper = eq.audit(model, [{"x": frame}], **asked, lmax=2, group="SO3", progress=False, **settings).outputs
+        assert all(output.rmse_rotations is None and output.inversion is None for output in proper.values())
+        if "degree" in settings:
+            assert full["breaks"].rmse_rotations == pytest.approx(proper["breaks"].rmse, rel=1e-12)

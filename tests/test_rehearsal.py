@@ -1,0 +1,343 @@
+"""Copies of a batch must not see each other, and nothing that a model does reaches the user's data."""
+
+import numpy as np
+import pytest
+import torch
+
+import equiscope as eq
+
+ASK = {"lmax": 2, "degree": 6, "progress": False}
+
+
+def cloud(n=5, seed=0, dtype=torch.float64):
+    return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+DATA = [cloud(5, seed) for seed in range(3)]
+
+
+def audit(model, data=DATA, outputs=None, **ask):
+    return eq.audit(model, data, **{"inputs": "vector", "outputs": outputs or {"e": "scalar"}, **ASK, **ask})
+
+
+def norms(pos):
+    return pos.norm(dim=-1)
+
+
+LEAKS = {
+    "mean over the batch": lambda pos: norms(pos).sum(1) + pos[..., 0].sum(1) - pos[..., 0].sum(1).mean(),
+    "norm over the batch": lambda pos: pos[..., 0].abs().sum(1) / pos[..., 0].norm(),
+    "softmax over the batch": lambda pos: torch.softmax(pos[:, 0, 0], 0),
+    "the copy before": lambda pos: norms(pos).sum(1) + 1e-3 * pos[:, 0, 0].roll(1),
+    "all copies before": lambda pos: pos[:, 0, 2].cumsum(0),
+    "size of the batch": lambda pos: norms(pos).sum(1) * len(pos),
+    "the first copy": lambda pos: norms(pos).sum(1) + pos[0, 0, 0],
+    "ranks in the batch": lambda pos: pos[:, 0, 0].argsort().argsort().to(pos),
+    "a little": lambda pos: norms(pos).sum(1) + 1e-3 * (pos[-1, 0, 0] - pos[:, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("model", LEAKS.values(), ids=LEAKS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_copies_that_see_each_other_are_refused(model, dtype):
+    with pytest.raises(eq.errors.ModelError, match=r"outputs\['e'\].*'0'.*copies of a batch see each other.*'loop'"):
+        audit(model, [cloud(dtype=dtype)])
+
+
+@pytest.mark.parametrize("model", LEAKS.values(), ids=LEAKS)
+def test_one_copy_per_call_hides_none_of_them(model):
+    found = audit(lambda pos: model(pos[None])[0], batching="loop").outputs["e"]
+    assert not found.stochastic
+
+
+def test_normalising_over_the_batch_is_seen_once_two_systems_share_it():
+    # alone it is invariant, so that the copies of one system cannot tell
+    def model(pos):
+        return norms(pos).sum(1) - norms(pos).sum(1).mean()
+
+    assert audit(model, DATA[:1]).outputs["e"].rmse < 1e-14
+    with pytest.raises(eq.errors.ModelError, match="see each other"):
+        audit(model)
+
+
+ASTRAY = {
+    "by atom": lambda pos: pos.transpose(0, 1).reshape(-1, 3),
+    "backwards": lambda pos: pos.flip(0),
+    "sorted": lambda pos: pos.reshape(-1, 3)[pos.reshape(-1, 3)[:, 2].argsort()],
+}
+
+
+@pytest.mark.parametrize("model", ASTRAY.values(), ids=ASTRAY)
+def test_rows_in_another_order_are_called_that(model):
+    with pytest.raises(eq.errors.ModelError, match="rows come back in another order than the copies"):
+        audit(model, outputs={"v": "vector"})
+
+
+FOR_ONE = {
+    "sum of everything": lambda pos: pos.norm(),
+    "sum over the first axis": lambda pos: pos.sum(0),
+    "a constant": lambda pos: torch.ones(3, 3).double(),
+}
+
+
+@pytest.mark.parametrize("model", FOR_ONE.values(), ids=FOR_ONE)
+def test_functions_of_one_system_are_refused_under_stack(model):
+    with pytest.raises(eq.errors.ModelError, match=r"14 copies of system '0'.*written for one system.*batching='loop'"):
+        audit(model, outputs={"e": "vector"})
+
+
+def edges(pos, edge_index, batch=None):
+    """Neighbours by index: what is joined without offsets comes from the wrong copy."""
+    batch = torch.zeros(len(pos), dtype=torch.long) if batch is None else batch
+    i, j = edge_index[0].long(), edge_index[1].long()
+    d = pos[i] - pos[j]
+    size = int(batch.max()) + 1
+    return torch.zeros(size, dtype=pos.dtype).index_add_(0, batch[i], d[:, 0].abs() ** 3 + d.norm(dim=1))
+
+
+def graphs(*sizes):
+    return [{"pos": cloud(n, n), "edge_index": torch.tensor([[*range(n)], [*range(1, n), 0]])} for n in sizes]
+
+
+def collated(offset):
+    def batching(systems):
+        sizes = [len(system["pos"]) for system in systems]
+        starts = offset(sizes)
+        return {
+            "pos": torch.cat([system["pos"] for system in systems]),
+            "edge_index": torch.cat([s["edge_index"] + k for s, k in zip(systems, starts, strict=True)], 1),
+            "batch": torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)),
+        }
+
+    return batching
+
+
+def graph_audit(batching, sizes=(4, 4)):
+    return eq.audit(edges, graphs(*sizes), inputs={"pos": "vector"}, outputs={"e": "scalar"}, batching=batching, **ASK)
+
+
+def test_index_tensors_joined_without_offsets_are_named():
+    with pytest.raises(eq.errors.ModelError, match=r"'edge_index'.*without the offset"):
+        graph_audit("concat")
+
+
+def test_a_batching_function_that_forgets_the_offset_is_refused():
+    right = graph_audit(collated(lambda sizes: np.cumsum([0, *sizes[:-1]]).tolist())).outputs["e"].rmse
+    assert right == pytest.approx(graph_audit("loop").outputs["e"].rmse, rel=1e-9)
+    with pytest.raises(eq.errors.ModelError, match=r"batching function add the offset.*'edge_index'"):
+        graph_audit(collated(lambda sizes: [0] * len(sizes)))
+
+
+def test_an_offset_that_fits_equal_systems_alone_is_seen_in_a_mixed_batch():
+    offset = collated(lambda sizes: [i * sizes[0] for i in range(len(sizes))])
+    graph_audit(offset, (4, 4))
+    with pytest.raises(eq.errors.ModelError, match="batching function add the offset"):
+        graph_audit(offset, (3, 5))
+
+
+def test_concat_refuses_declared_inputs_of_different_lengths():
+    data = [{"cell": 5 * torch.eye(3), "pos": cloud(4, dtype=torch.float32)}]
+    with pytest.raises(eq.errors.ArgumentError, match=r"one number of rows.*cell 3, pos 4"):
+        eq.audit(
+            lambda cell, pos, batch: pos.norm(dim=1),
+            data,
+            inputs={"pos": "vector", "cell": "vector"},
+            outputs={"e": "scalar"},
+            batching="concat",
+            **ASK,
+        )
+
+
+# -- what a model writes into ------------------------------------------------------------------------------------
+
+
+def shifts_types(pos, z):
+    z -= 1
+    return pos.sum(1) * (1 + z[:, :1] % 7)
+
+
+def shifts_positions(pos, z):
+    pos -= pos.mean(1, keepdim=True)
+    return pos.square().sum(-1, keepdim=True).sum(1) * pos[:, 0]
+
+
+@pytest.mark.parametrize("model", [shifts_types, shifts_positions])
+@pytest.mark.parametrize("how", [{}, {"batch_rows": 4}, {"batching": "loop"}, {"batching": "concat"}], ids=str)
+def test_models_that_write_into_their_inputs(model, how):
+    data = [{"pos": cloud(4), "z": torch.full((4,), 8)} for _ in range(2)]
+    before = [{name: value.clone() for name, value in item.items()} for item in data]
+
+    def called(pos, z, batch=None):
+        if how.get("batching") == "concat":
+            return model(pos.reshape(-1, 4, 3), z.reshape(-1, 4))
+        return model(pos, z) if pos.ndim == 3 else model(pos[None], z[None])[0]
+
+    found = eq.audit(called, data, inputs={"pos": "vector"}, outputs={"mu": "vector"}, **how, **ASK).outputs["mu"]
+    assert found.relative < 1e-14 and not found.stochastic
+    for item, old in zip(data, before, strict=True):
+        assert all(torch.equal(item[name], value) for name, value in old.items())
+
+
+def test_constants_are_not_written_into():
+    settings = {"calls": [0]}
+
+    def model(pos, options):
+        options["calls"].append(1)
+        return norms(pos).sum(1) * len(options["calls"])
+
+    data = [{"pos": cloud(), "options": settings}]
+    found = eq.audit(model, data, inputs={"pos": "vector"}, outputs={"e": "scalar"}, **ASK).outputs["e"]
+    assert settings == {"calls": [0]} and found.relative < 1e-14
+
+
+class Static(torch.nn.Module):
+    """Returns the same memory from every call, as captured graphs and calculators do."""
+
+    def __init__(self, numpy):
+        super().__init__()
+        self.held = np.zeros(64) if numpy else torch.zeros(64, dtype=torch.float64)
+        self.inner = torch.nn.Identity()
+
+    def forward(self, pos):
+        n = pos.shape[0] if pos.ndim == 3 else 1
+        values = pos.reshape(n, -1, 3)[..., 0].square().sum(1)
+        out = torch.from_numpy(self.held)[:n] if isinstance(self.held, np.ndarray) else self.held[:n]
+        out[:] = 0
+        out += values
+        return self.inner(out if pos.ndim == 3 else out[0])
+
+
+@pytest.mark.parametrize("numpy", [False, True])
+@pytest.mark.parametrize("how", [{"batch_rows": 300}, {"batching": "loop"}], ids=str)
+def test_results_in_a_buffer_that_is_used_again(numpy, how):
+    right = audit(lambda pos: pos[..., 0].square().sum(-1), **how).outputs["e"].rmse
+    for rows in (64, 250):
+        assert audit(Static(numpy), **{**how, "batch_rows": rows}).outputs["e"].rmse == pytest.approx(right, rel=1e-9)
+
+
+# -- layers ------------------------------------------------------------------------------------------------------
+
+
+class Padded(torch.nn.Module):
+    """Two padded rows per copy, filled from the first copy of the batch; `width` adds some for the longest."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Linear(3, 4, bias=False).double()
+
+    def forward(self, pos):
+        n = pos.shape[1]
+        padded = torch.cat([pos, pos[:1, :1].expand(len(pos), 2, 3)], 1)
+        return self.embed(padded)[:, :n].square().sum((1, 2))
+
+
+def test_padded_rows_that_come_from_another_copy_are_left_out():
+    report = audit(Padded(), layers="embed")
+    layer = report.layers["embed"]
+    # a linear function of one vector holds l = 1 and nothing else; it has no inversion partner either
+    assert layer.samples == 15
+    assert float(layer.fractions[1, 0]) == pytest.approx(1.0, abs=1e-12)
+    (note,) = [text for text in report.warnings if "embed" in text]
+    assert "6 of 21 rows were left out" in note
+
+
+class Longest(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Linear(3, 4).double()
+
+    def forward(self, pos, mask):
+        return {"v": pos * mask[..., None], "e": (self.embed(pos).square().sum(-1) * mask).sum(1)}
+
+
+def test_layers_and_outputs_padded_to_the_longest_of_a_batch():
+    def batching(systems):
+        ones = [torch.ones(len(system), dtype=torch.float64) for system in systems]
+        pad = torch.nn.utils.rnn.pad_sequence
+        return {"pos": pad(systems, batch_first=True), "mask": pad(ones, batch_first=True)}
+
+    torch.manual_seed(0)
+    model, data = Longest(), [cloud(n, n) for n in (5, 3, 6)]
+    ask = {"outputs": {"e": "scalar", "v": "vector"}, "layers": "embed"}
+    found = audit(model, data, batching=batching, **ask)
+    alone = [audit(model, [item], batching=batching, **ask) for item in data]
+    assert found.layers["embed"].samples == 14
+    assert found.outputs["v"].rmse < 1e-15
+    pooled = sum(report.layers["embed"].power * report.layers["embed"].samples for report in alone) / 14
+    torch.testing.assert_close(found.layers["embed"].power, pooled, rtol=1e-6, atol=1e-6)
+
+
+class Moody(torch.nn.Module):
+    """Rows by orientation, calls by system, and tables that hold no copies."""
+
+    def __init__(self):
+        super().__init__()
+        for name in ("some", "often", "fine", "table"):
+            setattr(self, name, torch.nn.Linear(3, 2).double())
+
+    def forward(self, pos):
+        self.some(pos[pos[..., 2] > 0])
+        for _ in range(len(pos[0]) - 3):
+            self.often(pos)
+        self.table(torch.ones(2, 3, dtype=torch.float64))
+        return self.fine(pos).square().sum((1, 2))
+
+
+def test_layers_that_cannot_be_followed_are_left_out_by_name():
+    report = audit(Moody(), [cloud(n, n) for n in (4, 5)], layers="*")
+    assert list(report.layers) == ["often", "fine"] and report.layers["often"].samples == 9
+    text = "\n".join(report.warnings)
+    assert all(name in text for name in ("some", "table", "often#2"))
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU])
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_states_of_recurrent_layers_have_their_copies_on_the_second_axis(kind, layers, both_ways):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.r = kind(3, 6, layers, batch_first=True, bidirectional=both_ways).double()
+
+        def forward(self, x):
+            return self.r(x)[0].mean((1, 2))
+
+    states = {torch.nn.LSTM: ["r[1][0]", "r[1][1]"], torch.nn.GRU: ["r[1]"]}[kind]
+    found = audit(Net(), layers="*").layers
+    assert list(found) == ["r[0]", *states]
+    assert all(found[name].samples == 3 * layers * (1 + both_ways) and found[name].channels == 6 for name in states)
+
+
+class Edges(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = torch.nn.Linear(3, 2).double()
+
+    def forward(self, pos, pairs):
+        d = pos[:, pairs[0, :, 0]] - pos[:, pairs[0, :, 1]]
+        return {"e": norms(pos).sum(1), "edge": self.lin(d)}
+
+
+def test_systems_without_a_row_in_a_layer_or_output():
+    data = [
+        {"pos": cloud(4, m), "pairs": torch.tensor([[0, 1]] * m, dtype=torch.long).reshape(m, 2)} for m in (2, 0, 3)
+    ]
+    report = eq.audit(
+        Edges(), data, inputs={"pos": "vector"}, outputs={"e": "scalar", "edge": "scalar"}, layers="*", **ASK
+    )
+    assert report.outputs["e"].samples == 3 and report.outputs["edge"].samples == 5 == report.layers["lin"].samples
+    assert not report.failures and str(report) and report.to_html()
+
+
+def test_systems_without_rows_are_recorded_and_the_rest_is_done():
+    report = audit(norms, [cloud(0), cloud(3), cloud(0, 1), cloud(2)], outputs={"v": "scalar"})
+    assert [(f.system, f.reason) for f in report.failures] == [("0", "it has no rows"), ("2", "it has no rows")]
+    assert report.outputs["v"].samples == 5
+    with pytest.raises(eq.errors.ModelError, match="no rows"):
+        audit(norms, [cloud(0)])
+
+
+def test_every_system_takes_few_evaluations_more_than_its_grid():
+    report = audit(lambda pos: norms(pos).sum(1), [cloud(4, seed) for seed in range(6)])
+    extra = report.timings["evaluations"] - 6 * report.settings["rotations"]
+    assert 6 * 4 < extra == report.timings["checks"] <= 6 * 24
