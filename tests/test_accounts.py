@@ -117,29 +117,31 @@ def test_the_row_of_an_only_system_is_the_pooled_number():
         assert output.relative > 1e-3
 
 
-class Wandering:
-    """Changes from call to call, alike for all copies of one call; `sizes` by the number of rows."""
+def test_a_model_that_changes_from_call_to_call_is_not_taken_for_exact():
+    calls = [0]
 
-    def __init__(self, sizes):
-        self.sizes, self.calls = sizes, 0
+    def model(p):
+        # alike for all copies of one call
+        calls[0] += 1
+        return p.square().sum((1, 2)) + 1e-3 * (-1) ** calls[0]
 
-    def __call__(self, p):
-        self.calls += 1
-        return p.square().sum(-1) + self.sizes[p.shape[1]] * (-1) ** self.calls
-
-
-def test_noise_is_seen_between_calls_whose_copies_agree():
-    found = audit(Wandering({4: 1e-3}), [points(4)])
-    assert 3e-4 < found.outputs["y"].noise < 1e-2
-    assert audit(Wandering({4: 0.0}), [points(4)]).outputs["y"].noise < 1e-12
+    try:
+        found = audit(model, [points(4)]).outputs["y"]
+    except eq.errors.ModelError as error:
+        assert "outputs['y']" in str(error)
+    else:
+        assert found.noise > 3e-4
 
 
 def test_noise_of_systems_is_weighted_by_their_samples():
-    noises = [
-        audit(Wandering(sizes), [points(1), points(9)]).outputs["y"].noise
-        for sizes in ({1: 1e-3, 9: 0.0}, {1: 0.0, 9: 1e-3})
-    ]
-    assert noises[1] / noises[0] == pytest.approx(3.0, rel=1e-6)
+    def noise(sizes):
+        def model(p):
+            shape = (*p.shape[:2], 400)
+            return p.square().sum(-1)[..., None] + sizes[p.shape[1]] * torch.randn(shape, dtype=DOUBLE)
+
+        return audit(model, [points(1), points(9)]).outputs["y"].noise
+
+    assert noise({1: 0.0, 9: 1e-3}) / noise({1: 1e-3, 9: 0.0}) == pytest.approx(3.0, rel=0.2)
 
 
 def test_samples_kept_belong_to_the_systems_that_ended():
@@ -171,7 +173,7 @@ def test_batches_hold_no_more_bytes_than_asked():
     assert largest_batch() > 20
     assert largest_batch(batch_bytes=20 * copy) == 20
     assert largest_batch(batch_bytes=20 * copy + copy - 1) == 20
-    assert largest_batch(batch_rows=40) == 10
+    assert largest_batch(batch_rows=80) == 20
 
 
 def test_statistics_that_are_held_leave_less_for_a_batch():

@@ -1,7 +1,6 @@
 """What is heard of hidden modules, and what is said of those that are not."""
 
 import dataclasses
-import importlib.util
 
 import numpy as np
 import pytest
@@ -11,10 +10,6 @@ import equiscope as eq
 from equiscope.probe.hooks import Capture, matching_modules, module_of, representation_of
 
 DOUBLE = torch.float64
-# tests marked so need that layers are taken leaf by leaf
-BY_LEAF = pytest.mark.skipif(
-    importlib.util.find_spec("equiscope.probe.layers") is None, reason="layers are not taken leaf by leaf"
-)
 
 
 class Returns(torch.nn.Module):
@@ -397,7 +392,6 @@ class Twice(torch.nn.Module):
         return self.b(self.a(self.a(p)))[0].square().sum((1, 2))
 
 
-@BY_LEAF
 def test_declared_layers_keep_their_declaration_per_call_and_leaf():
     report = run(Twice(), layers={"a": "vector", "b": "vector"}, data=[torch.randn(4, 3, dtype=DOUBLE)])
     errors = {name: getattr(layer, "rmse", None) for name, layer in report.layers.items()}
