@@ -43,7 +43,7 @@ def spectrum(
     samples: int = 240,
     channels: int = 64,
 ) -> Spectrum:
-    """A layer with root mean square `size`; `unresolved` and `error`, of the power at lmax, are shares of its power."""
+    """A layer with root mean square `size`; `unresolved` and `error` (at l = lmax) are shares of its power."""
     total = size**2
     return Spectrum(
         name=name,

@@ -22,6 +22,7 @@ def report():
         layers=FEATURES,
         lmax=4,
         degree=8,
+        shift=None,
         keep="samples",
     )
 
@@ -41,6 +42,7 @@ def test_pooled_numbers_are_means_of_the_kept_samples(report):
         layers=FEATURES,
         lmax=4,
         degree=8,
+        shift=None,
         batch_rows=300,
     )
     for name in (*OUTPUTS, *FEATURES):
@@ -80,6 +82,7 @@ def test_float32_model_agrees_to_its_precision():
         layers=FEATURES,
         lmax=4,
         degree=8,
+        shift=None,
         keep="samples",
     )
     for structure in pet_reference.NAMES:

@@ -52,7 +52,7 @@ def test_the_order_of_the_molecules_does_not_matter(order, lmax):
         assert abs(output.rmse - fine()[name].rmse) <= output.rmse_error + 1e-5 * output.rmse, name
     if lmax is None:
         # A alone is cheap: the grid of degree 16 takes 3740 for each
-        assert found.timings["evaluations"] < 8 * 1500 and found.settings["lmax_asked"] is None
+        assert found.timings["evaluations"] < 8 * 2000 and found.settings["lmax_asked"] is None
 
 
 def wave(x):
@@ -80,7 +80,7 @@ def families():
     yield "first systems that fail", [*bad, *[(f"{i}", row(5 + i % 3, 0.3)) for i in range(40)]]
 
 
-@pytest.mark.parametrize("name, data", families(), ids=[name for name, _ in families()])
+@pytest.mark.parametrize("name, data", list(families()), ids=[name for name, _ in families()])
 def test_no_order_and_no_exception_is_missed(name, data):
     def model(x):
         return {"u": torch.where(x[..., 2].abs() > 1e100, torch.nan, wave(x)["u"])}
@@ -130,9 +130,9 @@ def test_errors_alone_need_outputs_and_show_half_the_degree():
     data = [row(1, 0.1)]
     found = eq.audit(wave, data, **{**FAMILY, "lmax": None, "degree": 8})
     assert found.outputs["u"].lmax == 4 and found.settings["lmax_asked"] is None
-    module = torch.nn.Linear(3, 2).double()
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2)).double()
     with pytest.raises(eq.errors.ArgumentError, match="lmax: expected an integer where no output is declared"):
-        eq.audit(module, [{"input": data[0]["x"]}], inputs={"input": "vector"}, layers="**", lmax=None)
+        eq.audit(module, [{"input": data[0]["x"]}], inputs={"input": "vector"}, layers="0", lmax=None)
     with pytest.raises(eq.errors.ArgumentError, match="shift: expected None or \"system\", got 'all'"):
         eq.audit(wave, data, **FAMILY, shift="all")
 

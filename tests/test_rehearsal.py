@@ -341,3 +341,28 @@ def test_every_system_takes_few_evaluations_more_than_its_grid():
     report = audit(lambda pos: norms(pos).sum(1), [cloud(4, seed) for seed in range(6)])
     extra = report.timings["evaluations"] - 6 * report.settings["rotations"]
     assert 6 * 4 < extra == report.timings["checks"] <= 6 * 24
+
+
+def test_an_adapter_that_adds_no_dither_has_a_floor_all_the_same():
+    class Clouds(eq.adapters.Adapter):
+        def __init__(self):
+            self.outputs = {"e": eq.Representation.parse("scalar")}
+            self.inputs = {"x": eq.Representation.parse("vector")}
+            self.description = {"model": "m", "data": "d"}
+
+        def systems(self):
+            yield eq.adapters.System("one", cloud(dtype=torch.float32), rows=5, nbytes=60)
+
+        def compatible(self, first, other):
+            return True
+
+        def forward(self, pieces):
+            turned = [(piece.system.payload.double() @ piece.rotations.mT).float() for piece in pieces]
+            energies = [torch.exp(-torch.cdist(x, x)).sum((1, 2)) for x in turned]
+            return {"e": [energy.reshape(-1, 1, 1, 1) for energy in energies]}
+
+        def native_mean(self, name, mean):
+            return mean.reshape(())
+
+    found = eq.audit(Clouds(), None, **ASK).outputs["e"]
+    assert found.verdict == "exact" and 1e-8 < found.noise_floor < 1e-5

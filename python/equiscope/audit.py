@@ -86,10 +86,9 @@ def audit(
             ``warnings`` with the reason.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
             said of parity, and labels are l without sigma), or an `equiscope.groups.Group`.
-        lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then degrees below 2 lmax will
-            do: "auto" begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the
-            errors alone; the spectrum is shown up to half of the degree, and only its own error bars say what it is
-            worth.
+        lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then low degrees will do: "auto"
+            begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the errors
+            alone; the spectrum is shown up to half of the degree, and only its own error bars say what it is worth.
         degree: degree of the grid, 2 lmax..131; results are exact where the product of two matrix elements stays
             within it. "auto" (also None) begins at 2 lmax and judges every system by itself: one whose errors are
             larger than `tolerance` is evaluated again at the next degree, up to 41. The first two systems are

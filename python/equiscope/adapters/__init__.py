@@ -4,6 +4,7 @@ from .base import Adapter, Kind, Piece, Request, System
 from .metatomic_models import is_metatomic
 from .plain import PlainAdapter
 from .registry import import_modules, kind_of, register, unregister
+from .rounding import rounded
 
 import_modules(__path__, __name__)
 
@@ -17,5 +18,6 @@ __all__ = [
     "is_metatomic",
     "kind_of",
     "register",
+    "rounded",
     "unregister",
 ]

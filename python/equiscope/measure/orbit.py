@@ -218,8 +218,8 @@ class OrbitMoments(Moments):
         if self._projection is not None:
             coefficients = self._parts.sort(self._projection.coefficients.unflatten(-1, self._shape))
             cosets = self._grid.cosets
-            power = sector_power(coefficients[0], coefficients[1], self._lmax, cosets)
-            self._power = power.reshape(*self._chart.shape, *power.shape[2:])
+            by_entry = sector_power(coefficients[0], coefficients[1], self._lmax, cosets)
+            self._power = by_entry.reshape(*self._chart.shape, *by_entry.shape[2:])
             self._mean = coefficients[:cosets, 0].mean(0) + self._parts.sort(self._first)
         assert self._power is not None
         labels = tuple(range(len(self._chart.shape)))
@@ -230,8 +230,9 @@ class OrbitMoments(Moments):
             own[self._trivial] = self._parts.select(self._mean, i).square().sum(-1)
             power[part.label] = own
         shown = {label: cut(own, self._chart, self._shown) for label, own in power.items()}
-        between = sum(own.sum(labels) - shown[label].sum(labels) for label, own in power.items())
-        unresolved = beyond if self._shown is self._chart else beyond + between
+        unresolved = beyond
+        if self._shown.lmax < self._chart.lmax:
+            unresolved = beyond + torch.stack([p.sum(labels) - shown[x].sum(labels) for x, p in power.items()]).sum(0)
         total = torch.stack([p.sum(labels) for p in shown.values()]).sum(0) + unresolved
         mean, variance, index, deviation = self._errors()
         components = self._parts.components

@@ -129,7 +129,9 @@ class SampledMoments(Moments):
             power[part.label] = own
         shift_squares = self._parts.sort(shift).square()
         around = (squares.sum(-1) - shift_squares.sum(-1)).clamp_min(0.0)
-        errors = self._of_spectrum(n, sum(power.values()), squares.sum(-1), first.square().sum(-1), around)
+        errors = self._of_spectrum(
+            n, torch.stack(list(power.values())).sum(0), squares.sum(-1), first.square().sum(-1), around
+        )
         total = squares.sum(-1) + known.sum(-1)
         if kind is None:
             return OrbitSummary(kind, None, power, total, unresolved, None, {}, None, 0.0, errors)

@@ -57,10 +57,10 @@ class StoredMoments(Moments):
             # without its mean, whose power is known and may be large
             own = self._parts.select(around, i)
             by_label = self._grid.group.power(own.flatten(1), self._grid, self._lmax)
-            found = by_label.reshape(*self._chart.shape, *own.shape[1:]).sum(-1)
+            held = by_label.reshape(*self._chart.shape, *own.shape[1:]).sum(-1)
             mean = self._parts.select(sorted_first + self._parts.sort(drift), i)
-            found[trivial] = mean.square().sum(-1)
-            power[part.label] = found
+            held[trivial] = mean.square().sum(-1)
+            power[part.label] = held
         labels = tuple(range(len(self._chart.shape)))
         resolved = torch.stack([p.sum(labels) for p in power.values()]).sum(0)
         total = spread.sum(-1) + (sorted_first + self._parts.sort(drift)).square().sum(-1)

@@ -105,7 +105,9 @@ class Found:
         """Averages over samples and channels, on the host, ``s = c = 1``."""
 
         def mean(x: torch.Tensor) -> torch.Tensor:
-            return x.mean((-2, -1), keepdim=True).cpu()
+            # of no sample at all: nothing
+            empty = x.shape[-2] * x.shape[-1] == 0
+            return (x.new_zeros(*x.shape[:-2], 1, 1) if empty else x.mean((-2, -1), keepdim=True)).cpu()
 
         def each(values: Mapping[Label, torch.Tensor]) -> dict[Label, torch.Tensor]:
             return {label: mean(value) for label, value in values.items()}
@@ -133,8 +135,6 @@ def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tenso
     w2 = float(grid.weights.square().sum()) if grid.degree is not None else 0.0
     bare = replace(grid, turn=None).to("cpu") if isinstance(grid, Quadrature) else grid
     folding = _folding(type(grid.group), grid.group, found.chart, bare, w2)
-    if found.beyond.numel() == 0:
-        found = Found(found.chart, *_nothing(found))
     found = found.pooled()
     total = torch.stack(list(found.power.values())).sum(0).flatten()
     varying = torch.stack([found.varying(label) for label in found.power]).sum(0)
@@ -348,19 +348,6 @@ def _jacobi(b: int, x: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
         scale = 2.0 * (n + 1) * (n + b + 1) * s
         after = (s + 1) * ((s + 2) * s * x - b * b) * now - 2.0 * n * (n + b) * (s + 2) * before
         before, now = now, after / scale
-
-
-def _nothing(found: Found) -> tuple[object, ...]:
-    """The fields of `Found` beyond its chart for no sample at all: zeros in place of averages of nothing."""
-
-    def zeros(x: torch.Tensor) -> torch.Tensor:
-        return x.new_zeros(*x.shape[:-2], 1, 1)
-
-    def each(values: Mapping[Label, torch.Tensor]) -> dict[Label, torch.Tensor]:
-        return {label: zeros(value) for label, value in values.items()}
-
-    sums = zeros(found.beyond), zeros(found.spread)
-    return each(found.power), *sums, each(found.variance), each(found.symmetrised), found.components, found.entries
 
 
 def cut(power: torch.Tensor, chart: Chart, shown: Chart) -> torch.Tensor:

@@ -263,11 +263,11 @@ class Collector:
             if worst is not None and (pool.worst is None or worst.deviation > pool.worst.deviation):
                 pool.worst = worst
         if pool.name in self._adapter.outputs:
-            row.outputs[pool.name] = _error_row(orbit, noise)
+            row.outputs[pool.name] = _error_row(orbit, begin, pool.name)
         else:
             row.layers[pool.name] = {
                 **_share_row(orbit, self._chart),
-                **(_error_row(orbit, noise) if mean is not None else {}),
+                **(_error_row(orbit, begin, pool.name) if mean is not None else {}),
             }
         if self._keep:
             if orbit.channels != pool.channels:
@@ -380,8 +380,8 @@ def _pooled_errors(pool: _Kept) -> dict[str, torch.Tensor]:
 
 def root_error(variance: float, error: float) -> float:
     """Half width of the root of a variance, from that of the variance: the farther end of its interval."""
-    root = max(variance, 0.0) ** 0.5
-    return max(root - max(variance - error, 0.0) ** 0.5, (variance + error) ** 0.5 - root)
+    low, root, high = (math.sqrt(max(value, 0.0)) for value in (variance - error, variance, variance + error))
+    return max(root - low, high - root)
 
 
 def _seen(orbit: OrbitSummary, noise: float) -> Seen:
@@ -400,7 +400,7 @@ def _seen(orbit: OrbitSummary, noise: float) -> Seen:
     )
 
 
-def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
+def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]:
     variance = float(orbit.total_variance.mean())
     total = float(orbit.total.mean())
     assert orbit.representation is not None
@@ -409,7 +409,8 @@ def _error_row(orbit: OrbitSummary, noise: float) -> dict[str, float]:
         "samples": orbit.samples,
         "rmse": variance**0.5,
         "relative": variance**0.5 / size if size > 0 else 0.0,
-        "noise": noise,
+        "noise": begin.noise[name],
+        "noise_floor": begin.floor[name],
         "total": total,
         "unresolved": float(orbit.unresolved.mean()),
         "worst_deviation": orbit.worst_deviation,

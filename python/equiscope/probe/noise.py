@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -61,7 +62,7 @@ class Noise:
     @property
     def floor(self) -> float:
         """Root mean square of all of it together."""
-        return (self.dithered**2 + self.repeats**2 + self.rounding**2) ** 0.5
+        return math.hypot(self.dithered, self.repeats, self.rounding)
 
 
 def scatter(values: Mapping[str, torch.Tensor]) -> dict[str, float]:

@@ -37,11 +37,11 @@ class ComputesIn:
 
     def __enter__(self) -> ComputesIn:
         self._watched.__enter__()
-        self._mode.__enter__()
+        self._mode.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        self._mode.__exit__(*exc)
+        self._mode.__exit__(*exc)  # type: ignore[no-untyped-call]
         self._watched.__exit__(*exc)
 
     def _start(self, copies: torch.Tensor) -> None:
@@ -64,7 +64,7 @@ class ComputesIn:
 
 class _Watch(TorchDispatchMode):
     def __init__(self, owner: ComputesIn) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._owner = owner
 
     def __torch_dispatch__(

@@ -23,7 +23,7 @@ WINDOW = 32
 CONFIRMED = 2
 """Systems that are evaluated at two degrees whatever their errors: a third costs more than what it would tell."""
 
-DOUBT = 2.0
+DOUBT = 1.25
 """Times the largest ratio of measured to stated error that was seen, by which later stated errors are judged."""
 
 LEAST_TRUST, MOST_TRUST = 0.1, 3.0
@@ -90,7 +90,7 @@ class Refinement:
             systems = self._evaluated(systems, following, judge)
             measure = following
             levels.append((measure, seen))
-        self.factor = min(max(DOUBT * max(ratios, default=0.5), LEAST_TRUST), MOST_TRUST)
+        self.factor = min(max(DOUBT * max(ratios, default=1.0 / DOUBT), LEAST_TRUST), MOST_TRUST)
         self.entries = _record(levels)
         return self._first_that_does(levels)
 

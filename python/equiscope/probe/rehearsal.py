@@ -113,7 +113,9 @@ class Rehearsal:
         still = torch.eye(3, dtype=torch.float64).expand(IDENTICAL, 3, 3)
         self._elements = torch.cat([still, turns.repeat_interleave(DITHERS, 0)])
         self._stated = stated
-        self._dtype: torch.dtype | None = stated
+        self._dtype: torch.dtype | None = None
+        self._rounds = True
+        """Whether the adapter adds the dither that it is given."""
         self._wrapped = False
         """Whether the model works in that dtype inside of another, and returns the other."""
         self._together = COPIES
@@ -143,7 +145,8 @@ class Rehearsal:
         if system.name in self._known:
             return self._once_more(system)
         if self._dtype is None:
-            self._dtype = self._seen(system)
+            seen = self._seen(system)
+            self._dtype = self._stated or seen
         epsilon = self._epsilon(system)
         first = self._run(system, range(COPIES), epsilon, learn=True)
         noises = self._noise({name: value[IDENTICAL:] for name, value in first.items()}, DITHERS)
@@ -172,7 +175,13 @@ class Rehearsal:
     def _piece(self, system: System, copies: Sequence[int], epsilon: float) -> Piece:
         """Some of the copies of a rehearsal; a number stands for the same element and noise whatever the batch."""
         shares = [copy - IDENTICAL if copy >= IDENTICAL else None for copy in copies]
-        return Piece(system, self._elements[list(copies)].to(system.device), Dither(shares, epsilon))
+        elements = self._elements[list(copies)]
+        if not self._rounds:
+            # the next best: elements that are off by as much
+            noise = torch.rand(COPIES, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+            turned = torch.tensor([share is not None for share in shares])[:, None, None]
+            elements = elements + torch.where(turned, epsilon * (noise[list(copies)] - 0.5), 0.0)
+        return Piece(system, elements.to(system.device), Dither(shares, epsilon))
 
     def _run(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool = False) -> Values:
         """Values ``(copies, samples, channels, components)`` of outputs and layers."""
@@ -220,14 +229,19 @@ class Rehearsal:
     def _seen(self, system: System) -> torch.dtype | None:
         """Told from the operations of one call."""
         watch = ComputesIn()
+        found: torch.dtype | None = None
         try:
             with watch:
-                self._evaluator([self._piece(system, range(IDENTICAL), DOUBLE)])
+                outputs, _ = self._evaluator([self._piece(system, range(IDENTICAL), DOUBLE)])
+            for parts in outputs.values():
+                found = coarser(found, parts[0].dtype)
         except Exception as error:  # a foreign model, compiled perhaps: what is wrong with it shows in the next call
             if ran_out(error):
                 raise
         self._evaluator.overwritten()
-        return watch.dtype
+        # an adapter of a stranger may not round by `rounded`, and add no dither
+        self._rounds = watch.dtype is not None
+        return watch.dtype or found
 
     def _epsilon(self, system: System) -> float:
         epsilon = torch.finfo(self._dtype or torch.float64).eps

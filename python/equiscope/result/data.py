@@ -52,7 +52,7 @@ class Spectrum:
     unresolved_error: float = 0.0
     """The same of `pooled_unresolved`."""
     errors_assumed: bool = True
-    """Whether the errors rest on an assumption (the decay of the spectrum, seen on one grid), not on a comparison."""
+    """Whether the errors rest on an assumption (where the unresolved power lies, on one grid), not on a comparison."""
     quantities: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     """What was pooled beside power and error, by the name of the `equiscope.measure.Quantity`."""
 
@@ -185,8 +185,8 @@ class SystemRow:
     rows: int
     """Size of the system in rows (atoms, points, constituents)."""
     outputs: dict[str, dict[str, float]]
-    """Per output: rmse, rmse_error, relative, noise, total, unresolved, worst_deviation, and mean of what has one
-    component."""
+    """Per output: rmse, rmse_error, relative, noise, noise_floor, total, unresolved, worst_deviation; mean of what has
+    one component."""
     layers: dict[str, dict[str, float]]
     """Per layer: total, unresolved, and for each column of its chart the share of power: share_l0, share_l1, ..."""
 

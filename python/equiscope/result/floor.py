@@ -40,13 +40,15 @@ def assumed(output: Output) -> bool:
 
 def sector_floor(spectrum: Spectrum) -> torch.Tensor:
     """``chart.shape``: power up to which an irrep cannot be told from noise, or from none within its error."""
-    return spectrum.power_error.to(torch.float64).clamp_min(noise_power(spectrum))
+    # NaN: a measure of a stranger that says nothing of its errors
+    return spectrum.power_error.to(torch.float64).nan_to_num(0.0).clamp_min(noise_power(spectrum))
 
 
 def unresolved_floor(spectrum: Spectrum) -> float:
     """Unresolved power up to which it cannot be told from noise or round-off, or from none within its error."""
     round_off = POWER_ROUND_OFF * EPS * max(spectrum.pooled_total, 0.0)
-    return max(noise_power(spectrum), spectrum.unresolved_error, round_off)
+    error = spectrum.unresolved_error if math.isfinite(spectrum.unresolved_error) else 0.0
+    return max(noise_power(spectrum), error, round_off)
 
 
 def unresolved_share(spectrum: Spectrum) -> float:
