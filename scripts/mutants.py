@@ -217,13 +217,13 @@ class Run:
             target.write_text(before)
 
 
-def run_python(folders: list[str], sample: int, seed: int, minutes: float) -> bool:
+def run_python(folders: list[str], sample: int, seed: int, minutes: float, tests: list[str]) -> bool:
     enough = True
     end = time.perf_counter() + 60 * minutes
     with tempfile.TemporaryDirectory() as place:
         run = Run(Path(place))
         for folder in folders:
-            names = TESTS[folder]
+            names = tests or TESTS[folder]
             passed, seconds = run.tests(names, None)
             if not passed:
                 sys.exit(f"{folder}: the tests fail without any fault")
@@ -298,6 +298,7 @@ def main() -> int:
     python.add_argument("--sample", type=int, default=20, help="faults of each folder")
     python.add_argument("--seed", type=int, default=0)
     python.add_argument("--minutes", type=float, default=1e9, help="no further fault is planted after that long")
+    python.add_argument("--tests", nargs="*", default=[], help="files in place of those that concern the folder")
     cpp = parts.add_parser("cpp")
     cpp.add_argument("--build", type=Path, required=True)
     cpp.add_argument("--only", nargs="*", default=[])
@@ -307,7 +308,7 @@ def main() -> int:
     folders = asked.folders or ["measure", "probe", "result"]
     if unknown := set(folders) - set(TESTS):
         parser.error(f"expected folders among {', '.join(TESTS)}, got {', '.join(sorted(unknown))}")
-    return 0 if run_python(folders, asked.sample, asked.seed, asked.minutes) else 1
+    return 0 if run_python(folders, asked.sample, asked.seed, asked.minutes, asked.tests) else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What is heard of hidden modules, and what is said of those that are not."""
 
 import dataclasses
-import importlib.util
 
 import numpy as np
 import pytest
@@ -11,10 +10,6 @@ import equiscope as eq
 from equiscope.probe.hooks import Capture, matching_modules, module_of, representation_of
 
 DOUBLE = torch.float64
-# tests marked so need that layers are taken leaf by leaf
-BY_LEAF = pytest.mark.skipif(
-    importlib.util.find_spec("equiscope.probe.layers") is None, reason="layers are not taken leaf by leaf"
-)
 
 
 class Returns(torch.nn.Module):
@@ -346,6 +341,27 @@ def test_rows_of_nested_tensors_are_taken_without_padding():
     torch.testing.assert_close(captured["layers.0"], dense[~mask], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_padded_transformer_is_audited_on_its_real_rows():
+    class Padded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = torch.nn.Linear(3, 8)
+            self.encoder = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
+
+        def forward(self, p, mask):
+            return self.encoder(self.embed(p), src_key_padding_mask=mask).masked_fill(mask[..., None], 0).sum((1, 2))
+
+    data = [{"p": torch.randn(5, 3), "mask": torch.arange(5) >= real} for real in (3, 4)]
+    asked = {"outputs": {"y": "scalar"}, "layers": ["encoder.layers", "encoder.layers.*"], "lmax": 1, "degree": 6}
+    report = eq.audit(Padded(), data, inputs={"p": "vector"}, progress=False, **asked)
+    # in one batch with a longer system, a shorter one would have been padded
+    assert {name: layer.samples for name, layer in report.layers.items()} == dict.fromkeys(
+        ["encoder.layers.0", "encoder.layers.1"], 7
+    )
+    assert not any("encoder.layers" in warning for warning in report.warnings)
+
+
 def test_names_of_leaves_lead_back_to_their_module():
     vector, scalar = eq.Representation.parse("vector"), eq.Representation.parse("scalar")
     declared = {"a": vector, "a.b": scalar}
@@ -376,7 +392,6 @@ class Twice(torch.nn.Module):
         return self.b(self.a(self.a(p)))[0].square().sum((1, 2))
 
 
-@BY_LEAF
 def test_declared_layers_keep_their_declaration_per_call_and_leaf():
     report = run(Twice(), layers={"a": "vector", "b": "vector"}, data=[torch.randn(4, 3, dtype=DOUBLE)])
     errors = {name: getattr(layer, "rmse", None) for name, layer in report.layers.items()}

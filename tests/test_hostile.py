@@ -93,6 +93,7 @@ CALLS = {
     "tolerance as array": (DTypeError, "tolerance", lambda: audit(tolerance=ARRAY)),
     "degree as array": (DTypeError, "degree", lambda: audit(degree=ARRAY)),
     "keep as array": (DTypeError, "keep", lambda: audit(keep=ARRAY)),
+    "device without values": (DeviceError, "meta", lambda: audit(device="meta")),
     "device of audit": (DeviceError, "device", lambda: audit(device="x")),
     "dtype of audit by name": (DTypeError, "dtype", lambda: audit(dtype="float32")),
     "integer audit": (DTypeError, "dtype", lambda: audit(dtype=torch.int64)),
@@ -144,6 +145,25 @@ def test_refused_with_the_argument_named(name):
         call()
     assert isinstance(caught.value, eq.errors.EquiscopeError)
     assert "expected" in str(caught.value)
+
+
+@pytest.mark.parametrize("outputs", [{"v": "vector"}, {"v": "vector", "y": "scalar"}])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_system_without_rows_is_recorded_and_the_others_measured(outputs, first):
+    def model(p):
+        return {"v": p * (1 + p[..., :1].abs()), "y": energy(p)}
+
+    good, empty = ("good", torch.randn(4, 3)), ("empty", torch.zeros(0, 3))
+    data = [empty, good] if first else [good, empty]
+    found = audit_of(model, data, outputs)
+    expected = audit_of(model, [good], outputs)
+    assert [row.name for row in found.systems] == ["good"]
+    assert [failure.system for failure in found.failures] == ["empty"]
+    assert found.outputs["v"].rmse == pytest.approx(expected.outputs["v"].rmse, rel=1e-6)
+
+
+def audit_of(model, data, outputs):
+    return eq.audit(model, data, inputs="vector", outputs=outputs, lmax=1, degree=6, progress=False)
 
 
 def test_numpy_scalars_are_taken_where_they_are_meant():

@@ -7,7 +7,7 @@ import equiscope as eq
 from equiscope.groups.rotations import about_y, about_z, hat
 from equiscope.kernels import products, reference
 from equiscope.kernels.registry import backend
-from equiscope.ops.projection import CharacterProjection
+from equiscope.ops.projection import CharacterProjection, power_at_once
 
 DOUBLE = torch.float64
 CPU = backend(torch.device("cpu"))
@@ -32,6 +32,7 @@ def test_scattered_rings_beyond_one_table_are_all_counted():
 def test_a_grid_beyond_one_table_of_angles_is_counted_whole():
     # d of its angles beta up to l = 40 takes several runs; the same grid ring by ring has no such table
     grid, lmax = eq.quadrature(80), 40
+    assert power_at_once(grid, 20, torch.device("cpu")) and not power_at_once(grid, lmax, torch.device("cpu"))
     axis = grid.rotations[:, :, 2]
     values = eq.spherical_harmonics(axis, 3)[:, [2, 10]] + 0.1 * grid.rotations[:, 2, :2]
     values = values + (9 * grid.rotations[:, 0, :1]).sin()

@@ -81,7 +81,9 @@ def audit(
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels); for
             metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
             representation (or None) declares how layers transform; e3nn modules say it themselves. A layer whose
-            representation is known gets an equivariance error as well.
+            representation is known gets an equivariance error as well. A module that is called again, or returns
+            several tensors, gives ``name#2``, ``name[0]``, ``name['x']``; one that cannot be heard or read is named in
+            ``warnings`` with the reason.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
             said of parity, and labels are l without sigma), or an `equiscope.groups.Group`.
         lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then low degrees will do: "auto"

@@ -8,7 +8,7 @@ serves, under the decorator `registry.register`. A class that lives elsewhere is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -49,7 +49,7 @@ class Request:
             check_choice("basis", self.basis, ("standard", "e3nn"))
         check_choice("layout", self.layout, ("mul_ir", "ir_mul"))
         if self.layers is not None and not (
-            isinstance(self.layers, str | Mapping | Sequence) and all(isinstance(p, str) for p in self.layers)
+            isinstance(self.layers, Collection) and all(isinstance(p, str) for p in self.layers)
         ):
             expected = "patterns of module names, or a dict from pattern to representation"
             fail(DTypeError, "layers", expected, repr(self.layers))

@@ -160,8 +160,6 @@ class PlainAdapter(Adapter):
             return leaf
         if leaf.layout != torch.strided or leaf.is_nested:
             fail(ArgumentError, where, "a dense (strided) tensor", "a nested one" if leaf.is_nested else leaf.layout)
-        if leaf.is_meta:
-            fail(DeviceError, where, "a tensor with values", "one on the device meta")
         check_leaf(where, leaf, kind)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
@@ -183,6 +181,8 @@ class PlainAdapter(Adapter):
             devices["model"] = parameters[0].device
         if len(set(devices.values())) > 1:
             fail(DeviceError, f"data[{name}]", "tensors on the device of the model", _listing(devices))
+        if tensors[0][1].is_meta:
+            fail(DeviceError, f"data[{name}]", "tensors with values", "those of the device meta")
         dtypes = {f"data[{name}].{k}": v.dtype for k, v in tensors if v.is_floating_point()}
         own = {p.dtype for p in parameters if p.is_floating_point()}
         if len(own) == 1:

@@ -45,7 +45,7 @@ def checked_device(device: Any) -> torch.device | None:
         torch.empty(0, device=found)
     except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError) as error:
         why = str(error).partition("\n")[0][:200]
-        fail(DeviceError, "device", "a device that torch can use here", f"{device!r} ({why})")
+        fail(DeviceError, "device", "a device of this machine", f"{device!r} ({why})")
     return found
 
 

@@ -156,8 +156,11 @@ class Collector:
         self._places.setdefault(event.system.name, len(self._places))
         finite = numbers([in_range(value).all() for value in event.values.values()])
         bad = [name for name, fine in zip(event.values, finite, strict=True) if not fine]
-        if bad:
-            reason = f"{fault(event.values[bad[0]])} on the unrotated input"
+        empty = [name for name, value in event.values.items() if not value.numel()]
+        if bad or empty:
+            bad = bad or empty
+            what = "nothing" if empty == bad else fault(event.values[bad[0]])
+            reason = f"{what} on the unrotated input"
             self.failures.append(Failure(event.system.name, bad[0], reason))
             drive.drop(event.system)
             return

@@ -178,6 +178,13 @@ class Capture:
         overwritten, self._overwritten = self._overwritten, False
         return overwritten
 
+    def _stands_for_others(self, name: str) -> bool:
+        """A list or dict of modules, which nobody calls, beside what is in it."""
+        held = modules_by_name(self._module)[name]
+        return isinstance(held, torch.nn.ModuleList | torch.nn.ModuleDict) and any(
+            other.startswith(f"{name}.") for other in self.names
+        )
+
     def notes(self) -> dict[str, str]:
         """Modules and tensors that were asked for and are left out, each with the reason, in order of the model."""
         silent = {
@@ -185,7 +192,7 @@ class Capture:
             if name not in self.elsewhere
             else "its module is called in other threads than the audit's"
             for name in self.names
-            if name not in self._heard and name not in self._left_out
+            if name not in self._heard and name not in self._left_out and not self._stands_for_others(name)
         }
         found = {**self._left_out, **silent}
         order = {name: index for index, name in enumerate(self.names)}

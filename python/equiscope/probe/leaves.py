@@ -55,14 +55,14 @@ def _opened(container: Any) -> Mapping[Any, Any] | None:
     return found if isinstance(found, Mapping) else None
 
 
-def rows_of(leaf: Any) -> torch.Tensor | str:
+def rows_of(returned: Any) -> torch.Tensor | str:
     """A dense floating-point tensor of the same rows, or why there is none.
 
     Of a nested tensor the rows of its parts, one part after the other: none of them is padding.
     """
-    if not isinstance(leaf, torch.Tensor):
-        return f"it returned {type(leaf).__name__}, which holds no tensors that are known of"
-    leaf = _own(leaf)
+    if not isinstance(returned, torch.Tensor):
+        return f"it returned {type(returned).__name__}, which holds no tensors that are known of"
+    leaf = _own(returned)
     if torch._C._functorch.is_batchedtensor(leaf):
         return "it is called inside torch.func.vmap, where no tensor has all of its rows"
     if leaf.is_complex():
@@ -82,7 +82,8 @@ def rows_of(leaf: Any) -> torch.Tensor | str:
 def _own(leaf: torch.Tensor) -> torch.Tensor:
     """What a model that derives by torch.func has wrapped: the wrapper ends with the call, what is in it does not."""
     while torch._C._functorch.is_gradtrackingtensor(leaf):
-        leaf = torch._C._functorch.get_unwrapped(leaf)
+        inner: torch.Tensor = torch._C._functorch.get_unwrapped(leaf)
+        leaf = inner
     return leaf
 
 
