@@ -366,3 +366,27 @@ def test_an_adapter_that_adds_no_dither_has_a_floor_all_the_same():
 
     found = eq.audit(Clouds(), None, **ASK).outputs["e"]
     assert found.verdict == "exact" and 1e-8 < found.noise_floor < 1e-5
+
+
+def test_a_batch_is_never_larger_than_asked():
+    most = 0
+
+    def model(pos):
+        nonlocal most
+        most = max(most, len(pos))
+        return norms(pos).sum(1)
+
+    audit(model, batch_rows=20)
+    assert most == 4
+
+
+def test_a_model_that_alternates_from_call_to_call_is_random_not_leaking():
+    calls = 0
+
+    def model(pos):
+        nonlocal calls
+        calls += 1
+        return norms(pos).sum(1) + 1e-3 * (calls % 2)
+
+    found = audit(model).outputs["e"]
+    assert found.stochastic and found.verdict == "stochastic" and 1e-4 < found.noise < 1e-2

@@ -156,12 +156,9 @@ class Collector:
         self._places.setdefault(event.system.name, len(self._places))
         finite = numbers([in_range(value).all() for value in event.values.values()])
         bad = [name for name, fine in zip(event.values, finite, strict=True) if not fine]
-        empty = [name for name, value in event.values.items() if not value.numel()]
-        if bad or empty:
-            bad = bad or empty
-            what = "nothing" if empty == bad else fault(event.values[bad[0]])
-            reason = f"{what} on the unrotated input"
-            self.failures.append(Failure(event.system.name, bad[0], reason))
+        if bad or not event.values:
+            where, what = (bad[0], fault(event.values[bad[0]])) if bad else ("output", "nothing")
+            self.failures.append(Failure(event.system.name, where, f"{what} on the unrotated input"))
             drive.drop(event.system)
             return
         kinds = {

@@ -94,7 +94,8 @@ class Drive:
                 yield Empty(system)
                 continue
             self._memory.rehearse(system)
-            begin = self._rehearsal.begin(system, self._neighbour(pending, system))
+            room = self._room(system, 0, 0)
+            begin = self._rehearsal.begin(system, self._neighbour(pending, system), room)
             if pending and self._memory.crowded(begin.values):
                 yield from self._flush(pending)
                 rows = nbytes = 0
@@ -187,7 +188,7 @@ class Drive:
         outputs, captured = self._call(pieces)
         values = self._layers.split(captured, pieces)
         for i, own in enumerate(values):
-            own.update({name: parts[i] for name, parts in outputs.items() if parts[i].shape[1]})
+            own.update({name: parts[i] for name, parts in outputs.items() if parts[i].numel()})
         return values
 
     def _neighbour(self, pending: deque[Work], system: System) -> System | None:

@@ -54,7 +54,7 @@ class Layers:
                 if part is not None:
                     self._axes[name] = axis
                     value = self._canonical(name, part)
-                    if value is not None and value.shape[1]:
+                    if value is not None and value.numel():
                         values[name] = value
                     break
             else:
@@ -101,7 +101,7 @@ class Layers:
                 continue
             for i, part in zip(there, parts, strict=True):
                 value = self._canonical(name, part)
-                if value is not None and value.shape[1]:
+                if value is not None and value.numel():
                     values[i][name] = self.kept(name, pieces[i].system, value)
         return values
 

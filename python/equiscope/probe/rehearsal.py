@@ -118,7 +118,7 @@ class Rehearsal:
         """Whether the adapter adds the dither that it is given."""
         self._wrapped = False
         """Whether the model works in that dtype inside of another, and returns the other."""
-        self._together = COPIES
+        self._room = COPIES
         """Copies that one call takes."""
         self._references: dict[str, Values] = {}
         """Of systems in progress: the values of the copies of the second call."""
@@ -134,8 +134,12 @@ class Rehearsal:
         """The dtype for whose rounding the floor was measured."""
         return None if self._dtype is None else str(self._dtype).removeprefix("torch.")
 
-    def begin(self, system: System, neighbour: System | None) -> Begin:
-        """The rehearsal of `system`; `neighbour` is one whose copies may share a batch with it."""
+    def begin(self, system: System, neighbour: System | None, room: int) -> Begin:
+        """The rehearsal of `system`; `neighbour` is one whose copies may share a batch with it.
+
+        `room` is how many copies a batch may take: at least two are taken, or nothing could be compared.
+        """
+        self._room = max(IDENTICAL, room)
         before = self._evaluator.evaluations
         found = self._rehearse(system, neighbour)
         self.evaluations += self._evaluator.evaluations - before
@@ -188,13 +192,13 @@ class Rehearsal:
         parts: list[Values] = []
         done = 0
         while done < len(copies):
-            some = copies[done : done + self._together]
+            some = copies[done : done + self._room]
             try:
                 parts.append(self._called(system, some, epsilon, learn=learn and not done))
             except Exception as error:  # whatever a foreign model raises
-                if not ran_out(error) or self._together <= IDENTICAL:
+                if not ran_out(error) or self._room <= IDENTICAL:
                     raise
-                self._together = IDENTICAL
+                self._room = IDENTICAL
                 continue
             done += len(some)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0] if all(name in p for p in parts)}
@@ -209,7 +213,7 @@ class Rehearsal:
             found = self._layers.learn(captured, system, len(copies))
         else:
             found = self._layers.split(captured, pieces)[0]
-        found |= {name: parts[0] for name, parts in outputs.items() if parts[0].shape[1]}
+        found |= {name: parts[0] for name, parts in outputs.items() if parts[0].numel()}
         # a model may hand out the same buffer every time
         return {name: value.clone() for name, value in found.items()}
 
@@ -283,9 +287,9 @@ class Rehearsal:
         ]
         if not (rough or apart):
             return
-        shaken = scatter(self._run(system, range(IDENTICAL, IDENTICAL + DITHERS), SHAKEN * epsilon))
         # the same batch again: what changes now does so by itself
         third = self._run(system, AGAIN, epsilon)
+        shaken = scatter(self._run(system, range(IDENTICAL, IDENTICAL + DITHERS), SHAKEN * epsilon))
         for name in dict.fromkeys((*rough, *apart)):
             noise = noises[name]
             changes = third[name] - second[name]
