@@ -163,7 +163,7 @@ class Rehearsal:
         if still:
             other = self._run(system, DISPLACED, DISPLACEMENT)
             for name in still:
-                noises[name].responds = bool(other[name].any())
+                noises[name].responds = name not in other or bool(other[name].any())
         found = self._begin(system, first, noises)
         if neighbour is not None and self._mixed < MIXED and neighbour.name in self._references:
             self._mix(system, neighbour, epsilon)
@@ -290,7 +290,7 @@ class Rehearsal:
         # the same batch again: what changes now does so by itself
         third = self._run(system, AGAIN, epsilon)
         shaken = scatter(self._run(system, range(IDENTICAL, IDENTICAL + DITHERS), SHAKEN * epsilon))
-        for name in dict.fromkeys((*rough, *apart)):
+        for name in [name for name in dict.fromkeys((*rough, *apart)) if name in third and name in shaken]:
             noise = noises[name]
             changes = third[name] - second[name]
             itself = float(changes.double().square().mean().sqrt())
