@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..result.data import AuditData
 from .format import count, seconds
@@ -50,7 +51,7 @@ def _facts(audit: AuditData) -> list[str]:
     return facts + ([str(get("device"))] if get("device") else [])
 
 
-def _finer(most: int, degrees: Mapping[str, int]) -> list[str]:
+def _finer(most: Any, degrees: Mapping[str, int]) -> list[str]:
     """How many systems ran on finer grids than most did."""
     finer = {int(degree): systems for degree, systems in degrees.items() if int(degree) > most}
     if not finer:
