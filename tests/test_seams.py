@@ -48,13 +48,18 @@ def test_a_grid_beyond_one_table_of_angles_is_counted_whole():
     assert float(power[9:20].amax((0, 1)).min()) > 1e-6
 
 
-def test_a_centre_is_taken_off_in_float64():
-    # 1 + 1e-9 is 1 in float32
-    rings, weights = eq.random_rotations(50), torch.full((50,), 0.02, dtype=DOUBLE)
-    values, center = torch.ones(50, 4, 3), torch.full((3,), 1.0 + 1e-9, dtype=DOUBLE)
+@pytest.mark.parametrize("channels", [3, 131])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_a_centre_is_taken_off_in_float64(channels, aligned):
+    # 1 + 1e-9 is 1 in float32; whole vectors of channels and some left over, rings in octants and scattered ones
+    grid = eq.quadrature(8)
+    rings = grid.rings if aligned else eq.random_rotations(50)
+    weights = torch.full((rings.shape[0],), 1 / rings.shape[0], dtype=DOUBLE)
+    values = torch.ones(rings.shape[0], 4, channels)
+    center = torch.full((channels,), 1.0 + 1e-9, dtype=DOUBLE)
     for dtype in (torch.float32, DOUBLE):
         found = projected(values, rings, weights, 2, center, dtype)
-        torch.testing.assert_close(found[0], torch.full((3,), -1e-9, dtype=dtype), rtol=1e-6, atol=0)
+        torch.testing.assert_close(found[0], torch.full((channels,), -1e-9, dtype=dtype), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("apart", [1e-9, 1e-7])
