@@ -9,6 +9,7 @@ from analytic_cases import cases
 
 import equiscope as eq
 from equiscope.groups.o3 import O3
+from equiscope.measure import uncertainty
 from equiscope.measure.uncertainty import _response
 from equiscope.result.floor import content, unresolved_floor
 
@@ -74,6 +75,12 @@ def test_response_of_a_grid_is_the_norm_of_its_mean_matrix(degree):
         mean = torch.einsum("g,gij->ij", grid.weights, D[l])
         expected = float(mean.square().sum() / ((2 * l + 1) * grid.weights.square().sum()))
         assert float(found[l]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_response_of_a_large_grid_is_that_of_noise_above_its_degree(monkeypatch):
+    grid = eq.quadrature(6, group="SO3")
+    monkeypatch.setattr(uncertainty, "MOST_RINGS", grid.rings.shape[0] - 1)
+    assert _response.__wrapped__(grid).tolist() == [0.0] * 7 + [1.0] * 7
 
 
 def mlp(x):
