@@ -46,8 +46,8 @@ TESTS: dict[str, dict[str, str]] = {
         "quantity.py": "accounts audit_sectors metrics",
         "sampled.py": "monte_carlo verdict",
         "settling.py": "refine errors audit_sectors",
-        "stored.py": "audit_groups accounts verdict",
-        "summary.py": "accounts verdict audit_sectors errors monte_carlo",
+        "stored.py": "groups audit_groups accounts verdict",
+        "summary.py": "groups accounts verdict audit_sectors errors monte_carlo",
         "uncertainty.py": "errors refine audit_sectors",
         "values.py": "refused_in_words metrics",
     },
@@ -111,8 +111,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "1  ->  2",
     ): "slices of two copies where one would do: the same sums",
 }
-"""Faults that change nothing that can be seen, with the reason: drawn, and not counted. By file, line as it is, and what
-is changed in it ("any": whatever it is)."""
+"""Faults that change nothing that can be seen, with the reason: drawn, and not counted. By file, line as it is, and
+what is changed in it ("any": whatever it is)."""
 
 SWAPPED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
