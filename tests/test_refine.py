@@ -165,12 +165,32 @@ def test_nothing_is_kept_of_systems_that_ended(monkeypatch):
     assert not session._layers._learned and not session._layers._good and len(session._rehearsal._known) == 3
 
 
-def test_what_numbers_moved_by_is_compared_with_both_stated_errors():
-    def seen(variance, error):
-        power = torch.ones(1, 2, dtype=torch.float64)
-        return {"u": Seen(1, 1.0, power, power, 0.0, variance=variance, variance_error=error)}
+def seen(variance, error):
+    power = torch.ones(1, 2, dtype=torch.float64)
+    return {"u": Seen(1, 1.0, power, power, 0.0, variance=variance, variance_error=error)}
 
-    coarse, fine = (GridMeasure(O3().grid(degree), 1e-2, spectrum=False) for degree in (6, 8))
+
+def two_measures():
+    return [GridMeasure(O3().grid(degree), 1e-2, spectrum=False) for degree in (6, 8)]
+
+
+def test_others_begin_where_half_of_the_first_systems_settled():
+    coarse, fine = two_measures()
+    refinement = Refinement(SimpleNamespace(seen=lambda name: None), None, coarse)
+    good, bad = seen(1.0, 1e-3), seen(1.0, 1e-1)
+    for shown, expected in (([good, bad], coarse), ([good, bad, bad], fine), ([bad, bad], fine)):
+        levels = [(coarse, dict(enumerate(shown))), (fine, {0: good})]
+        assert refinement._first_that_does(levels) is expected
+    # stated errors are believed as far as was measured
+    refinement.factor = 3.0
+    near = dict(enumerate([seen(1.0, 0.01)] * 2))
+    assert refinement._first_that_does([(coarse, near), (fine, {0: good})]) is fine
+    assert refinement._first_that_does([(coarse, near), (fine, {0: bad})]) is fine
+    assert refinement._first_that_does([]) is coarse
+
+
+def test_what_numbers_moved_by_is_compared_with_both_stated_errors():
+    coarse, fine = two_measures()
     refinement = Refinement(SimpleNamespace(seen=lambda name: None), None, coarse)
     refinement._before["a"] = seen(2.0, 0.003)
     moved, ratio = refinement._moved(coarse, fine, "a", seen(1.98, 0.004))
