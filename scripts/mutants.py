@@ -110,6 +110,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "return max(1, SLICE_BYTES.get(first.device.type, 0) // max(1, 8 * first.numel()))",
         "1  ->  2",
     ): "slices of two copies where one would do: the same sums",
+    (
+        "probe/layers.py",
+        "one_row = part.shape[1] == 1 and part.ndim > 2",
+        "2  ->  3",
+    ): "one row of one axis: its leading 1 says nothing to the checks of a declaration",
 }
 """Faults that change nothing that can be seen, with the reason: drawn, and not counted. By file, line as it is, and
 what is changed in it ("any": whatever it is)."""

@@ -166,3 +166,14 @@ def test_units_in_the_last_place():
     above = torch.nextafter(x.abs(), torch.tensor(torch.inf)) - x.abs()
     above[0] = 0.0
     assert units(x, 2.0**-23).float().tolist() == above.tolist()
+
+
+@pytest.mark.parametrize("wide", [torch.float32, torch.float64])
+def test_the_rounding_of_a_value_is_that_of_the_dtype_it_was_computed_in(wide):
+    # no noise of the input moves it, so that all that is left is its own last place, also where that is behind zeros
+    def model(p):
+        return (12345.6787 + 1e-6 * p.float().square().sum((1, 2))).to(wide)
+
+    p = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    found = eq.audit(model, [p], inputs="vector", outputs={"e": "scalar"}, lmax=1, degree=6, progress=False)
+    assert found.outputs["e"].noise_floor == pytest.approx(12**-0.5 * 2.0**-10, rel=0.01)
