@@ -114,6 +114,14 @@ def test_no_order_and_no_exception_is_missed(name, data):
         assert ran["6"] == 101 and max(list(ran.values())[1:]) <= 4
 
 
+def test_a_small_system_is_judged_on_the_scale_of_the_others():
+    data = [("large", row(1, 0.9)), ("as large", row(1, 0.9)), ("small", row(9, 1e-3))]
+    asked = {**FAMILY, "lmax": None, "tolerance": TOLERANCE}
+    # the first two are always evaluated twice
+    assert eq.audit(wave, data, **asked).settings["degrees"] == {"6": 3, "9": 2}
+    assert len(eq.audit(wave, data[2:], **asked).settings["degrees"]) > 2
+
+
 def test_a_stream_is_read_no_further_than_a_window_ahead():
     read, evaluated = 0, set()
 
