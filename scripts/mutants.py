@@ -66,7 +66,7 @@ TESTS: dict[str, dict[str, str]] = {
         "precision.py": "floor kinds",
         "refine.py": "refine monte_carlo",
         "rehearsal.py": "rehearsal floor hooks",
-        "session.py": "refine rehearsal audit_layers monte_carlo in_use accounts",
+        "session.py": "accounts refine rehearsal audit_layers monte_carlo audit_groups in_use",
     },
     "result": {
         "data.py": "verdict report_findings report_files accounts",

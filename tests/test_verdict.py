@@ -42,6 +42,8 @@ def test_a_verdict_is_its_word() -> None:
     words = ["not measured", "zero", "stochastic", "vanishes", "exact", "not as declared", "breaks"]
     assert [str(verdict) for verdict in Verdict] == words and Verdict.EXACT == "exact"
     assert eq.Verdict is Verdict
+    assert [verdict for verdict in Verdict if verdict.is_broken] == [Verdict.WRONG, Verdict.BROKEN]
+    assert [verdict for verdict in Verdict if verdict.is_kept] == [Verdict.VANISHES, Verdict.EXACT]
 
 
 def test_no_size_times_a_constant_makes_an_error_exact() -> None:
