@@ -2,6 +2,7 @@
 
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from equiscope.measure.quantity import Pool
 from equiscope.measure.summary import NonFiniteValues, OrbitSummary
 from equiscope.metrics import EquivarianceError
 from equiscope.probe.memory import Memory
+from equiscope.probe.session import _random_devices
 
 DOUBLE = torch.float64
 
@@ -105,16 +107,48 @@ def test_sums_over_systems_lose_no_digits_and_depend_on_no_order():
     assert found == pytest.approx([math.fsum(totals)] * 3, rel=1e-15)
 
 
-def test_the_row_of_an_only_system_is_the_pooled_number():
-    def model(p):
-        return {"v": p + 0.1, "t": p[..., :, None] * p[..., None, :] + 0.2}
+class Rough(torch.nn.Module):
+    """Outputs and layers with errors, power above lmax, and noise of float32."""
 
-    found = audit(model, [points()], outputs={"v": "vector", "t": "tensor"})
-    row = found.systems[0].outputs
-    for name, output in found.outputs.items():
-        for key in ("rmse", "relative"):
-            assert row[name][key] == pytest.approx(getattr(output, key), rel=1e-12), (name, key)
-        assert output.relative > 1e-3
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.turns = torch.nn.Identity(), torch.nn.Identity()
+
+    def forward(self, p):
+        v = (torch.exp(p[..., :1]) * p).float().double()
+        self.hidden(torch.exp(p))
+        return {"v": self.turns(v), "s": torch.exp(p[:, :, 2].mean(1)), "t": p[..., :, None] * p[..., None, :] + 0.2}
+
+
+def test_the_row_of_a_system_is_what_an_audit_of_it_alone_says():
+    data = [("two", 0.5 * points(2)), ("five", 0.5 * points(5))]
+    asked = {"outputs": {"v": "vector", "s": "scalar", "t": "tensor"}, "layers": {"hidden": None, "turns": "vector"}}
+    both, two, five = (audit(Rough().eval(), part, **asked) for part in (data, data[:1], data[1:]))
+    for row, one in zip(both.systems, (two, five), strict=True):
+        assert set(row.outputs) == {"v", "s", "t"} and set(row.layers) == {"hidden", "turns"}
+        for name, own in [*row.outputs.items(), *row.layers.items()]:
+            found = one.result(name)
+            expected = {"samples": found.samples, "total": found.pooled_total, "unresolved": found.pooled_unresolved}
+            if name != "hidden":
+                expected |= {"rmse": found.rmse, "relative": found.relative, "rmse_error": found.rmse_error}
+                expected |= {"noise": found.noise, "noise_floor": found.noise_floor}
+                expected |= {"worst_deviation": found.worst.deviation}
+            if name in row.layers:
+                shares = (found.pooled_power.sum(1) / found.pooled_total).tolist()
+                expected |= {f"share_l{l}": share for l, share in enumerate(shares)}
+            assert own.keys() - {"mean"} == expected.keys() and ("mean" in own) == (name == "s")
+            for key, value in expected.items():
+                assert own[key] == pytest.approx(value, rel=1e-9, abs=1e-13), (name, key)
+    for name, output in [*both.outputs.items(), ("turns", both.layers["turns"])]:
+        one, other = two.result(name), five.result(name)
+        far = max((one, other), key=lambda found: found.worst.deviation).worst
+        assert (output.worst.system, output.worst.rotation_index) == (far.system, far.rotation_index)
+        assert torch.equal(output.worst.rotation, far.rotation) and output.samples == one.samples + other.samples
+        weights = one.samples / output.samples, other.samples / output.samples
+        for key in ("noise", "noise_floor", "rmse"):
+            squares = weights[0] * getattr(one, key) ** 2 + weights[1] * getattr(other, key) ** 2
+            assert getattr(output, key) == pytest.approx(squares**0.5, rel=1e-9, abs=1e-15), (name, key)
+    assert both.outputs["v"].noise_floor > 1e-9
 
 
 def test_a_model_that_changes_from_call_to_call_is_not_taken_for_exact():
@@ -238,6 +272,19 @@ def test_the_random_state_of_the_caller_is_as_it_was():
     # and the model did draw
     assert found.outputs["y"].stochastic
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_random_state_of_devices_that_hold_the_model_is_kept(monkeypatch):
+    def module(*devices):
+        tensors = [SimpleNamespace(device=torch.device(device)) for device in devices]
+        return SimpleNamespace(parameters=lambda: tensors[:1], buffers=lambda: tensors[1:])
+
+    assert _random_devices(module("cuda:1")) == []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert _random_devices(module("cuda:2", "cpu", "cuda:1", "cuda:2")) == [1, 2]
+    # what a model without tensors of its own draws from
+    assert _random_devices(None) == _random_devices(module("cpu")) == [3]
 
 
 def test_the_bar_reaches_its_end(capfd):

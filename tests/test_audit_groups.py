@@ -8,8 +8,9 @@ from octahedral import Octahedral, elements
 
 import equiscope as eq
 from equiscope import demo
-from equiscope.groups import Group
-from equiscope.measure import QUANTITIES, Measure, Quantity, StoredMoments, quantity
+from equiscope.groups import O3, Group
+from equiscope.measure import QUANTITIES, Judgement, Measure, Quantity, StoredMoments, quantity
+from equiscope.measure.estimators.grid import GridMeasure
 from equiscope.report import Picture, register
 from equiscope.report.style import finish, new_figure
 from equiscope.report.view import PICTURES
@@ -139,6 +140,41 @@ def test_an_estimator_of_a_stranger_is_the_grid_of_the_same_elements():
     assert "quarters" in own.to_html()
     assert torch.equal(own.outputs["v"].worst.rotation.abs().sum(0), torch.ones(3, dtype=DOUBLE))
     assert len(elements()) == 48
+
+
+class Twice(GridMeasure):
+    """An estimator of a stranger: two degrees on the first system, of which the lower one does."""
+
+    name = "twice"
+    pilot = 1
+    refines = False
+
+    def judge(self, found, previous):
+        if previous is None:
+            return Judgement({"change": None}, Twice(O3().grid(8), 1e-2, asked=8))
+        change = abs(found[0]["v"].rmse - previous[0]["v"].rmse)
+        return Judgement({"change": change}, previous_suffices=True, note="two degrees were tried")
+
+
+def test_a_judgement_of_a_stranger_decides_what_all_systems_run_at():
+    ask = {"inputs": {"x": "vector"}, "outputs": {"v": "vector"}, "lmax": 2, **QUIET}
+    data = [(f"{i}", {"x": torch.randn(1, 3, dtype=DOUBLE)}) for i in range(3)]
+
+    def model(x):
+        return {"v": torch.exp(x[..., :1]) * x}
+
+    found, one = (
+        eq.audit(model, part, **ask, estimator=Twice(O3().grid(4), 1e-2, asked=4)) for part in (data, data[:1])
+    )
+    # the better numbers are kept where the first systems are all there is
+    assert (found.settings["degree"], one.settings["degree"]) == (4, 8)
+    for report, degree, part in ((found, 4, data), (one, 8, data[:1])):
+        assert report.warnings == ["two degrees were tried"] and len(report.systems) == len(part)
+        assert [entry["degree"] for entry in report.convergence] == [4, 8]
+        assert report.convergence[1]["change"] > 0 and report.outputs["v"].degree == degree
+        expected = eq.audit(model, part, degree=degree, **ask)
+        assert report.outputs["v"].rmse == pytest.approx(expected.outputs["v"].rmse, rel=1e-12)
+        assert expected.warnings == []
 
 
 def test_a_quantity_of_a_stranger_is_pooled_and_saved(tmp_path):

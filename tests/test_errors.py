@@ -9,6 +9,7 @@ from analytic_cases import cases
 
 import equiscope as eq
 from equiscope.groups.o3 import O3
+from equiscope.measure import uncertainty
 from equiscope.measure.uncertainty import _response
 from equiscope.result.floor import content, unresolved_floor
 
@@ -76,6 +77,12 @@ def test_response_of_a_grid_is_the_norm_of_its_mean_matrix(degree):
         assert float(found[l]) == pytest.approx(expected, abs=1e-9)
 
 
+def test_response_of_a_large_grid_is_that_of_noise_above_its_degree(monkeypatch):
+    grid = eq.quadrature(6, group="SO3")
+    monkeypatch.setattr(uncertainty, "MOST_RINGS", grid.rings.shape[0] - 1)
+    assert _response.__wrapped__(grid).tolist() == [0.0] * 7 + [1.0] * 7
+
+
 def mlp(x):
     generator = torch.Generator().manual_seed(3)
     w, v = (torch.randn(*shape, dtype=torch.float64, generator=generator) for shape in ((3, 16), (16, 16)))
@@ -134,6 +141,34 @@ def test_errors_of_independent_systems_pool_by_squares_and_those_of_one_grid_add
     one = eq.audit(model, data[:1], **ask).outputs["u"].rmse_error
     turned, bare = (eq.audit(model, data, shift=shift, **ask).outputs["u"].rmse_error for shift in ("system", None))
     assert turned < 0.6 * one and bare > 0.9 * eq.audit(model, data[:1], shift=None, **ask).outputs["u"].rmse_error
+
+
+@pytest.mark.parametrize("ask", [{"estimator": "monte-carlo", "rotations": 64}, {"degree": 6, "shift": None}])
+def test_errors_of_systems_are_weighted_by_their_samples(ask):
+    def model(p):
+        return {"u": torch.exp(p[..., 2]), "v": torch.exp(p[..., :1]) * p}
+
+    rows = torch.nn.functional.normalize(torch.randn(7, 3, dtype=torch.float64), dim=1)
+    data = [("two", rows[:2]), ("five", rows[2:])]
+
+    def found(data):
+        return eq.audit(model, data, inputs="vector", outputs={"u": "scalar", "v": "vector"}, lmax=2, **ask, **QUIET)
+
+    both, two, five = (found(part).outputs for part in (data, data[:1], data[1:]))
+    for name in both:
+        for what in ("power_error", "unresolved_error"):
+            one, other, pooled = (
+                torch.as_tensor(getattr(part[name], what), dtype=torch.float64) for part in (two, five, both)
+            )
+            joined = (2 * one + 5 * other) if "shift" in ask else (4 * one**2 + 25 * other**2).sqrt()
+            torch.testing.assert_close(pooled, joined / 7, rtol=1e-9, atol=1e-30)
+        # of the variance, and so of its root
+        one, other, pooled = (
+            output.rmse**2 - max(output.rmse - output.rmse_error, 0.0) ** 2
+            for output in (two[name], five[name], both[name])
+        )
+        joined = (2 * one + 5 * other) if "shift" in ask else math.hypot(2 * one, 5 * other)
+        assert pooled == pytest.approx(joined / 7, rel=1e-9)
 
 
 def test_turned_grids_are_as_exact_and_belong_to_seed_system_and_degree():

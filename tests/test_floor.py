@@ -6,6 +6,8 @@ import torch
 
 import equiscope as eq
 from equiscope.adapters.rounding import Dither, rounded, units
+from equiscope.probe.noise import UNIFORM, Noise, scatter
+from equiscope.probe.precision import coarser, looks_like
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 UP = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
@@ -166,3 +168,46 @@ def test_units_in_the_last_place():
     above = torch.nextafter(x.abs(), torch.tensor(torch.inf)) - x.abs()
     above[0] = 0.0
     assert units(x, 2.0**-23).float().tolist() == above.tolist()
+
+
+@pytest.mark.parametrize("wide", [torch.float32, torch.float64])
+def test_the_rounding_of_a_value_is_that_of_the_dtype_it_was_computed_in(wide):
+    # no noise of the input moves it, so that all that is left is its own last place, also where that is behind zeros
+    def model(p):
+        return (12345.6787 + 1e-6 * p.float().square().sum((1, 2))).to(wide)
+
+    p = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    found = eq.audit(model, [p], inputs="vector", outputs={"e": "scalar"}, lmax=1, degree=6, progress=False)
+    assert found.outputs["e"].noise_floor == pytest.approx(12**-0.5 * 2.0**-10, rel=0.01)
+
+
+def test_noise_is_the_scatter_around_the_mean_at_each_element():
+    # two elements, three copies each: far apart from one element to the other, and one sample scatters alone
+    values = torch.zeros(6, 2, 1, 3, dtype=torch.float64)
+    values[3:] = 100.0
+    values[:, 1] += 1e-3 * torch.tensor([-1.0, 0.0, 1.0, -2.0, 0.0, 2.0], dtype=torch.float64)[:, None, None]
+    noise = Noise.of(values, 3, torch.float64)
+    variance = 1e-6 * (1.0 + 4.0) / 2
+    assert noise.by_sample.tolist() == pytest.approx([0.0, variance**0.5])
+    assert noise.dithered == pytest.approx((variance / 2) ** 0.5)
+    assert noise.rounding == pytest.approx(UNIFORM * float(units(values, 2.0**-52).square().mean().sqrt()))
+    noise.repeated(torch.tensor([3e-3, 4e-3], dtype=torch.float64))
+    assert noise.repeats == pytest.approx(12.5**0.5 * 1e-3)
+    assert noise.floor == pytest.approx((variance / 2 + 12.5e-6) ** 0.5)
+    assert noise.quiet.floor == noise.dithered and noise.still.floor == noise.rounding > 0
+    assert not noise.still.by_sample.any() and noise.by_sample.any()
+    values[0, 0] = torch.nan
+    assert Noise.of(values, 3, torch.float64).floor == pytest.approx((variance / 2) ** 0.5)
+    assert scatter({"u": values[:3, 1]}) == {"u": pytest.approx(1e-3)}
+
+
+def test_a_dtype_is_told_by_the_last_bits_of_numbers():
+    single, half, double = torch.float32, torch.bfloat16, torch.float64
+    numbers = torch.randn(50, generator=torch.Generator().manual_seed(0), dtype=double)
+    assert looks_like([numbers[:20].to(single).double(), numbers[20:].to(single).double()], single)
+    assert not looks_like([numbers[:20].to(single).double(), numbers[20:]], single)
+    # these are numbers of any dtype
+    assert not looks_like([torch.arange(9).double() / 2], single) and not looks_like([torch.zeros(3).double()], single)
+    assert not looks_like([numbers.to(half).double()], single) and looks_like([numbers.to(half).double()], half)
+    assert coarser(None, double) == double and coarser(double, single) == coarser(single, double) == single
+    assert coarser(torch.float16, half) == coarser(half, torch.float16) == half

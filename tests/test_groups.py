@@ -133,6 +133,10 @@ def test_moments_that_stream_are_those_that_hold_everything(group, name):
         if getattr(one, field) is not None:
             torch.testing.assert_close(getattr(other, field), getattr(one, field), rtol=1e-10, atol=1e-12)
     assert other.worst_index == one.worst_index and other.worst_deviation == pytest.approx(one.worst_deviation)
+    for field, error in one.errors.items():
+        torch.testing.assert_close(other.errors[field], error, rtol=1e-6, atol=1e-12)
+    if name is not None and group.cosets == 2:
+        torch.testing.assert_close(vars(other.cosets), vars(one.cosets), rtol=1e-10, atol=1e-12)
 
 
 @EVERY_GROUP

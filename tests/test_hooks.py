@@ -401,3 +401,18 @@ def test_declared_layers_keep_their_declaration_per_call_and_leaf():
     assert errors["b[0]"] == pytest.approx(0.3, rel=1e-6)
     assert errors.get("b[1]") is None
     assert any("b[1]" in warning and "vector" in warning for warning in report.warnings)
+
+
+def test_axes_of_three_before_the_components_of_a_layer_are_refused_unless_they_are_meant():
+    # one tensor of rank 3 for each copy, or three of rank 2: the word does not say
+    net = Net(Returns(lambda x: torch.einsum("bni,bnj,bnk->bijk", x, x, x)))
+    data = [torch.randn(4, 3, dtype=DOUBLE)]
+    with pytest.raises(
+        eq.errors.ShapeError, match=r"layers\['parts.0'\].*\(3, 3, 3\), which may be a tensor of rank 3"
+    ):
+        run(net, layers={"parts.0": "tensor"}, data=data)
+    meant = run(net, layers={"parts.0": eq.Representation.parse("tensor")}, data=data).layers["parts.0"]
+    assert meant.samples * meant.channels == 3 and meant.rmse > 0
+    # rows of one axis before the components say enough
+    net = Net(Returns(lambda x: torch.einsum("bni,bnj->bnij", x, x)))
+    assert run(net, layers={"parts.0": "tensor"}, data=data).layers["parts.0"].rmse < 1e-12

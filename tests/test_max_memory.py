@@ -88,6 +88,19 @@ def test_no_room_for_one_copy_is_an_error_that_names_what_to_change(model):
     assert untouched(model)
 
 
+def test_one_copy_that_does_not_fit_later_on_ends_the_audit_too(model):
+    calls = iter(range(40))
+
+    def full_after_a_while(x):
+        if next(calls) > 8:
+            raise MemoryError
+        return {"u": x}
+
+    asked = {"inputs": {"x": "vector"}, "outputs": {"u": "vector"}, "progress": False}
+    with pytest.raises(MemoryLimitError, match="one copy of '0'"):
+        eq.audit(full_after_a_while, systems(1), lmax=1, degree=6, batch_rows=40, **asked)
+
+
 def test_out_of_memory_in_the_statistics_is_the_same_error(model, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")

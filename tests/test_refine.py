@@ -1,13 +1,19 @@
 """degree="auto": every system is judged by itself, whatever comes before it."""
 
 import functools
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import equiscope as eq
 from equiscope import demo
-from equiscope.probe.refine import WINDOW
+from equiscope.groups.o3 import O3
+from equiscope.measure.estimators.grid import GridMeasure
+from equiscope.measure.settling import Seen
+from equiscope.probe.refine import WINDOW, Refinement
+from equiscope.probe.session import Session
 
 TOLERANCE = 1e-2
 
@@ -108,6 +114,14 @@ def test_no_order_and_no_exception_is_missed(name, data):
         assert ran["6"] == 101 and max(list(ran.values())[1:]) <= 4
 
 
+def test_a_small_system_is_judged_on_the_scale_of_the_others():
+    data = [("large", row(1, 0.9)), ("as large", row(1, 0.9)), ("small", row(9, 1e-3))]
+    asked = {**FAMILY, "lmax": None, "tolerance": TOLERANCE}
+    # the first two are always evaluated twice
+    assert eq.audit(wave, data, **asked).settings["degrees"] == {"6": 3, "9": 2}
+    assert len(eq.audit(wave, data[2:], **asked).settings["degrees"]) > 2
+
+
 def test_a_stream_is_read_no_further_than_a_window_ahead():
     read, evaluated = 0, set()
 
@@ -123,6 +137,76 @@ def test_a_stream_is_read_no_further_than_a_window_ahead():
         return wave(x)
 
     assert len(eq.audit(model, stream(), **FAMILY).systems) == 3 * WINDOW
+
+
+def test_nothing_is_kept_of_systems_that_ended(monkeypatch):
+    kept = []
+
+    class Kept(Refinement):
+        def __init__(self, *args):
+            super().__init__(*args)
+            kept.append(self)
+
+    class Open(Session):
+        def __exit__(self, *exc):
+            kept.append(self)
+            super().__exit__(*exc)
+
+    monkeypatch.setattr("equiscope.probe.session.Refinement", Kept)
+    monkeypatch.setattr(sys.modules["equiscope.audit"], "Session", Open)
+    data = [(f"{i}", row(k, 0.5)) for i, k in enumerate((1, 1, 4))]
+    asked = {"inputs": {"input": "vector"}, "outputs": {"u": "scalar"}, "lmax": 1, "layers": "embed"}
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = torch.nn.Identity()
+
+        def forward(self, input):
+            return wave(self.embed(input))
+
+    found = eq.audit(Model(), [(name, {"input": system["x"]}) for name, system in data], **asked, progress=False)
+    assert found.settings["degrees"] == {"6": 3, "9": 3}
+    refinement, session = kept
+    assert not refinement._before and not session.collector._running and not session.collector._ended
+    assert not session.memory._held and not session._rehearsal._references and not session._rehearsal._noises
+    assert not session._layers._learned and not session._layers._good and len(session._rehearsal._known) == 3
+
+
+def seen(variance, error):
+    power = torch.ones(1, 2, dtype=torch.float64)
+    return {"u": Seen(1, 1.0, power, power, 0.0, variance=variance, variance_error=error)}
+
+
+def two_measures():
+    return [GridMeasure(O3().grid(degree), 1e-2, spectrum=False) for degree in (6, 8)]
+
+
+def test_others_begin_where_half_of_the_first_systems_settled():
+    coarse, fine = two_measures()
+    refinement = Refinement(SimpleNamespace(seen=lambda name: None), None, coarse)
+    good, bad = seen(1.0, 1e-3), seen(1.0, 1e-1)
+    for shown, expected in (([good, bad], coarse), ([good, bad, bad], fine), ([bad, bad], fine)):
+        levels = [(coarse, dict(enumerate(shown))), (fine, {0: good})]
+        assert refinement._first_that_does(levels) is expected
+    # stated errors are believed as far as was measured
+    refinement.factor = 3.0
+    near = dict(enumerate([seen(1.0, 0.01)] * 2))
+    assert refinement._first_that_does([(coarse, near), (fine, {0: good})]) is fine
+    assert refinement._first_that_does([(coarse, near), (fine, {0: bad})]) is fine
+    assert refinement._first_that_does([]) is coarse
+
+
+def test_what_numbers_moved_by_is_compared_with_both_stated_errors():
+    coarse, fine = two_measures()
+    refinement = Refinement(SimpleNamespace(seen=lambda name: None), None, coarse)
+    refinement._before["a"] = seen(2.0, 0.003)
+    moved, ratio = refinement._moved(coarse, fine, "a", seen(1.98, 0.004))
+    # of the root, half as much
+    assert moved == pytest.approx(0.5 * 0.02 / 1.98 / 1e-2)
+    assert ratio == pytest.approx(0.02 / 1.98 / ((0.003 / 2.0) ** 2 + (0.004 / 1.98) ** 2) ** 0.5)
+    refinement._before["a"] = seen(2.0, 0.0)
+    assert refinement._moved(coarse, fine, "a", seen(2.0, 0.0)) == (0.0, 0.0)
 
 
 def test_what_never_settles_is_counted():

@@ -59,6 +59,26 @@ def test_normalising_over_the_batch_is_seen_once_two_systems_share_it():
         audit(model)
 
 
+def test_a_layer_that_normalises_over_the_batch_is_left_out_once_two_systems_share_it():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.apart, self.fine = torch.nn.Identity(), torch.nn.Identity()
+
+        def forward(self, pos):
+            size = norms(pos).sum(1, keepdim=True)
+            self.apart(size - size.mean() + 1.0)
+            return self.fine(size)[:, 0]
+
+    ask = {"inputs": "vector", "outputs": {"e": "scalar"}, "layers": "*", **ASK}
+    alone = eq.audit(Model().eval(), DATA[:1], **ask)
+    assert set(alone.layers) == {"apart", "fine"} and not alone.warnings
+    found = eq.audit(Model().eval(), DATA, **ask)
+    assert set(found.layers) == {"fine"} and found.outputs["e"].rmse < 1e-13
+    (warning,) = found.warnings
+    assert warning == "layer apart was left out: its values depend on which other system is in the batch"
+
+
 ASTRAY = {
     "by atom": lambda pos: pos.transpose(0, 1).reshape(-1, 3),
     "backwards": lambda pos: pos.flip(0),

@@ -9,6 +9,7 @@ import math
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from equiscope.errors import DataError, EquiscopeError
 from equiscope.report import Audit, check_writable, load, save
 from equiscope.result.data import AuditData
 from equiscope.result.files import Numbers, checksum, pack, write
+from equiscope.result.place import write_all
 
 
 def same(a: Any, b: Any) -> bool:
@@ -247,6 +249,25 @@ def test_a_failing_disk_leaves_the_earlier_audit(
     with pytest.raises(DataError, match="No space left"):
         save(small(), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_files_are_on_the_disk_before_they_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[Any] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        found = os.fstat(handle)
+        steps.append("directory" if stat.S_ISDIR(found.st_mode) else found.st_size)
+        fsync(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        steps.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    write_all(tmp_path, {"a": b"0123456789", "b": b"01"}, stale=lambda name: False)
+    assert steps == [10, 2, "a", "directory", "b", "directory"]
 
 
 def test_an_audit_with_a_foreign_object_is_refused_before_writing(tmp_path: Path) -> None:

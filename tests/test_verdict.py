@@ -8,6 +8,7 @@ from report_builder import output
 
 import equiscope as eq
 from equiscope import Verdict
+from equiscope.report import Output, Part
 from equiscope.result.floor import content, entry_noise, noise_power, unresolved_floor
 from equiscope.result.judge import Numbers, Parity, judge
 from equiscope.result.verdict import per_row, rotations_alone, spread, uncertain
@@ -41,6 +42,8 @@ def test_a_verdict_is_its_word() -> None:
     words = ["not measured", "zero", "stochastic", "vanishes", "exact", "not as declared", "breaks"]
     assert [str(verdict) for verdict in Verdict] == words and Verdict.EXACT == "exact"
     assert eq.Verdict is Verdict
+    assert [verdict for verdict in Verdict if verdict.is_broken] == [Verdict.WRONG, Verdict.BROKEN]
+    assert [verdict for verdict in Verdict if verdict.is_kept] == [Verdict.VANISHES, Verdict.EXACT]
 
 
 def test_no_size_times_a_constant_makes_an_error_exact() -> None:
@@ -58,6 +61,18 @@ def test_no_size_times_a_constant_makes_an_error_exact() -> None:
 def test_an_output_without_samples_is_not_measured() -> None:
     found = output("energy", "scalar", (0, 1), relative=0.0, samples=0)
     assert found.verdict is Verdict.UNMEASURED
+
+
+def test_what_is_not_said_of_an_output_is_nothing() -> None:
+    numbers = {name: torch.tensor(value, dtype=torch.float64) for name, value in (("total", 4.0), ("unresolved", 0.0))}
+    bare = Output("u", torch.zeros(2, 2, dtype=torch.float64), **numbers, degree=6, samples=1, channels=1, noise=0.0)
+    nothing = (bare.rmse, bare.relative, bare.rmse_error, bare.symmetrised, bare.noise_floor, bare.unresolved_error)
+    assert nothing == (0.0,) * 6 and float(bare.variance) == 0.0 and not bare.power_error.any()
+    assert bare.responds and bare.errors_assumed and not bare.stochastic
+    assert (bare.components, bare.size, bare.verdict) == (1, 2.0, Verdict.EXACT)
+    assert Part(bare.variance, 0.0, bare.power).rmse_error == 0.0
+    bare.total = torch.zeros(())
+    assert bare.size == 0.0 and not bare.fractions.any()
 
 
 def test_what_is_stochastic_is_compared_with_its_scatter() -> None:

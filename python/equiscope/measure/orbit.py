@@ -285,7 +285,7 @@ class OrbitMoments(Moments):
         proper, improper = self._parts.sort(2.0 * self._shift)
         squares = 2.0 * self._square[0].sum(0)
         drift = proper.square().sum(-1)
-        variance = non_negative(squares - drift, squares + drift, self._grid)
+        variance = non_negative(squares - drift, squares, self._grid)
         return Cosets.of_means(variance, *(self._parts.sort(self._first) + half for half in (proper, improper)))
 
 

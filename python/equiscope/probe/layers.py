@@ -127,7 +127,8 @@ class Layers:
         kind = representation_of(name, self._representations)
         if kind is None:
             return part.reshape(copies, part.numel() // (copies * last) if last else 0, last, 1)
-        own = tuple(part.shape[2:] if part.shape[1] == 1 and part.ndim > 2 else part.shape[1:])
+        one_row = part.shape[1] == 1 and part.ndim > 2
+        own = tuple(part.shape[2 if one_row else 1 :])
         try:
             kind.check(own, f"layers[{name!r}]")
             check_axes(f"layers[{name!r}]", kind, own, meant=module_of(name, self._meant) is not None)
