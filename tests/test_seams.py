@@ -153,6 +153,15 @@ def test_a_matrix_a_little_off_is_replaced_by_its_polar_factor():
     torch.testing.assert_close(D, eq.wigner_D(left @ right, 8)[8], rtol=0, atol=4e-14)
 
 
+def test_a_matrix_in_float32_is_as_good_as_its_polar_factor():
+    # off by nearly as much as is taken: the square of that, times l, would show beside half a unit in the last place
+    stretch = torch.eye(3, dtype=DOUBLE) + torch.diag(torch.tensor([3.5e-5, -3.5e-5, 2e-5], dtype=DOUBLE))
+    given = (eq.random_rotations(10) @ stretch).float()
+    left, _, right = torch.linalg.svd(given.double())
+    found, expected = eq.wigner_D(given, 64)[64], eq.wigner_D(left @ right, 64)[64]
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=4e-8)
+
+
 def test_a_turn_is_the_exponential_of_its_generators():
     # signs of the generators, against nothing that the kernels share
     omega = torch.tensor([0.3, -0.2, 0.5], dtype=DOUBLE)
