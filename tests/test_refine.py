@@ -201,12 +201,10 @@ def test_what_numbers_moved_by_is_compared_with_both_stated_errors():
     coarse, fine = two_measures()
     refinement = Refinement(SimpleNamespace(seen=lambda name: None), None, coarse)
     refinement._before["a"] = seen(2.0, 0.003)
-    moved, ratio = refinement._moved(coarse, fine, "a", seen(1.98, 0.004))
-    # of the root, half as much
-    assert moved == pytest.approx(0.5 * 0.02 / 1.98 / 1e-2)
+    ratio = refinement._ratio(coarse, fine, "a", seen(1.98, 0.004))
     assert ratio == pytest.approx(0.02 / 1.98 / ((0.003 / 2.0) ** 2 + (0.004 / 1.98) ** 2) ** 0.5)
     refinement._before["a"] = seen(2.0, 0.0)
-    assert refinement._moved(coarse, fine, "a", seen(2.0, 0.0)) == (0.0, 0.0)
+    assert refinement._ratio(coarse, fine, "a", seen(2.0, 0.0)) == 0.0
 
 
 def test_what_never_settles_is_counted():

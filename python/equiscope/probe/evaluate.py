@@ -28,7 +28,7 @@ class Evaluator:
         copies = sum(piece.rotations.shape[0] for piece in pieces)
         outputs = dict(self.adapter.forward(pieces))
         self.evaluations += copies
-        calls = copies if self.adapter.calls_per_copy else 1
+        calls = copies if self.adapter.calls_per_copy else None
         return outputs, self._capture.take(calls) if self._capture is not None else {}
 
     def overwritten(self) -> bool:

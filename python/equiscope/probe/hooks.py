@@ -138,12 +138,13 @@ class Capture:
         """Forget what was left by a call that did not end, or that was not made by the audit."""
         self._seen.clear()
 
-    def take(self, calls_per_forward: int = 1) -> dict[str, torch.Tensor]:
+    def take(self, calls: int | None = None) -> dict[str, torch.Tensor]:
         """What was captured since the last call, in order of execution.
 
-        With ``calls_per_forward > 1`` (one call of the model per copy) the calls of each copy are stacked. A tensor
-        that does not come every time, alike for every copy, is left out from then on.
+        Where the model was called once per copy, `calls` of them, their tensors are stacked. A tensor that does not
+        come every time, alike for every copy, is left out from then on.
         """
+        calls_per_forward = 1 if calls is None else calls
         groups: dict[str, list[torch.Tensor]] = {}
         for seen in self._seen:
             if seen.version is not None and seen.value._version != seen.version:
@@ -162,7 +163,7 @@ class Capture:
                 if len({tensor.shape for tensor in own}) > 1:
                     self._left_out[leaf] = "its shape differs from copy to copy"
                 else:
-                    captured[leaf] = own[0] if calls_per_forward == 1 else torch.stack(own)
+                    captured[leaf] = own[0] if calls is None else torch.stack(own)
         return {name: value for name, value in self._steady(captured) if name not in self._left_out}
 
     def _steady(self, captured: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
