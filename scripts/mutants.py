@@ -118,6 +118,12 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "one_row = part.shape[1] == 1 and part.ndim > 2",
         "2  ->  3",
     ): "one row of one axis: its leading 1 says nothing to the checks of a declaration",
+    (
+        "result/place.py",
+        "if time.time() - (directory / name).stat().st_mtime > ABANDONED:",
+        "time.time() - (directory / name).stat().st_mtime > ABANDONED  ->  "
+        "time.time() - (directory / name).stat().st_mtime >= ABANDONED",
+    ): "a file that is a day old to the bit of a clock",
 }
 """Faults that change nothing that can be seen, with the reason: drawn, and not counted. By file, line as it is, and
 what is changed in it ("any": whatever it is)."""
