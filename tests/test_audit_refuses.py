@@ -83,7 +83,7 @@ DATA = {
     "mixed devices": (
         [{"x": POINTS, "q": torch.ones(2, device="meta")}],
         errors.DeviceError,
-        r"data\[0\].q: expected a tensor with values, got one on the device meta",
+        r"data\[0\]: expected tensors on the device of the model.*x cpu.*q meta",
     ),
 }
 

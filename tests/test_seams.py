@@ -7,7 +7,7 @@ import equiscope as eq
 from equiscope.groups.rotations import about_y, about_z, hat
 from equiscope.kernels import products, reference
 from equiscope.kernels.registry import backend
-from equiscope.ops.projection import CharacterProjection, power_at_once
+from equiscope.ops.projection import CharacterProjection, power_and_moments, power_at_once
 
 DOUBLE = torch.float64
 CPU = backend(torch.device("cpu"))
@@ -48,13 +48,45 @@ def test_a_grid_beyond_one_table_of_angles_is_counted_whole():
     assert float(power[9:20].amax((0, 1)).min()) > 1e-6
 
 
-def test_a_centre_is_taken_off_in_float64():
-    # 1 + 1e-9 is 1 in float32
-    rings, weights = eq.random_rotations(50), torch.full((50,), 0.02, dtype=DOUBLE)
-    values, center = torch.ones(50, 4, 3), torch.full((3,), 1.0 + 1e-9, dtype=DOUBLE)
+@pytest.mark.parametrize("channels", [3, 131])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_a_centre_is_taken_off_in_float64(channels, aligned):
+    # 1 + 1e-9 is 1 in float32; whole vectors of channels and some left over, rings in octants and scattered ones
+    grid = eq.quadrature(8)
+    rings = grid.rings if aligned else eq.random_rotations(50)
+    weights = torch.full((rings.shape[0],), 1 / rings.shape[0], dtype=DOUBLE)
+    values = torch.ones(rings.shape[0], 4, channels)
+    center = torch.full((channels,), 1.0 + 1e-9, dtype=DOUBLE)
     for dtype in (torch.float32, DOUBLE):
         found = projected(values, rings, weights, 2, center, dtype)
-        torch.testing.assert_close(found[0], torch.full((3,), -1e-9, dtype=dtype), rtol=1e-6, atol=0)
+        torch.testing.assert_close(found[0], torch.full((channels,), -1e-9, dtype=dtype), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("degree", [6, 7])
+@pytest.mark.parametrize("channels", [3, 131])
+def test_means_that_come_with_the_power_are_those_of_the_values(degree, channels):
+    # rings of odd and of even length: these have a sample in the middle that no other mirrors
+    grid = eq.quadrature(degree)
+    assert power_at_once(grid, 2, torch.device("cpu")) and grid.gammas == degree + 1
+    values, center = torch.randn(len(grid), channels, dtype=DOUBLE), torch.randn(channels, dtype=DOUBLE)
+    power, (mean, square) = power_and_moments(values, grid, 2, center)
+    expected = [(grid.weights @ (values - center) ** k) / grid.weights.sum() for k in (1, 2)]
+    torch.testing.assert_close(mean, expected[0], rtol=0, atol=1e-13)
+    torch.testing.assert_close(square, expected[1], rtol=0, atol=1e-13)
+    torch.testing.assert_close(power, eq.character_power(values, grid, 2), rtol=0, atol=1e-13)
+
+
+def test_rings_may_start_anywhere():
+    # octants by their first two angles, each ring turned about its own axis by a third one
+    grid, lmax = eq.quadrature(8), 4
+    rings = grid.rings @ about_z(torch.rand(grid.rings.shape[0], dtype=DOUBLE) * 6)
+    assert CPU.power_at_once(rings, grid.ring_weights, grid.gammas, lmax)
+    values = torch.randn(rings.shape[0], grid.gammas, 5, dtype=DOUBLE)
+    found = projected(values, rings, grid.ring_weights, lmax)
+    expected = torch.zeros_like(found)
+    elements = products.elements(rings, grid.ring_weights, grid.gammas)
+    products.project(values.flatten(0, 1), *elements, lmax, None, expected, CPU.wigner_D)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("apart", [1e-9, 1e-7])

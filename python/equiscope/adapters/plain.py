@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree
 
-from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail
+from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail, ran_out
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, Request, System
@@ -94,7 +94,8 @@ class PlainAdapter(Adapter):
         self._device = torch.device(request.device) if request.device is not None else None
         self._rows = RowCounts()
         self._tails: dict[str, tuple[int, ...]] = {}
-        self._keys: list[str] = []
+        self._indices: list[str] = []
+        """Inputs of the last system that could hold indices into rows."""
         name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
         self.description = {"model": name, "data": type(data).__name__}
         self._leading_copies = self._batching in ("stack", "loop")
@@ -116,7 +117,7 @@ class PlainAdapter(Adapter):
     def _system(self, name: str, item: Any) -> System:
         leaves, spec = _pytree.tree_flatten_with_path(item)
         check_system(f"data[{name}]", item, (leaf for _, leaf in leaves))
-        keys = self._keys = [_key(path) or "input" for path, _ in leaves]
+        keys = [_key(path) or "input" for path, _ in leaves]
         missing = [key for key in self.inputs if key not in keys]
         if missing:
             fail(ArgumentError, "inputs", f"names among {', '.join(keys)}", ", ".join(map(repr, missing)))
@@ -138,6 +139,9 @@ class PlainAdapter(Adapter):
         rows = self._rows_of(name, keys, values, kinds)
         if turned and not any(v.numel() for v in turned):
             rows = 0
+        self._indices = [
+            key for key, v in zip(keys, values, strict=True) if isinstance(v, torch.Tensor) and _may_index(v, rows)
+        ]
         nbytes = sum(t.numel() * t.element_size() for t in tensors)
         return System(name, (values, kinds, spec), rows, nbytes, tensors[0].device)
 
@@ -253,6 +257,10 @@ class PlainAdapter(Adapter):
             return self._model(argument, **extra)
         except Exception as error:
             explain(error, argument)
+            if self._batching == "concat" and self._indices and not ran_out(error):
+                raise ModelError(
+                    f"model: expected values, got {type(error).__name__}: {error}. {self._joined()}"
+                ) from error
             raise
         finally:
             self.model_seconds += time.perf_counter() - start
@@ -310,12 +318,7 @@ class PlainAdapter(Adapter):
         return part.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
 
     def suspicion(self, system: System) -> str:
-        values, _, _ = system.payload
-        indices = [
-            key
-            for key, v in zip(self._keys, values, strict=True)
-            if isinstance(v, torch.Tensor) and _may_index(v, system.rows)
-        ]
+        indices = self._indices
         named = ", ".join(map(repr, indices))
         if callable(self._batching):
             return (
@@ -324,13 +327,17 @@ class PlainAdapter(Adapter):
                 + "? batching='loop' evaluates one copy per call"
             )
         if self._batching == "concat" and indices:
-            return (
-                f"batching='concat' joins {named} as they are, without the offset that row indices need: give a "
-                "function that adds it as `batching`, or batching='loop', which evaluates one copy per call"
-            )
+            return self._joined()
         return (
             "A mean, norm or other statistic over the batch does that, a function that was written for one system, or "
             "a buffer that is used again: batching='loop' evaluates one copy per call"
+        )
+
+    def _joined(self) -> str:
+        return (
+            f"batching='concat' joins {', '.join(map(repr, self._indices))} as they are, without the offset that row "
+            "indices need: give a function that adds it as `batching`, or batching='loop', which evaluates one copy "
+            "per call"
         )
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:

@@ -8,13 +8,23 @@ LARGEST = 1e149
 """Squares of larger numbers, times any number of samples, are infinite in float64."""
 
 
+SMALLEST = 1e-149
+"""Squares of smaller numbers lose digits in float64, down to nothing."""
+
+
 def in_range(values: torch.Tensor) -> torch.Tensor:
-    """Where `values` are finite, and their squares too."""
+    """Where `values` are finite, and their squares too; nowhere where none is 0 or large enough to be squared."""
     # a bound that the dtype does not hold would be infinite in it
-    return values.abs() <= min(LARGEST, torch.finfo(values.dtype).max)
+    size = values.abs()
+    fine = size <= min(LARGEST, torch.finfo(values.dtype).max)
+    if values.dtype == torch.float64 and values.numel() and 0.0 < float(size.max()) < SMALLEST:
+        return torch.zeros_like(fine)
+    return fine
 
 
 def fault(value: torch.Tensor) -> str:
     """What is wrong with values that are not all in range, in words."""
     overflows = bool(torch.isfinite(value).all())
+    if overflows and float(value.abs().max()) < SMALLEST:
+        return f"numbers below {SMALLEST:g}, whose squares vanish,"
     return f"numbers above {LARGEST:g}, whose squares overflow," if overflows else "NaN or infinity"

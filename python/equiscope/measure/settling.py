@@ -9,6 +9,9 @@ import torch
 NOISE_ABOVE = 100.0
 """Errors are judged on a scale of at least this many times the power of noise: no grid makes noise smaller."""
 
+STILL = 1e-24
+"""Share of the mean square below which a variance is nothing to chase: round-off in float64, in amplitude 1e-12."""
+
 NOTHING = 1e-18
 """Share of the total power below which nothing is taken to vary: sums of squares in float64 end there."""
 
@@ -66,7 +69,7 @@ def relative_error(seen: Seen, pooled: Seen | None, *, spectrum: bool) -> float:
     """
     worst = 0.0
     if seen.variance is not None:
-        scale = max(seen.variance, NOISE_ABOVE * seen.noise / seen.components)
+        scale = max(seen.variance, (NOISE_ABOVE * seen.noise + STILL * seen.total) / seen.components)
         if pooled is not None and pooled.variance is not None:
             scale = max(scale, pooled.variance)
         worst = 0.5 * seen.variance_error / scale if scale > 0 else 0.0

@@ -20,9 +20,19 @@ from ..measure.quantity import QUANTITIES, Pool, Tensors
 from ..measure.settling import Seen
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
+from ..result.judge import AT_NOISE
 from .drive import Drive, Empty, End, numbers
 from .leaves import representation_of
 from .rehearsal import Begin
+
+RARE = 2.0
+"""Jumps by rounding are rare: the farthest value then stands out by more than this many root mean squares."""
+
+FARTHEST = 6.0
+"""Scatters by which the farthest of some hundred noisy values stands out, and room."""
+
+DOUBTED = 2
+"""Outputs of a system that are looked at once more."""
 
 OWN = ("spectrum", "error", "cosets")
 """Quantities that fill the fields of a result; all others are kept by name."""
@@ -112,7 +122,7 @@ class Collector:
             if isinstance(event, Begin):
                 self._begin(event, drive)
             elif isinstance(event, End):
-                self._end(event.system)
+                self._end(event.system, drive)
             elif isinstance(event, Empty):
                 self.failures.append(Failure(event.system.name, "input", "it has no rows"))
             else:
@@ -202,7 +212,7 @@ class Collector:
         self.failures.append(Failure(system.name, name, f"{error.what} at rotation {index}", index, rotation))
         self._running.pop(system.name, None)
 
-    def _end(self, system: System) -> None:
+    def _end(self, system: System, drive: Drive) -> None:
         if system.name not in self._running:
             return
         begin, moments = self._running.pop(system.name)
@@ -215,6 +225,13 @@ class Collector:
             except NonFiniteValues as error:
                 self._stop(system, name, error)
                 return
+        begin = drive.rehearsal.at_the_end(begin)
+        worst = self._doubted(begin, orbits)
+        for name, scatter in drive.rehearsal.scatter_at(system, worst).items():
+            rmse = float(orbits[name].total_variance.mean()) ** 0.5
+            if FARTHEST * scatter >= orbits[name].worst_deviation >= RARE * rmse:
+                # a little more, or it would end on the edge
+                begin.floor[name] = max(begin.floor[name], 1.001 * rmse / AT_NOISE)
         if self._reopens:
             self._ended[system.name] = (begin, moments)
         seen = {name: _seen(orbit, begin.floor[name]) for name, orbit in orbits.items()}
@@ -232,6 +249,20 @@ class Collector:
             self._add_errors(pool, orbit, ruling)
             self._add(pool, begin, orbit, index, row)
         self.systems.append(row)
+
+    def _doubted(self, begin: Begin, orbits: Mapping[str, OrbitSummary]) -> dict[str, torch.Tensor]:
+        """The elements at which outputs stand farthest, of the `DOUBTED` that are above noise by least."""
+        found = {}
+        for name in self._adapter.outputs:
+            orbit = orbits.get(name)
+            if orbit is None or orbit.worst_index is None or begin.random[name]:
+                continue
+            rmse = float(orbit.total_variance.mean()) ** 0.5
+            above = rmse / (AT_NOISE * max(begin.floor[name], 1e-300))
+            if above > 1.0 and orbit.worst_deviation >= RARE * rmse:
+                found[name] = (above, self._element(begin.system.name, orbit.worst_index))
+        nearest = sorted(found.items(), key=lambda item: item[1][0])
+        return {name: element for name, (_, element) in nearest[:DOUBTED]}
 
     def _add_errors(self, pool: _Kept, orbit: OrbitSummary, ruling: Ruling) -> None:
         pool.assumed |= self.measure.assumes and not ruling.measured

@@ -70,7 +70,7 @@ class Drive:
     ) -> None:
         self._adapter = evaluator.adapter
         self._call = evaluator
-        self._rehearsal = rehearsal
+        self.rehearsal = rehearsal
         self._layers = layers
         self._measure = measure
         self._first = first
@@ -95,7 +95,7 @@ class Drive:
                 continue
             self._memory.rehearse(system)
             room = self._room(system, 0, 0)
-            begin = self._rehearsal.begin(system, self._neighbour(pending, system), room)
+            begin = self.rehearsal.begin(system, self._neighbour(pending, system), room)
             if pending and self._memory.crowded(begin.values):
                 yield from self._flush(pending)
                 rows = nbytes = 0
@@ -135,10 +135,12 @@ class Drive:
                 continue
             for (system, start, stop), values in zip(work, evaluated, strict=True):
                 yield Slice(system, start, stop, values)
+            del evaluated, values  # else they stay in memory while the model runs on the next batch
+            # what ends is evaluated once more, perhaps into the same buffer: after all values were taken
+            for system, _, stop in work:
                 if stop == len(self._measure) and system.name not in self._dropped:
                     yield End(system)
                     self._forget(system)
-            del evaluated, values  # else they stay in memory while the model runs on the next batch
 
     def _take(self, pending: deque[Work]) -> list[Work]:
         """Removes from `pending` what is to be evaluated at once: all, unless that was seen not to fit into memory."""
@@ -189,7 +191,7 @@ class Drive:
         values = self._layers.split(captured, pieces)
         for i, own in enumerate(values):
             own.update({name: parts[i] for name, parts in outputs.items() if parts[i].numel()})
-        return values
+        return self.rehearsal.look_again(pieces, values)
 
     def _neighbour(self, pending: deque[Work], system: System) -> System | None:
         """The system with whose copies those of `system` will share a batch."""
@@ -197,7 +199,7 @@ class Drive:
 
     def _forget(self, system: System) -> None:
         self._memory.end(system)
-        self._rehearsal.forget(system)
+        self.rehearsal.forget(system)
         self._layers.forget(system)
         self._adapter.forget(system)
 

@@ -38,6 +38,9 @@ class Layers:
         """By system and layer: the samples that are functions of their copy, where some are not."""
         self._learned: dict[str, tuple[str, ...]] = {}
         """By system: the layers that have rows there."""
+        self._filled: set[str] = set()
+        self._empty: set[str] = set()
+        """Layers that had values in some system, and those that had none in any."""
         self.skipped: dict[str, str] = {}
         self.left_out: dict[str, list[int]] = {}
         """Of layers: rows of one copy that were left out, and all rows, over the systems that had such."""
@@ -60,6 +63,8 @@ class Layers:
             else:
                 self.skip(name, f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies")
         self._learned[system.name] = tuple(values)
+        self._empty = (self._empty | set(self._axes)) - self._filled - set(values)
+        self._filled |= set(values)
         return values
 
     def skip(self, name: str, reason: str) -> None:
@@ -174,7 +179,8 @@ class Layers:
             if name not in self.skipped:
                 lost.setdefault(f"{rows} of {every}", []).append(name)
         left: dict[str, list[str]] = {}
-        for name, reason in {**unheard, **self.skipped}.items():
+        empty = dict.fromkeys(sorted(self._empty), "no system has a row in it")
+        for name, reason in {**unheard, **empty, **self.skipped}.items():
             left.setdefault(reason, []).append(name)
         return [
             *(

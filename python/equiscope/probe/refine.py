@@ -103,15 +103,16 @@ class Refinement:
     ) -> Callable[[str, dict[str, Seen]], Ruling | None]:
         def judge(name: str, seen: dict[str, Seen]) -> Ruling | None:
             found[name] = seen
-            moved, ratio = self._moved(coarser, measure, name, seen)
+            ratio = self._ratio(coarser, measure, name, seen)
             ratios.append(ratio)
-            if moved > 1.0 and self._need(measure, seen) > 1.0:
+            trust = _trust(ratio)
+            if trust * self._need(measure, seen) > 1.0:
                 if measure.finer() is not None:
                     return self._hold(name, seen)
                 self.unsettled += 1
             del self._before[name]
             self._settled[measure] += 1
-            return Ruling(max(1.0, ratio), measured=True)
+            return Ruling(trust, measured=True)
 
         return judge
 
@@ -139,17 +140,14 @@ class Refinement:
         self, coarser: Measure | None, measure: Measure, settled: Counter[Measure]
     ) -> Callable[[str, dict[str, Seen]], Ruling | None]:
         def judge(name: str, seen: dict[str, Seen]) -> Ruling | None:
-            fine = self.factor * self._need(measure, seen) <= 1.0
-            ratio = 1.0
-            if coarser is not None:
-                moved, ratio = self._moved(coarser, measure, name, seen)
-                fine = fine or moved <= 1.0
+            trust = self.factor if coarser is None else _trust(self._ratio(coarser, measure, name, seen))
+            fine = trust * self._need(measure, seen) <= 1.0
             if not fine and measure.finer() is not None:
                 return self._hold(name, seen)
             self._before.pop(name, None)
             self.unsettled += not fine
             settled[measure] += 1
-            return Ruling(max(1.0, ratio), measured=coarser is not None)
+            return Ruling(trust, measured=coarser is not None)
 
         return judge
 
@@ -166,13 +164,17 @@ class Refinement:
     def _need(self, measure: Measure, seen: Mapping[str, Seen]) -> float:
         return max((measure.need(own, self.collector.seen(name)) for name, own in seen.items()), default=0.0)
 
-    def _moved(self, coarser: Measure, measure: Measure, name: str, seen: dict[str, Seen]) -> tuple[float, float]:
-        """What the numbers moved by, over what is tolerated; and over what both errors said."""
+    def _ratio(self, coarser: Measure, measure: Measure, name: str, seen: dict[str, Seen]) -> float:
+        """What the numbers moved by, over what both errors said."""
         before = self._before[name]
         moved = {key: own.moved(before[key]) for key, own in seen.items() if key in before}
-        change = self._need(measure, moved)
         stated = self._need(coarser, before) ** 2 + self._need(measure, seen) ** 2
-        return change, change / stated**0.5 if stated > 0 else 0.0
+        return self._need(measure, moved) / stated**0.5 if stated > 0 else 0.0
+
+
+def _trust(ratio: float) -> float:
+    """The factor on stated errors, from what was measured of them."""
+    return max(DOUBT * ratio, LEAST_TRUST)
 
 
 def _most(settled: Counter[Measure], otherwise: Measure) -> Measure:

@@ -3,8 +3,9 @@ each other, and by how much a value scatters for no reason of symmetry."""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,8 +28,11 @@ TURNS, DITHERS = 4, 3
 single number, so that a floor three times too low is met once in 10^4."""
 
 COPIES = IDENTICAL + TURNS * DITHERS
-AGAIN = (IDENTICAL + DITHERS, 0)
-"""The copies of the second call: a turned one, and then one that is not."""
+AGAIN = (IDENTICAL + DITHERS, 0, COPIES - 5, COPIES - 2)
+"""The copies of the second call: a turned one, one that is not, and more, so that no threshold is missed by chance."""
+
+SHAKES = range(IDENTICAL, IDENTICAL + 2)
+"""The copies that are shaken."""
 
 SINGLE = torch.finfo(torch.float32).eps
 
@@ -70,8 +74,22 @@ FELT = 4.0
 REMEMBERED = 256
 """Systems whose noise is remembered, for when they are evaluated once more on a finer grid."""
 
-MIXED = 4
-"""Pairs of systems of which a mixed batch is tried."""
+JUMP = 1e-2
+"""Scatter by more than this part of a value, which does not answer to the size of the noise, is a jump: at a tie or a
+cutoff nothing can be said of the value."""
+
+PLACES = 6
+"""Copies of a large batch that are evaluated once more."""
+
+JUMPED = 6
+"""Copies at the elements where outputs stand out, for all outputs of a system together."""
+
+MIXED = 16
+"""Pairs of sizes of systems of which a mixed batch is tried; equal sizes are a pair too."""
+
+BATCHES = 4.0
+"""A batch is looked at again where it is this many times larger than the largest that was: some models see their copies
+only where these are many."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +114,9 @@ class Rehearsal:
     """Evaluates every system at the identity and at a few elements of the group, and learns how its values lie.
 
     One call takes two copies as they are and twelve turned ones whose coordinates are dithered (`Dither`); a second
-    takes one of these and the unturned copy again, in this order. What does not come back as before, beyond the floor,
+    takes some of these again, in another order. What does not come back as before, beyond the floor,
     sees more than its own copy: for an output that is an error, rows of a layer are left out. That is all where nothing
-    is out of the ordinary: 16 evaluations.
+    is out of the ordinary: 18 evaluations.
 
     stated: dtype that the model computes in, where the user said it.
     """
@@ -121,11 +139,13 @@ class Rehearsal:
         self._room = COPIES
         """Copies that one call takes."""
         self._references: dict[str, Values] = {}
-        """Of systems in progress: the values of the copies of the second call."""
+        """Of systems in progress: the values of two copies of the second call."""
         self._noises: dict[str, dict[str, Noise]] = {}
         self._known: OrderedDict[str, tuple[Begin, dict[str, torch.Tensor]]] = OrderedDict()
         """What was measured of the latest systems, without their values, and the rows that are left out."""
-        self._mixed = 0
+        self._mixed: set[frozenset[int]] = set()
+        """Sizes of the systems that were tried in one batch."""
+        self._largest = COPIES
         self.evaluations = 0
         """Copies that rehearsals took so far."""
 
@@ -165,8 +185,11 @@ class Rehearsal:
             for name in still:
                 noises[name].responds = name not in other or bool(other[name].any())
         found = self._begin(system, first, noises)
-        if neighbour is not None and self._mixed < MIXED and neighbour.name in self._references:
-            self._mix(system, neighbour, epsilon)
+        if neighbour is not None and neighbour.name in self._references:
+            sizes = frozenset((system.rows, neighbour.rows))
+            if sizes not in self._mixed and len(self._mixed) < MIXED:
+                self._mixed.add(sizes)
+                self._mix(system, neighbour, epsilon)
         return found
 
     def forget(self, system: System) -> None:
@@ -289,7 +312,7 @@ class Rehearsal:
             return
         # the same batch again: what changes now does so by itself
         third = self._run(system, AGAIN, epsilon)
-        shaken = scatter(self._run(system, range(IDENTICAL, IDENTICAL + DITHERS), SHAKEN * epsilon))
+        shaken = scatter(self._run(system, SHAKES, SHAKEN * epsilon))
         for name in [name for name in dict.fromkeys((*rough, *apart)) if name in third and name in shaken]:
             noise = noises[name]
             changes = third[name] - second[name]
@@ -302,17 +325,33 @@ class Rehearsal:
                 noise.repeated(torch.cat([after[name] - before[name], changes]))
                 continue
             # scatter that does not answer to the size of the noise is no round-off either
-            believed = noise.quiet if shaken[name] > REACTS * noise.dithered else noise.still
-            good = self._alike(name, before[name], after[name], believed)
-            if name in self._adapter.outputs and not bool(good.all()):
-                raise ModelError(refusal(self._adapter, system, name, before[name], after[name], first[name], believed))
+            smooth = shaken[name] > REACTS * noise.dithered
+            good = self._alike(name, before[name], after[name], noise.quiet if smooth else noise.still)
+            if not smooth and bool(good.all()):
+                good = self._once_again(system, name, first, epsilon, noise.still)
+                # it jumps by itself, at a tie or a cutoff: as random as a repeat that scatters
+                if bool(good.all()) and noise.dithered > JUMP * self._size(first[name]):
+                    noise.random, noise.repeats = True, max(noise.repeats, noise.dithered)
             if name not in self._adapter.outputs:
                 self._layers.keep(name, system, good)
+            elif not bool(good.all()):
+                told = refusal(self._adapter, system, name, before[name], after[name], first[name], noise.still)
+                raise ModelError(told)
+
+    def _once_again(self, system: System, name: str, first: Values, epsilon: float, noise: Noise) -> torch.Tensor:
+        """Whether copies are what they were in a third batch, of half of the turned ones in the other order."""
+        some = range(COPIES - 1, IDENTICAL, -2)
+        other = self._run(system, some, epsilon)
+        return self._alike(name, first[name][list(some)], other[name], noise)
+
+    @staticmethod
+    def _size(values: torch.Tensor) -> float:
+        """Root mean square of one entry."""
+        return float(values.double().nan_to_num(0.0, 0.0, 0.0).square().mean().sqrt()) if values.numel() else 0.0
 
     def _round_off(self, values: torch.Tensor) -> float:
         """One unit of round-off of values of that size."""
-        size = float(values.double().nan_to_num(0.0, 0.0, 0.0).square().mean().sqrt()) if values.numel() else 0.0
-        return torch.finfo(coarser(self._dtype, values.dtype)).eps * size
+        return torch.finfo(coarser(self._dtype, values.dtype)).eps * self._size(values)
 
     def _alike(self, name: str, before: torch.Tensor, after: torch.Tensor, noise: Noise) -> torch.Tensor:
         """``(samples,)``: whether a sample has the same values before and after, as far as noise lets one see."""
@@ -322,15 +361,18 @@ class Rehearsal:
         epsilon = torch.finfo(coarser(self._dtype, before.dtype)).eps
         sums = OUTPUT_SUMS if name in self._adapter.outputs else LAYER_SUMS
         sums = min(sums, COARSE_SUMS) if epsilon > SINGLE else sums
-        away = torch.where(one.isnan() & other.isnan(), 0.0, (one - other).abs()).nan_to_num(float("inf"))
+        # NaN and infinity are for the audit to report, with the system
+        same = (one == other) | (one.isnan() & other.isnan())
+        if name in self._adapter.outputs:
+            same |= ~(one.isfinite() & other.isfinite())
+        away = torch.where(same, 0.0, (one - other).abs()).nan_to_num(float("inf"))
         return away.amax((0, 2, 3)) <= allowed + sums * epsilon * size
 
     def _mix(self, system: System, neighbour: System, epsilon: float) -> None:
         """Copies of two systems in turn in one batch: these must not see each other either."""
-        self._mixed += 1
         pieces = [
             self._piece(one, copies, epsilon)
-            for one, copies in ((neighbour, AGAIN[:1]), (system, AGAIN), (neighbour, AGAIN[1:]))
+            for one, copies in ((neighbour, AGAIN[:1]), (system, AGAIN[:2]), (neighbour, AGAIN[1:2]))
         ]
         outputs, captured = self._evaluator(pieces)
         values = self._layers.split(captured, pieces)
@@ -347,6 +389,66 @@ class Rehearsal:
                     raise ModelError(f"{told}. It shared a batch with {(neighbour, system)[one is neighbour].name!r}")
                 self._layers.skip(name, "its values depend on which other system is in the batch")
 
+    def look_again(self, pieces: Sequence[Piece], values: Sequence[Values]) -> list[Values]:
+        """The `values` of a batch. Where it is much larger than those before, a few of its copies must be what they are
+        among themselves."""
+        copies = sum(piece.rotations.shape[0] for piece in pieces)
+        if copies < BATCHES * self._largest or self._adapter.calls_per_copy:
+            return list(values)
+        self._largest = copies
+        # the model may hand out the same buffer
+        values = [{name: value.clone() for name, value in own.items()} for own in values]
+        places = [(i, copy) for i, piece in enumerate(pieces) for copy in range(piece.rotations.shape[0])]
+        asked = [places[k] for k in torch.linspace(copies - 1, 0, PLACES).long().tolist()]
+        few = [Piece(pieces[i].system, pieces[i].rotations[[copy]]) for i, copy in asked]
+        before = self._evaluator.evaluations
+        outputs, captured = self._evaluator(few)
+        self.evaluations += self._evaluator.evaluations - before
+        layers = self._layers.split(captured, few)
+        for k, (i, copy) in enumerate(asked):
+            system, known = pieces[i].system, values[i]
+            alone = {**layers[k], **{name: parts[k] for name, parts in outputs.items()}}
+            noises = self._noises.get(system.name, {})
+            for name in known.keys() & alone.keys() & noises.keys():
+                own = known[name][[copy]]
+                if bool(self._alike(name, own, alone[name], noises[name]).all()):
+                    continue
+                if name in self._adapter.outputs:
+                    told = refusal(self._adapter, system, name, own, alone[name], known[name], noises[name])
+                    raise ModelError(f"{told}. It was in a batch of {copies} copies")
+                self._layers.skip(name, f"its values in a batch of {copies} copies depend on the others")
+        return values
+
+    def scatter_at(self, system: System, worst: Mapping[str, torch.Tensor]) -> dict[str, float]:
+        """By how much outputs scatter by dither at the elements `worst` at which they stand farthest from their mean.
+
+        Where rounding makes a value jump, it does so at few elements, which the rehearsal may have missed: there,
+        copies that differ by dither alone scatter as far as they stand out.
+        """
+        before, found = self._evaluator.evaluations, {}
+        for name, element in worst.items():
+            copies = max(IDENTICAL, min(JUMPED // len(worst), self._room))
+            dither = Dither(range(copies), self._epsilon(system))
+            piece = Piece(system, element.to(system.device).expand(copies, 3, 3), dither)
+            found[name] = float(self._evaluator([piece])[0][name][0].double().var(0).mean().sqrt())
+        self.evaluations += self._evaluator.evaluations - before
+        return found
+
+    def at_the_end(self, begin: Begin) -> Begin:
+        """A system ended. A model that is called for one copy after the other is asked for the first one again: it may
+        have drifted."""
+        if not self._adapter.calls_per_copy:
+            return begin
+        now = self._run(begin.system, range(1), self._epsilon(begin.system))
+        self.evaluations += 1
+        noise, floor, random = dict(begin.noise), dict(begin.floor), dict(begin.random)
+        for name in [name for name in begin.values if name in now]:
+            change = float((now[name][0].double() - begin.values[name].double()).square().mean().sqrt())
+            random[name] |= change > APART * floor[name]
+            noise[name] = max(noise[name], change)
+            floor[name] = math.hypot(floor[name], change)
+        return replace(begin, floor=floor, noise=noise, random=random)
+
     # -- what the audit begins with ------------------------------------------------------------------------------
 
     def _begin(self, system: System, first: Values, noises: dict[str, Noise]) -> Begin:
@@ -359,7 +461,7 @@ class Rehearsal:
             if value.shape[1] != first[name].shape[1]:
                 noises |= self._noise({name: value[IDENTICAL:]}, DITHERS)
                 noises[name].repeated(value[1] - value[0])
-        self._references[system.name] = {name: value[list(AGAIN)] for name, value in kept.items()}
+        self._references[system.name] = {name: value[list(AGAIN[:2])] for name, value in kept.items()}
         self._noises[system.name] = {name: noises[name] for name in kept}
         begin = Begin(
             system,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..result.data import AuditData
 from .format import count, seconds
 
@@ -37,8 +40,21 @@ def _facts(audit: AuditData) -> list[str]:
     rotations = get("rotations")
     if get("degree") is not None:
         facts.append(f"grid degree {get('degree')}" + (f" ({count(rotations)} rotations)" if rotations else ""))
+        facts += _finer(get("degree"), get("degrees") or {})
     elif audit.sampled:
         facts.append(f"Monte Carlo, {count(rotations or 0)} random rotations each (seed {get('seed')})")
     elif rotations:
         facts.append(f"all {count(rotations)} elements")
-    return facts + [str(get(key)) for key in ("dtype", "device") if get(key)]
+    inner = get("computes_in")
+    if get("dtype"):
+        facts.append(str(get("dtype")) + (f" (computed in {inner})" if inner not in (None, get("dtype")) else ""))
+    return facts + ([str(get("device"))] if get("device") else [])
+
+
+def _finer(most: Any, degrees: Mapping[str, int]) -> list[str]:
+    """How many systems ran on finer grids than most did."""
+    finer = {int(degree): systems for degree, systems in degrees.items() if int(degree) > most}
+    if not finer:
+        return []
+    ran = finer[min(finer)]
+    return [f"{count(ran)} of them up to degree {max(finer)}"]

@@ -14,6 +14,9 @@ POWER_ROUND_OFF = 64.0
 """Round-off of ``total - sum of power``, in float64 eps of the total: a difference of two sums of squares, so
 linear in eps where the power of a sector is quadratic. Sums are float64 whatever the dtype of the values."""
 
+SURE = 2.0
+"""Half widths that unresolved power of random elements must have to be content."""
+
 EPS = torch.finfo(torch.float64).eps
 
 
@@ -48,7 +51,9 @@ def unresolved_floor(spectrum: Spectrum) -> float:
     """Unresolved power up to which it cannot be told from noise or round-off, or from none within its error."""
     round_off = POWER_ROUND_OFF * EPS * max(spectrum.pooled_total, 0.0)
     error = spectrum.unresolved_error if math.isfinite(spectrum.unresolved_error) else 0.0
-    return max(noise_power(spectrum), error, round_off)
+    # those of a grid are upper bounds; of random elements every twentieth is exceeded, and layers are many
+    sure = SURE if spectrum.degree is None else 1.0
+    return max(noise_power(spectrum), sure * error, round_off)
 
 
 def unresolved_share(spectrum: Spectrum) -> float:
