@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import equiscope as eq
+from equiscope.probe.apart import SEARCHED, _astray
 from equiscope.probe.layers import Layers
 
 ASK = {"lmax": 2, "degree": 6, "progress": False}
@@ -437,3 +438,15 @@ def test_rows_that_are_left_out_are_counted_over_systems_and_forgotten_with_them
     assert layers.kept("x", a, values) is values and not layers.masks(a) and layers.masks(b)
     layers.restore(a, masks)
     assert layers.kept("x", a, values).shape == (2, 2, 1, 1)
+
+
+def test_rows_went_astray_where_each_is_found_elsewhere():
+    every = torch.arange(12.0).reshape(2, 6, 1, 1)
+    swapped = every[:1].flip(1)
+    assert _astray(swapped, every, 5.0) and _astray(swapped + 1e-3, every, 5.0)
+    # near to another row is not that row
+    assert not _astray(swapped + 0.1, every, 5.0) and not _astray(swapped + 20.0, every, 5.0)
+    # of a single row that is nowhere too
+    swapped[0, 0] += 0.1
+    assert not _astray(swapped, every, 5.0)
+    assert not _astray(swapped, every.expand(2, 6, 1, 1).repeat(SEARCHED, 1, 1, 1), 5.0)
