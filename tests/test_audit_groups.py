@@ -175,6 +175,10 @@ def test_a_judgement_of_a_stranger_decides_what_all_systems_run_at():
         expected = eq.audit(model, part, degree=degree, **ask)
         assert report.outputs["v"].rmse == pytest.approx(expected.outputs["v"].rmse, rel=1e-12)
         assert expected.warnings == []
+        assert all(entry["rotations"] == len(O3().grid(entry["degree"])) for entry in report.convergence)
+    (entry,) = (entry for entry in one.convergence if entry["degree"] == 8)
+    assert entry["variance"]["v"] == pytest.approx(one.outputs["v"].rmse ** 2)
+    assert entry["power"]["v"] == one.outputs["v"].power.tolist()
 
 
 def test_a_quantity_of_a_stranger_is_pooled_and_saved(tmp_path):

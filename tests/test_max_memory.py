@@ -2,6 +2,7 @@
 
 import gc
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 import equiscope as eq
 from equiscope.errors import MemoryLimitError
 from equiscope.measure import orbit
+from equiscope.probe.memory import Memory
 
 SETTINGS = {"inputs": {"x": "vector"}, "outputs": {"u": "vector"}, "layers": "layer", "lmax": 3, "degree": 6}
 
@@ -206,3 +208,41 @@ def test_where_looking_waits_a_value_that_is_not_finite_is_found_at_the_end(monk
         assert [(f.system, f.rotation_index) for f in report.failures] == [("0", 77)]
         assert [row.name for row in report.systems] == ["1"]
     assert late.outputs["u"].rmse == found.outputs["u"].rmse
+
+
+def test_an_account_says_in_numbers_what_fits_and_what_does_not():
+    cpu, a, b = torch.device("cpu"), SimpleNamespace(name="a", rows=5), SimpleNamespace(name="b", rows=1)
+    memory = Memory(1000, 2)
+    memory.statistics = lambda values, lmax: 100 * (lmax + 1)
+    values = {"u": torch.zeros(1)}
+    assert not memory.crowded(values) and memory.rows(77) == 77
+    memory.rehearse(a)
+    memory.begin(a, values)
+    memory.start(cpu, 10)
+    memory.stop(cpu, 500)
+    assert memory.held == 300 and memory.rows(77) == 700 // 50 and memory.rows(3) == 3
+    # what a row took at most counts
+    memory.start(cpu, 10)
+    memory.stop(cpu, 50)
+    assert memory.rows(77) == 14 and not memory.crowded(values)
+    memory.begin(b, values)
+    assert memory.held == 600 and not memory.crowded(values) and memory.rows(77) == 8
+    memory.limit = 899
+    assert memory.crowded(values)
+    memory.limit = 1000
+    told = str(memory._hint(150)), str(memory._hint(99))
+    assert told == ("lmax=0 would fit", "auditing fewer layers takes less")
+    list(memory.reading(iter(())))
+    assert "room for a batch of 10 rows beside 600 bytes" in str(memory.exhausted())
+    assert str(memory.exhausted()).endswith("batch_rows=5 takes half")
+    memory.shrink()
+    assert memory.rows(77) == 5
+    memory.start(cpu, 5)
+    assert "one copy of 'a'" in str(memory.exhausted()) and str(memory.exhausted()).endswith("lmax=1 would fit")
+    with pytest.raises(
+        MemoryLimitError, match=r"at least 1.6 kB \(statistics 600 bytes, one copy of 'a' 1 kB\), got 1 kB"
+    ):
+        memory.stop(cpu, 1000)
+    free = Memory(None, 2)
+    free.begin(a, values)
+    assert not free.crowded(values) and free.rows(10**9) == 10**9

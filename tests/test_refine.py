@@ -118,7 +118,13 @@ def test_a_small_system_is_judged_on_the_scale_of_the_others():
     data = [("large", row(1, 0.9)), ("as large", row(1, 0.9)), ("small", row(9, 1e-3))]
     asked = {**FAMILY, "lmax": None, "tolerance": TOLERANCE}
     # the first two are always evaluated twice
-    assert eq.audit(wave, data, **asked).settings["degrees"] == {"6": 3, "9": 2}
+    found = eq.audit(wave, data, **asked)
+    assert found.settings["degrees"] == {"6": 3, "9": 2} and found.settings["degree"] == 9
+    record = [(entry["degree"], entry["systems"], entry["settled"]) for entry in found.convergence]
+    assert record == [(6, 3, 1), (9, 2, 2)] and found.settings["unsettled"] == 0
+    assert found.convergence[0]["change"] is None and found.convergence[1]["change"] < 1e-9
+    # of the two that were confirmed: 0.9 cos, whose mean square is 0.27
+    assert found.convergence[1]["variance"]["u"] == pytest.approx(0.27)
     assert len(eq.audit(wave, data[2:], **asked).settings["degrees"]) > 2
 
 

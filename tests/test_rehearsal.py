@@ -1,10 +1,14 @@
 """Copies of a batch must not see each other, and nothing that a model does reaches the user's data."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import equiscope as eq
+from equiscope.probe.apart import SEARCHED, _astray
+from equiscope.probe.layers import Layers
 
 ASK = {"lmax": 2, "degree": 6, "progress": False}
 
@@ -409,3 +413,40 @@ def test_a_model_that_alternates_from_call_to_call_is_random_not_leaking():
 
     found = audit(model).outputs["e"]
     assert found.stochastic and found.verdict == "stochastic" and 1e-4 < found.noise < 1e-2
+
+
+def test_rows_that_are_left_out_are_counted_over_systems_and_forgotten_with_them():
+    layers, a, b = Layers({}), SimpleNamespace(name="a"), SimpleNamespace(name="b")
+    values = torch.arange(6.0).reshape(2, 3, 1, 1)
+    layers.keep("x", a, torch.tensor([True, False, True]))
+    layers.keep("x", b, torch.tensor([False, True]))
+    layers.keep("fine", a, torch.tensor([True, True]))
+    layers.keep("z", b, torch.tensor([False, False]))
+    layers.skip("z", "of another reason, which comes too late")
+    layers.skip("y", "its values depend on what else is in the batch")
+    assert layers.kept("x", a, values).flatten().tolist() == [0.0, 2.0, 3.0, 5.0]
+    assert layers.kept("fine", a, values) is values and layers.left_out == {"x": [2, 5]}
+    notes = layers.notes({"w": "its module was never called"})
+    assert [note.partition(":")[0] for note in notes] == [
+        "layer x",
+        "layer w was left out",
+        "layers z, y were left out",
+    ]
+    assert notes[0].startswith("layer x: 2 of 5 rows were left out") and notes[2].endswith("what else is in the batch")
+    masks = layers.masks(a)
+    layers.forget(a)
+    assert layers.kept("x", a, values) is values and not layers.masks(a) and layers.masks(b)
+    layers.restore(a, masks)
+    assert layers.kept("x", a, values).shape == (2, 2, 1, 1)
+
+
+def test_rows_went_astray_where_each_is_found_elsewhere():
+    every = torch.arange(12.0).reshape(2, 6, 1, 1)
+    swapped = every[:1].flip(1)
+    assert _astray(swapped, every, 5.0) and _astray(swapped + 1e-3, every, 5.0)
+    # near to another row is not that row
+    assert not _astray(swapped + 0.1, every, 5.0) and not _astray(swapped + 20.0, every, 5.0)
+    # of a single row that is nowhere too
+    swapped[0, 0] += 0.1
+    assert not _astray(swapped, every, 5.0)
+    assert not _astray(swapped, every.expand(2, 6, 1, 1).repeat(SEARCHED, 1, 1, 1), 5.0)

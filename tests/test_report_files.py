@@ -222,6 +222,9 @@ def test_other_json_is_refused(saved: Path, tmp_path: Path, content: bytes) -> N
 def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         load(tmp_path / "nowhere")
+    for name in ("x" * 5000, "nul\0"):
+        with pytest.raises(DataError, match=r"directory: expected a directory written by Audit\.save"):
+            load(name)
 
 
 def test_places_that_take_no_files_are_refused(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from report_builder import output
 import equiscope as eq
 from equiscope import Verdict
 from equiscope.report import Output, Part
+from equiscope.result.data import AuditData
 from equiscope.result.floor import content, entry_noise, noise_power, unresolved_floor
 from equiscope.result.judge import Numbers, Parity, judge
-from equiscope.result.verdict import per_row, rotations_alone, spread, uncertain
+from equiscope.result.verdict import error_sectors, per_row, rotations_alone, spread, uncertain
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,20 @@ def test_what_is_not_said_of_an_output_is_nothing() -> None:
     assert Part(bare.variance, 0.0, bare.power).rmse_error == 0.0
     bare.total = torch.zeros(())
     assert bare.size == 0.0 and not bare.fractions.any()
+
+
+@pytest.mark.parametrize("settings, expected", [({"sampled": True}, True), ({"sampled": False}, False), ({}, False)])
+def test_an_audit_knows_whether_its_numbers_scatter(settings, expected) -> None:
+    assert AuditData({}, {}, [], settings=settings).sampled is expected
+
+
+def test_an_output_without_parts_and_without_a_target_has_no_share_of_its_error() -> None:
+    found = output("stress", "tensor", (0, 1), relative=0.1)
+    found.parts = {}
+    assert error_sectors(found) == {}
+    found.representation = "invariant"
+    # of several components, of which none may turn
+    assert (1, 1) in error_sectors(found) and (0, 1) not in error_sectors(found)
 
 
 def test_what_is_stochastic_is_compared_with_its_scatter() -> None:
