@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 
@@ -46,14 +48,16 @@ def deviation(rotations: torch.Tensor) -> torch.Tensor:
     return ((rotations[..., :, None, :] * rotations[..., None, :, :]).sum(-1) - one).abs().amax((-1, -2))
 
 
-def polar(rotations: torch.Tensor) -> torch.Tensor:
+def polar(
+    rotations: torch.Tensor, product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.matmul
+) -> torch.Tensor:
     """The orthogonal factor of nearly orthogonal ``(..., 3, 3)``, differentiable to third order.
 
     Two Newton-Schulz steps R (3 - R^T R) / 2: the error falls from e to e^4, so values and their first three
     derivatives are those of the polar factor at an orthogonal matrix.
     """
     for _ in range(2):
-        rotations = 1.5 * rotations - 0.5 * rotations @ (rotations.transpose(-1, -2) @ rotations)
+        rotations = 1.5 * rotations - product(0.5 * rotations, product(rotations.mT, rotations))
     return rotations
 
 

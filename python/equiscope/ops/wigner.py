@@ -15,13 +15,14 @@ import torch
 from ..groups._arguments import check_choice
 from ..groups.generators import generator_along, table
 from ..groups.irreps import matrix_count
-from ..groups.rotations import hat, polar
+from ..groups.rotations import polar
 from ..kernels.registry import backend
 from ..tolerance import DIFFERENTIATED
 from ._basis import BASES, relabel_matrices
 from ._check import check_lmax, check_orthogonal, check_rotation_matrices, orthogonal_or_nan
 from ._operator import Operator, accumulated, save_with_lmax, transformed, without_autocast
 from ._out import check_out, fill
+from ._product import product
 
 
 @without_autocast
@@ -84,19 +85,19 @@ def on_group(rotations: torch.Tensor) -> torch.Tensor:
     It would make a rotation of what is none, so that is refused here.
     """
     wanted = transformed() or (rotations.requires_grad and torch.is_grad_enabled())
-    return polar(_given_rotations(rotations)) if wanted else rotations
+    return polar(_given_rotations(rotations), product) if wanted else rotations
 
 
 def tangent_gradient(rotations: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
     """The gradient by R whose body-frame components are `torque`: R sum_k g_k L_k / 2, as <L_j, L_k> = 2."""
-    return 0.5 * rotations @ hat(torque)
+    gradient: torch.Tensor = torch.linalg.cross(rotations, 0.5 * torque[..., None, :])
+    return gradient
 
 
 def angular_velocity(rotations: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
     """omega of ``dR = R hat(omega)``, ``(n, 3)``: the adjoint of `tangent_gradient`."""
-    turn = rotations.mT @ tangent
-    entries = ((2, 1), (0, 2), (1, 0))
-    return 0.5 * torch.stack([turn[..., i, j] - turn[..., j, i] for i, j in entries], -1)
+    omega: torch.Tensor = 0.5 * torch.linalg.cross(tangent, rotations).sum(-2)
+    return omega
 
 
 def unpack(packed: torch.Tensor, batch: Sequence[int], lmax: int) -> list[torch.Tensor]:
