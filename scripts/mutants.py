@@ -1,13 +1,11 @@
 """Plants faults and counts those that no test sees.
 
-    python scripts/mutants.py python [measure|probe|result ...] [--sample 20] [--seed 0]
-    python scripts/mutants.py cpp --build DIR [--only NAME ...]
+    python scripts/mutants.py [measure|probe|result ...] [--sample 20] [--seed 0]
 
-A fault in Python is one change of a syntax tree, drawn with a seed from all that a folder has: comparisons, arithmetic,
+A fault is one change of a syntax tree, drawn with a seed from all that a folder has: comparisons, arithmetic,
 constants, conditions, signs, returns, statements left out. It runs in a copy of the package, in a fork, against the
-tests that concern its file, and counts as killed where one fails or does not end in time. A fault in C++ is a
-replacement of text, by hand, from mutants_cpp.json; each is built in a copy of the tree, in DIR, which is configured
-once. Prints the share killed in each folder and what survived; exit status 1 where a share is below 90 %.
+tests that concern its file, and counts as killed where one fails or does not end in time. Prints the share killed in
+each folder and what survived; exit status 1 where a share is below 90 %. Faults in C++: mutants_cpp.py.
 """
 
 from __future__ import annotations
@@ -15,12 +13,10 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -80,12 +76,6 @@ TESTS: dict[str, dict[str, str]] = {
 }
 """What concerns a file or folder below a folder of the package, by the names of test files without ``test_``: the quick
 and decisive ones first, as a run ends at the first failure."""
-
-CSRC = (
-    *("wigner", "harmonics", "rotate", "projection", "seams"),
-    *("derivatives", "dispatch", "bindings", "metrics", "threads"),
-)
-"""What concerns csrc."""
 
 COSTLY = (
     *("test_monte_carlo.py::test_every_estimate_is_unbiased", "test_monte_carlo.py::test_report_says"),
@@ -356,50 +346,11 @@ def run_python(folders: list[str], sample: int, seed: int, tests: list[str], *, 
                 took = time.perf_counter() - began
                 print(f"{'survived' if survived else 'killed  '} {took:4.0f} s  {fault}", flush=True)
             print(f"{folder}: {len(drawn) - len(chosen)} drawn that change nothing")
-            enough &= _report(folder, len(chosen), survivors, len(found))
+            enough &= report(folder, len(chosen), survivors, len(found))
     return enough
 
 
-def run_cpp(build: Path, only: list[str]) -> bool:
-    listed = json.loads(Path(__file__).with_name("mutants_cpp.json").read_text())
-    chosen = [own for own in listed if not only or own["name"] in only]
-    tree = build / "tree"
-    shutil.rmtree(tree, ignore_errors=True)
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "tests", "__pycache__", "*.so"))
-    import pybind11
-
-    options = [
-        "-DEQUISCOPE_CUDA=OFF",
-        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-        f"-DPython_EXECUTABLE={sys.executable}",
-    ]
-    subprocess.run(["cmake", "-G", "Ninja", "-S", tree, "-B", build / "made", *options], check=True)
-    survivors = []
-    with tempfile.TemporaryDirectory() as place:
-        run = Run(Path(place))
-        for own in chosen:
-            path = tree / own["file"]
-            before = path.read_text()
-            if before.count(own["find"]) != 1:
-                sys.exit(
-                    f"{own['name']}: {own['find']!r} is {before.count(own['find'])} times in {own['file']}, not once"
-                )
-            path.write_text(before.replace(own["find"], own["put"]))
-            try:
-                subprocess.run(["cmake", "--build", build / "made"], check=True, capture_output=True)
-            finally:
-                path.write_text(before)
-            (module,) = (build / "made").glob("_C*.so")
-            installed = run.package / module.name
-            installed.unlink(missing_ok=True)
-            shutil.copy(module, installed)
-            passed = run.tests([*own.get("tests", []), *CSRC], 900)
-            print(f"{'survived' if passed else 'killed  '}  {own['name']}", flush=True)
-            survivors += [own["name"]] if passed else []
-    return _report("csrc", len(chosen), survivors, len(listed))
-
-
-def _report(folder: str, tried: int, survivors: list[str], known: int) -> bool:
+def report(folder: str, tried: int, survivors: list[str], known: int) -> bool:
     share = 1 - len(survivors) / tried if tried else 0.0
     print(f"{folder}: {tried - len(survivors)} of {tried} killed ({share:.0%}), of {known} known")
     for survivor in survivors:
@@ -409,19 +360,12 @@ def _report(folder: str, tried: int, survivors: list[str], known: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = parser.add_subparsers(dest="part", required=True)
-    python = parts.add_parser("python")
-    python.add_argument("folders", nargs="*", metavar="folder")
-    python.add_argument("--sample", type=int, default=20, help="faults of each folder")
-    python.add_argument("--seed", type=int, default=0)
-    python.add_argument("--tests", nargs="*", default=[], help="names in place of those that concern the file")
-    python.add_argument("--unchecked", action="store_true", help="do not see first whether the tests pass")
-    cpp = parts.add_parser("cpp")
-    cpp.add_argument("--build", type=Path, required=True)
-    cpp.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("folders", nargs="*", metavar="folder")
+    parser.add_argument("--sample", type=int, default=20, help="faults of each folder")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tests", nargs="*", default=[], help="names in place of those that concern the file")
+    parser.add_argument("--unchecked", action="store_true", help="do not see first whether the tests pass")
     asked = parser.parse_args()
-    if asked.part == "cpp":
-        return 0 if run_cpp(asked.build, asked.only) else 1
     folders = asked.folders or ["measure", "probe", "result"]
     if unknown := set(folders) - set(TESTS):
         parser.error(f"expected folders among {', '.join(TESTS)}, got {', '.join(sorted(unknown))}")

@@ -1,182 +1,32 @@
-"""Plants faults and counts those that no test sees.
+"""Plants faults in the C++ sources, one by one, and counts those that no test sees.
 
-    python scripts/mutants.py python [measure|probe|result ...] [--sample 20] [--seed 0]
-    python scripts/mutants.py cpp --build DIR [--only NAME ...]
+    python scripts/mutants_cpp.py --build DIR [--only NAME ...] [--jobs 1]
 
-A fault in Python is one change of a syntax tree, drawn with a seed from all that a folder has: comparisons, arithmetic,
-constants, conditions, signs, returns, statements left out. It runs in a copy of the package, against the tests that
-concern its folder, and counts as killed where one fails or does not end in time. A fault in C++ is a replacement of
-text, by hand, from mutants_cpp.json; each is built in a copy of the tree, in DIR, which is configured once. Prints
-the share killed in each folder and what survived; exit status 1 where a share is below 90 %.
+A fault is a replacement of text, by hand, from mutants_cpp.json, where those that change nothing are marked with the
+reason. Each is built in a copy of the tree, in DIR, and runs first against the tests that aim at it, then against all
+that concern csrc. Prints the share killed and what survived; exit status 1 where it is below 90 %.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "python" / "equiscope"
-WANTED = 0.9
+from mutants import PACKAGE, ROOT, report
 
-TESTS = {
-    "measure": [
-        *("test_accounts.py", "test_metrics.py", "test_audit_sectors.py", "test_monte_carlo.py"),
-        *("test_audit_groups.py", "test_hostile.py", "test_audit_refuses.py", "test_report_findings.py"),
-    ],
-    "probe": [
-        *("test_accounts.py", "test_hooks.py", "test_audit_layers.py", "test_batch_rows.py", "test_max_memory.py"),
-        *("test_audit_sectors.py", "test_in_use.py", "test_audit_refuses.py", "test_monte_carlo.py"),
-    ],
-    "result": [
-        *("test_report_files.py", "test_report_findings.py", "test_report_views.py", "test_accounts.py"),
-        *("test_audit_sectors.py", "test_report_groups.py"),
-    ],
-    "csrc": [
-        *("test_seams.py", "test_harmonics.py", "test_projection.py", "test_rotate.py", "test_bindings.py"),
-        *("test_wigner.py", "test_threads.py"),
-    ],
-}
-"""What concerns a folder, the quick ones first, as a run ends at the first failure; files that are not there are left
-out."""
-
-SWAPPED = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Add, ast.Pow: ast.Mult, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.MatMult: ast.Mult,
-    ast.And: ast.Or, ast.Or: ast.And,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Fault:
-    path: Path
-    """Below the root of the tree."""
-    line: int
-    what: str
-    text: str
-    """The whole file with the fault in it."""
-    tests: tuple[str, ...] = ()
-    """Further tests, by file."""
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.what}"
-
-
-def faults_of(path: Path) -> Iterator[Callable[[], Fault]]:
-    """All faults of a file, each made when it is called."""
-    source = path.read_text()
-    for index in range(len(list(_places(ast.parse(source))))):
-
-        def make(index: int = index) -> Fault:
-            tree = ast.parse(source)
-            node, change = list(_places(tree))[index]
-            before = ast.unparse(node)
-            after = change()
-            what = f"{_short(before)}  ->  {_short(after)}"
-            return Fault(path.relative_to(ROOT), node.lineno, what, ast.unparse(ast.fix_missing_locations(tree)))
-
-        yield make
-
-
-def _short(text: str) -> str:
-    return text.splitlines()[0][:90] if text else "nothing"
-
-
-def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, Callable[[], str]]]:
-    """Nodes that can be changed, each with what changes it in place and says what it is now."""
-    for parent in _code(tree):
-        yield from _in_expression(parent)
-        yield from _in_statement(parent)
-
-
-def _code(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes that run: no annotations, decorators, docstrings or text of messages."""
-    yield node
-    for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "type_params", "bases"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr | ast.Import | ast.ImportFrom):
-                continue
-            if isinstance(child, ast.Raise | ast.Assert) or _is_refusal(child) or _is_text(child):
-                continue
-            yield from _code(child)
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _is_refusal(node: ast.AST) -> bool:
-    """``fail(...)``: its words are no behaviour, and without it the condition above it is what counts."""
-    call = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "fail"
-
-
-def _in_expression(node: ast.AST) -> Iterator[tuple[ast.AST, Callable[[], str]]]:
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPPED:
-
-        def compare() -> str:
-            node.ops[0] = SWAPPED[type(node.ops[0])]()
-            return ast.unparse(node)
-
-        yield node, compare
-    if isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp) and type(node.op) in SWAPPED:
-
-        def operate() -> str:
-            node.op = SWAPPED[type(node.op)]()
-            return ast.unparse(node)
-
-        yield node, operate
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
-
-        def constant() -> str:
-            old = node.value
-            node.value = (not old) if isinstance(old, bool) else old + 1 if isinstance(old, int) else 2.0 * old + 0.5
-            return ast.unparse(node)
-
-        yield node, constant
-    if isinstance(node, ast.IfExp | ast.If | ast.While):
-
-        def negate() -> str:
-            node.test = ast.UnaryOp(ast.Not(), node.test)
-            return ast.unparse(node.test)
-
-        yield node, negate
-
-
-def _in_statement(node: ast.AST) -> Iterator[tuple[ast.AST, Callable[[], str]]]:
-    if isinstance(node, ast.Return) and node.value is not None and not isinstance(node.value, ast.Constant):
-
-        def give_nothing() -> str:
-            node.value = ast.Constant(None)
-            return ast.unparse(node)
-
-        yield node, give_nothing
-    for name in ("body", "orelse", "finalbody"):
-        block = getattr(node, name, None)
-        for i, own in enumerate(block if isinstance(block, list) else ()):
-            if isinstance(own, ast.Expr | ast.AugAssign) and not _is_text(own) and not _is_refusal(own):
-
-                def leave_out(block: list[ast.stmt] = block, i: int = i) -> str:
-                    block[i] = ast.Pass()
-                    return "pass"
-
-                yield own, leave_out
+TESTS = [
+    *("test_seams.py", "test_harmonics.py", "test_projection.py", "test_rotate.py", "test_bindings.py"),
+    *("test_wigner.py", "test_threads.py"),
+]
+"""What concerns csrc, the quick ones first, as a run ends at the first failure."""
 
 
 class Run:
@@ -214,41 +64,6 @@ class Run:
         for old in self.package.glob("_C*.so"):
             old.unlink()
         shutil.copy(module, self.package)
-
-    def survives(self, fault: Fault, names: list[str], limit: float) -> bool:
-        target = self.place / fault.path.relative_to("python")
-        before = target.read_text()
-        target.write_text(fault.text)
-        try:
-            return self.tests(names, limit)[0]
-        finally:
-            target.write_text(before)
-
-
-def run_python(folders: list[str], sample: int, seed: int, minutes: float, tests: list[str]) -> bool:
-    enough = True
-    end = time.perf_counter() + 60 * minutes
-    with tempfile.TemporaryDirectory() as place:
-        run = Run(Path(place))
-        for folder in folders:
-            names = tests or TESTS[folder]
-            passed, seconds = run.tests(names, None)
-            if not passed:
-                sys.exit(f"{folder}: the tests fail without any fault")
-            found = [make for path in sorted((PACKAGE / folder).rglob("*.py")) for make in faults_of(path)]
-            chosen = random.Random(seed).sample(found, min(sample, len(found)))
-            survivors, tried = [], 0
-            for make in chosen:
-                if time.perf_counter() > end:
-                    break
-                fault, tried = make(), tried + 1
-                if run.survives(fault, names, 3 * seconds + 60):
-                    survivors.append(fault)
-                    print(f"survived  {fault}", flush=True)
-                else:
-                    print(f"killed    {fault}", flush=True)
-            enough &= _report(folder, tried, [str(fault) for fault in survivors], len(found))
-    return enough
 
 
 class Tree:
@@ -329,7 +144,7 @@ def run_cpp(build: Path, only: list[str], jobs: int) -> bool:
         try:
             run = Run(Path(place))
             run.install(modules[0].result()[0])
-            passed, seconds = run.tests(TESTS["csrc"], None)
+            passed, seconds = run.tests(TESTS, None)
             if not passed:
                 raise ValueError("csrc: the tests fail without any fault")
             print(f"unchanged: {seconds:.0f} s of tests", flush=True)
@@ -339,7 +154,7 @@ def run_cpp(build: Path, only: list[str], jobs: int) -> bool:
                 # first those that aim at it alone: to collect all of them takes longer than to run a few
                 passed, tested = run.tests(own["tests"], 3 * seconds + 60)
                 if passed:
-                    passed, further = run.tests(TESTS["csrc"], 3 * seconds + 60)
+                    passed, further = run.tests(TESTS, 3 * seconds + 60)
                     tested += further
                 word = "survived" if passed else "killed  "
                 print(f"{word}  {own['name']}  ({built:.0f} s to build, {tested:.0f} s of tests)", flush=True)
@@ -349,37 +164,16 @@ def run_cpp(build: Path, only: list[str], jobs: int) -> bool:
         finally:
             for module in modules:
                 module.cancel()
-    return _report("csrc", len(chosen), survivors, len(listed))
-
-
-def _report(folder: str, tried: int, survivors: list[str], known: int) -> bool:
-    share = 1 - len(survivors) / tried if tried else 0.0
-    print(f"{folder}: {tried - len(survivors)} of {tried} killed ({share:.0%}), of {known} known")
-    for survivor in survivors:
-        print(f"    {survivor}")
-    return share >= WANTED
+    return report("csrc", len(chosen), survivors, len(listed))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = parser.add_subparsers(dest="part", required=True)
-    python = parts.add_parser("python")
-    python.add_argument("folders", nargs="*", metavar="folder")
-    python.add_argument("--sample", type=int, default=20, help="faults of each folder")
-    python.add_argument("--seed", type=int, default=0)
-    python.add_argument("--minutes", type=float, default=1e9, help="no further fault is planted after that long")
-    python.add_argument("--tests", nargs="*", default=[], help="files in place of those that concern the folder")
-    cpp = parts.add_parser("cpp")
-    cpp.add_argument("--build", type=Path, required=True)
-    cpp.add_argument("--only", nargs="*", default=[], metavar="name", help="those alone, equivalent ones too")
-    cpp.add_argument("--jobs", type=int, default=1, help="of a build")
+    parser.add_argument("--build", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", default=[], metavar="name", help="those alone, equivalent ones too")
+    parser.add_argument("--jobs", type=int, default=1, help="of a build")
     asked = parser.parse_args()
-    if asked.part == "cpp":
-        return 0 if run_cpp(asked.build, asked.only, asked.jobs) else 1
-    folders = asked.folders or ["measure", "probe", "result"]
-    if unknown := set(folders) - set(TESTS):
-        parser.error(f"expected folders among {', '.join(TESTS)}, got {', '.join(sorted(unknown))}")
-    return 0 if run_python(folders, asked.sample, asked.seed, asked.minutes, asked.tests) else 1
+    return 0 if run_cpp(asked.build, asked.only, asked.jobs) else 1
 
 
 if __name__ == "__main__":

@@ -64,6 +64,6 @@ def test_each_fault_in_cpp_is_found_once_where_it_is_to_be():
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("folder", ["measure", "probe", "result"])
 def test_nine_faults_of_ten_are_seen(folder):
-    command = [sys.executable, str(TOOL), "python", folder, "--sample", "30", "--seed", "1"]
+    command = [sys.executable, str(TOOL), folder, "--sample", "30", "--seed", "1"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
