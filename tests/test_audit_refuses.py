@@ -129,6 +129,21 @@ def test_model_that_always_fails_is_reported():
         eq.audit(lambda x: {"u": x.sum((-1, -2)) * math.nan}, [{"x": POINTS}], **GOOD)
 
 
+@pytest.mark.parametrize("calls", [0, 3])
+def test_model_that_raises_StopIteration_is_named(calls):
+    # in the first call, or with the grid half done
+    class Headless(torch.nn.Module):
+        left = calls
+
+        def forward(self, x):
+            self.left -= 1
+            return x.square().sum((1, 2)) * (next(self.parameters()) if self.left < 0 else 1.0)
+
+    with pytest.raises(errors.ModelError, match=r"model: expected Headless to .*got StopIteration") as caught:
+        eq.audit(Headless(), [{"x": POINTS}], **GOOD, progress=False)
+    assert isinstance(caught.value.__cause__, StopIteration)
+
+
 def test_model_that_cannot_be_called_is_refused():
     with pytest.raises(errors.ArgumentError, match=r"model: expected .* got int"):
         eq.audit(3, [{"x": POINTS}], **GOOD)

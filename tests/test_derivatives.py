@@ -9,7 +9,7 @@ import equiscope as eq
 from equiscope.groups.generators import each_generator, table
 from equiscope.groups.rotations import hat, polar
 from equiscope.kernels import reference
-from equiscope.ops import harmonics, projection, rotation, wigner
+from equiscope.ops import _product, harmonics, projection, rotation, wigner
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 REP = "2x0e+1x1o+1x2e+2x1e"
@@ -104,12 +104,13 @@ def test_third_derivative_of_D():
 OPERATORS = {
     "wigner_D": (wigner._wigner_D, lambda: (eq.random_rotations(3), 3)),
     "wigner_D_torque": (wigner._wigner_D_torque, lambda: (eq.random_rotations(3), points(3 * 84), 3)),
-    "given_rotations": (wigner._given_rotations, lambda: (elements(3),)),
+    "polar_rotations": (wigner._polar_rotations, lambda: (elements(3),)),
     "spherical_harmonics": (harmonics._spherical_harmonics, lambda: (points(4, 3), 3)),
     "spherical_harmonics_torque": (harmonics._spherical_harmonics_torque, lambda: (points(4, 3), points(4, 16), 3)),
     "checked_rotations": (rotation.checked_rotations, lambda: (elements(3),)),
     "rotate": (rotation._rotate, lambda: (points(3, 2, 16), elements(3), REP, "mul_ir", False)),
     "rotate one x": (rotation._rotate, lambda: (points(1, 2, 16), elements(3), REP, "ir_mul", True)),
+    "product": (_product._product, lambda: (points(3, 2, 4), points(1, 4, 3))),
     "project": (projection._project, lambda: (points(len(RINGS), 4, 2), RINGS, WEIGHTS, 2, 2, True)),
     "synthesize": (projection._synthesize, lambda: (points(2, 35, 2), RINGS, WEIGHTS, 4, 2, 2)),
 }
@@ -317,6 +318,65 @@ def test_autocast_changes_neither_results_nor_gradients(name):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = function(*single)
     assert found.dtype == SINGLE and torch.equal(found, function(*single))
+
+
+def derivatives(function, arguments, entered):
+    """First and second derivatives by every argument, forward mode and transforms of torch.func, in one region."""
+    found = []
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=entered != "nowhere"):
+        own = [x.detach().clone().requires_grad_() for x in arguments]
+        with torch.autocast("cpu", enabled=entered == "everywhere"):
+            value = function(*own).sin().sum()
+        first = torch.autograd.grad(value, own, create_graph=True)
+        found += first
+        found += torch.autograd.grad(sum(g.sin().sum() for g in first), own)
+        which = tuple(range(len(own)))
+        with forward_ad.dual_level():
+            duals = [forward_ad.make_dual(x.detach(), torch.ones_like(x)) for x in arguments]
+            found.append(forward_ad.unpack_dual(function(*duals)).tangent)
+
+        def scalar(*given):
+            return function(*given).sin().sum()
+
+        def slope(*given):
+            return sum(g.sin().sum() for g in torch.func.grad(scalar, which)(*given))
+
+        ones = tuple(torch.ones_like(x) for x in arguments)
+        found += torch.func.grad(slope, which)(*arguments)
+        found.append(torch.func.jvp(slope, tuple(arguments), ones)[1])
+        found += torch.func.grad(lambda *given: torch.func.jvp(scalar, given, ones)[1], which)(*arguments)
+    return [x.detach() for x in found]
+
+
+@CALLS
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_derivatives_inside_autocast_are_those_outside(name, few, monkeypatch):
+    # float32, which autocast would round to bfloat16; products of few numbers are made in another way than of many
+    monkeypatch.setattr(_product, "FEW", few)
+    function, arguments = FUNCTIONS[name]
+    one = [x.float() for x in arguments()]
+    outside = derivatives(flat(function), one, "nowhere")
+    assert all(bool(torch.isfinite(x).all()) for x in outside)
+    for entered in ("everywhere", "backward"):
+        for inside, expected in zip(derivatives(flat(function), one, entered), outside, strict=True):
+            assert float((inside - expected).abs().max()) <= 1e-6 * (1 + float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["wigner_D", "rotate", "rotate voigt", "spherical_harmonics"])
+def test_compiled_derivatives_inside_autocast_are_those_outside(name):
+    function, arguments = FUNCTIONS[name]
+    own = [x.float().requires_grad_() for x in arguments()]
+
+    def scalar(*given):
+        return flat(function)(*given).sin().sum()
+
+    expected = torch.autograd.grad(scalar(*own), own)
+    torch._dynamo.reset()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        compiled = torch.compile(scalar, fullgraph=True, backend="aot_eager")
+        for inside, outside in zip(torch.autograd.grad(compiled(*own), own), expected, strict=True):
+            torch.testing.assert_close(inside, outside, rtol=1e-5, atol=1e-5)
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize(

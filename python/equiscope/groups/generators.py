@@ -89,15 +89,20 @@ _kept = functools.lru_cache(maxsize=256)(kept(_tensors))
 
 def each_generator(x: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor) -> torch.Tensor:
     """``X_k x`` for k = x, y, z: ``(..., dim)`` to ``(..., 3, dim)``."""
-    terms = x[..., index] * coefficient
-    return torch.stack([terms[..., 1, :] + terms[..., 2, :], terms[..., 3, :] + terms[..., 4, :], terms[..., 0, :]], -2)
+    return torch.stack(_turned(x, index, coefficient), -2)
 
 
 def generator_along(
     x: torch.Tensor, omega: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor
 ) -> torch.Tensor:
     """``sum_k omega_k X_k x``: ``(..., dim)`` and ``(..., 3)``."""
-    return torch.einsum("...k,...ki->...i", omega, each_generator(x, index, coefficient))
+    about_x, about_y, about_z = _turned(x, index, coefficient)
+    return omega[..., 0:1] * about_x + omega[..., 1:2] * about_y + omega[..., 2:3] * about_z
+
+
+def _turned(x: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    terms = (x[..., index] * coefficient).unbind(-2)
+    return terms[1] + terms[2], terms[3] + terms[4], terms[0]
 
 
 def matrices(rep: Representation, elements: torch.Tensor) -> torch.Tensor:

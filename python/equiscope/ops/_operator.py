@@ -90,14 +90,14 @@ class Operator:
     ) -> None:
         """Reverse and forward mode, composed of operators that have both themselves.
 
+        They run with autocast off. Their own derivatives do not, where torch has the rules: so they may hold no product
+        of matrices but `product`, and no einsum.
+
         `backward` and `setup_context` are those of `torch.library.register_autograd`; ``tangent(arguments, tangents)``
         gives the tangent of the result from those of the arguments, None where there is none.
         """
 
-        @functools.wraps(backward)
-        def exact(ctx: Any, grad: torch.Tensor) -> Any:
-            return without_autocast(lambda grad: backward(ctx, grad))(grad)
-
+        exact = without_autocast(backward)
         torch.library.register_autograd(self.name, exact, setup_context=setup_context)
         self._transformed = _function(self, exact, tangent, setup_context)
 
@@ -141,6 +141,7 @@ def _function(
         ctx.arguments = [None if isinstance(x, torch.Tensor) else x for x in inputs]
         ctx.save_for_forward(*(x for x in inputs if isinstance(x, torch.Tensor)))
 
+    @without_autocast
     def jvp(ctx: Any, *tangents: Any) -> torch.Tensor:
         # torch turns forward mode off here, for the levels around this one too: so it is turned on again, and what is
         # to be constant at this level gives its tangent up

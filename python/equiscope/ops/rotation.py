@@ -27,6 +27,7 @@ from ._check import (
 )
 from ._operator import Operator, accumulated, without_autocast
 from ._out import check_out, fill
+from ._product import product
 from .wigner import angular_velocity, on_group, tangent_gradient
 
 
@@ -104,13 +105,16 @@ def rotate(
         # x is copied only along those axes where both it and the rotations vary
         flat = flat.expand(*(lead[a] if a in turned else flat.shape[a] for a in range(len(lead))), components)
     order = [*turned, *still]
+    moved = order != sorted(order)
     n, rows = _product([lead[a] for a in turned]), _product([lead[a] for a in still])
     own = _product([flat.shape[a] for a in turned])
-    flat = flat.permute(*order, len(lead)).reshape(own, rows, components)
+    if moved:
+        flat = flat.permute(*order, len(lead))
+    flat = flat.reshape(own, rows, components)
     matrices = on_group(rotations.reshape(n, 3, 3))
     if is_irreps:
         matrices = relabel_matrices(matrices, basis)
-        if out is not None and order == sorted(order) and working == x.dtype:
+        if out is not None and not moved and working == x.dtype:
             check_orthogonal(matrices, proper=False)
             own_kernels = backend(x.device)
             kind = _parse_cached(name, "standard", layout)
@@ -119,9 +123,11 @@ def rotate(
         turned_x = _rotate(flat, matrices, name, layout, inverse)
     else:
         turned_x = _act(name, flat, checked_rotations(matrices), inverse)
-    turned_x = turned_x.to(x.dtype).reshape(*(lead[a] for a in order), components)
-    back = [order.index(axis) for axis in range(len(order))]
-    turned_x = turned_x.permute(*back, len(lead)).reshape((*lead, *shape))
+    turned_x = turned_x.to(x.dtype)
+    if moved:
+        back = [order.index(axis) for axis in range(len(order))]
+        turned_x = turned_x.reshape(*(lead[a] for a in order), components).permute(*back, len(lead))
+    turned_x = turned_x.reshape((*lead, *shape))
     return turned_x if out is None else out.copy_(turned_x)
 
 
@@ -198,7 +204,7 @@ def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> 
         rotations = rotations * sign
     matrix = rotations.mT if inverse else rotations
     if name in ("tensor", "voigt"):
-        matrix = torch.einsum("nab,ncd->nacbd", matrix, matrix)
+        matrix = matrix[:, :, None, :, None] * matrix[:, None, :, None, :]
         if name == "voigt":
             # the entry (i, j) of a symmetric tensor stands for (j, i) too
             kept = torch.stack([matrix[:, i, j] for i, j in VOIGT], 1)
@@ -206,7 +212,7 @@ def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> 
             matrix = torch.stack(columns, 2)
         else:
             matrix = matrix.reshape(n, 9, 9)
-    return x @ matrix.mT
+    return product(x, matrix.mT)
 
 
 @Operator
@@ -259,8 +265,7 @@ def _save_rotations(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> 
 
 def _checked_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
     # the part along the group, as for irreps: also under vmap, where `on_group` cannot see that a gradient is wanted
-    rotations: torch.Tensor = ctx.saved_tensors[0]
-    return 0.5 * (grad - rotations @ grad.mT @ rotations)
+    return _along_group(ctx.saved_tensors[0], grad)
 
 
 def _rotate_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
@@ -279,9 +284,11 @@ def _rotate_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> to
 
 
 def _checked_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
-    rotations, tangent = arguments[0], tangents[0]
-    found: torch.Tensor = 0.5 * (tangent - rotations @ tangent.mT @ rotations)
-    return found
+    return _along_group(arguments[0], tangents[0])
+
+
+def _along_group(rotations: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    return 2 * tangent_gradient(rotations, angular_velocity(rotations, change))
 
 
 checked_rotations.register_derivatives(_checked_backward, _checked_tangent, setup_context=_save_rotations)

@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 import torch
 
 from ..adapters.base import Adapter, Piece
+from ..errors import ModelError
 from .hooks import Capture
 
 Outputs = dict[str, list[torch.Tensor]]
@@ -26,7 +27,12 @@ class Evaluator:
         if self._capture is not None:
             self._capture.clear()
         copies = sum(piece.rotations.shape[0] for piece in pieces)
-        outputs = dict(self.adapter.forward(pieces))
+        try:
+            outputs = dict(self.adapter.forward(pieces))
+        except StopIteration as error:
+            # the generators that a call goes through would turn it into an error that says nothing of the model
+            model = self.adapter.description.get("model", "model")
+            raise ModelError(f"model: expected {model} to return, got StopIteration") from error
         self.evaluations += copies
         calls = copies if self.adapter.calls_per_copy else 1
         return outputs, self._capture.take(calls) if self._capture is not None else {}
