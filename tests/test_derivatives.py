@@ -104,7 +104,7 @@ def test_third_derivative_of_D():
 OPERATORS = {
     "wigner_D": (wigner._wigner_D, lambda: (eq.random_rotations(3), 3)),
     "wigner_D_torque": (wigner._wigner_D_torque, lambda: (eq.random_rotations(3), points(3 * 84), 3)),
-    "given_rotations": (wigner._given_rotations, lambda: (elements(3),)),
+    "polar_rotations": (wigner._polar_rotations, lambda: (elements(3),)),
     "spherical_harmonics": (harmonics._spherical_harmonics, lambda: (points(4, 3), 3)),
     "spherical_harmonics_torque": (harmonics._spherical_harmonics_torque, lambda: (points(4, 3), points(4, 16), 3)),
     "checked_rotations": (rotation.checked_rotations, lambda: (elements(3),)),

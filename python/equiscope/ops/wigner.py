@@ -85,7 +85,7 @@ def on_group(rotations: torch.Tensor) -> torch.Tensor:
     It would make a rotation of what is none, so that is refused here.
     """
     wanted = transformed() or (rotations.requires_grad and torch.is_grad_enabled())
-    return polar(_given_rotations(rotations), product) if wanted else rotations
+    return _polar_rotations(rotations) if wanted else rotations
 
 
 def tangent_gradient(rotations: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
@@ -116,9 +116,9 @@ def _times_generator(packed: torch.Tensor, omega: torch.Tensor, lmax: int) -> to
 
 
 @Operator
-def _given_rotations(rotations: torch.Tensor) -> torch.Tensor:
-    """A copy of ``(n, 3, 3)``, refused unless orthogonal; whatever changes it passes as it is."""
-    return orthogonal_or_nan(rotations, DIFFERENTIATED)
+def _polar_rotations(rotations: torch.Tensor) -> torch.Tensor:
+    """The polar factor of ``(n, 3, 3)``, refused unless orthogonal."""
+    return polar(orthogonal_or_nan(rotations, DIFFERENTIATED))
 
 
 @Operator
@@ -132,7 +132,7 @@ def _wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> 
     return backend(rotations.device).wigner_D_torque(rotations, grad, lmax)
 
 
-@_given_rotations.register_fake
+@_polar_rotations.register_fake
 def _(rotations: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(rotations)
 
@@ -180,11 +180,33 @@ def _torque_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> to
     return accumulated(by_rotations, _wigner_D_torque(rotations, accumulated(tangents[1], turned), lmax))
 
 
-_given_rotations.register_derivatives(
-    lambda ctx, grad: grad,
-    lambda arguments, tangents: tangents[0].clone(),
-    setup_context=lambda ctx, inputs, output: None,
-)
+def _save_rotations(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _polar_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+    rotations = ctx.saved_tensors[0]
+    return _step_along(rotations, _step_along(_step(rotations), grad))
+
+
+def _polar_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+    rotations = arguments[0]
+    return _step_along(_step(rotations), _step_along(rotations, tangents[0]))
+
+
+def _step(rotations: torch.Tensor) -> torch.Tensor:
+    """One of the two steps of `polar`."""
+    return 1.5 * rotations - 0.5 * product(rotations, product(rotations.mT, rotations))
+
+
+def _step_along(rotations: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """What a change of R changes the step by: a map of changes that is its own adjoint."""
+    turn = product(rotations.mT, change)
+    cubed = product(change, product(rotations.mT, rotations)) + product(rotations, turn + turn.mT)
+    return torch.sub(1.5 * change, cubed, alpha=0.5)
+
+
+_polar_rotations.register_derivatives(_polar_backward, _polar_tangent, setup_context=_save_rotations)
 _wigner_D.register_derivatives(_wigner_D_backward, _wigner_D_tangent, setup_context=save_with_lmax)
 _wigner_D_torque.register_derivatives(_torque_backward, _torque_tangent, setup_context=save_with_lmax)
 
@@ -200,10 +222,10 @@ def _part(packed: torch.Tensor, vmapped: int, n: int, lmax: int) -> torch.Tensor
     return torch.cat([D.reshape(vmapped, -1) for D in unpack(packed, [vmapped * n], lmax)], dim=1)
 
 
-@_given_rotations.register_vmap
+@_polar_rotations.register_vmap
 def _(info: Any, in_dims: tuple[Any, ...], rotations: torch.Tensor) -> tuple[torch.Tensor, int]:
     moved = rotations.movedim(in_dims[0], 0)
-    return _given_rotations(moved.flatten(0, 1)).unflatten(0, moved.shape[:2]), 0
+    return _polar_rotations(moved.flatten(0, 1)).unflatten(0, moved.shape[:2]), 0
 
 
 @_wigner_D.register_vmap
