@@ -148,7 +148,8 @@ def rotate(
     else:
         matrix = _irreps_matrix(kind, wide * sign[..., None, None], sign)
     if inverse:
-        matrix = torch.linalg.inv(matrix)
+        # D is orthogonal; what stands for a Cartesian kind need not be
+        matrix = matrix.mT if kind.irreps is not None else torch.linalg.inv(matrix)
     return kind.unflatten((matrix @ flat[..., None])[..., 0]).to(x.dtype)
 
 
