@@ -258,3 +258,18 @@ def test_rotations_and_inversion_are_told_apart():
         assert all(output.rmse_rotations is None and output.inversion is None for output in proper.values())
         if "degree" in settings:
             assert full["breaks"].rmse_rotations == pytest.approx(proper["breaks"].rmse, rel=1e-12)
+
+
+def test_exact_models_in_float64_chase_no_degrees_and_errors_are_within_the_tolerance():
+    data = [torch.randn(5, 3, generator=torch.Generator().manual_seed(seed)).double() for seed in range(4)]
+
+    def energy(pos):
+        return torch.exp(-torch.cdist(pos, pos)).sum((1, 2))
+
+    ask = {"inputs": "vector", "outputs": {"u": "scalar"}, "lmax": 2, "progress": False}
+    exact = eq.audit(energy, data, **ask)
+    assert exact.outputs["u"].verdict == "exact" and exact.settings["degrees"] == {"6": 4, "9": 2}
+    # what is judged is what is stated
+    step = eq.audit(lambda pos: (pos[..., 2] > 0).double().sum(1), data[:1], **{**ask, "lmax": None})
+    output = step.outputs["u"]
+    assert step.settings["unsettled"] == 0 and output.rmse_error <= 0.01 * output.rmse

@@ -450,3 +450,110 @@ def test_rows_went_astray_where_each_is_found_elsewhere():
     swapped[0, 0] += 0.1
     assert not _astray(swapped, every, 5.0)
     assert not _astray(swapped, every.expand(2, 6, 1, 1).repeat(SEARCHED, 1, 1, 1), 5.0)
+
+
+# -- what shows itself late --------------------------------------------------------------------------------------
+
+
+def test_a_leak_between_systems_of_two_sizes_is_seen_when_these_meet():
+    # copies of one size pad nothing; the first systems of a set that is sorted by size do not meet another
+    def batching(systems):
+        return torch.nn.utils.rnn.pad_sequence(systems, batch_first=True)
+
+    def model(pos):
+        return torch.exp(-norms(pos)).mean(1)
+
+    audit(model, [cloud(4, seed) for seed in range(4)], batching=batching)
+    data = [cloud(n, seed) for seed, n in enumerate((4, 4, 4, 4, 4, 7))]
+    with pytest.raises(eq.errors.ModelError, match=r"see each other.*It shared a batch with"):
+        audit(model, data, batching=batching)
+
+
+def test_a_leak_of_large_batches_alone_is_seen_in_the_first_of_them():
+    def model(pos):
+        crowd = pos[:, 0, 0].sum() if len(pos) > 30 else 0.0
+        return norms(pos).sum(1) + crowd
+
+    assert audit(model, batch_rows=60).outputs["e"].rmse < 1e-14
+    with pytest.raises(eq.errors.ModelError, match="It was in a batch of"):
+        audit(model)
+
+
+def test_a_capacity_that_a_batch_shares_is_refused():
+    def model(pos):
+        size = norms(pos[:, 0] * torch.tensor([1.0, 2.0, 3.0], dtype=pos.dtype))
+        return torch.where(size > size.median(), 2.0, 1.0) * size
+
+    with pytest.raises(eq.errors.ModelError, match="see each other"):
+        audit(model)
+
+
+def test_a_system_that_is_never_finite_fails_alone():
+    def model(pos):
+        return 1.0 / (norms(pos).sum(1) - norms(pos).sum(1) * (pos[:, 0].abs().sum(1) == 0))
+
+    bad = torch.zeros(3, 3, dtype=torch.float64)
+    report = audit(model, [cloud(4), bad, cloud(3, 1)])
+    assert [failure.system for failure in report.failures] == ["1"] and report.outputs["e"].samples == 2
+
+
+def test_numbers_whose_squares_vanish_are_recorded_as_such():
+    with pytest.raises(eq.errors.ModelError, match="numbers below 1e-149, whose squares vanish"):
+        audit(lambda pos: 1e-200 * pos[..., 0].sum(1))
+
+
+def test_a_calculator_that_drifts_is_random():
+    calls = 0
+
+    def model(pos):
+        nonlocal calls
+        calls += 1
+        return norms(pos).sum() + 1e-6 * calls
+
+    found = audit(model, batching="loop").outputs["e"]
+    assert found.verdict == "stochastic" and found.noise > 1e-4
+
+
+def test_ties_are_random_and_do_not_vanish():
+    square = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=torch.float64)
+
+    def model(pos):
+        d = (pos[:, :, None] - pos[:, None]).norm(dim=-1) + 9 * torch.eye(4, dtype=pos.dtype)
+        return d[:, 0].argmin(-1).to(pos)
+
+    assert audit(model, [square]).outputs["e"].verdict == "stochastic"
+
+
+def test_rare_jumps_by_rounding_are_no_broken_symmetry():
+    # the sum of distances comes in steps of float32, which the exponential makes large
+    found = [
+        audit(
+            lambda pos: torch.exp((pos[:, :, None] - pos[:, None]).norm(dim=-1).sum((1, 2))),
+            [torch.randn(5, 3, generator=torch.Generator().manual_seed(seed))],
+        ).outputs["e"]
+        for seed in (0, 9, 12)
+    ]
+    assert [output.verdict for output in found] == ["exact"] * 3
+
+
+def test_a_layer_without_a_row_in_any_system_is_named():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.none = torch.nn.Linear(3, 2).double()
+
+        def forward(self, pos):
+            self.none(pos[:, :0])
+            return norms(pos).sum(1)
+
+    (note,) = [text for text in audit(Net(), layers="*").warnings if "none" in text]
+    assert "no system has a row in it" in note
+
+
+def test_a_model_that_fails_on_joined_indices_is_told_why():
+    def unpacks(pos, edge_index, batch):
+        i, j = edge_index
+        return (pos[i] - pos[j]).norm(dim=1)
+
+    with pytest.raises(eq.errors.ModelError, match=r"too many values.*joins 'edge_index' as they are"):
+        eq.audit(unpacks, graphs(4), inputs={"pos": "vector"}, outputs={"e": "scalar"}, batching="concat", **ASK)
