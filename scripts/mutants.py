@@ -253,8 +253,8 @@ def _in_statement(node: ast.AST) -> Iterator[tuple[ast.AST, Callable[[], str]]]:
                 yield own, leave_out
 
 
-class Run:
-    """A copy of the package, and tests against it."""
+class Copy:
+    """A copy of the package."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -268,6 +268,10 @@ class Run:
             shutil.copy(source, target)
         else:
             os.symlink(source, target)
+
+
+class Run(Copy):
+    """A copy of the package, and tests against it."""
 
     def tests(self, names: Iterable[str], limit: float) -> bool:
         """Whether they pass; files that are not there are left out."""

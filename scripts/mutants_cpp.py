@@ -20,7 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mutants import PACKAGE, ROOT, report
+from mutants import ROOT, Copy, report
 
 TESTS = [
     *("test_seams.py", "test_harmonics.py", "test_projection.py", "test_rotate.py", "test_bindings.py"),
@@ -29,21 +29,8 @@ TESTS = [
 """What concerns csrc, the quick ones first, as a run ends at the first failure."""
 
 
-class Run:
-    """A copy of the package, and tests against it."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.package = place / "equiscope"
-        # what is no source is large and never changed
-        shutil.copytree(PACKAGE, self.package, copy_function=self._copy, ignore=shutil.ignore_patterns("__pycache__"))
-
-    @staticmethod
-    def _copy(source: str, target: str) -> None:
-        if source.endswith(".py"):
-            shutil.copy(source, target)
-        else:
-            os.symlink(source, target)
+class Run(Copy):
+    """A copy of the package, and tests against it with one module after the other."""
 
     def tests(self, names: list[str], limit: float | None) -> tuple[bool, float]:
         """Whether they pass, and how long they took."""

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.probe.hooks import Capture, matching_modules, module_of, representation_of
+from equiscope.probe.hooks import Capture, matching_modules
+from equiscope.probe.leaves import module_of, representation_of
 
 DOUBLE = torch.float64
 

@@ -10,7 +10,7 @@ import equiscope as eq
 from equiscope import Verdict
 from equiscope.report import Output, Part
 from equiscope.result.data import AuditData
-from equiscope.result.floor import content, entry_noise, noise_power, unresolved_floor
+from equiscope.result.floor import content, noise_power, unresolved_floor
 from equiscope.result.judge import Numbers, Parity, judge
 from equiscope.result.verdict import error_sectors, per_row, rotations_alone, spread, uncertain
 
@@ -101,7 +101,7 @@ def test_what_is_stochastic_is_compared_with_its_scatter() -> None:
 def test_the_noise_of_an_entry_is_what_was_measured() -> None:
     found = output("mu", "vector", (1, 1), relative=0.1, size=1e6)
     found.noise_floor, found.noise = 0.0, 0.0
-    assert entry_noise(found) == 0.0 == noise_power(found)
+    assert found.scatter == 0.0 == noise_power(found)
     found.noise_floor = 1e-3
     assert noise_power(found) == pytest.approx(3 * 9e-6)
 

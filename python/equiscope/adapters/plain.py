@@ -94,8 +94,6 @@ class PlainAdapter(Adapter):
         self._device = torch.device(request.device) if request.device is not None else None
         self._rows = RowCounts()
         self._tails: dict[str, tuple[int, ...]] = {}
-        self._indices: list[str] = []
-        """Inputs of the last system that could hold indices into rows."""
         name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
         self.description = {"model": name, "data": type(data).__name__}
         self._leading_copies = self._batching in ("stack", "loop")
@@ -139,9 +137,6 @@ class PlainAdapter(Adapter):
         rows = self._rows_of(name, keys, values, kinds)
         if turned and not any(v.numel() for v in turned):
             rows = 0
-        self._indices = [
-            key for key, v in zip(keys, values, strict=True) if isinstance(v, torch.Tensor) and _may_index(v, rows)
-        ]
         nbytes = sum(t.numel() * t.element_size() for t in tensors)
         return System(name, (values, kinds, spec), rows, nbytes, tensors[0].device)
 
@@ -235,7 +230,14 @@ class PlainAdapter(Adapter):
             rows = [piece.system.rows for piece in pieces for _ in range(piece.rotations.shape[0])]
             device = next(leaf.device for leaf in leaves if isinstance(leaf, torch.Tensor))
             batch = torch.repeat_interleave(torch.arange(sum(counts)), torch.tensor(rows)).to(device)
-            return self._evaluate(argument, batch=batch)
+            try:
+                return self._evaluate(argument, batch=batch)
+            except Exception as error:
+                indices = _indices(pieces[0].system)
+                if not indices or ran_out(error):
+                    raise
+                told = f"model: expected values, got {type(error).__name__}: {error}"
+                raise ModelError(f"{told}. {_joined(indices)}") from error
         singles = [
             _argument([c[i] if isinstance(c, torch.Tensor) else c for c in leaves], spec)
             for leaves, n in zip(zip(*columns, strict=True), counts, strict=True)
@@ -257,10 +259,6 @@ class PlainAdapter(Adapter):
             return self._model(argument, **extra)
         except Exception as error:
             explain(error, argument)
-            if self._batching == "concat" and self._indices and not ran_out(error):
-                raise ModelError(
-                    f"model: expected values, got {type(error).__name__}: {error}. {self._joined()}"
-                ) from error
             raise
         finally:
             self.model_seconds += time.perf_counter() - start
@@ -318,26 +316,18 @@ class PlainAdapter(Adapter):
         return part.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
 
     def suspicion(self, system: System) -> str:
-        indices = self._indices
-        named = ", ".join(map(repr, indices))
+        indices = _indices(system)
         if callable(self._batching):
             return (
                 "Does the batching function add the offset of each system to its indices"
-                + (f" ({named})" if indices else "")
+                + (f" ({', '.join(map(repr, indices))})" if indices else "")
                 + "? batching='loop' evaluates one copy per call"
             )
         if self._batching == "concat" and indices:
-            return self._joined()
+            return _joined(indices)
         return (
             "A mean, norm or other statistic over the batch does that, a function that was written for one system, or "
             "a buffer that is used again: batching='loop' evaluates one copy per call"
-        )
-
-    def _joined(self) -> str:
-        return (
-            f"batching='concat' joins {', '.join(map(repr, self._indices))} as they are, without the offset that row "
-            "indices need: give a function that adds it as `batching`, or batching='loop', which evaluates one copy "
-            "per call"
         )
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
@@ -359,6 +349,24 @@ def _key(path: Sequence[Any]) -> str:
 
 def _listing(found: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _indices(system: System) -> list[str]:
+    """The inputs that could hold indices into rows."""
+    values, _, spec = system.payload
+    leaves, _ = _pytree.tree_flatten_with_path(_pytree.tree_unflatten(values, spec))
+    return [
+        _key(path) or "input"
+        for path, leaf in leaves
+        if isinstance(leaf, torch.Tensor) and _may_index(leaf, system.rows)
+    ]
+
+
+def _joined(indices: Sequence[str]) -> str:
+    return (
+        f"batching='concat' joins {', '.join(map(repr, indices))} as they are, without the offset that row indices "
+        "need: give a function that adds it as `batching`, or batching='loop', which evaluates one copy per call"
+    )
 
 
 def _may_index(value: torch.Tensor, rows: int) -> bool:

@@ -288,10 +288,6 @@ class Group(ABC):
         """The next degree worth trying after `degree`; None where there is none."""
         return degree + 2
 
-    def folds(self, column: int, lmax: int, degree: int) -> int:
-        """How far above `lmax` content must lie to be counted in `column` on a grid of `degree`."""
-        return max(0, degree - column - lmax)
-
     # -- what carries which irrep --------------------------------------------------------------------------------
 
     def dimension(self, label: Label) -> int:

@@ -226,12 +226,7 @@ class Collector:
                 self._stop(system, name, error)
                 return
         begin = drive.rehearsal.at_the_end(begin)
-        worst = self._doubted(begin, orbits)
-        for name, scatter in drive.rehearsal.scatter_at(system, worst).items():
-            rmse = float(orbits[name].total_variance.mean()) ** 0.5
-            if FARTHEST * scatter >= orbits[name].worst_deviation >= RARE * rmse:
-                # a little more, or it would end on the edge
-                begin.floor[name] = max(begin.floor[name], 1.001 * rmse / AT_NOISE)
+        self._raise_floors(begin, orbits, drive)
         if self._reopens:
             self._ended[system.name] = (begin, moments)
         seen = {name: _seen(orbit, begin.floor[name]) for name, orbit in orbits.items()}
@@ -250,19 +245,29 @@ class Collector:
             self._add(pool, begin, orbit, index, row)
         self.systems.append(row)
 
-    def _doubted(self, begin: Begin, orbits: Mapping[str, OrbitSummary]) -> dict[str, torch.Tensor]:
-        """The elements at which outputs stand farthest, of the `DOUBTED` that are above noise by least."""
-        found = {}
-        for name in self._adapter.outputs:
-            orbit = orbits.get(name)
-            if orbit is None or orbit.worst_index is None or begin.random[name]:
-                continue
-            rmse = float(orbit.total_variance.mean()) ** 0.5
-            above = rmse / (AT_NOISE * max(begin.floor[name], 1e-300))
-            if above > 1.0 and orbit.worst_deviation >= RARE * rmse:
-                found[name] = (above, self._element(begin.system.name, orbit.worst_index))
-        nearest = sorted(found.items(), key=lambda item: item[1][0])
-        return {name: element for name, (_, element) in nearest[:DOUBTED]}
+    def _raise_floors(self, begin: Begin, orbits: Mapping[str, OrbitSummary], drive: Drive) -> None:
+        """Where an output stands out at few elements and is as noisy there, its floor is what that noise makes of it.
+
+        Of outputs above noise the `DOUBTED` that are so by least are looked at.
+        """
+        rmse = {
+            name: float(orbits[name].total_variance.mean()) ** 0.5 for name in self._adapter.outputs if name in orbits
+        }
+        doubted = [
+            name
+            for name, error in rmse.items()
+            if error > AT_NOISE * max(begin.floor[name], 1e-300)
+            and not begin.random[name]
+            and orbits[name].worst_index is not None
+            and orbits[name].worst_deviation >= RARE * error
+        ]
+        doubted = sorted(doubted, key=lambda name: rmse[name] / max(begin.floor[name], 1e-300))[:DOUBTED]
+        system = begin.system
+        worst = {name: self._element(system.name, orbits[name].worst_index or 0) for name in doubted}
+        for name, scatter in drive.rehearsal.scatter_at(system, worst).items():
+            if FARTHEST * scatter >= orbits[name].worst_deviation:
+                # a little more, or it would end on the edge
+                begin.floor[name] = max(begin.floor[name], 1.001 * rmse[name] / AT_NOISE)
 
     def _add_errors(self, pool: _Kept, orbit: OrbitSummary, ruling: Ruling) -> None:
         pool.assumed |= self.measure.assumes and not ruling.measured

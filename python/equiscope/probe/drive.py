@@ -15,7 +15,7 @@ from ..errors import ran_out
 from ..measure.measure import Measure
 from .batch import BatchRows
 from .evaluate import Evaluator
-from .layers import Layers
+from .layers import Layers, beside
 from .memory import Memory
 from .rehearsal import Begin, Rehearsal
 
@@ -188,10 +188,7 @@ class Drive:
 
     def _evaluate(self, pieces: list[Piece]) -> list[dict[str, torch.Tensor]]:
         outputs, captured = self._call(pieces)
-        values = self._layers.split(captured, pieces)
-        for i, own in enumerate(values):
-            own.update({name: parts[i] for name, parts in outputs.items() if parts[i].numel()})
-        return self.rehearsal.look_again(pieces, values)
+        return self.rehearsal.look_again(pieces, beside(self._layers.split(captured, pieces), outputs))
 
     def _neighbour(self, pending: deque[Work], system: System) -> System | None:
         """The system with whose copies those of `system` will share a batch."""

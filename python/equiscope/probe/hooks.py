@@ -13,9 +13,7 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import ArgumentError
-from .leaves import is_index, leaves, module_of, representation_of, rows_of
-
-__all__ = ["Capture", "matching_modules", "module_of", "modules_by_name", "representation_of"]
+from .leaves import is_index, leaves, module_of, rows_of
 
 
 def modules_by_name(module: torch.nn.Module) -> dict[str, torch.nn.Module]:

@@ -195,5 +195,12 @@ class Layers:
         ]
 
 
+def beside(layers: list[Values], outputs: Mapping[str, list[torch.Tensor]]) -> list[Values]:
+    """The values of a batch by piece, outputs after layers; an output without an entry in a piece is left out there."""
+    for i, values in enumerate(layers):
+        values |= {name: parts[i] for name, parts in outputs.items() if parts[i].numel()}
+    return layers
+
+
 def _layers(names: Sequence[str]) -> str:
     return f"layer{'' if len(names) == 1 else 's'} {', '.join(names)}"

@@ -43,11 +43,11 @@ class Noise:
         variance = _finite(groups.var(1).mean(0))
         by_sample = variance.mean((-2, -1)).sqrt() if variance.numel() else variance.sum((-2, -1))
         width = units(_finite(values), torch.finfo(dtype).eps)
-        return cls(_rms(variance.sqrt()), by_sample, UNIFORM * _rms(width))
+        return cls(rms(variance.sqrt()), by_sample, UNIFORM * rms(width))
 
     def repeated(self, changes: torch.Tensor) -> None:
         """Take note of the changes between evaluations of the same input."""
-        self.repeats = _rms(changes.double())
+        self.repeats = rms(changes)
 
     @property
     def quiet(self) -> Noise:
@@ -67,12 +67,13 @@ class Noise:
 
 def scatter(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Root mean square scatter of one entry over the copies of each."""
-    return {name: _rms(_finite(value.double()).std(0)) for name, value in values.items()}
+    return {name: rms(_finite(value.double()).std(0)) for name, value in values.items()}
 
 
 def _finite(values: torch.Tensor) -> torch.Tensor:
     return values.nan_to_num(0.0, 0.0, 0.0)
 
 
-def _rms(values: torch.Tensor) -> float:
-    return float(_finite(values).square().mean().sqrt()) if values.numel() else 0.0
+def rms(values: torch.Tensor) -> float:
+    """Root mean square of one entry; what is not finite counts as 0."""
+    return float(_finite(values.double()).square().mean().sqrt()) if values.numel() else 0.0

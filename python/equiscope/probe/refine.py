@@ -90,7 +90,7 @@ class Refinement:
             systems = self._evaluated(systems, following, judge)
             measure = following
             levels.append((measure, seen))
-        self.factor = min(max(DOUBT * max(ratios, default=1.0 / DOUBT), LEAST_TRUST), MOST_TRUST)
+        self.factor = min(_trust(max(ratios, default=1.0 / DOUBT)), MOST_TRUST)
         self.entries = _record(levels)
         return self._first_that_does(levels)
 

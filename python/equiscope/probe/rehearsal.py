@@ -3,9 +3,10 @@ each other, and by how much a value scatters for no reason of symmetry."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,8 +17,8 @@ from ..errors import ModelError, ran_out
 from ..groups.group import Group
 from .apart import refusal
 from .evaluate import Evaluator
-from .layers import Layers, Values
-from .noise import REACTS, Noise, scatter
+from .layers import Layers, Values, beside
+from .noise import REACTS, Noise, rms, scatter
 from .precision import TF32, ComputesIn, coarser, looks_like
 
 IDENTICAL = 2
@@ -31,8 +32,8 @@ COPIES = IDENTICAL + TURNS * DITHERS
 AGAIN = (IDENTICAL + DITHERS, 0, COPIES - 5, COPIES - 2)
 """The copies of the second call: a turned one, one that is not, and more, so that no threshold is missed by chance."""
 
-SHAKES = range(IDENTICAL, IDENTICAL + 2)
-"""The copies that are shaken."""
+PAIR = range(IDENTICAL, IDENTICAL + 2)
+"""Two copies at one element: by these it is seen how a value answers to noise of another size."""
 
 SINGLE = torch.finfo(torch.float32).eps
 
@@ -57,13 +58,12 @@ SHAKEN = 256.0
 STAIR = 2.0**-34
 """Machine epsilon of the nudge that a model in float32 inside of float64 does not notice."""
 
-STAIRS = range(IDENTICAL, IDENTICAL + 2)
-WRAPPED = (*range(IDENTICAL, IDENTICAL + 2), *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
-"""The copies by which such a model is told, and those that give its floor."""
+WRAPPED = (*PAIR, *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
+"""The copies that give the floor of such a model."""
 
-DISPLACED, DISPLACEMENT = range(IDENTICAL, IDENTICAL + 1), 0.5
-"""The copy that shows whether a value that is 0 is so for any input, and the machine epsilon of its noise: about half
-of each coordinate, or of 1."""
+DISPLACEMENT = 0.5
+"""Machine epsilon of the noise that shows whether a value that is 0 is so for any input: about half of each coordinate,
+or of 1."""
 
 FIRMLY = 16.0
 """Units in the last place by which a value in float32 is made to move for sure."""
@@ -114,9 +114,9 @@ class Rehearsal:
     """Evaluates every system at the identity and at a few elements of the group, and learns how its values lie.
 
     One call takes two copies as they are and twelve turned ones whose coordinates are dithered (`Dither`); a second
-    takes some of these again, in another order. What does not come back as before, beyond the floor,
-    sees more than its own copy: for an output that is an error, rows of a layer are left out. That is all where nothing
-    is out of the ordinary: 18 evaluations.
+    takes some of these again, in another order. What does not come back as before, beyond the floor, sees more than its
+    own copy: for an output that is an error, rows of a layer are left out. That is all where nothing is out of the
+    ordinary: 18 evaluations.
 
     stated: dtype that the model computes in, where the user said it.
     """
@@ -160,10 +160,15 @@ class Rehearsal:
         `room` is how many copies a batch may take: at least two are taken, or nothing could be compared.
         """
         self._room = max(IDENTICAL, room)
+        with self._counted():
+            return self._rehearse(system, neighbour)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """What is evaluated meanwhile are checks."""
         before = self._evaluator.evaluations
-        found = self._rehearse(system, neighbour)
+        yield
         self.evaluations += self._evaluator.evaluations - before
-        return found
 
     def _rehearse(self, system: System, neighbour: System | None) -> Begin:
         if system.name in self._known:
@@ -181,7 +186,7 @@ class Rehearsal:
         self._compare(system, first, noises, epsilon if inner is None else DOUBLE)
         still = [name for name, value in first.items() if not bool(value.any())]
         if still:
-            other = self._run(system, DISPLACED, DISPLACEMENT)
+            other = self._run(system, PAIR[:1], DISPLACEMENT)
             for name in still:
                 noises[name].responds = name not in other or bool(other[name].any())
         found = self._begin(system, first, noises)
@@ -233,10 +238,10 @@ class Rehearsal:
             return self._called(system, copies, epsilon, learn=learn)
         if learn:
             self._layers.unheard(self._evaluator.elsewhere, captured)
-            found = self._layers.learn(captured, system, len(copies))
+            layers = [self._layers.learn(captured, system, len(copies))]
         else:
-            found = self._layers.split(captured, pieces)[0]
-        found |= {name: parts[0] for name, parts in outputs.items() if parts[0].numel()}
+            layers = self._layers.split(captured, pieces)
+        (found,) = beside(layers, outputs)
         # a model may hand out the same buffer every time
         return {name: value.clone() for name, value in found.items()}
 
@@ -289,14 +294,14 @@ class Rehearsal:
         if looks_like([first[name] for name in names], torch.float32):
             return torch.float32
         coarse = FIRMLY * torch.finfo(torch.float32).eps
-        still, moved = (scatter(self._run(system, STAIRS, epsilon)) for epsilon in (STAIR, coarse))
+        still, moved = (scatter(self._run(system, PAIR, epsilon)) for epsilon in (STAIR, coarse))
         seen = [name for name in names if moved[name] * (STAIR / coarse) > FELT * noises[name].rounding]
         return torch.float32 if seen and all(still[name] == 0 for name in seen) else None
 
     # -- copies that see each other ------------------------------------------------------------------------------
 
     def _compare(self, system: System, first: Values, noises: dict[str, Noise], epsilon: float) -> None:
-        """Evaluate two of the copies again, in another batch; note repeats, refuse outputs, leave rows out."""
+        """Evaluate some of the copies again, in another batch; note repeats, refuse outputs, leave rows out."""
         second = self._run(system, AGAIN, epsilon)
         both = [name for name in first if name in second]
         # two identical copies of one batch, and two copies in both batches
@@ -312,11 +317,11 @@ class Rehearsal:
             return
         # the same batch again: what changes now does so by itself
         third = self._run(system, AGAIN, epsilon)
-        shaken = scatter(self._run(system, SHAKES, SHAKEN * epsilon))
+        shaken = scatter(self._run(system, PAIR, SHAKEN * epsilon))
         for name in [name for name in dict.fromkeys((*rough, *apart)) if name in third and name in shaken]:
             noise = noises[name]
             changes = third[name] - second[name]
-            itself = float(changes.double().square().mean().sqrt())
+            itself = rms(changes)
             noise.random = itself > 0.0 and shaken[name] < REACTS * itself
             if self._adapter.calls_per_copy:
                 noise.random |= shaken[name] < REACTS * noise.repeats
@@ -330,7 +335,7 @@ class Rehearsal:
             if not smooth and bool(good.all()):
                 good = self._once_again(system, name, first, epsilon, noise.still)
                 # it jumps by itself, at a tie or a cutoff: as random as a repeat that scatters
-                if bool(good.all()) and noise.dithered > JUMP * self._size(first[name]):
+                if bool(good.all()) and noise.dithered > JUMP * rms(first[name]):
                     noise.random, noise.repeats = True, max(noise.repeats, noise.dithered)
             if name not in self._adapter.outputs:
                 self._layers.keep(name, system, good)
@@ -344,14 +349,9 @@ class Rehearsal:
         other = self._run(system, some, epsilon)
         return self._alike(name, first[name][list(some)], other[name], noise)
 
-    @staticmethod
-    def _size(values: torch.Tensor) -> float:
-        """Root mean square of one entry."""
-        return float(values.double().nan_to_num(0.0, 0.0, 0.0).square().mean().sqrt()) if values.numel() else 0.0
-
     def _round_off(self, values: torch.Tensor) -> float:
         """One unit of round-off of values of that size."""
-        return torch.finfo(coarser(self._dtype, values.dtype)).eps * self._size(values)
+        return torch.finfo(coarser(self._dtype, values.dtype)).eps * rms(values)
 
     def _alike(self, name: str, before: torch.Tensor, after: torch.Tensor, noise: Noise) -> torch.Tensor:
         """``(samples,)``: whether a sample has the same values before and after, as far as noise lets one see."""
@@ -375,19 +375,11 @@ class Rehearsal:
             for one, copies in ((neighbour, AGAIN[:1]), (system, AGAIN[:2]), (neighbour, AGAIN[1:2]))
         ]
         outputs, captured = self._evaluator(pieces)
-        values = self._layers.split(captured, pieces)
-        for i, own in enumerate(values):
-            own |= {name: parts[i] for name, parts in outputs.items()}
+        values = beside(self._layers.split(captured, pieces), outputs)
         found = {name: torch.cat([values[0][name], values[2][name]]) for name in values[0].keys() & values[2].keys()}
-        for one, after in ((neighbour, found), (system, values[1])):
-            before, noises = self._references[one.name], self._noises[one.name]
-            for name in [name for name in before if name in after]:
-                if bool(self._alike(name, before[name], after[name], noises[name]).all()):
-                    continue
-                if name in self._adapter.outputs:
-                    told = refusal(self._adapter, one, name, before[name], after[name], before[name], noises[name])
-                    raise ModelError(f"{told}. It shared a batch with {(neighbour, system)[one is neighbour].name!r}")
-                self._layers.skip(name, "its values depend on which other system is in the batch")
+        for one, other, after in ((neighbour, system, found), (system, neighbour, values[1])):
+            before, told = self._references[one.name], f"It shared a batch with {other.name!r}"
+            self._hold(one, before, after, before, told, "its values depend on which other system is in the batch")
 
     def look_again(self, pieces: Sequence[Piece], values: Sequence[Values]) -> list[Values]:
         """The `values` of a batch. Where it is much larger than those before, a few of its copies must be what they are
@@ -401,23 +393,29 @@ class Rehearsal:
         places = [(i, copy) for i, piece in enumerate(pieces) for copy in range(piece.rotations.shape[0])]
         asked = [places[k] for k in torch.linspace(copies - 1, 0, PLACES).long().tolist()]
         few = [Piece(pieces[i].system, pieces[i].rotations[[copy]]) for i, copy in asked]
-        before = self._evaluator.evaluations
-        outputs, captured = self._evaluator(few)
-        self.evaluations += self._evaluator.evaluations - before
-        layers = self._layers.split(captured, few)
-        for k, (i, copy) in enumerate(asked):
-            system, known = pieces[i].system, values[i]
-            alone = {**layers[k], **{name: parts[k] for name, parts in outputs.items()}}
-            noises = self._noises.get(system.name, {})
-            for name in known.keys() & alone.keys() & noises.keys():
-                own = known[name][[copy]]
-                if bool(self._alike(name, own, alone[name], noises[name]).all()):
-                    continue
-                if name in self._adapter.outputs:
-                    told = refusal(self._adapter, system, name, own, alone[name], known[name], noises[name])
-                    raise ModelError(f"{told}. It was in a batch of {copies} copies")
-                self._layers.skip(name, f"its values in a batch of {copies} copies depend on the others")
+        with self._counted():
+            outputs, captured = self._evaluator(few)
+        alone = beside(self._layers.split(captured, few), outputs)
+        for (i, copy), after in zip(asked, alone, strict=True):
+            before = {name: value[[copy]] for name, value in values[i].items()}
+            where, why = f"a batch of {copies} copies", f"its values in a batch of {copies} copies depend on the others"
+            self._hold(pieces[i].system, before, after, values[i], f"It was in {where}", why)
         return values
+
+    def _hold(self, system: System, before: Values, after: Values, every: Values, told: str, why: str) -> None:
+        """Values of a system in two batches: an output that is not as before is refused, a layer is left out.
+
+        `every` holds all copies of the first batch, `told` ends the refusal, `why` is what is said of a layer.
+        """
+        noises = self._noises.get(system.name, {})
+        for name in [name for name in before if name in after and name in noises]:
+            if bool(self._alike(name, before[name], after[name], noises[name]).all()):
+                continue
+            if name not in self._adapter.outputs:
+                self._layers.skip(name, why)
+                continue
+            text = refusal(self._adapter, system, name, before[name], after[name], every[name], noises[name])
+            raise ModelError(f"{text}. {told}")
 
     def scatter_at(self, system: System, worst: Mapping[str, torch.Tensor]) -> dict[str, float]:
         """By how much outputs scatter by dither at the elements `worst` at which they stand farthest from their mean.
@@ -425,13 +423,14 @@ class Rehearsal:
         Where rounding makes a value jump, it does so at few elements, which the rehearsal may have missed: there,
         copies that differ by dither alone scatter as far as they stand out.
         """
-        before, found = self._evaluator.evaluations, {}
+        found = {}
         for name, element in worst.items():
             copies = max(IDENTICAL, min(JUMPED // len(worst), self._room))
             dither = Dither(range(copies), self._epsilon(system))
             piece = Piece(system, element.to(system.device).expand(copies, 3, 3), dither)
-            found[name] = float(self._evaluator([piece])[0][name][0].double().var(0).mean().sqrt())
-        self.evaluations += self._evaluator.evaluations - before
+            with self._counted():
+                outputs, _ = self._evaluator([piece])
+            found[name] = rms(outputs[name][0].double().std(0))
         return found
 
     def at_the_end(self, begin: Begin) -> Begin:
@@ -439,11 +438,11 @@ class Rehearsal:
         have drifted."""
         if not self._adapter.calls_per_copy:
             return begin
-        now = self._run(begin.system, range(1), self._epsilon(begin.system))
-        self.evaluations += 1
+        with self._counted():
+            now = self._run(begin.system, range(1), self._epsilon(begin.system))
         noise, floor, random = dict(begin.noise), dict(begin.floor), dict(begin.random)
         for name in [name for name in begin.values if name in now]:
-            change = float((now[name][0].double() - begin.values[name].double()).square().mean().sqrt())
+            change = rms(now[name][0].double() - begin.values[name].double())
             random[name] |= change > APART * floor[name]
             noise[name] = max(noise[name], change)
             floor[name] = math.hypot(floor[name], change)

@@ -63,6 +63,11 @@ class Spectrum:
             self.power_error = torch.zeros(self.chart.shape, dtype=torch.float64)
 
     @property
+    def scatter(self) -> float:
+        """What no symmetry explains: the noise floor, or the scatter of repeats where that is larger."""
+        return max((value for value in (self.noise_floor, self.noise) if math.isfinite(value)), default=0.0)
+
+    @property
     def lmax(self) -> int:
         return self.chart.lmax
 
@@ -164,11 +169,6 @@ class Output(Spectrum):
     def size(self) -> float:
         """Root mean square of one component."""
         return math.sqrt(max(self.pooled_total, 0.0) / self.components) if self.components else 0.0
-
-    @property
-    def scatter(self) -> float:
-        """What no symmetry explains: the noise floor, or the scatter of repeats where that is larger."""
-        return max((value for value in (self.noise_floor, self.noise) if math.isfinite(value)), default=0.0)
 
     @property
     def verdict(self) -> Verdict:

@@ -25,15 +25,9 @@ def components(spectrum: Spectrum) -> int:
     return spectrum.components if isinstance(spectrum, Output) else 1
 
 
-def entry_noise(spectrum: Spectrum) -> float:
-    """Root mean square of the noise of one entry, as it was measured: the floor, or repeats where they scatter more."""
-    measured = (spectrum.noise, spectrum.noise_floor)
-    return max((value for value in measured if math.isfinite(value)), default=0.0)
-
-
 def noise_power(spectrum: Spectrum) -> float:
     """Power of k times that noise in all components, were all of it in one irrep: none can hold more."""
-    return components(spectrum) * (AT_NOISE * entry_noise(spectrum)) ** 2
+    return components(spectrum) * (AT_NOISE * spectrum.scatter) ** 2
 
 
 def assumed(output: Output) -> bool:
