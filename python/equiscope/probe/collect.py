@@ -34,6 +34,10 @@ FARTHEST = 6.0
 DOUBTED = 2
 """Outputs of a system that are looked at once more."""
 
+DOUBTFUL, ENOUGH = 300.0, 2
+"""Floors from which there is little to doubt: steps of rounding that are rare and large were met at up to 60, chaotic
+models at millions. What stands above is looked at in the first few systems, and is what it was there in the others."""
+
 OWN = ("spectrum", "error", "cosets")
 """Quantities that fill the fields of a result; all others are kept by name."""
 
@@ -102,6 +106,8 @@ class Collector:
         """Asked of every system that ended; None: all are pooled."""
         self._unsettled: set[str] = set()
         self._places: dict[str, int] = {}
+        self._looked: Counter[str] = Counter()
+        """Systems in which the floor of an output was looked at once more."""
         self._lmax = lmax
         self._chart: Chart = measure.group.chart(lmax)
         self._keep = keep == "samples"
@@ -253,15 +259,18 @@ class Collector:
         rmse = {
             name: float(orbits[name].total_variance.mean()) ** 0.5 for name in self._adapter.outputs if name in orbits
         }
+        above = {name: error / floor if (floor := begin.floor[name]) else math.inf for name, error in rmse.items()}
         doubted = [
             name
             for name, error in rmse.items()
-            if error > AT_NOISE * max(begin.floor[name], 1e-300)
+            if error > AT_NOISE * begin.floor[name]
+            and (above[name] < DOUBTFUL or self._looked[name] < ENOUGH)
             and not begin.random[name]
             and orbits[name].worst_index is not None
             and orbits[name].worst_deviation >= RARE * error
         ]
-        doubted = sorted(doubted, key=lambda name: rmse[name] / max(begin.floor[name], 1e-300))[:DOUBTED]
+        doubted = sorted(doubted, key=above.__getitem__)[:DOUBTED]
+        self._looked.update(doubted)
         system = begin.system
         worst = {name: self._element(system.name, orbits[name].worst_index or 0) for name in doubted}
         for name, scatter in drive.rehearsal.scatter_at(system, worst).items():

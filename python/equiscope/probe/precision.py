@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ class ComputesIn:
     def __init__(self) -> None:
         self.dtype: torch.dtype | None = None
         self._descends = WeakIdKeyDictionary()
-        self._mode = _Watch(self)
+        self._mode = _WatchCompiled(self) if "torch._dynamo" in sys.modules else _Watch(self)
         self._watched = watched(self._start)
 
     def __enter__(self) -> ComputesIn:
@@ -63,6 +64,11 @@ class ComputesIn:
 
 
 class _Watch(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # to be kept from torch's compiler, it would import that at the first operation: a second or two
+        return False
+
     def __init__(self, owner: ComputesIn) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._owner = owner
@@ -73,6 +79,16 @@ class _Watch(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         self._owner.saw(func, (args, kwargs), result)
         return result
+
+
+class _WatchCompiled(_Watch):
+    """The same where the compiler is there already, and would compile what watches."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return True
+
+    __torch_dispatch__ = _Watch.__torch_dispatch__
 
 
 def coarser(one: torch.dtype | None, other: torch.dtype) -> torch.dtype:
