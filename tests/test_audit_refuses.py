@@ -52,7 +52,11 @@ CASES = {
     "basis": (dict(basis="cartesian"), errors.ArgumentError, "basis: .*'cartesian'"),
     "nothing asked": (dict(outputs=None), errors.ArgumentError, "outputs: expected at least one output or layer"),
     "unknown input": (dict(inputs={"y": "vector"}), errors.ArgumentError, "inputs: expected names among x, got 'y'"),
-    "undeclared vector": (dict(inputs={}), errors.ArgumentError, r"data\[0\]\.x: .*declare it in `inputs`"),
+    "undeclared vector": (
+        dict(inputs={}),
+        errors.ArgumentError,
+        r"data\[0\]: .*undeclared x \(2, 3\); declare each in `inputs`",
+    ),
     "input rank": (dict(inputs={"x": "8x0e"}), errors.ShapeError, r"data\[0\]\.x: expected \(\.\.\., 8\).*\(2, 3\)"),
     "pattern": (dict(layers="nowhere.*"), errors.ArgumentError, r"layers: .*'nowhere\.\*'.*layer"),
 }

@@ -17,7 +17,7 @@ PACKAGE = "equiscope"
 
 LEVELS = (
     ("errors",),
-    ("tolerance", "progress", "inuse"),
+    ("tolerance", "progress", "inuse", "patterns"),
     ("groups",),
     ("kernels",),
     ("ops",),

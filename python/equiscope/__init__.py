@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import adapters, demo, errors, groups, metrics, report, testing
+from .adapters.batching import Concat
 from .audit import audit
 from .groups.irreps import Irreps
 from .groups.quadrature import Quadrature
@@ -17,6 +18,7 @@ __version__ = VERSION
 
 __all__ = [
     "Audit",
+    "Concat",
     "Irreps",
     "Quadrature",
     "Representation",

@@ -48,6 +48,9 @@ def audit(
     shift: str | None = "system",
     keep: str | None = None,
     batching: Any = None,
+    call: Any = None,
+    grad: bool | None = None,
+    masks: Mapping[str, str] | str | None = None,
     batch_rows: int | str = "auto",
     batch_bytes: int | None = None,
     max_memory: int | None = None,
@@ -152,7 +155,7 @@ def audit(
     restored.
     """
     request = Request(
-        inputs=inputs, outputs=outputs, layers=layers, batching=batching,
+        inputs=inputs, outputs=outputs, layers=layers, batching=batching, call=call, grad=grad, masks=masks,
         basis=basis, layout=layout, dtype=dtype, device=device,
     )  # fmt: skip
     settings = Settings(

@@ -35,6 +35,12 @@ class Request:
     """Patterns of module names, or names of outputs without a representation; a dict adds representations."""
     batching: Any = None
     """How copies become one argument of the model, where it leaves a choice."""
+    call: Any = None
+    """The name of a method, or a function of the model and what it would be called with."""
+    grad: bool | None = None
+    """Whether the model is called with gradients recorded; None: where it turns out to need them."""
+    masks: Mapping[str, str] | str | None = None
+    """Which input says which rows are real, for all values that have such rows or by name and pattern."""
     basis: str | None = None
     layout: str = "mul_ir"
     """Of Irreps strings in `inputs`, `outputs` and `layers`; without a basis those with l >= 1 are refused."""
@@ -225,6 +231,13 @@ class Adapter(Kind, ABC):
     @abstractmethod
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         """`mean` ``(samples, channels, components)`` of one system, brought to the model's own layout."""
+
+    def mask(self, name: str, system: System) -> torch.Tensor | None:
+        """Which entries of a hidden layer's leading axes are real, True, and which padding; None: all are real.
+
+        `name` is that of the layer. Of the shape of the leading axes of one copy's value, ``(n,)`` or ``(n, m)``.
+        """
+        return None
 
     def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,44 +17,16 @@ SIZES = (3, 4, 6, 9)
 INDEX_ROWS = 2
 """Rows of an index of edges, (2, edges), which is no list of vectors even where there are three edges."""
 
-WAYS_OUT = {
-    "Data": "`data.to_dict()` with `batching=` a function that collates them",
-    "HeteroData": "`data.to_dict()` with `batching=` a function that collates them",
-    "Atoms": 'a dict such as {"positions": torch.from_numpy(atoms.positions), ...}',
-    "System": 'a dict such as {"positions": system.positions, ...}',
-    "ndarray": "torch.from_numpy of it",
-}
-"""What to hand over in place of a system of that type."""
-
-
-def check_data(data: Any) -> None:
-    """Refuse data that come in batches: an audit makes its own."""
-    loader = getattr(sys.modules.get("torch.utils.data"), "DataLoader", ())
-    if loader and isinstance(data, loader) and getattr(data, "batch_size", None) is not None:
-        fail(
-            DataError,
-            "data",
-            "systems one by one, without a batch axis (the audit makes its own batches: pass `loader.dataset`)",
-            f"a DataLoader of batches of {data.batch_size}",
-        )
-
 
 def check_system(where: str, item: Any, leaves: Iterable[Any]) -> None:
-    """Refuse a system that holds no tensor, or NumPy arrays, or structures that are no containers."""
+    """Refuse a system that holds no tensor or array."""
     found = list(leaves)
-    arrays = [leaf for leaf in found if _is_array(leaf)]
-    if not arrays and any(isinstance(leaf, torch.Tensor) for leaf in found):
+    if any(isinstance(leaf, torch.Tensor) or _is_array(leaf) for leaf in found):
         return
-    expected = "a tensor, or a dict or tuple of tensors"
+    expected = "a tensor or array, or a dict, tuple or object that holds some"
     kind = type(item).__name__
-    if arrays and arrays[0] is not item:
-        fail(DTypeError, where, f"{expected} (torch.from_numpy makes them of arrays)", f"a {kind} of NumPy arrays")
-    way = WAYS_OUT.get(kind)
-    if way is None and dataclasses.is_dataclass(item):
-        way = "`vars(item)`, a dict of its fields"
     kinds = sorted({type(leaf).__name__ for leaf in found if leaf is not item})
-    got = f"{kind} of {', '.join(kinds)}" if kinds else kind
-    fail(DataError, where, f"{expected}{f'; give {way}' if way else ''}", got)
+    fail(DataError, where, expected, f"{kind} of {', '.join(kinds)}" if kinds else kind)
 
 
 def check_rotates(where: str, inputs: Mapping[str, Representation], leaves: Mapping[str, Any]) -> None:
@@ -74,6 +45,11 @@ def check_rotates(where: str, inputs: Mapping[str, Representation], leaves: Mapp
         "would be called exact"
         + (f"; of {where} these may hold vectors or tensors: {', '.join(shaped)}" if shaped else "")
     )
+
+
+def may_hold_vectors(leaf: Any) -> bool:
+    """Whether a leaf that is not declared could hold vectors in its last axis."""
+    return isinstance(leaf, torch.Tensor) and leaf.is_floating_point() and leaf.ndim > 0 and leaf.shape[-1] == 3
 
 
 def _may_rotate(leaf: torch.Tensor) -> bool:
@@ -194,13 +170,16 @@ def same_value(x: Any, y: Any) -> bool:
         return x is y
 
 
-def explain(error: Exception, argument: Any) -> None:
-    """Add to the error of a model what it was given; raise it in this package's words where the cause is ours."""
-    if "does not require grad" in str(error):
+def explain(error: Exception, argument: Any, *, forbidden: bool) -> None:
+    """Add to the error of a model what it was given; raise it in this package's words where the cause is ours.
+
+    `forbidden` says that gradients were not recorded because the user did not want it.
+    """
+    if forbidden and "does not require grad" in str(error):
         raise ModelError(
-            "model: expected a model that turns gradients on for what it differentiates, got "
-            f"{str(error)[:120]!r}: the audit runs under torch.no_grad(). Put `with torch.enable_grad():` around the "
-            "differentiation in the model, or around the call in a function that is audited in its place"
+            f"model: expected a model that turns gradients on for what it differentiates, got {str(error)[:120]!r}: with "
+            "grad=False it runs under torch.no_grad(). Leave `grad` out, or put `with torch.enable_grad():` around the "
+            "differentiation in the model"
         ) from error
     if hasattr(error, "add_note") and not getattr(error, "__notes__", None):
         values = argument.items() if isinstance(argument, Mapping) else enumerate(_listed(argument))

@@ -36,8 +36,8 @@ class MetatomicModels(Kind):
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
         from .metatomic import MetatomicAdapter
 
-        for name, value in (("inputs", request.inputs), ("batching", request.batching)):
-            if value is not None:
+        for name in ("inputs", "batching", "call", "grad", "masks"):
+            if (value := getattr(request, name)) is not None:
                 fail(ArgumentError, name, "nothing: a metatomic model knows its own inputs", repr(value))
         return MetatomicAdapter.with_layers(
             model,

@@ -1,0 +1,177 @@
+"""How a plain model is called: by which of its methods, with which of the inputs, with gradients on or off."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, fail
+from .checks import explain
+from .containers import container_of
+
+OFF, ON, BY_INPUTS = range(3)
+"""Gradients: not recorded; recorded; recorded from inputs that require them, for a model that leaves that to its
+caller."""
+
+SAID = {ON: "on: the model differentiates", BY_INPUTS: "on, by the inputs that rotate: the model differentiates"}
+
+UNRECORDED = ("does not require grad", "to not have been used in the graph", "doesn't require gradients")
+"""In what torch says to a model that differentiates what was not recorded."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an argument is handed to a function: settled by its signature, at the first call."""
+
+    said: str
+    """As a report says it; "" where nothing had to be decided."""
+    names: tuple[str, ...] | None = None
+    """The keywords to give, of those that the argument has."""
+    whole: bool = False
+    """As one positional argument, though it has parts."""
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], argument: Any, extra: Mapping[str, Any]) -> Way:
+        """For a function whose signature cannot be read: keywords of a dict, positions of a tuple, else as it is."""
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            return cls("")
+        if isinstance(argument, dict):
+            return cls._of_parts(signature, {**argument, **extra}, "dict") or cls("")
+        if isinstance(argument, tuple):
+            whole = not _binds(signature, *argument, **extra) and _binds(signature, argument, **extra)
+            return cls("tuple", whole=True) if whole else cls("")
+        container = container_of(argument)
+        if container is None:
+            return cls("")
+        parts = container.parts(argument)
+        wanted = [name for name in _required(signature) if name not in container.bookkeeping]
+        if wanted and all(name in parts for name in wanted):
+            return cls._chosen(signature, parts)
+        return cls(container.words)
+
+    @classmethod
+    def _of_parts(cls, signature: inspect.Signature, parts: Mapping[str, Any], words: str) -> Way | None:
+        if _binds(signature, **parts):
+            return None
+        if all(name in parts for name in _required(signature)):
+            return cls._chosen(signature, parts)
+        return cls(words, whole=True) if _binds(signature, parts) else None
+
+    @classmethod
+    def _chosen(cls, signature: inspect.Signature, parts: Mapping[str, Any]) -> Way:
+        names = tuple(name for name in signature.parameters if name in parts)
+        left = [name for name in parts if name not in names]
+        return cls(", ".join(f"{name}=" for name in names) + (f"; without {', '.join(left)}" if left else ""), names)
+
+    def __call__(self, function: Callable[..., Any], argument: Any, extra: Mapping[str, Any]) -> Any:
+        """What `function` returns."""
+        if self.names is not None:
+            container = container_of(argument)
+            parts = argument if container is None else container.parts(argument)
+            parts = {**parts, **extra}
+            return function(**{name: parts[name] for name in self.names})
+        if isinstance(argument, dict):
+            return function({**argument, **extra}) if self.whole else function(**argument, **extra)
+        if isinstance(argument, tuple) and not self.whole:
+            return function(*argument, **extra)
+        return function(argument, **extra)
+
+
+class Call:
+    """Calls a model on what a `Batching` made.
+
+    call: None, the name of a method, or a function of the model and its argument.
+    grad: whether gradients are recorded; None: where the model turns out to need them.
+    """
+
+    def __init__(self, model: Callable[..., Any], call: str | Callable[..., Any] | None, grad: bool | None) -> None:
+        if call is not None and not isinstance(call, str) and not callable(call):
+            fail(ArgumentError, "call", "the name of a method, or a function of the model and a batch", repr(call))
+        if grad not in (None, True, False):
+            fail(ArgumentError, "grad", "True, False or None", repr(grad))
+        if isinstance(call, str) and not callable(getattr(model, call, None)):
+            methods = [name for name, of in vars(type(model)).items() if callable(of) and not name.startswith("_")]
+            fail(ArgumentError, "call", f"a method of {type(model).__name__} ({', '.join(methods)})", repr(call))
+        self._model = model
+        self._own = None if isinstance(call, str) else call
+        self._method = call if isinstance(call, str) else ""
+        self._way: Way | None = None
+        self._may_change = grad is not False
+        self.gradients = ON if grad else OFF
+        self.seconds = 0.0
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether inputs must require gradients."""
+        return self.gradients == BY_INPUTS
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a report should say of it."""
+        said: dict[str, str] = {}
+        way = self._way.said if self._way is not None else ""
+        if self._own is not None:
+            said["call"] = getattr(self._own, "__name__", type(self._own).__name__)
+        elif way or self._method:
+            said["call"] = f"{f'model.{self._method}' if self._method else 'model'}({way})"
+        if self.gradients:
+            said["grad"] = SAID[self.gradients]
+        return said
+
+    def __call__(self, argument: Any, extra: Mapping[str, Any]) -> Any:
+        """What the model returns."""
+        start = time.perf_counter()
+        try:
+            with torch.enable_grad() if self.gradients else contextlib.nullcontext():
+                return self._called(argument, extra)
+        except Exception as error:
+            if not self._unrecorded(error):
+                explain(error, argument, forbidden=not self._may_change)
+            raise
+        finally:
+            self.seconds += time.perf_counter() - start
+
+    def _called(self, argument: Any, extra: Mapping[str, Any]) -> Any:
+        if self._own is not None:
+            if isinstance(argument, dict):
+                return self._own(self._model, {**argument, **extra})
+            return self._own(self._model, argument, **extra)
+        function = getattr(self._model, self._method) if self._method else self._model
+        if self._way is None:
+            forward = function.forward if isinstance(function, torch.nn.Module) else function
+            self._way = Way.of(forward, argument, extra)
+        return self._way(function, argument, extra)
+
+    def _unrecorded(self, error: BaseException) -> bool:
+        """Whether `error` would not have come with more gradients recorded, and more can be."""
+        told = isinstance(error, RuntimeError) and any(text in str(error) for text in UNRECORDED)
+        return told and self._may_change and self.gradients < BY_INPUTS
+
+    def records_more(self, error: BaseException) -> bool:
+        """Record more gradients from now on, if that may mend `error`; False: it will not."""
+        if not self._unrecorded(error):
+            return False
+        self.gradients += 1
+        return True
+
+
+def _binds(signature: inspect.Signature, *arguments: Any, **keywords: Any) -> bool:
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    return True
+
+
+def _required(signature: inspect.Signature) -> list[str]:
+    """Names of the parameters that must be given."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, p in signature.parameters.items() if p.default is p.empty and p.kind not in variable]

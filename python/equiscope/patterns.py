@@ -1,0 +1,19 @@
+"""Glob patterns on qualified names: ``*`` stays within one level, ``**`` crosses levels."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+WILD = {"**": ".*", "*": r"[^.]*", "?": r"[^.]"}
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether the whole of `name` fits: ``encoder.*`` is encoder.0, encoder.1; ``encoder.**`` all below encoder."""
+    return _compiled(pattern).fullmatch(name) is not None
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*|\*|\?)", pattern)
+    return re.compile("".join(WILD.get(part, re.escape(part)) for part in parts))
