@@ -73,9 +73,11 @@ def audit(
 
     Args:
         model: a `torch.nn.Module` or callable on tensors; a metatomic `AtomisticModel` or the path of one.
-        data: for a plain module an iterable of systems without batch axis: dicts of tensors (keyword arguments),
-            tensors or tuples (positional), or pairs ``(name, system)``. For a metatomic model: a file that ASE reads,
-            an npz file, ASE atoms, metatomic systems, or a list of them.
+        data: for a plain module an iterable of systems without batch axis, each a dict of tensors (keyword arguments),
+            a tensor or a tuple (positional), an object that holds tensors (PyG `Data`, a dataclass, a TensorDict, ASE
+            `Atoms`), or a pair ``(name, system)``. NumPy arrays are handed to a module as tensors, to another callable
+            as arrays. A PyG `Batch` is taken apart, a DataLoader of other batches refused. For a metatomic model: a
+            file that ASE reads, an npz file, ASE atoms, metatomic systems, or a list of them.
         inputs: representation per input name: "vector", "pseudovector", "tensor", "voigt", "scalar",
             "pseudoscalar", "invariant", or an Irreps string such as "8x0e+4x1o". Names inside nested containers are
             joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
@@ -119,8 +121,20 @@ def audit(
             not resolve depends on how its points lie to the axes of the data, which are seldom at random. None: the
             bare grid for all systems, as other programs take it, whose errors are then not independent.
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
-        batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
-            call per copy), or a callable from the list of rotated systems to the model's argument.
+        batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), an
+            `equiscope.Concat` that says which inputs are indices or belong to the system, "loop" (one call per copy),
+            or a callable from the list of rotated systems to the model's argument. PyG `Data` are collated by PyG.
+        call: how the model is called, where its signature does not say it: the name of a method ("encode"), or a
+            function of the model and what it would be called with, ``lambda model, batch: model(batch, forces=True)``.
+            By default a dict gives keyword arguments, those that the model takes, or is the one argument of a model
+            that takes one; an object is the one argument, or gives the attributes that the model asks for by name.
+            Layers are heard in `model`, whatever `call` does.
+        grad: whether the model is called with gradients recorded, as one that derives forces from its energy must be.
+            None: if it turns out to differentiate. No graph outlives its batch.
+        masks: which rows of padded values are real: the name of an input (n,) that is true or 1 there ("~name" where it
+            is true for padding), for all inputs, outputs and layers that have such rows; or a dict to it from their
+            names, or patterns of them. Rows of padding are no samples and may hold NaN. None: an input called a mask,
+            if what rotates is 0 exactly where it says so.
         batch_rows, batch_bytes: a batch is filled across systems and rotations up to these. "auto" times the first
             batches at several sizes; ``settings["batch_rows"]`` says which one was taken.
         max_memory: bytes that statistics and one batch may take together. Batches are filled no further, and lmax or

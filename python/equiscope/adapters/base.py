@@ -246,5 +246,9 @@ class Adapter(Kind, ABC):
         """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""
         return "Statistics over a batch do that, and functions that were written for one system"
 
+    def notes(self) -> list[str]:
+        """What a report should warn of, at the end of an audit: sentences."""
+        return []
+
     def forget(self, system: System) -> None:
         """A system is finished or given up: drop what was kept for it."""

@@ -81,11 +81,11 @@ class Stack(Batching):
         return all(_alike(x, y, slice(None)) for x, y in zip(first.values, other.values, strict=True))
 
 
-class Loop(Batching):
-    """One call per copy, for a model of one system."""
+class Loop(Stack):
+    """One call per copy, for a model of one system; what comes back is stacked."""
 
     name = "loop"
-    leading = per_copy = True
+    per_copy = True
 
     def arguments(self, pieces: Sequence[Copies], differentiable: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
         for piece in pieces:
@@ -234,8 +234,8 @@ class Concat(Batching):
         named = ", ".join(map(repr, indices))
         return (
             f"batching='concat' joins {named} as they are, without the offset that row indices need: "
-            f"batching=eq.Concat(index={indices[0] if len(indices) == 1 else indices!r}) adds it, where they are indices "
-            "into rows; batching='loop' evaluates one copy per call"
+            f"batching=eq.Concat(index={indices[0] if len(indices) == 1 else indices!r}) adds it, where they point to "
+            "rows; batching='loop' evaluates one copy per call"
         )
 
 

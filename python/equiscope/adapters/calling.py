@@ -33,6 +33,8 @@ class Way:
     """As a report says it; "" where nothing had to be decided."""
     names: tuple[str, ...] | None = None
     """The keywords to give, of those that the argument has."""
+    left: tuple[str, ...] = ()
+    """What the argument has beside these."""
     whole: bool = False
     """As one positional argument, though it has parts."""
 
@@ -68,8 +70,8 @@ class Way:
     @classmethod
     def _chosen(cls, signature: inspect.Signature, parts: Mapping[str, Any]) -> Way:
         names = tuple(name for name in signature.parameters if name in parts)
-        left = [name for name in parts if name not in names]
-        return cls(", ".join(f"{name}=" for name in names) + (f"; without {', '.join(left)}" if left else ""), names)
+        left = tuple(name for name in parts if name not in names)
+        return cls(", ".join(f"{name}=" for name in names), names, left)
 
     def __call__(self, function: Callable[..., Any], argument: Any, extra: Mapping[str, Any]) -> Any:
         """What `function` returns."""
@@ -125,6 +127,11 @@ class Call:
         if self.gradients:
             said["grad"] = SAID[self.gradients]
         return said
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Names in the data that the model does not take, and is not given."""
+        return self._way.left if self._way is not None else ()
 
     def __call__(self, argument: Any, extra: Mapping[str, Any]) -> Any:
         """What the model returns."""

@@ -177,9 +177,9 @@ def explain(error: Exception, argument: Any, *, forbidden: bool) -> None:
     """
     if forbidden and "does not require grad" in str(error):
         raise ModelError(
-            f"model: expected a model that turns gradients on for what it differentiates, got {str(error)[:120]!r}: with "
-            "grad=False it runs under torch.no_grad(). Leave `grad` out, or put `with torch.enable_grad():` around the "
-            "differentiation in the model"
+            f"model: expected a model that turns gradients on for what it differentiates, got {str(error)[:120]!r}: "
+            "with grad=False it runs under torch.no_grad(). Leave `grad` out, or put `with torch.enable_grad():` round "
+            "the differentiation in the model"
         ) from error
     if hasattr(error, "add_note") and not getattr(error, "__notes__", None):
         values = argument.items() if isinstance(argument, Mapping) else enumerate(_listed(argument))

@@ -135,6 +135,10 @@ class PlainAdapter(Adapter):
     def mask(self, name: str, system: System) -> torch.Tensor | None:
         return self._masks.of(name, system.payload) if self._masks else None
 
+    def notes(self) -> list[str]:
+        left = ", ".join(f"`{name}`" for name in self._call.left)
+        return [f"the model has no parameter for {left}: it was called without"] if left else []
+
     def suspicion(self, system: System) -> str:
         return self._batching.suspicion(system.payload)
 
@@ -150,12 +154,9 @@ class PlainAdapter(Adapter):
         where = f"data[{name}]"
         leaves, layout = opened(item)
         check_system(where, item, (leaf for _, leaf in leaves))
-        if layout.container is not None:
-            self._containers.add(layout.container.words)
-        if self._asked_batching is None:
-            self._batching = batching_of(None, layout.container)
         leaves = [(key or "input", leaf) for key, leaf in leaves]
         keys = [key for key, _ in leaves]
+        self._look_at(layout, keys)
         missing = [key for key in self.inputs if key not in keys]
         if missing:
             fail(ArgumentError, "inputs", f"names among {', '.join(keys)}", ", ".join(map(repr, missing)))
@@ -176,6 +177,16 @@ class PlainAdapter(Adapter):
         nbytes = sum(t.numel() * t.element_size() for t in tensors)
         return System(name, found, 0 if empty else rows, nbytes, tensors[0].device)
 
+    def _look_at(self, layout: Layout, keys: Sequence[str]) -> None:
+        """Take over what the type of the data says of it."""
+        container = layout.container
+        if container is not None:
+            self._containers.add(container.words)
+            known = {name: Representation.parse(kind) for name, kind in container.inputs.items() if name in keys}
+            self.inputs = {**known, **self.inputs}
+        if self._asked_batching is None:
+            self._batching = batching_of(None, container)
+
     def _opened(self, where: str, leaves: Sequence[tuple[str, Any]], layout: Layout) -> Opened:
         kinds = tuple(self.inputs.get(key) for key, _ in leaves)
         numbers = [isinstance(leaf, np.ndarray) and leaf.dtype.kind in NUMERIC for _, leaf in leaves]
@@ -190,9 +201,9 @@ class PlainAdapter(Adapter):
         ]
         if undeclared:
             raise ArgumentError(
-                f"{where}: expected a declared representation of every floating-point tensor that may hold vectors, got "
-                f"undeclared {', '.join(undeclared)}; declare each in `inputs` ('vector', or 'invariant' to leave it as "
-                "it is)"
+                f"{where}: expected a declared representation of every floating-point tensor that may hold vectors, "
+                f"got undeclared {', '.join(undeclared)}; declare each in `inputs` ('vector', or 'invariant' to leave "
+                "it as it is)"
             )
         values = tuple(
             self._leaf(f"{where}.{key}", leaf, kind, meant=key in self._meant)
@@ -257,6 +268,9 @@ class PlainAdapter(Adapter):
 
     def forward(self, pieces: Sequence[Piece]) -> dict[str, list[torch.Tensor]]:
         returned = self._named(self._evaluated(pieces))
+        if untaken := [name for name in self._call.left if name in self.inputs and not self.inputs[name].is_invariant]:
+            named = ", ".join(map(repr, untaken))
+            fail(ArgumentError, "inputs", "inputs that the model takes", f"{named}, for which it has no parameter")
         return {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
 
     def _evaluated(self, pieces: Sequence[Piece]) -> Any:

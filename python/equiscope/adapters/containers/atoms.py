@@ -16,6 +16,7 @@ class AtomsObjects(Container):
 
     words = "ASE Atoms"
     batching = "loop"
+    inputs = {"positions": "vector", "cell": "vector", "momenta": "vector"}
 
     @classmethod
     def serves(cls, item: Any) -> bool:

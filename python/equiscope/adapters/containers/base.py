@@ -27,6 +27,9 @@ class Container(ABC):
     bookkeeping: ClassVar[tuple[str, ...]] = ()
     """Names that its batches have beside those of a single one: a model's parameter of that name says nothing."""
 
+    inputs: ClassVar[Mapping[str, str]] = {}
+    """Representations of parts that are the same for every object of the type, where it has them."""
+
     @classmethod
     @abstractmethod
     def serves(cls, item: Any) -> bool:

@@ -16,7 +16,7 @@ DEEPEST = 16
 
 @dataclass(frozen=True)
 class Layout:
-    """How leaves lie in nested containers. Equal ones take each other's leaves; the objects they came from may differ."""
+    """How leaves lie in nested containers. Equal ones take each other's leaves, whatever objects they came from."""
 
     spec: Any
     """Of the tuples, lists and dicts of torch's pytree; each leaf of it is a leaf, or a container of another type."""
