@@ -187,8 +187,8 @@ def explain(error: Exception, argument: Any, *, forbidden: bool, way: str) -> No
         shapes = ", ".join(f"{key} {tuple(v.shape)}" for key, v in values if isinstance(v, torch.Tensor))
         if shapes:
             error.add_note(
-                f"equiscope called the model{f' as {way}' if way else ''} with {shapes}, copies along the first axis: systems come without a batch "
-                'axis of their own, and batching="loop" calls the model once per copy'
+                f"equiscope called the model{f' as {way}' if way else ''} with {shapes}, copies along the first axis: "
+                'systems come without a batch axis of their own, and batching="loop" calls the model once per copy'
             )
 
 
