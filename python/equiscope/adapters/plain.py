@@ -162,6 +162,7 @@ class PlainAdapter(Adapter):
         check_leaf(where, leaf, kind)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
+            kind.check_values(leaf, where)
         elif leaf.is_floating_point() and leaf.ndim and leaf.shape[-1] == 3:
             raise ArgumentError(
                 f"{where}: expected a declared representation, got a floating-point tensor of shape "
@@ -212,8 +213,9 @@ class PlainAdapter(Adapter):
                 out.append(value.repeat(n, *[1] * value.ndim))
             else:
                 # float64 rotations of float32 data would leave float32 round-off of the rotation in the copies
-                rows = value.to(torch.float64).reshape(1, -1, *kind.component_shape)
-                turned = rotate_copies(kind, rows, piece.rotations).reshape(n, *value.shape)
+                flat = kind.flatten(value.to(torch.float64))
+                turned = rotate_copies(kind, flat.reshape(1, -1, flat.shape[-1]), piece.rotations)
+                turned = kind.unflatten(turned.reshape(n, *flat.shape)).contiguous()
                 out.append(rounded(turned, value.dtype, piece.dither))
         return out
 
@@ -308,12 +310,13 @@ class PlainAdapter(Adapter):
             raise ShapeError(
                 f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy{axis_hint(kind, shape[1:])})"
             ) from None
-        rest = shape[1 : len(shape) - kind.component_axes]
+        rest = kind.rest(shape[1:])
         own = shape[2:] if len(shape) > 2 and shape[1] == 1 else shape[1:]
         check_axes(f"outputs[{name!r}]", kind, own, meant=name in self._meant)
-        self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
+        kind.check_values(part, f"outputs[{name!r}]")
+        self._tails[name] = rest[1:]
         samples = rest[0] if rest else 1
-        return part.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
+        return kind.flatten(part).reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
 
     def suspicion(self, system: System) -> str:
         indices = _indices(system)
@@ -331,7 +334,8 @@ class PlainAdapter(Adapter):
         )
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
-        return mean.reshape(mean.shape[0], *self._tails[name])
+        kind = self.outputs[name]
+        return kind.unflatten(mean.reshape(mean.shape[0], *self._tails[name], kind.components))
 
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)
