@@ -88,7 +88,11 @@ class Request:
             fail(DTypeError, argument, expected, type(declared).__name__)
         return {
             name: Representation.declared(
-                kind, basis=self.basis, layout=self.layout, argument=f"{argument}[{name!r}]" if name else argument
+                kind,
+                basis=self.basis,
+                layout=self.layout,
+                argument=f"{argument}[{name!r}]" if name else argument,
+                of_input=argument == "inputs",
             )
             for name, kind in declared.items()
         }

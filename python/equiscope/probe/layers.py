@@ -138,7 +138,7 @@ class Layers:
             # the module was declared, and this is but one of the values that it returns
             self.skip(name, str(error))
             return None
-        return part.reshape(copies, part.numel() // (copies * kind.components), 1, kind.components)
+        return kind.flatten(part).reshape(copies, part.numel() // (copies * kind.components), 1, kind.components)
 
     def keep(self, name: str, system: System, good: torch.Tensor) -> None:
         """Of this layer and system only the samples where `good` ``(samples,)`` holds are functions of their copy."""
