@@ -25,7 +25,8 @@ from ..errors import (
     ends_the_system,
     fail,
 )
-from ..groups.representation import VOIGT, Representation
+from ..groups.cartesian import VOIGT
+from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, Request, System
 from .checks import check_axes
