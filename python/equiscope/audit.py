@@ -19,8 +19,9 @@ from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
 from .probe.declared import declared_by_module
-from .probe.hooks import matching_modules, modules_by_name
+from .probe.masks import PADDING
 from .probe.memory import Memory
+from .probe.names import matching_places, modules_by_name, split, stem, unwrapped
 from .probe.session import Hooked, Session
 from .progress import progress_bar
 from .report import Audit
@@ -47,6 +48,7 @@ def audit(
     seed: int = 0,
     shift: str | None = "system",
     keep: str | None = None,
+    masks: Mapping[str, Any] | None = None,
     batching: Any = None,
     batch_rows: int | str = "auto",
     batch_bytes: int | None = None,
@@ -78,12 +80,14 @@ def audit(
             joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
             refused, and so is an audit in which no input rotates.
         outputs: likewise per output; for a metatomic model a list of names is enough.
-        layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels); for
-            metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
-            representation (or None) declares how layers transform; e3nn modules say it themselves. A layer whose
-            representation is known gets an equivariance error as well. A module that is called again, or returns
-            several tensors, gives ``name#2``, ``name[0]``, ``name['x']``; one that cannot be heard or read is named in
-            ``warnings`` with the reason.
+        layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels): what
+            they return. "block.*:input" is what they are given, "block.*:relu" what calls of that function of torch in
+            their forwards return, "block.*:*" those of any function of torch.nn.functional. For metatomic models also
+            names of unlabelled outputs such as "feature". A dict from pattern to representation (or None) declares how
+            layers transform; e3nn modules say it themselves. A layer whose representation is known gets an equivariance
+            error as well. A module that is called again, or returns several tensors, gives ``name#2``, ``name[0]``,
+            ``name['x']``; one that cannot be heard or read is named in ``warnings`` with the reason. What torch.compile
+            made runs as it was written while layers are heard. More in docs/layers.md.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
             said of parity, and labels are l without sigma), or an `equiscope.groups.Group`.
         lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then low degrees will do: "auto"
@@ -116,6 +120,9 @@ def audit(
             not resolve depends on how its points lie to the axes of the data, which are seldom at random. None: the
             bare grid for all systems, as other programs take it, whose errors are then not independent.
         keep: "samples" keeps arrays per sample and channel; the default keeps pooled numbers and a row per system.
+        masks: which rows of layers are real where others are padding: a dict from pattern to the name of a tensor
+            inside the model that is True there, ``{"encoder.**": "encoder:input['mask']"}``, with a "~" before it where
+            it is True for padding. Rows that are not real are left out before anything is compared or counted.
         batching: "stack" (default: a new leading axis of copies), "concat" (rows joined, `batch` passed), "loop" (one
             call per copy), or a callable from the list of rotated systems to the model's argument.
         batch_rows, batch_bytes: a batch is filled across systems and rotations up to these. "auto" times the first
@@ -152,7 +159,7 @@ def audit(
     restored.
     """
     request = Request(
-        inputs=inputs, outputs=outputs, layers=layers, batching=batching,
+        inputs=inputs, outputs=outputs, layers=layers, masks=masks, batching=batching,
         basis=basis, layout=layout, dtype=dtype, device=device,
     )  # fmt: skip
     settings = Settings(
@@ -235,23 +242,28 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
         features = ", ".join(adapter.available_features)
         has = f"; outputs that can be audited as layers: {features}" if features else ""
         fail(ArgumentError, "layers", f"no module patterns for this model ({why}{has})", ", ".join(map(repr, patterns)))
-    names = matching_modules(module, patterns)
+    names = matching_places(module, patterns)
     if both := [name for name in names if name in adapter.outputs]:
         fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
     modules = modules_by_name(module)
-    found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
+    found: dict[str, Representation] = {}
+    for name in names:
+        found |= declared_by_module(modules[split(name)[0]], name)
     meant: set[str] = set()
     for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:
-            fitting = matching_modules(module, [pattern])
+            fitting = matching_places(module, [pattern])
             found.update(dict.fromkeys(fitting, kind))
             meant |= set(fitting) if pattern in request.meant else set()
-    return Hooked(module, names, found, frozenset(meant))
+    for mask in request.inner_masks.values():
+        matching_places(module, [stem(mask.removeprefix(PADDING))])
+    asked = frozenset(names) & frozenset(patterns)
+    return Hooked(module, names, found, frozenset(meant), asked, request.inner_masks)
 
 
 def _is_hookable(adapter: Adapter) -> bool:
     """Whether there are hidden modules that can be listened to."""
-    return adapter.module is not None and not isinstance(adapter.module, torch.jit.ScriptModule)
+    return adapter.module is not None and not isinstance(unwrapped(adapter.module), torch.jit.ScriptModule)
 
 
 def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]], total: float) -> Audit:
@@ -278,6 +290,7 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
             "estimator": session.measure.name,
             **session.measure.settings(outputs),
             **session.settled,
+            **session.masking(),
             "keep": asked.keep,
             "batch_rows": session.batch_rows.rows,
             "batch_rows_asked": asked.batch_rows,

@@ -33,6 +33,8 @@ class Request:
     """Representation per output name, or names alone where the model states the rest."""
     layers: Mapping[str, Any] | Sequence[str] | str | None = None
     """Patterns of module names, or names of outputs without a representation; a dict adds representations."""
+    masks: Mapping[str, Any] | None = None
+    """By pattern, which rows of outputs and layers are real."""
     batching: Any = None
     """How copies become one argument of the model, where it leaves a choice."""
     basis: str | None = None
@@ -64,6 +66,11 @@ class Request:
         """The representations that `layers` declares, by pattern."""
         declared = self.layers if isinstance(self.layers, Mapping) else {}
         return self.parsed("layers", {pattern: kind for pattern, kind in declared.items() if kind})
+
+    @property
+    def inner_masks(self) -> dict[str, str]:
+        """Those of `masks` that are tensors inside the model, which have a colon in their names."""
+        return {name: mask for name, mask in (self.masks or {}).items() if isinstance(mask, str) and ":" in mask}
 
     @property
     def meant(self) -> frozenset[str]:
@@ -228,6 +235,14 @@ class Adapter(Kind, ABC):
 
     def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""
+
+    def mask(self, name: str, system: System) -> torch.Tensor | None:
+        """Which rows of the output or layer `name` are real in `system`, where others are padding; None: all are.
+
+        Bool, True where real, ``(n,)`` or ``(n, m)``: the leading axes of the value of one copy. Layers are asked for
+        by the names that they have in the report; one whose values have no such axes is taken whole.
+        """
+        return None
 
     def suspicion(self, system: System) -> str:
         """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""

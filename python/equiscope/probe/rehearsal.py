@@ -16,6 +16,7 @@ from ..adapters.rounding import DOUBLE, Dither
 from ..errors import ModelError, ran_out
 from ..groups.group import Group
 from .apart import refusal
+from .eager import eager
 from .evaluate import Evaluator
 from .layers import Layers, Values, beside
 from .noise import REACTS, Noise, rms, scatter
@@ -263,7 +264,7 @@ class Rehearsal:
         watch = ComputesIn()
         found: torch.dtype | None = None
         try:
-            with watch:
+            with eager(), watch:
                 outputs, _ = self._evaluator([self._piece(system, range(IDENTICAL), DOUBLE)])
             for parts in outputs.values():
                 found = coarser(found, parts[0].dtype)
@@ -460,6 +461,7 @@ class Rehearsal:
             if value.shape[1] != first[name].shape[1]:
                 noises |= self._noise({name: value[IDENTICAL:]}, DITHERS)
                 noises[name].repeated(value[1] - value[0])
+        self._layers.begun(system)
         self._references[system.name] = {name: value[list(AGAIN[:2])] for name, value in kept.items()}
         self._noises[system.name] = {name: noises[name] for name in kept}
         begin = Begin(
