@@ -283,8 +283,19 @@ def test_a_mask_may_say_where_padding_is():
 
     data = [{**item, "real": ~item["real"]} for item in (padded(x, 8) for x in DATA)]
     masks = {"*": "~:input['real']", "pool": "pool:input"}
-    found = eq.audit(Negated(), data, layers="embed", masks=masks, **TOKENS)
-    assert found.layers["embed"].samples == 9
+    found = eq.audit(Negated(), data, layers=["embed", ":input"], masks=masks, **TOKENS)
+    assert {name: layer.samples for name, layer in found.layers.items()} == {":input['positions']": 9, "embed": 9}
+
+
+def test_a_mask_may_be_the_result_of_a_function_in_a_later_call():
+    class Twice(Tokens):
+        def forward(self, positions, real):
+            torch.cat([real, real], -1)
+            return super().forward(positions, torch.cat([real], -1))
+
+    masks = {"*": ":cat#2"}
+    found = eq.audit(Twice(), [padded(x, 8) for x in DATA], layers="embed", masks=masks, **TOKENS)
+    assert list(found.layers) == ["embed"] and found.layers["embed"].samples == 9
 
 
 def test_axes_that_could_both_be_rows_are_left_out_and_said():

@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from .eager import eager
 from .leaves import is_index, leaves, rows_of
-from .names import INPUT, function_name, is_compiler, is_function, is_heard, modules_by_name, place_of, split, stem
+from .names import INPUT, function_name, is_compiler, is_function, is_heard, modules_by_name, place_of, split, stem, uncounted
 
 Leaves = list[tuple[str, Any]]
 
@@ -56,6 +56,7 @@ class Capture:
         self._copy = copy
         self._asked = frozenset(asked)
         self._masks = frozenset(masks)
+        self._mask_leaves = frozenset(map(uncounted, masks))
         self._handles: list[RemovableHandle] = []
         self._calls = _Calls(self._function)
         self._thread = 0
@@ -144,12 +145,13 @@ class Capture:
             self._record(place, found())
 
     def _record(self, place: str, found: Leaves) -> None:
-        self._seen += [self._kept(name, leaf.detach()) for name, leaf in found if name in self._masks]
+        masks = [(name, leaf) for name, leaf in found if name in self._mask_leaves and isinstance(leaf, torch.Tensor)]
+        self._seen += [self._kept(name, leaf) for name, leaf in masks]
         if place not in self.names:
             return
         if not found:
             self._left_out.setdefault(place, f"it {_verb(place)} no numbers")
-        rows = [(name, leaf, rows_of(leaf, _verb(place))) for name, leaf in found if name not in self._masks]
+        rows = [(name, leaf, rows_of(leaf, _verb(place))) for name, leaf in found if name not in self._mask_leaves]
         some = any(isinstance(value, torch.Tensor) for _, _, value in rows)
         for name, leaf, value in rows:
             if isinstance(value, torch.Tensor):
@@ -195,6 +197,8 @@ class Capture:
             for k in range(0 if name in self._left_out else repeats):
                 own = tensors[k::repeats]
                 leaf = name if k == 0 else f"{name}#{k + 1}"
+                if name in self._mask_leaves and leaf not in self._masks:
+                    continue
                 if len({tensor.shape for tensor in own}) > 1:
                     self._left_out[leaf] = "its shape differs from copy to copy"
                 else:

@@ -54,6 +54,8 @@ def _of_one(name: str, captured: torch.Tensor | None, copies: int) -> torch.Tens
         return f"its mask {name} was not heard in every call of the model"
     if captured.ndim == 0 or captured.shape[0] % copies:
         return f"the first axis of its mask {name}, of shape {tuple(captured.shape)}, does not run over the copies"
+    if captured.is_floating_point() and not bool(((captured == 0) | (captured == 1)).all()):
+        return f"its mask {name} holds other numbers than 0 and 1"
     every = (captured != 0).reshape(copies, captured.shape[0] // copies, *captured.shape[1:])
     if not bool((every == every[0]).all()):
         return f"its mask {name} differs from copy to copy"

@@ -130,6 +130,11 @@ def stem(leaf: str) -> str:
     return re.sub(rf"{_TAIL.pattern}$", "", leaf, count=1)
 
 
+def uncounted(leaf: str) -> str:
+    """The name of a tensor without the number of the call."""
+    return re.sub(r"#\d+$", "", leaf)
+
+
 # -- functions ----------------------------------------------------------------------------------------------------
 
 

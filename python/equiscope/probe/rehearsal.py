@@ -410,10 +410,13 @@ class Rehearsal:
         """
         noises = self._noises.get(system.name, {})
         for name in [name for name in before if name in after and name in noises]:
-            if bool(self._alike(name, before[name], after[name], noises[name]).all()):
+            good = self._alike(name, before[name], after[name], noises[name])
+            if bool(good.all()):
                 continue
             if name not in self._adapter.outputs:
-                self._layers.skip(name, why)
+                lost, rows = int((~good).sum()), good.numel()
+                few = f" in {lost} of {rows} rows, as padding may: `masks` says which rows are real"
+                self._layers.skip(name, why + (few if lost < rows else ""))
                 continue
             text = refusal(self._adapter, system, name, before[name], after[name], every[name], noises[name])
             raise ModelError(f"{text}. {told}")
