@@ -85,7 +85,7 @@ PROBED = 3
 SYMMETRY = 1e-4
 """Part of a 3 x 3 stress by which it may be asymmetric and still be brought to Voigt order: single precision."""
 
-ENTRIES = [("xyz".index(i), "xyz".index(j)) for i, j in ASE_ORDER]
+ENTRIES = [("xyz".index(name[0]), "xyz".index(name[1])) for name in ASE_ORDER]
 """Where Voigt components lie in the matrix."""
 
 ASYMMETRIC = "a symmetric matrix (declare it 'tensor' where it is none)"

@@ -81,7 +81,7 @@ class PlainAdapter(Adapter):
         self._asked_batching = request.batching
         self._batching: Batching = batching_of(request.batching, None)
         self._call = Call(model, request.call, request.grad)
-        self._masks = Masks(request.masks)
+        self._masks = Masks(request.outer_masks)
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
         self.count = len(data) if isinstance(data, Sized) else None

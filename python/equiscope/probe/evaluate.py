@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence, Set
 
 import torch
@@ -28,7 +29,8 @@ class Evaluator:
             self._capture.clear()
         copies = sum(piece.rotations.shape[0] for piece in pieces)
         try:
-            outputs = dict(self.adapter.forward(pieces))
+            with self._capture.listening() if self._capture is not None else contextlib.nullcontext():
+                outputs = dict(self.adapter.forward(pieces))
         except StopIteration as error:
             # the generators that a call goes through would turn it into an error that says nothing of the model
             model = self.adapter.description.get("model", "model")

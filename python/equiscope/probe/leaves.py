@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.utils import _pytree
 
 from ..groups.representation import Representation
+from .names import place_of
 
 PLAIN = (type(None), bool, int, float, str, bytes, torch.dtype, torch.device, torch.Size)
 """Beside tensors these say nothing that turns."""
-
-_TAIL = re.compile(r"(\[[^\]]*\])*(#\d+)?")
-"""What follows the name of a module in the name of a tensor it returned: where the tensor lay, and in which call."""
 
 
 def leaf_name(prefix: str, path: Sequence[Any]) -> str:
@@ -55,27 +52,27 @@ def _opened(container: Any) -> Mapping[Any, Any] | None:
     return found if isinstance(found, Mapping) else None
 
 
-def rows_of(returned: Any) -> torch.Tensor | str:
-    """A dense floating-point tensor of the same rows, or why there is none.
+def rows_of(returned: Any, verb: str = "returned") -> torch.Tensor | str:
+    """A dense floating-point tensor of the same rows, or why there is none: it `verb` something else.
 
     Of a nested tensor the rows of its parts, one part after the other: none of them is padding.
     """
     if not isinstance(returned, torch.Tensor):
-        return f"it returned {type(returned).__name__}, which holds no tensors that are known of"
+        return f"it {verb} {type(returned).__name__}, which holds no tensors that are known of"
     leaf = _own(returned)
     if torch._C._functorch.is_batchedtensor(leaf):
         return "it is called inside torch.func.vmap, where no tensor has all of its rows"
     if leaf.is_complex():
-        return f"it returned complex numbers ({_name(leaf.dtype)})"
+        return f"it {verb} complex numbers ({_name(leaf.dtype)})"
     if not leaf.is_floating_point():
-        return f"it returned no floating-point numbers ({_name(leaf.dtype)})"
+        return f"it {verb} no floating-point numbers ({_name(leaf.dtype)})"
     if leaf.is_nested:
         parts = leaf.unbind()
         if not parts or any(part.ndim == 0 or part.shape[1:] != parts[0].shape[1:] for part in parts):
-            return "it returned a nested tensor whose parts differ in more than their rows"
+            return f"it {verb} a nested tensor whose parts differ in more than their rows"
         return torch.cat(parts)
     if leaf.layout != torch.strided:
-        return f"it returned a tensor that is not dense ({leaf.layout})"
+        return f"it {verb} a tensor that is not dense ({leaf.layout})"
     return leaf
 
 
@@ -96,13 +93,7 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def module_of(leaf: str, modules: Iterable[str]) -> str | None:
-    """The module among `modules` that a tensor of this name came from: "name", "name#2", "name[0]", "name['x']#3"."""
-    fitting = [name for name in modules if leaf.startswith(name) and _TAIL.fullmatch(leaf, len(name))]
-    return max(fitting, key=len, default=None)
-
-
 def representation_of(leaf: str, representations: Mapping[str, Representation]) -> Representation | None:
-    """What was declared of the module, or of this very tensor, that a tensor of this name came from."""
-    name = module_of(leaf, representations)
-    return None if name is None else representations[name]
+    """What was declared of the place, or of this very tensor, that a tensor of this name came from."""
+    place = place_of(leaf, representations)
+    return None if place is None else representations[place]
