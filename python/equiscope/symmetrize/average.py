@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from ..errors import ArgumentError, ModelError, fail
 from ..groups.representation import Representation
+from ..groups.rotations import handedness
 from ..ops.rotation import rotate
 from ..tolerance import ORTHOGONALITY
 from .elements import Elements
@@ -77,7 +79,7 @@ class Averager:
         run = _Run(evaluate, tensors, captured, devices, graph=gradients and torch.is_grad_enabled())
         for start in range(0, len(self.elements), self.batch):
             stop = min(start + self.batch, len(self.elements))
-            run.add(*self.elements.select(start, stop, devices[0]), start)
+            run.add(*self.elements.select(start, stop, devices[0]))
         return run.averages(len(self.elements) if self.elements.sampled else None)
 
     def _captured(
@@ -131,22 +133,24 @@ class _Run:
         self._graph = graph and any(x.requires_grad for x in (*tensors, *captured))
         self._centres: list[torch.Tensor] = []
         self._sums: list[torch.Tensor] = []
-        self._finite: list[tuple[int, torch.Tensor]] = []
+        self._finite: list[torch.Tensor] = []
+        self._handed = 0.0
         self._outputs: list[tuple[str, Representation]] = []
 
-    def add(self, rotations: torch.Tensor, weights: torch.Tensor, start: int) -> None:
-        """The elements from number `start` on."""
+    def add(self, rotations: torch.Tensor, weights: torch.Tensor) -> None:
+        """The next elements."""
         tensors = (*self._tensors, *self._centres)
         part = _Part(self, rotations, weights, len(self._tensors))
         if self._graph:
             found = recomputed(part, tensors, self._captured, self._devices)
         else:
             found = tuple(x.detach() for x in part(*tensors))
-        n = len(found) // 4
-        sums, finite, centres = found[: 2 * n], found[2 * n : 3 * n], found[3 * n :]
+        n = len(found) // 5
+        sums, finite, centres = found[: 3 * n], found[3 * n : 4 * n], found[4 * n :]
         self._centres = self._centres or [centre.detach() for centre in centres]
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else list(sums)
-        self._finite.append((start, torch.stack(finite)))
+        self._finite.append(torch.stack(finite))
+        self._handed += float((weights * handedness(rotations)).sum())
 
     def outputs(self, tensors: Sequence[torch.Tensor], rotations: torch.Tensor) -> Sequence[Value]:
         """What the model gives, checked to be what it gave before."""
@@ -164,18 +168,19 @@ class _Run:
         n = len(self._outputs)
         found = {}
         for k, (name, kind) in enumerate(self._outputs):
-            off, square = self._sums[k], self._sums[n + k]
+            off, square, odd = self._sums[k::n]
             variance = (square - _square(kind, off)) / kind.entries
             low = float((variance + ROUND_OFF * square).detach().min()) if variance.numel() else 0.0
             if low < 0:
                 fail(ArgumentError, "group", "a grid whose weights give no negative variance", f"{low:.3g} for {name}")
             if count is not None:
                 variance = variance * (count / (count - 1))
-            found[name] = Average(self._centres[k] + off, variance.clamp_min(0.0))
+            found[name] = average = Average(self._centres[k] + off, variance.clamp_min(0.0))
+            _warn_of_sign(name, kind, average, odd + self._handed * self._centres[k])
         return found
 
     def _check_finite(self) -> None:
-        finite = torch.cat([flags for _, flags in self._finite], dim=1)
+        finite = torch.cat(self._finite, dim=1)
         if not bool(finite.all()):
             k, element = (int(i) for i in (~finite).nonzero()[0])
             name, _ = self._outputs[k]
@@ -187,7 +192,10 @@ ROUND_OFF = 1e2 * ORTHOGONALITY[torch.float64]
 
 
 class _Part:
-    """Sums over some elements: ``(off the centre, its square, finite, centre)``, each for all outputs."""
+    """Sums over some elements: ``(off, square, odd, finite, centre)``, each for all outputs.
+
+    off: what is off the centre, the value at the first element; square: its squared norm; odd: with the sign of det(g).
+    """
 
     def __init__(self, run: _Run, rotations: torch.Tensor, weights: torch.Tensor, count: int) -> None:
         self._run = run
@@ -203,18 +211,22 @@ class _Part:
 
     def _of(self, value: Value, centre: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         values, kind = value.values, value.kind
-        copies = len(self._rotations)
+        rotations = self._rotations.to(values.device)
+        copies = len(rotations)
         ones = [1] * (values.ndim - 1 - kind.component_axes)
-        z = rotate(values.to(torch.float64), self._rotations.reshape(copies, *ones, 3, 3), kind, inverse=True)
+        z = rotate(values.to(torch.float64), rotations.reshape(copies, *ones, 3, 3), kind, inverse=True)
         # sums about a value, not about 0: total energies would leave no digits for a spread
         centre = z[0].detach() if centre is None else centre
         off = z - centre
         finite = values.detach().isfinite().reshape(copies, math.prod(values.shape[1:])).all(1)
-        return self._sum(off), self._sum(_square(kind, off)), finite, centre
+        weights = self._weights.to(values.device)
+        odd = _sum(weights * handedness(rotations), off.detach())
+        return _sum(weights, off), _sum(weights, _square(kind, off)), odd, finite, centre
 
-    def _sum(self, values: torch.Tensor) -> torch.Tensor:
-        summed: torch.Tensor = torch.tensordot(self._weights, values, dims=1)
-        return summed
+
+def _sum(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    summed: torch.Tensor = torch.tensordot(weights, values, dims=1)
+    return summed
 
 
 def _square(kind: Representation, x: torch.Tensor) -> torch.Tensor:
@@ -224,6 +236,22 @@ def _square(kind: Representation, x: torch.Tensor) -> torch.Tensor:
         flat = flat @ kind.matrix.to(flat).mT
     squares: torch.Tensor = flat.square().sum(-1)
     return squares
+
+
+def _warn_of_sign(name: str, kind: Representation, average: Average, odd: torch.Tensor) -> None:
+    """Say that rotations alone would leave an output, of which their negatives take away everything."""
+    even = float(_square(kind, average.mean.detach()).sum())
+    power = even + float(average.variance.detach().sum()) * kind.entries
+    if even < LEFT * power and float(_square(kind, odd.detach()).sum()) > POWER * power:
+        warnings.warn(
+            f"{name}: of {kind.name!r} nothing is left in the average, because it changes its sign under inversion; "
+            "group='SO3' averages over rotations alone, or another representation is meant",
+            stacklevel=6,
+        )
+
+
+LEFT, POWER = 1e-4, 0.5
+"""Shares of the mean square: of an average that has vanished, and of what rotations alone would have left."""
 
 
 def _cuda(devices: Sequence[torch.device]) -> list[torch.device]:

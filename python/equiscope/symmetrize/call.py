@@ -113,7 +113,8 @@ def _copies(x: torch.Tensor, kind: Representation | None, rotations: torch.Tenso
     if kind is None or kind.is_invariant:
         return x.repeat(copies, *[1] * x.ndim)
     ones = [1] * (x.ndim - kind.component_axes)
-    turned = rotate(x.to(torch.float64).unsqueeze(0), rotations.reshape(copies, *ones, 3, 3), kind)
+    elements = rotations.to(x.device).reshape(copies, *ones, 3, 3)
+    turned = rotate(x.to(torch.float64).unsqueeze(0), elements, kind)
     return turned.to(x.dtype)
 
 
