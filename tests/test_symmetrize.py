@@ -390,6 +390,33 @@ def test_dropout_is_the_same_in_the_gradient_as_in_the_value():
     assert float(model.weight.grad.std()) > 0.01
 
 
+def test_what_has_changed_since_the_value_is_no_gradient_of_it():
+    model = Network()
+    sym = eq.symmetrize(model, inputs="vector", outputs="scalar", degree=0)
+    value = sym(molecule())
+    model.eval()
+    with pytest.raises(ModelError, match="mode of the value in its gradient"):
+        value.backward()
+    value = sym(molecule())
+    with torch.no_grad():
+        model.out.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+def test_leaves_that_a_call_makes_are_not_among_those_it_has_captured():
+    from equiscope.symmetrize.recompute import captured_leaves
+
+    outside, given = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+
+    def function(x):
+        inside = torch.ones(3, requires_grad=True)
+        return (inside * x + 2 * outside, outside)
+
+    (found,) = set(captured_leaves(function, [given]))
+    assert found is outside
+
+
 def test_autocast_is_the_same_in_the_gradient_as_in_the_value():
     seen = []
 
@@ -591,6 +618,11 @@ def test_copies_that_see_each_other_are_refused(batching):
     sym = eq.symmetrize(statistics, inputs="vector", outputs="scalar", degree=2, batching=batching)
     with pytest.raises(ModelError, match=r"copies of one batch see each other.*batching='loop'"):
         sym(molecule())
+
+
+def test_nothing_at_all_has_an_average():
+    found = eq.symmetrize(lambda x: x, inputs="vector", outputs="vector", degree=1).with_spread(torch.ones(0, 3))
+    assert found.outputs.shape == (0, 3) and found.spread["output"].shape == (0,)
 
 
 def test_a_model_that_returns_other_than_copies_is_refused():

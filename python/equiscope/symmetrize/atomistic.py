@@ -33,9 +33,8 @@ class SymmetrizedAtomistic(torch.nn.Module):
     each call and turn with the copies; those that a `System` brings along are taken as they are.
     """
 
-    def __init__(self, model: Any, elements: Elements, request: Request, batch: int | None) -> None:
+    def __init__(self, loaded: LoadedModel, elements: Elements, request: Request, batch: int | None) -> None:
         super().__init__()
-        loaded = LoadedModel.of(model, None)
         self.model = loaded.model
         self.elements = elements
         offered = loaded.outputs()

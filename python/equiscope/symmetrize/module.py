@@ -140,6 +140,7 @@ class _Evaluation:
         self.closed: list[torch.Tensor] = []
         """Parameters that cannot be replaced, those of compiled modules."""
         self._names: list[str] = []
+        self._modes = self._training()
         if not isinstance(model, torch.nn.Module):
             return
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -159,7 +160,13 @@ class _Evaluation:
             found.append(Value(name or SINGLE, kind, values))
         return found
 
+    def _training(self) -> list[bool]:
+        return [part.training for part in self._model.modules()] if isinstance(self._model, torch.nn.Module) else []
+
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any], parameters: Sequence[torch.Tensor]) -> Any:
+        if self._training() != self._modes:
+            expected = "the train or eval mode of the value in its gradient too, which evaluates the model again"
+            raise ModelError(f"model: expected {expected}, got another")
         if all(a is b for a, b in zip(parameters, self.parameters, strict=True)):
             return self._model(*args, **kwargs)
         assert isinstance(self._model, torch.nn.Module)

@@ -89,9 +89,11 @@ def symmetrize(
         return SymmetrizedCalculator(model, elements, request)
     if is_metatomic(model):
         _check_none("a metatomic model knows its own inputs", inputs=inputs, batching=batching)
+        # first, because it says what to install where that is missing
+        from ..adapters.metatomic.loading import LoadedModel
         from .atomistic import SymmetrizedAtomistic
 
-        return SymmetrizedAtomistic(model, elements, request, batch)
+        return SymmetrizedAtomistic(LoadedModel.of(model, None), elements, request, batch)
     if not callable(model):
         expected = "a torch.nn.Module or another callable on tensors, a metatomic model or an ASE calculator"
         fail(ArgumentError, "model", expected, type(model).__name__)
