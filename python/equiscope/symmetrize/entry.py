@@ -74,9 +74,9 @@ def symmetrize(
         MissingExtraError: a model whose library is not installed.
 
     >>> import torch
-    >>> lean = symmetrize(lambda x: x.norm() + x[0], inputs="vector", outputs="scalar", degree=4)
-    >>> lean(torch.tensor([0.0, 3.0, 4.0]))
-    tensor(5.0000)
+    >>> average = symmetrize(lambda x: x.norm() + x[0], inputs="vector", outputs="scalar", degree=4)
+    >>> round(float(average(torch.tensor([0.0, 3.0, 4.0]))), 4)
+    5.0
     """
     elements = Elements.asked(group, degree, rotations, seed)
     if batch is not None and (isinstance(batch, bool) or not isinstance(batch, Integral) or int(batch) < 1):
