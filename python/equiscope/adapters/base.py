@@ -40,8 +40,8 @@ class Request:
     grad: bool | None = None
     """Whether the model is called with gradients recorded; None: where it turns out to need them."""
     masks: Mapping[str, str] | str | None = None
-    """Which input says which rows are real, for all values that have such rows or by name and pattern; for layers also a
-    tensor inside the model."""
+    """Which input says which rows are real, for all values that have such rows or by name and pattern; for layers also
+    a tensor inside the model."""
     basis: str | None = None
     layout: str = "mul_ir"
     """Of Irreps strings in `inputs`, `outputs` and `layers`; without a basis those with l >= 1 are refused."""

@@ -14,7 +14,18 @@ from torch.utils.hooks import RemovableHandle
 
 from .eager import eager
 from .leaves import is_index, leaves, rows_of
-from .names import INPUT, function_name, is_compiler, is_function, is_heard, modules_by_name, place_of, split, stem, uncounted
+from .names import (
+    INPUT,
+    function_name,
+    is_compiler,
+    is_function,
+    is_heard,
+    modules_by_name,
+    place_of,
+    split,
+    stem,
+    uncounted,
+)
 
 Leaves = list[tuple[str, Any]]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 
 from ..adapters.base import System
-from .names import fits, stem
+from ..patterns import fits
+from .names import stem
 
 PADDING = "~"
 """Before the name of a tensor that is True where padding is."""

@@ -16,14 +16,13 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError
+from ..patterns import fits
 
 INPUT = "input"
 """After the colon: what a module is given. No function of torch has that name."""
 
 HELPER = "_compiled_"
 """What e3nn puts before the names of its TorchScript helpers: code of the module that holds them, and no layers."""
-
-_WILD = {"**": ".*", "*": r"[^.:]*", "?": r"[^.:]"}
 
 _TAIL = re.compile(r"(\[[^\]]*\])*(#\d+)?")
 """What follows the name of a place in the name of a tensor: where the tensor lay, and in which call."""
@@ -104,16 +103,6 @@ def _fits(pattern: str, name: str) -> bool:
     if HELPER in name and HELPER not in pattern:
         return False
     return fits(pattern, name)
-
-
-def fits(pattern: str, place: str) -> bool:
-    """Whether the whole of the name fits."""
-    return _regex(pattern).fullmatch(place) is not None
-
-
-@functools.lru_cache(maxsize=1024)
-def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile("".join(_WILD.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*|\?)", pattern)))
 
 
 def place_of(leaf: str, places: Iterable[str]) -> str | None:
