@@ -78,12 +78,14 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
     ``encoder.**`` is every module below encoder, ``encoder.*:input`` what its parts are given, ``encoder.*:relu`` the
     calls of that function in their forwards, and ``encoder.*:*`` those of any function of torch.nn.functional. Which
     functions a module calls shows only when it does, so in names of places such patterns stay what they are. Without a
-    name before the colon the model itself is meant. `HELPER` fits no wildcard.
+    name before the colon the model itself is meant. `HELPER` fits no wildcard. A pattern may end as the name of a
+    tensor does, ``encoder.*[0]``, which is then kept.
     """
     names = list(modules_by_name(module))
     found: dict[str, list[str]] = {}
     for pattern in patterns:
-        before, colon, what = pattern.partition(":")
+        base = stem(pattern)
+        before, colon, what = base.partition(":")
         if colon and what != INPUT:
             _check_function(pattern, what)
         hits = [name for name in names if (name or colon) and _fits(before, name)]
@@ -95,7 +97,7 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
                 f"{len(every)} modules (nearest: {', '.join(near) or 'none'})"
             )
         for name in hits:
-            found.setdefault(name, []).append(colon + what)
+            found.setdefault(name, []).append(colon + what + pattern[len(base) :])
     return [name + what for name in names for what in dict.fromkeys(sorted(found.get(name, ())))]
 
 
@@ -105,12 +107,16 @@ def _fits(pattern: str, name: str) -> bool:
     return fits(pattern, name)
 
 
+def _is_wild(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
+
+
 def place_of(leaf: str, places: Iterable[str]) -> str | None:
     """The place among `places` that a tensor of this name came from: "name", "name#2", "name[0]", "name['x']#3"."""
     fitting = [place for place in places if leaf.startswith(place) and _TAIL.fullmatch(leaf, len(place))]
     if not fitting and ":" in leaf:
         own = stem(leaf)
-        fitting = [place for place in places if "*" in place and fits(place, own)]
+        fitting = [place for place in places if _is_wild(place) and fits(place, own)]
     return max(fitting, key=len, default=None)
 
 
@@ -142,7 +148,7 @@ def _functions() -> frozenset[str]:
 
 
 def _check_function(pattern: str, what: str) -> None:
-    if "*" in what or "?" in what:
+    if _is_wild(what):
         if not any(fits(what, name) for name in functional()):
             raise ArgumentError(f"layers: expected functions of torch.nn.functional, got {pattern!r}, which fits none")
     elif what not in _functions():
