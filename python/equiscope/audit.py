@@ -264,7 +264,7 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
     modules = modules_by_name(module)
     found: dict[str, Representation] = {}
     for name in names:
-        found |= declared_by_module(modules[split(name)[0]], name)
+        found |= declared_by_module(modules[split(stem(name))[0]], name)
     meant: set[str] = set()
     for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:
