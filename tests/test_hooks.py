@@ -1,7 +1,10 @@
 """What is heard of hidden modules, and what is said of those that are not."""
 
+import collections
 import contextlib
 import dataclasses
+import types
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -107,7 +110,7 @@ def test_what_cannot_be_read_is_named_with_its_reason():
     assert "Opaque" in notes["net.parts.1[1]"]
     assert "int64" in notes["net.parts.2"]
     assert "not dense" in notes["net.parts.3"]
-    assert "no numbers" in notes["net.parts.4"]
+    assert "no tensors" in notes["net.parts.4"]
     assert "never called" in notes["spare"]
 
 
@@ -166,6 +169,51 @@ def test_containers_without_end_or_sense_are_named():
     captured, notes = heard(net, "parts.*")
     assert list(captured) == ["parts.0[0]", "parts.1[0]"]
     assert any("Own" in note for note in notes.values()) and "Refuses" in notes["parts.1[1]"]
+
+
+class Fields(NamedTuple):
+    rows: torch.Tensor
+    rest: object
+
+
+UNUSUAL = {
+    "named tuple": (lambda x: Fields(x, {"k": [x]}), ["['rows']", "['rest']['k'][0]"]),
+    "frozen dataclass": (lambda x: Frozen(x), ["['rows']"]),
+    "attributes": (lambda x: types.SimpleNamespace(rows=x, count=3, _hidden=x), ["['rows']"]),
+    "distribution": (lambda x: torch.distributions.Normal(x, 1.0), ["['loc']", "['scale']"]),
+    "deque": (lambda x: collections.deque([x, None, x]), ["[0]", "[2]"]),
+    "array": (lambda x: x.numpy(), [""]),
+    "keys of any kind": (lambda x: {0: x, (1, 2): x}, ["[0]", "[(1, 2)]"]),
+    "half": (lambda x: x.half(), [""]),
+    "all rows": (lambda x: x.flatten(0, 1), [""]),
+    "rows first": (lambda x: x.transpose(0, 1), [""]),
+    "masked": (lambda x: torch.masked.masked_tensor(x, x > 0), "MaskedTensor, a kind of tensor that is not read"),
+    "generator": (lambda x: (t for t in (x, x)), "it returned generator, which holds no tensors that are known of"),
+    "number": (lambda x: x.sum(), "it is one number for all copies of the batch"),
+    "mean over the batch": (lambda x: x.mean(0, keepdim=True), "neither the first nor the second axis of (1, 3, 3)"),
+    "first copy for all": (lambda x: x[:1].expand(x.shape), "its values depend on what else is in the batch"),
+    "nothing": (lambda x: x[:, :0], "no system has a row in it"),
+    "a float": (lambda x: 3.0, "it returned no tensors"),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    rows: torch.Tensor
+    count: int = 2
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_whatever_a_module_returns_is_a_layer_or_is_left_out_for_a_true_reason(kind):
+    make, expected = UNUSUAL[kind]
+    report = run(Net(Returns(make)), data=[torch.randn(3, 3), torch.randn(5, 3)], layers="parts.0", lmax=1, degree=6)
+    if isinstance(expected, str):
+        assert not report.layers
+        assert any("layer parts.0 was left out" in warning and expected in warning for warning in report.warnings)
+    else:
+        assert list(report.layers) == [f"parts.0{tail}" for tail in expected]
+        assert {layer.samples for layer in report.layers.values()} == {8}
 
 
 def test_notes_reach_the_warnings_of_the_report():
@@ -459,6 +507,18 @@ def test_inputs_of_modules_have_names_by_position_and_keyword():
     dictionary = Net(Returns(lambda x: x), Returns(lambda batch: batch["x"]))
     dictionary.forward = lambda x: dictionary.parts[1]({"x": dictionary.parts[0](x)})
     assert list(heard(dictionary, "parts.*:input")[0]) == ["parts.0:input", "parts.1:input['x']"]
+
+
+def test_keys_of_a_report_are_patterns_for_single_tensors():
+    net = Net(Returns(lambda x: (x, x.norm(dim=-1, keepdim=True))), torch.nn.Identity())
+    net.forward = lambda x: net.parts[1](net.parts[1](net.parts[0](x)[0]))
+    captured, notes = heard(net, "parts.*[1]", "parts.1#2", "parts.1:norm")
+    assert list(captured) == ["parts.0[1]", "parts.1#2"]
+    assert list(notes) == ["parts.1:norm", "parts.1[1]"]
+    assert "those that did: parts.1, parts.1#2" in notes["parts.1[1]"]
+    net.forward = lambda x: net.parts[1](net.parts[0](x)[0]).square().sum((1, 2))
+    report = run(net, layers={"parts.0[0]": "vector", "parts.0[1]": "scalar"})
+    assert [layer.rmse < 1e-6 for layer in report.layers.values()] == [True, True]
 
 
 def test_functions_are_heard_in_the_forward_in_which_they_stand():

@@ -14,7 +14,18 @@ from torch.utils.hooks import RemovableHandle
 
 from .eager import eager
 from .leaves import is_index, leaves, rows_of
-from .names import INPUT, function_name, is_compiler, is_function, is_heard, modules_by_name, place_of, split, stem, uncounted
+from .names import (
+    INPUT,
+    function_name,
+    is_compiler,
+    is_function,
+    is_heard,
+    modules_by_name,
+    place_of,
+    split,
+    stem,
+    uncounted,
+)
 
 Leaves = list[tuple[str, Any]]
 
@@ -28,7 +39,8 @@ class _Seen:
 
 
 class Capture:
-    """Context manager: while open, what passes the places `names` leaves its floating-point tensors here.
+    """Context manager: while open, what passes the places `names` leaves its floating-point tensors here. Names may be
+    those of single tensors.
 
     A place that is passed several times in one forward pass gives ``name``, ``name#2``, ...; nested values give one
     entry per tensor (`leaves`). Values are references until a model is seen to overwrite one in place
@@ -66,6 +78,9 @@ class Capture:
         self._copied: set[str] = set()
         self._overwritten = False
         self._heard: set[str] = set()
+        """Places that were passed."""
+        self._belongs: dict[str, str | None] = {}
+        """Of all tensors that came: which of `names` they came by."""
         self._known: set[str] | None = None
         self._left_out: dict[str, str] = {}
 
@@ -92,8 +107,14 @@ class Capture:
         return self
 
     def _places(self) -> list[str]:
-        """`names`, and where the masks come from."""
-        return list(dict.fromkeys([*self.names, *map(stem, self._masks)]))
+        """Where `names` and masks come from."""
+        return list(dict.fromkeys(map(stem, [*self.names, *self._masks])))
+
+    def _asks_for(self, leaf: str) -> str | None:
+        """Which of `names` a tensor belongs to."""
+        if leaf not in self._belongs:
+            self._belongs[leaf] = place_of(leaf, self.names)
+        return self._belongs[leaf]
 
     def _listen(self, place: str, module: torch.nn.Module) -> None:
         _, what = split(place)
@@ -147,10 +168,8 @@ class Capture:
     def _record(self, place: str, found: Leaves) -> None:
         masks = [(name, leaf) for name, leaf in found if name in self._mask_leaves and isinstance(leaf, torch.Tensor)]
         self._seen += [self._kept(name, leaf) for name, leaf in masks]
-        if place not in self.names:
-            return
         if not found:
-            self._left_out.setdefault(place, f"it {_verb(place)} no numbers")
+            self._left_out.setdefault(place, f"it {_verb(place)} no tensors")
         rows = [(name, leaf, rows_of(leaf, _verb(place))) for name, leaf in found if name not in self._mask_leaves]
         some = any(isinstance(value, torch.Tensor) for _, _, value in rows)
         for name, leaf, value in rows:
@@ -197,7 +216,7 @@ class Capture:
             for k in range(0 if name in self._left_out else repeats):
                 own = tensors[k::repeats]
                 leaf = name if k == 0 else f"{name}#{k + 1}"
-                if name in self._mask_leaves and leaf not in self._masks:
+                if leaf not in self._masks and (self._asks_for(leaf) is None or name in self._mask_leaves):
                     continue
                 if len({tensor.shape for tensor in own}) > 1:
                     self._left_out[leaf] = "its shape differs from copy to copy"
@@ -227,31 +246,41 @@ class Capture:
             other.startswith(f"{name}.") for other in self.names
         )
 
-    def _silent(self, place: str) -> str:
-        """Why nothing passed here."""
+    def _silent(self, name: str) -> str:
+        """Why nothing came by a name."""
+        place = stem(name)
         if place in self.elsewhere:
             return "its module is called in other threads than the audit's"
+        if place in self._heard:
+            came = ", ".join(leaf for leaf in self._belongs if stem(leaf) == place) or "none"
+            return f"no such tensor passed there (those that did: {came})"
         module = modules_by_name(self._module)[split(place)[0]]
-        what = split(place)[1]
-        if is_function(what) and self._calls.entered(module):
+        if is_function(split(place)[1]) and self._calls.entered(module):
             called = ", ".join(self._calls.called(module)) or "none"
             return f"no such call was heard in the forward of its module (functions heard there: {called})"
         return "its module was never called"
 
     def notes(self) -> dict[str, str]:
-        """Places and tensors that were asked for and are left out, each with the reason, in order of the model."""
+        """Names and tensors that were asked for and are left out, each with the reason, in order of the model."""
         used = {split(place)[1] for place in self._heard}
+        came = {name for name in self._belongs.values() if name is not None}
+        told = {name: reason for name, reason in self._left_out.items() if place_of(name, self.names) is not None}
+        # what was said of a place holds for each of its tensors
+        told |= {name: self._left_out[place] for name in self.names if (place := stem(name)) in self._left_out}
+        by_place = set(map(stem, told))
         silent = {
-            place: self._silent(place)
-            for place in self.names
-            if place not in self._heard
-            and place not in self._left_out
-            and not self._stands_for_others(place)
-            and (place in self._asked or not is_function(what := split(place)[1]) or what not in used)
+            name: self._silent(name)
+            for name in self.names
+            if name not in came
+            and stem(name) not in by_place
+            and not (name == stem(name) and name in self._heard)
+            and not self._stands_for_others(name)
+            and (name in self._asked or not is_function(what := split(name)[1]) or what not in used)
         }
-        found = {**self._left_out, **silent}
         order = {name: index for index, name in enumerate(self.names)}
-        return dict(sorted(found.items(), key=lambda item: order.get(place_of(item[0], self.names) or "", -1)))
+        return dict(
+            sorted({**told, **silent}.items(), key=lambda item: order.get(place_of(item[0], self.names) or "", -1))
+        )
 
     @property
     def compiled(self) -> bool:

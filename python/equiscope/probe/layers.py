@@ -78,7 +78,8 @@ class Layers:
                         values[name] = value
                     break
             else:
-                self.skip(name, f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies")
+                several = f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies"
+                self.skip(name, several if tensor.ndim else "it is one number for all copies of the batch")
         self._learned[system.name] = tuple(values)
         self._empty = (self._empty | set(self._axes)) - self._filled - set(values)
         self._filled |= set(values)

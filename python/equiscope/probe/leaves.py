@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils import _pytree
 
@@ -17,8 +18,13 @@ PLAIN = (type(None), bool, int, float, str, bytes, torch.dtype, torch.device, to
 
 
 def leaf_name(prefix: str, path: Sequence[Any]) -> str:
-    """Name of one tensor inside a nested output: ``prefix['attention'][0]``; `prefix` itself at the root."""
-    return prefix + _pytree.keystr(tuple(path))
+    """Name of one tensor inside a nested output: ``prefix['attention'][0]``; `prefix` itself at the root.
+
+    Fields of named tuples are written as keys are: after a dot there stand modules.
+    """
+    return prefix + "".join(
+        f"[{entry.name!r}]" if isinstance(entry, _pytree.GetAttrKey) else str(entry) for entry in path
+    )
 
 
 DEEPEST = 16
@@ -26,7 +32,8 @@ DEEPEST = 16
 
 
 def leaves(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Names and leaves of nested tuples, lists, mappings, dataclasses and what has ``to_dict`` (PyG's Data).
+    """Names and leaves of nested tuples, lists, mappings, dataclasses, what has ``to_dict`` (PyG's Data), and objects
+    with tensors among their attributes.
 
     A leaf is a tensor, or an object of which nothing is known; numbers, words and None are passed over.
     """
@@ -48,8 +55,16 @@ def _opened(container: Any) -> Mapping[Any, Any] | None:
     try:
         found = container.to_dict()
     except Exception:  # no such method, or one that means something else
-        return None
+        return _attributes(container)
     return found if isinstance(found, Mapping) else None
+
+
+def _attributes(thing: Any) -> Mapping[str, Any] | None:
+    """The public attributes of a plain object, if there are tensors among them."""
+    if isinstance(thing, torch.nn.Module | type) or not hasattr(thing, "__dict__"):
+        return None
+    found = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+    return found if any(isinstance(value, torch.Tensor) for value in found.values()) else None
 
 
 def rows_of(returned: Any, verb: str = "returned") -> torch.Tensor | str:
@@ -57,6 +72,9 @@ def rows_of(returned: Any, verb: str = "returned") -> torch.Tensor | str:
 
     Of a nested tensor the rows of its parts, one part after the other: none of them is padding.
     """
+    if isinstance(returned, np.ndarray) and returned.dtype.kind in "biufc":
+        # a copy: its buffer may be used again, and nothing would tell
+        returned = torch.tensor(returned)
     if not isinstance(returned, torch.Tensor):
         return f"it {verb} {type(returned).__name__}, which holds no tensors that are known of"
     leaf = _own(returned)
@@ -71,6 +89,8 @@ def rows_of(returned: Any, verb: str = "returned") -> torch.Tensor | str:
         if not parts or any(part.ndim == 0 or part.shape[1:] != parts[0].shape[1:] for part in parts):
             return f"it {verb} a nested tensor whose parts differ in more than their rows"
         return torch.cat(parts)
+    if type(leaf).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        return f"it {verb} {type(leaf).__name__}, a kind of tensor that is not read"
     if leaf.layout != torch.strided:
         return f"it {verb} a tensor that is not dense ({leaf.layout})"
     return leaf

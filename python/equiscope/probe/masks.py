@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from ..adapters.base import System
-from .names import fits, stem
+from .names import fits, split, stem
 
 PADDING = "~"
 """Before the name of a tensor that is True where padding is."""
@@ -37,7 +37,7 @@ class Masks:
 
     def of(self, layer: str, system: System) -> torch.Tensor | str | None:
         """``(n,)`` or ``(n, m)`` bool, the leading axes of one copy's value; or why there is none; None without one."""
-        fitting = [name for pattern, name in self._inner.items() if fits(pattern, stem(layer)) or pattern == layer]
+        fitting = [name for pattern, name in self._inner.items() if _covers(pattern, layer)]
         if not fitting:
             return self._ask(layer, system)
         name = fitting[-1].removeprefix(PADDING)
@@ -47,6 +47,11 @@ class Masks:
     def forget(self, system: System) -> None:
         """The system was finished or dropped."""
         self._seen.pop(system.name, None)
+
+
+def _covers(pattern: str, layer: str) -> bool:
+    """Whether a pattern is that of a layer; one that names modules alone means all that passes there."""
+    return fits(pattern, stem(layer) if ":" in pattern else split(layer)[0]) or pattern == layer
 
 
 def _of_one(name: str, captured: torch.Tensor | None, copies: int) -> torch.Tensor | str:

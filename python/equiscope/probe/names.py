@@ -61,9 +61,10 @@ def is_compiler(module: torch.nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
 
 
-def split(place: str) -> tuple[str, str]:
-    """Name of the module, and what of it: nothing for what it returns, `INPUT`, or a function."""
-    module, _, what = place.partition(":")
+def split(name: str) -> tuple[str, str]:
+    """Of a place or a tensor the name of the module, and what of it: nothing for what it returns, `INPUT`, or a
+    function."""
+    module, _, what = stem(name).partition(":")
     return module, what
 
 
@@ -79,12 +80,14 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
     ``encoder.**`` is every module below encoder, ``encoder.*:input`` what its parts are given, ``encoder.*:relu`` the
     calls of that function in their forwards, and ``encoder.*:*`` those of any function of torch.nn.functional. Which
     functions a module calls shows only when it does, so in names of places such patterns stay what they are. Without a
-    name before the colon the model itself is meant. `HELPER` fits no wildcard.
+    name before the colon the model itself is meant. `HELPER` fits no wildcard. A pattern may end as the name of a
+    tensor does, ``encoder.*[0]``, which is then kept.
     """
     names = list(modules_by_name(module))
     found: dict[str, list[str]] = {}
     for pattern in patterns:
-        before, colon, what = pattern.partition(":")
+        base = stem(pattern)
+        before, colon, what = base.partition(":")
         if colon and what != INPUT:
             _check_function(pattern, what)
         hits = [name for name in names if (name or colon) and _fits(before, name)]
@@ -96,7 +99,7 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
                 f"{len(every)} modules (nearest: {', '.join(near) or 'none'})"
             )
         for name in hits:
-            found.setdefault(name, []).append(colon + what)
+            found.setdefault(name, []).append(colon + what + pattern[len(base) :])
     return [name + what for name in names for what in dict.fromkeys(sorted(found.get(name, ())))]
 
 
@@ -111,6 +114,10 @@ def fits(pattern: str, place: str) -> bool:
     return _regex(pattern).fullmatch(place) is not None
 
 
+def _is_wild(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
+
+
 @functools.lru_cache(maxsize=1024)
 def _regex(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(_WILD.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*|\?)", pattern)))
@@ -121,7 +128,7 @@ def place_of(leaf: str, places: Iterable[str]) -> str | None:
     fitting = [place for place in places if leaf.startswith(place) and _TAIL.fullmatch(leaf, len(place))]
     if not fitting and ":" in leaf:
         own = stem(leaf)
-        fitting = [place for place in places if "*" in place and fits(place, own)]
+        fitting = [place for place in places if _is_wild(place) and fits(place, own)]
     return max(fitting, key=len, default=None)
 
 
@@ -153,7 +160,7 @@ def _functions() -> frozenset[str]:
 
 
 def _check_function(pattern: str, what: str) -> None:
-    if "*" in what or "?" in what:
+    if _is_wild(what):
         if not any(fits(what, name) for name in functional()):
             raise ArgumentError(f"layers: expected functions of torch.nn.functional, got {pattern!r}, which fits none")
     elif what not in _functions():

@@ -71,7 +71,8 @@ def _named(audit: AuditData) -> Figure:
     columns = min(COLUMNS, len(names))
     blocks = math.ceil(len(names) / columns)
     labels = [broken(audit.systems[i].name, LABEL) for i in order]
-    figure = new_figure(2.35 * columns + 0.075 * min(max(len(row.name) for row in audit.systems), LABEL) + 0.2, blocks * (0.16 * count + 0.75) + 0.5)
+    longest = min(max(len(row.name) for row in audit.systems), LABEL)
+    figure = new_figure(2.35 * columns + 0.075 * longest + 0.2, blocks * (0.16 * count + 0.75) + 0.5)
     grid = figure.subplots(blocks, columns, squeeze=False, sharey=True)
     for i, axes in enumerate(grid.flat):
         if i >= len(names):
