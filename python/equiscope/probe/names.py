@@ -60,9 +60,10 @@ def is_compiler(module: torch.nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
 
 
-def split(place: str) -> tuple[str, str]:
-    """Name of the module, and what of it: nothing for what it returns, `INPUT`, or a function."""
-    module, _, what = place.partition(":")
+def split(name: str) -> tuple[str, str]:
+    """Of a place or a tensor the name of the module, and what of it: nothing for what it returns, `INPUT`, or a
+    function."""
+    module, _, what = stem(name).partition(":")
     return module, what
 
 
