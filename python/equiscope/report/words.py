@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..groups.group import Chart, Group, Label
-from ..groups.registry import GROUPS
+from ..groups.registry import named
 from .format import runs
 
 MARKS = {"proper": ("sigma = +1", "\\sigma=+1"), "pseudo": ("sigma = -1", "\\sigma=-1")}
@@ -15,7 +15,7 @@ MARKS = {"proper": ("sigma = +1", "\\sigma=+1"), "pseudo": ("sigma = -1", "\\sig
 
 def group_of(chart: Chart) -> Group | None:
     """The group that `chart` is of, where it is one that has a name here."""
-    return GROUPS.get(chart.group)
+    return named(chart.group)
 
 
 def group_words(chart: Chart) -> str:
@@ -81,12 +81,12 @@ def family_title(chart: Chart, family: int) -> str:
 
 def axis_title(chart: Chart) -> str:
     """What the columns are, under a picture."""
-    return "degree $l$" if chart.axis == "l" else chart.axis
+    return {"l": "degree $l$", "m": "order $m$"}.get(chart.axis, chart.axis)
 
 
 def each_column(chart: Chart) -> str:
     """``degree l``, as in "power in each degree l"."""
-    return "degree l" if chart.axis == "l" else chart.axis
+    return {"l": "degree l", "m": "order m"}.get(chart.axis, chart.axis)
 
 
 def highest(chart: Chart) -> str:
