@@ -1,6 +1,7 @@
 """Symmetrised models: averages and spreads with known answers, and gradients against those of sums written out."""
 
 import copy
+import dataclasses
 import math
 import pickle
 import re
@@ -597,6 +598,19 @@ def test_vectors_that_nobody_declared_are_refused():
         sym(molecule(), molecule())
     with pytest.raises(ArgumentError, match="more than one tensor, got 'vector' for x, v"):
         eq.symmetrize(lambda x, v: x.sum(), inputs="vector", outputs="scalar")(molecule(), molecule())
+
+
+def test_containers_that_cannot_be_opened_are_refused_where_they_hold_tensors():
+    @dataclasses.dataclass
+    class Graph:
+        edges: torch.Tensor
+
+    sym = eq.symmetrize(lambda x, graph, scale=1: x.sum(), inputs={"x": "vector"}, outputs="scalar", degree=1)
+    assert sym(molecule(), None, scale=object()) is not None
+    with pytest.raises(DTypeError, match=r"graph: expected tensors in dicts.*Graph that holds graph\['edges'\]"):
+        sym(molecule(), Graph(molecule()))
+    with pytest.raises(DTypeError, match=r"graph: expected a tensor \(torch\.from_numpy"):
+        sym(molecule(), np.ones((3, 3)))
 
 
 def test_values_that_are_not_finite_are_refused_by_output_and_element():

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils import _pytree
 
@@ -14,6 +15,7 @@ from ..adapters.checks import check_axes, check_finite, check_leaf
 from ..errors import ArgumentError, DTypeError, ModelError, fail
 from ..groups.representation import Representation
 from ..ops.rotation import rotate
+from ..probe.leaves import leaves
 
 BATCHINGS = ("loop", "stack", "concat")
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
@@ -169,6 +171,7 @@ def _check(name: str, value: Any, kind: Representation | None, *, meant: bool) -
     if not isinstance(value, torch.Tensor):
         if kind is not None:
             fail(DTypeError, name, f"a tensor, because it is declared {kind.name!r}", type(value).__name__)
+        _check_constant(name, value)
         return
     check_leaf(name, value, kind)
     check_finite(name, value, kind)
@@ -180,3 +183,15 @@ def _check(name: str, value: Any, kind: Representation | None, *, meant: bool) -
     elif value.is_floating_point() and value.ndim and value.shape[-1] == 3:
         expected = "a declaration in `inputs` ('vector', or 'invariant' to leave it as it is)"
         fail(ArgumentError, name, expected, f"a tensor of shape {tuple(value.shape)} that may hold vectors")
+
+
+def _check_constant(name: str, value: Any) -> None:
+    """Refuse what holds numbers that would have to turn and would not."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        fail(DTypeError, name, "a tensor (torch.from_numpy makes one)", f"a NumPy {type(value).__name__}")
+    inside = [leaf for leaf, x in leaves(name, value) if isinstance(x, torch.Tensor)]
+    if inside:
+        expected = (
+            "tensors in dicts, lists and tuples (`vars(x)` or `x.to_dict()`, and batching= a function that makes x)"
+        )
+        fail(DTypeError, name, expected, f"a {type(value).__name__} that holds {', '.join(inside[:3])}")
