@@ -307,6 +307,15 @@ def test_gradients_are_those_of_the_sum_written_out(batching):
         torch.testing.assert_close(ours, theirs)
 
 
+def test_gradients_in_float32_keep_the_digits_that_float32_has():
+    positions = molecule().requires_grad_()
+    sym = eq.symmetrize(broken, inputs="vector", outputs={"energy": "scalar"}, degree=3)
+    (exact,) = torch.autograd.grad(sym(positions)["energy"], positions)
+    single = positions.detach().float().requires_grad_()
+    (gradient,) = torch.autograd.grad(sym(single)["energy"], single)
+    assert gradient.dtype == torch.float32 and (gradient - exact).abs().max() < 3e-7 * exact.abs().max()
+
+
 @pytest.mark.parametrize("batching", ["loop", "stack"])
 def test_second_derivatives_train_forces(batching):
     model, positions = Network(), molecule().requires_grad_()

@@ -48,7 +48,12 @@ class Call:
         self._kinds = self._declared(inputs)
         for name, value, kind in zip(self.names, self._values, self._kinds, strict=True):
             _check(name, value, kind, meant=name in meant or "" in meant)
-        self.tensors = [value for value in self._values if isinstance(value, torch.Tensor)]
+        self.tensors = [
+            value.to(torch.float64) if _turns(kind) else value
+            for value, kind in zip(self._values, self._kinds, strict=True)
+            if isinstance(value, torch.Tensor)
+        ]
+        """Those of the user; what turns in float64, in which gradients of all copies are summed."""
 
     def _declared(self, inputs: Mapping[str, Representation]) -> list[Representation | None]:
         tensors = [
@@ -72,7 +77,7 @@ class Call:
         """
         given = iter(tensors)
         turned = [
-            _copies(next(given), kind, rotations) if isinstance(value, torch.Tensor) else value
+            _copies(next(given), kind, rotations).to(value.dtype) if isinstance(value, torch.Tensor) else value
             for value, kind in zip(self._values, self._kinds, strict=True)
         ]
         if self._batching == "stack":
@@ -110,14 +115,17 @@ class Call:
 
 
 def _copies(x: torch.Tensor, kind: Representation | None, rotations: torch.Tensor) -> torch.Tensor:
-    """``(copies, ...)``, rotated in float64 and rounded once."""
+    """``(copies, ...)``"""
     copies = len(rotations)
-    if kind is None or kind.is_invariant:
+    if kind is None or not _turns(kind):
         return x.repeat(copies, *[1] * x.ndim)
     ones = [1] * (x.ndim - kind.component_axes)
     elements = rotations.to(x.device).reshape(copies, *ones, 3, 3)
-    turned = rotate(x.to(torch.float64).unsqueeze(0), elements, kind)
-    return turned.to(x.dtype)
+    return rotate(x.unsqueeze(0), elements, kind)
+
+
+def _turns(kind: Representation | None) -> bool:
+    return kind is not None and not kind.is_invariant
 
 
 def _rows(name: str, x: Any) -> Any:
