@@ -161,12 +161,14 @@ def audit(
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
             decides, naming the argument, what was expected and what came.
         MemoryLimitError: statistics and one copy do not fit into `max_memory`, or into what the device has.
-        ModelError: copies came back with different numbers of rows, or every system failed.
+        ModelError: copies of a batch see each other, or every system failed. Where the model raised at every system,
+            its first error.
 
     Statistics are accumulated in float64, centred; the result does not depend on the batch size beyond the round-off
-    of the model. Memory does not grow with the number of rotations or systems. NaN or infinity from the model stops
-    that system alone and is recorded in ``failures`` with its rotation. Train mode, random state and hooks are
-    restored.
+    of the model. Memory does not grow with the number of rotations or systems. NaN or infinity from the model, or an
+    error that it raises, stops that system alone and is recorded in ``failures`` with its rotation; an output that some
+    systems do not have is measured on the others, and ``warnings`` says on how many. Train mode, random state and
+    hooks are restored.
     """
     request = Request(
         inputs=inputs, outputs=outputs, layers=layers, batching=batching, call=call, grad=grad, masks=masks,
@@ -274,6 +276,8 @@ def _is_hookable(adapter: Adapter) -> bool:
 def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]], total: float) -> Audit:
     collector, adapter = session.collector, session.adapter
     outputs, layers = collector.results()
+    if collector.raised is not None:
+        raise collector.raised
     if not collector.systems:
         reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in collector.failures[:5])
         raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")

@@ -33,6 +33,10 @@ class ModelError(EquiscopeError, RuntimeError):
     """A model returned something that cannot be audited."""
 
 
+class CrossTalkError(ModelError):
+    """Copies of one batch see each other, so that no number of them says anything of one copy."""
+
+
 class MemoryLimitError(EquiscopeError, MemoryError):
     """What was asked for does not fit into memory, or into the share of it that was allowed."""
 
@@ -64,3 +68,14 @@ def ran_out(error: BaseException) -> bool:
         type(error).__name__ == "OutOfMemoryError"
         or any(text in str(error) for text in ("out of memory", "can't allocate memory", "not enough memory"))
     )
+
+
+def ends_the_system(error: BaseException) -> bool:
+    """Whether an error that was met while a model ran ends the system it was given, and not the audit.
+
+    So does whatever a foreign model raises. What was asked for in the wrong way would fail with every system, copies
+    that see each other have spoilt others already, and memory that ran out calls for smaller batches.
+    """
+    if isinstance(error, ModelError):
+        return not isinstance(error, CrossTalkError)
+    return isinstance(error, Exception) and not isinstance(error, EquiscopeError) and not ran_out(error)

@@ -141,7 +141,7 @@ class Call:
                 return self._called(argument, extra)
         except Exception as error:
             if not self._unrecorded(error):
-                explain(error, argument, forbidden=not self._may_change)
+                explain(error, argument, forbidden=not self._may_change, way=self.settings.get("call", ""))
             raise
         finally:
             self.seconds += time.perf_counter() - start

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ..adapters.base import Adapter, System
+from ..errors import CrossTalkError
 from .noise import Noise
 
 SEARCHED = 2048
@@ -33,6 +36,15 @@ def refusal(
             "over all rows of the first copy, then those of the second"
         )
     return f"{told}: copies of a batch see each other. {adapter.suspicion(system)}"
+
+
+def cannot_mix(systems: Sequence[System], error: Exception) -> CrossTalkError:
+    """The error for `systems` that can be evaluated one by one, and whose copies in one batch made the model raise."""
+    names = " and ".join(repr(name) for name in dict.fromkeys(system.name for system in systems))
+    return CrossTalkError(
+        f"model: expected systems that can share a batch, got {type(error).__name__}: {error} from copies of {names} "
+        "together, each of which can be evaluated alone: batching='loop' evaluates one copy per call"
+    )
 
 
 def _astray(after: torch.Tensor, every: torch.Tensor, away: float) -> bool:

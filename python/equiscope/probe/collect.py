@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..adapters.base import Adapter, System
-from ..errors import ModelError
+from ..errors import ModelError, ends_the_system
 from ..groups.group import Chart
 from ..groups.representation import Representation
 from ..measure.finite import fault, in_range
@@ -21,7 +21,7 @@ from ..measure.settling import Seen
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
 from ..result.judge import AT_NOISE
-from .drive import Drive, Empty, End, numbers
+from .drive import Drive, Empty, End, Failed, numbers
 from .leaves import representation_of
 from .rehearsal import Begin
 
@@ -37,6 +37,9 @@ DOUBTED = 2
 DOUBTFUL, ENOUGH = 300.0, 2
 """Floors from which there is little to doubt: steps of rounding that are rare and large were met at up to 60, chaotic
 models at millions. What stands above is looked at in the first few systems, and is what it was there in the others."""
+
+LONGEST = 300
+"""Letters of the message of a model that are kept."""
 
 OWN = ("spectrum", "error", "cosets")
 """Quantities that fill the fields of a result; all others are kept by name."""
@@ -117,6 +120,8 @@ class Collector:
         self._ended: dict[str, tuple[Begin, dict[str, Moments]]] = {}
         self.systems: list[SystemRow] = []
         self.failures: list[Failure] = []
+        self.raised: Exception | None = None
+        """The first error of the model, as long as no system came through."""
 
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
@@ -131,6 +136,8 @@ class Collector:
                 self._end(event.system, drive)
             elif isinstance(event, Empty):
                 self.failures.append(Failure(event.system.name, "input", "it has no rows"))
+            elif isinstance(event, Failed):
+                self._fail(event)
             else:
                 self._update(event.system, event.values, drive)
                 advance(event.stop - event.start)
@@ -218,6 +225,17 @@ class Collector:
         self.failures.append(Failure(system.name, name, f"{error.what} at rotation {index}", index, rotation))
         self._running.pop(system.name, None)
 
+    def _fail(self, event: Failed) -> None:
+        reason, rotation = f"{type(event.error).__name__}: {' '.join(str(event.error).split())[:LONGEST]}", None
+        if event.index is not None:
+            rotation = self._element(event.system.name, event.index)
+            turn = "rotation" if torch.linalg.det(rotation) > 0 else "improper rotation"
+            reason += f" (at {turn} {event.index})"
+        self.failures.append(Failure(event.system.name, "model", reason, event.index, rotation))
+        self._running.pop(event.system.name, None)
+        if not self.systems and self.raised is None:
+            self.raised = event.error
+
     def _end(self, system: System, drive: Drive) -> None:
         if system.name not in self._running:
             return
@@ -231,8 +249,14 @@ class Collector:
             except NonFiniteValues as error:
                 self._stop(system, name, error)
                 return
-        begin = drive.rehearsal.at_the_end(begin)
-        self._raise_floors(begin, orbits, drive)
+        try:
+            begin = drive.rehearsal.at_the_end(begin)
+            self._raise_floors(begin, orbits, drive)
+        except Exception as error:  # whatever a foreign model raises
+            if not ends_the_system(error):
+                raise
+            self._fail(Failed(system, error))
+            return
         if self._reopens:
             self._ended[system.name] = (begin, moments)
         seen = {name: _seen(orbit, begin.floor[name]) for name, orbit in orbits.items()}
@@ -250,6 +274,7 @@ class Collector:
             self._add_errors(pool, orbit, ruling)
             self._add(pool, begin, orbit, index, row)
         self.systems.append(row)
+        self.raised = None  # it holds the frames of the model
 
     def _raise_floors(self, begin: Begin, orbits: Mapping[str, OrbitSummary], drive: Drive) -> None:
         """Where an output stands out at few elements and is as noisy there, its floor is what that noise makes of it.
@@ -329,6 +354,16 @@ class Collector:
 
     def _element(self, system: str, index: int) -> torch.Tensor:
         return self.measure.elements(system).select(index, index + 1)[0]
+
+    def absent(self) -> list[str]:
+        """What the report should say of outputs that some systems do not have."""
+        notes = []
+        for name in self._adapter.outputs:
+            have = [row.name for row in self.systems if name in row.outputs]
+            if len(have) < len(self.systems):
+                where = f"{len(have)} of {len(self.systems)} systems, and measured on these alone"
+                notes.append(f"`{name}` is given by {where if have else f'none of {len(self.systems)} systems'}")
+        return notes
 
     def results(self) -> tuple[dict[str, Output], dict[str, Spectrum]]:
         """Outputs and layers of all systems that ended; a layer with a representation is an `Output` too."""

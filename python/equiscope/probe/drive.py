@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from ..adapters.base import Piece, System
-from ..errors import ran_out
+from ..errors import ends_the_system, ran_out
 from ..measure.measure import Measure
+from .apart import cannot_mix
 from .batch import BatchRows
 from .evaluate import Evaluator
-from .layers import Layers, beside
+from .layers import Layers, Values, beside
 from .memory import Memory
 from .rehearsal import Begin, Rehearsal
 
@@ -27,7 +28,7 @@ class Slice:
     system: System
     start: int
     stop: int
-    values: dict[str, torch.Tensor]
+    values: Values
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,22 @@ class Empty:
     system: System
 
 
+@dataclass(frozen=True)
+class Failed:
+    """The model raised at a system, which is dropped."""
+
+    system: System
+    error: Exception
+    index: int | None = None
+    """Of the grid element, where it is known which copy it was."""
+
+
 Work = tuple[System, int, int]
 """Some copies of one system, by their places in the grid."""
 
 
 class Drive:
-    """Iterates over `Begin`, `Slice`, `End` and `Empty` events; `drop` stops a system before its end.
+    """Iterates over `Begin`, `Slice`, `End`, `Failed` and `Empty` events; `drop` stops a system before its end.
 
     Every system is evaluated from element `first` of the grid on. Batches hold at most ``batch_rows.rows`` rows and
     `batch_bytes` bytes of inputs, at least one copy. Memory does not grow with the number of rotations or systems.
@@ -85,7 +96,7 @@ class Drive:
         self._dropped.add(system.name)
         self._forget(system)
 
-    def __iter__(self) -> Iterator[Begin | Slice | End | Empty]:
+    def __iter__(self) -> Iterator[Begin | Slice | End | Failed | Empty]:
         size = len(self._measure)
         pending: deque[Work] = deque()
         rows = nbytes = 0
@@ -95,7 +106,11 @@ class Drive:
                 continue
             self._memory.rehearse(system)
             room = self._room(system, 0, 0)
-            begin = self.rehearsal.begin(system, self._neighbour(pending, system), room)
+            begin = self._rehearsed(system, self._neighbour(pending, system), room)
+            if isinstance(begin, Failed):
+                self.drop(system)
+                yield begin
+                continue
             if pending and self._memory.crowded(begin.values):
                 yield from self._flush(pending)
                 rows = nbytes = 0
@@ -117,6 +132,14 @@ class Drive:
                     rows = nbytes = 0
         yield from self._flush(pending)
 
+    def _rehearsed(self, system: System, neighbour: System | None, room: int) -> Begin | Failed:
+        try:
+            return self.rehearsal.begin(system, neighbour, room)
+        except Exception as error:  # whatever a foreign model raises
+            if not ends_the_system(error):
+                raise
+            return Failed(system, error)
+
     def _room(self, system: System, rows: int, nbytes: int) -> int:
         """Copies of `system` that still fit; an empty batch always takes one."""
         room = (self._memory.rows(self._batch_rows.rows) - rows) // system.rows
@@ -124,7 +147,7 @@ class Drive:
             room = min(room, (self._batch_bytes - nbytes) // max(1, system.nbytes))
         return max(room, 0 if rows else 1)
 
-    def _flush(self, pending: deque[Work]) -> Iterator[Slice | End]:
+    def _flush(self, pending: deque[Work]) -> Iterator[Slice | End | Failed]:
         while pending:
             work = self._take(pending)
             if not work:
@@ -134,7 +157,11 @@ class Drive:
                 pending.extendleft(reversed(work))
                 continue
             for (system, start, stop), values in zip(work, evaluated, strict=True):
-                yield Slice(system, start, stop, values)
+                if isinstance(values, Failed):
+                    self.drop(system)
+                    yield values
+                else:
+                    yield Slice(system, start, stop, values)
             del evaluated, values  # else they stay in memory while the model runs on the next batch
             # what ends is evaluated once more, perhaps into the same buffer: after all values were taken
             for system, _, stop in work:
@@ -160,7 +187,7 @@ class Drive:
                 break
         return work
 
-    def _measured(self, work: list[Work]) -> list[dict[str, torch.Tensor]] | None:
+    def _measured(self, work: list[Work]) -> list[Values | Failed] | None:
         """Values of a batch, timed and weighed; None where it does not fit into memory and has to be smaller."""
         device = work[0][0].device
         rows = sum((stop - start) * system.rows for system, start, stop in work)
@@ -173,6 +200,8 @@ class Drive:
         try:
             evaluated = self._evaluate(pieces)
         except Exception as error:  # whatever a foreign model raises
+            if ends_the_system(error):
+                return self._one_by_one(pieces, work, error)
             if not ran_out(error) or sum(stop - start for _, start, stop in work) == 1:
                 raise
             evaluated = None
@@ -184,9 +213,48 @@ class Drive:
             torch.cuda.synchronize(device)
         self._batch_rows.record(rows, time.perf_counter() - began, device)
         self._memory.stop(device, sum(value.nbytes for values in evaluated for value in values.values()))
-        return evaluated
+        return [*evaluated]
 
-    def _evaluate(self, pieces: list[Piece]) -> list[dict[str, torch.Tensor]]:
+    def _one_by_one(self, pieces: list[Piece], work: list[Work], error: Exception) -> list[Values | Failed]:
+        """The pieces of a batch at which the model raised `error`, each alone: the others are not lost."""
+        if len(pieces) == 1:
+            return [self._failed(pieces[0], work[0][1], error)]
+        found: list[Values | Failed] = []
+        for piece, (_, start, _) in zip(pieces, work, strict=True):
+            try:
+                (values,) = self._evaluate([piece])
+            except Exception as own:  # whatever a foreign model raises
+                if not ends_the_system(own):
+                    raise
+                found.append(self._failed(piece, start, own))
+            else:
+                # the model may hand out the same buffer
+                found.append({name: value.clone() for name, value in values.items()})
+        if not any(isinstance(one, Failed) for one in found):
+            raise cannot_mix([piece.system for piece in pieces], error) from error
+        return found
+
+    def _failed(self, piece: Piece, start: int, error: Exception) -> Failed:
+        """At which copy the model raises, found by halves, where it is one by itself."""
+        low, high = 0, piece.rotations.shape[0]
+        while high - low > 1:
+            middle = (low + high) // 2
+            met = self._raised(piece, low, middle)
+            low, high, error = (middle, high, error) if met is None else (low, middle, met)
+        alone = self._raised(piece, low, high)
+        return Failed(piece.system, error) if alone is None else Failed(piece.system, alone, start + low)
+
+    def _raised(self, piece: Piece, low: int, high: int) -> Exception | None:
+        """What the model raises at some of the copies."""
+        try:
+            self._call([Piece(piece.system, piece.rotations[low:high])])
+        except Exception as error:  # whatever a foreign model raises
+            if not ends_the_system(error):
+                raise
+            return error
+        return None
+
+    def _evaluate(self, pieces: list[Piece]) -> list[Values]:
         outputs, captured = self._call(pieces)
         return self.rehearsal.look_again(pieces, beside(self._layers.split(captured, pieces), outputs))
 

@@ -13,9 +13,9 @@ import torch
 
 from ..adapters.base import Piece, System
 from ..adapters.rounding import DOUBLE, Dither
-from ..errors import ModelError, ran_out
+from ..errors import CrossTalkError, ends_the_system, ran_out
 from ..groups.group import Group
-from .apart import refusal
+from .apart import cannot_mix, refusal
 from .evaluate import Evaluator
 from .layers import Layers, Values, beside
 from .noise import REACTS, Noise, rms, scatter
@@ -341,7 +341,7 @@ class Rehearsal:
                 self._layers.keep(name, system, good)
             elif not bool(good.all()):
                 told = refusal(self._adapter, system, name, before[name], after[name], first[name], noise.still)
-                raise ModelError(told)
+                raise CrossTalkError(told)
 
     def _once_again(self, system: System, name: str, first: Values, epsilon: float, noise: Noise) -> torch.Tensor:
         """Whether copies are what they were in a third batch, of half of the turned ones in the other order."""
@@ -374,7 +374,12 @@ class Rehearsal:
             self._piece(one, copies, epsilon)
             for one, copies in ((neighbour, AGAIN[:1]), (system, AGAIN[:2]), (neighbour, AGAIN[1:2]))
         ]
-        outputs, captured = self._evaluator(pieces)
+        try:
+            outputs, captured = self._evaluator(pieces)
+        except Exception as error:  # whatever a foreign model raises
+            if not ends_the_system(error):
+                raise
+            raise cannot_mix([neighbour, system], error) from error
         values = beside(self._layers.split(captured, pieces), outputs)
         found = {name: torch.cat([values[0][name], values[2][name]]) for name in values[0].keys() & values[2].keys()}
         for one, other, after in ((neighbour, system, found), (system, neighbour, values[1])):
@@ -415,7 +420,7 @@ class Rehearsal:
                 self._layers.skip(name, why)
                 continue
             text = refusal(self._adapter, system, name, before[name], after[name], every[name], noises[name])
-            raise ModelError(f"{text}. {told}")
+            raise CrossTalkError(f"{text}. {told}")
 
     def scatter_at(self, system: System, worst: Mapping[str, torch.Tensor]) -> dict[str, float]:
         """By how much outputs scatter by dither at the elements `worst` at which they stand farthest from their mean.

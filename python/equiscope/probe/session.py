@@ -208,7 +208,7 @@ class Session:
     def warnings(self) -> list[str]:
         """What the report should say of how it went."""
         heard = self._capture.notes() if self._capture is not None else {}
-        return [*self._notes, *self.adapter.notes(), *self._layers.notes(heard)]
+        return [*self._notes, *self.adapter.notes(), *self.collector.absent(), *self._layers.notes(heard)]
 
 
 def _random_devices(module: torch.nn.Module | None) -> list[int]:

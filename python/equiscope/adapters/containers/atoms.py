@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class AtomsObjects(Container):
 
     words = "ASE Atoms"
     batching = "loop"
-    inputs = {"positions": "vector", "cell": "vector", "momenta": "vector"}
+    inputs: ClassVar[Mapping[str, str]] = {"positions": "vector", "cell": "vector", "momenta": "vector"}
 
     @classmethod
     def serves(cls, item: Any) -> bool:
