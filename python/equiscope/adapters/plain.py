@@ -15,7 +15,7 @@ from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelErr
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from ..patterns import fits
-from .base import Adapter, Piece, Request, System
+from .base import Adapter, Again, Piece, Request, System
 from .batching import Batching, Copies, batching_of
 from .calling import Call
 from .checks import (
@@ -276,17 +276,16 @@ class PlainAdapter(Adapter):
         return {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
 
     def _evaluated(self, pieces: Sequence[Piece]) -> Any:
-        while True:
-            try:
-                return self._evaluated_once(pieces)
-            except Exception as error:  # whatever a foreign model raises
-                if self._call.records_more(error):
-                    continue
-                hint = self._batching.explains(pieces[0].system.payload)
-                if not hint or ran_out(error) or isinstance(error, ModelError):
-                    raise
-                told = f"model: expected values, got {type(error).__name__}: {error}"
-                raise ModelError(f"{told}. {hint}") from error
+        try:
+            return self._evaluated_once(pieces)
+        except Exception as error:  # whatever a foreign model raises
+            if self._call.records_more(error):
+                raise Again from error
+            hint = self._batching.explains(pieces[0].system.payload)
+            if not hint or ran_out(error) or isinstance(error, ModelError):
+                raise
+            told = f"model: expected values, got {type(error).__name__}: {error}"
+            raise ModelError(f"{told}. {hint}") from error
 
     def _evaluated_once(self, pieces: Sequence[Piece]) -> Any:
         copies = [self._copies(piece) for piece in pieces]
