@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,16 +28,38 @@ OutOption = Annotated[Path | None, typer.Option("--out", help="Directory for num
 DEGREES = "an integer from 0 to 131"
 DegreeOption = Annotated[str, typer.Option(help='Degree of the grid, 0..131, or "auto".')]
 LmaxOption = Annotated[int, typer.Option(help="Highest l resolved.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A metatomic .pt file, or package.module:name of a model, of an ASE calculator, or of a class or function "
+        "that makes one."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="NAME=VALUE of a keyword of what makes the model; may be given several times."),
+]
+FreshOption = Annotated[
+    bool, typer.Option("--fresh", help="A new calculator for every copy, for those that remember the last one.")
+]
+InputsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=REPRESENTATION of what the structures carry; may be given several times."),
+]
+OutputsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Output to audit, as NAME or NAME=REPRESENTATION; may be given several times."),
+]
 
 
 @app.command()
 def audit(
-    model: Annotated[str, typer.Argument(help="A metatomic .pt file, or package.module:factory (a callable).")],
+    model: ModelArgument,
     data: Annotated[Path, typer.Argument(help="Structures: any file that ASE reads, or .npz.")],
-    outputs: Annotated[
-        list[str] | None,
-        typer.Option(help="Output to audit, as NAME or NAME=REPRESENTATION; may be given several times."),
-    ] = None,
+    options: SetOption = None,
+    fresh: FreshOption = False,
+    inputs: InputsOption = None,
+    outputs: OutputsOption = None,
     layers: Annotated[
         list[str] | None, typer.Option(help="Module name pattern or feature output; may be given several times.")
     ] = None,
@@ -60,6 +85,7 @@ def audit(
 ) -> None:
     """Audit MODEL on the structures in DATA."""
     settings: dict[str, Any] = {
+        "inputs": dict(_pair("--inputs", text) for text in inputs) if inputs else None,
         "outputs": _declared(outputs),
         "layers": layers,
         "basis": basis,
@@ -75,9 +101,11 @@ def audit(
         "device": device,
         "batch_rows": _number("--batch-rows", batch_rows, "a positive integer"),
         "max_memory": None if max_memory is None else int(max_memory * 1e9),
+        "batching": batching,
         "out": out,
     }
-    _show(_audit(model, data, outputs, batching, settings), out)
+    target = _model(model, dict(_option(text) for text in options or ()), fresh=fresh)
+    _show(_audit(target, data, settings), out)
 
 
 @app.command()
@@ -116,24 +144,22 @@ def info() -> None:
         typer.echo(f"{name:16} {', '.join(map(str, value)) if isinstance(value, list) else value}")
 
 
-def _audit(model: str, data: Path, outputs: list[str] | None, batching: str | None, settings: dict[str, Any]) -> Any:
+def _audit(target: Any, data: Path, settings: dict[str, Any]) -> Any:
     import torch
 
     import equiscope as eq
     from equiscope.errors import ArgumentError, fail
     from equiscope.keywords import keyword_systems
 
-    target: Any = Path(model)
-    if ":" in model and not target.exists():
-        target = _factory(model)
     if eq.adapters.kind_of(target, data).reads_files:
         return eq.audit(target, data, **settings)
-    if outputs and not isinstance(settings["outputs"], dict):
+    outputs, dtype = settings["outputs"], settings["dtype"]
+    if outputs and not isinstance(outputs, dict):
         fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", ", ".join(outputs))
-    if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
-        target.to(settings["dtype"])
-    systems, inputs = keyword_systems(data, target, dtype=settings["dtype"])
-    return eq.audit(target, systems, inputs=inputs, batching=batching, **settings)
+    if isinstance(target, torch.nn.Module) and dtype is not None:
+        target.to(dtype)
+    systems, inputs = keyword_systems(data, target, dtype=dtype, inputs=settings["inputs"])
+    return eq.audit(target, systems, **{**settings, "inputs": inputs})
 
 
 def _dtype(text: str | None) -> Any:
@@ -187,19 +213,63 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return name, value
 
 
-def _factory(text: str) -> Any:
-    """What ``package.module:factory`` returns."""
+def _option(text: str) -> tuple[str, Any]:
+    """A keyword and its value: what JSON can read as that, anything else as text."""
+    name, value = _pair("--set", text)
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _model(text: str, options: dict[str, Any], *, fresh: bool) -> Any:
+    """What is to be audited: a path, a model, or what makes calculators."""
     from equiscope.errors import ArgumentError, fail
+
+    if Path(text).exists() or ":" not in text:
+        if options or fresh:
+            fail(ArgumentError, "--set" if options else "--fresh", "package.module:name as MODEL", repr(text))
+        return Path(text)
+    found = _imported(text)
+    if not _makes_a_model(found):
+        if options or fresh:
+            fail(ArgumentError, "--set" if options else "--fresh", "what makes a model as MODEL", f"{text!r}, a model")
+        return found
+    try:
+        inspect.signature(found).bind(**options)
+    except TypeError as error:
+        fail(ArgumentError, "--set", f"the keywords of {text}{inspect.signature(found)}", error)
+    except ValueError:  # it is compiled, and says nothing of its keywords
+        pass
+    make = functools.partial(found, **options)
+    return (lambda: make()) if fresh else make()
+
+
+def _imported(text: str) -> Any:
+    from equiscope.errors import ArgumentError, MissingExtraError, fail
 
     module_name, _, attribute = text.partition(":")
     sys.path.insert(0, "")
     try:
-        factory = getattr(importlib.import_module(module_name), attribute)
+        return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        fail(ArgumentError, "MODEL", "a file, or package.module:factory that can be imported", f"{text!r} ({error})")
-    if not callable(factory):
-        fail(ArgumentError, "MODEL", "a callable factory", f"{text!r}, a {type(factory).__name__}")
-    return factory()
+        if isinstance(error, ImportError) and error.name == "ase":
+            told = f"MODEL: expected an installed ase for {text}, got none; pip install equiscope[ase]"
+            raise MissingExtraError(told) from None
+        fail(ArgumentError, "MODEL", "a file, or package.module:name that can be imported", f"{text!r} ({error})")
+
+
+def _makes_a_model(found: Any) -> bool:
+    """Whether a name stands for what is called for a model; a function that needs arguments is one itself."""
+    import torch
+
+    if isinstance(found, type):
+        return True
+    if not callable(found) or isinstance(found, torch.nn.Module):
+        return False
+    parameters = inspect.signature(found).parameters.values()
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return all(p.default is not p.empty for p in parameters if p.kind not in variable)
 
 
 def main() -> None:

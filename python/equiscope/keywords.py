@@ -3,50 +3,69 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
-from .adapters.structures import read_structures
+from .adapters.structures import SYNONYMS, Structure, read_structures, usual_kind
 from .errors import ArgumentError, fail
 
-POSITIONS = ("positions", "pos", "coordinates", "xyz")
-TYPES = ("species", "types", "numbers", "atomic_numbers", "z")
-CELL = ("cell", "box", "lattice")
+POSITIONS = SYNONYMS[0]
+ALWAYS = [name for names in SYNONYMS[:4] for name in names]
+"""What every structure has."""
+
+Systems = list[tuple[str, dict[str, Any]]]
 
 
 def keyword_systems(
-    data: Any, model: Any, *, dtype: torch.dtype | None = None
-) -> tuple[list[tuple[str, dict[str, torch.Tensor]]], dict[str, str]]:
+    data: Any, model: Any, *, dtype: torch.dtype | None = None, inputs: Mapping[str, Any] | None = None
+) -> tuple[Systems, dict[str, Any]]:
     """Systems and declared inputs for `PlainAdapter`, from what `read_structures` reads.
 
-    The parameters of the model's ``forward`` say what it wants: positions ``(n, 3)``, atomic numbers ``(n,)`` int64 and
-    the cell ``(3, 3)``, rows are vectors, under any of the names in this file. Floating-point tensors take `dtype`,
-    else that of the model's parameters, else float32.
+    The parameters of the model's ``forward`` say what it wants, under any of `SYNONYMS` or under the name that the
+    structures carry it by: positions ``(n, 3)``, atomic numbers ``(n,)`` int64, the cell ``(3, 3)``, rows are vectors,
+    pbc ``(3,)``, moments, charges, and every other array or entry of ``info``. A parameter with a default is left out
+    where a structure has nothing of that name. Floating-point tensors take `dtype`, else that of the model's
+    parameters, else float32.
+
+    What is known to be vectors is declared so (`usual_kind`); `inputs` declares the rest.
     """
     function = model.forward if isinstance(model, torch.nn.Module) else model
-    parameters = inspect.signature(function).parameters
-    unknown = [
-        name
-        for name, p in parameters.items()
-        if p.default is p.empty
-        and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        and name not in (*POSITIONS, *TYPES, *CELL, "batch")
-    ]
-    positions = next((name for name in POSITIONS if name in parameters), None)
-    if unknown or positions is None:
-        known = f"{', '.join(POSITIONS)}; {', '.join(TYPES)}; {', '.join(CELL)}"
-        fail(ArgumentError, "model", f"parameters among {known}", ", ".join(parameters) or "none")
-    types = next((name for name in TYPES if name in parameters), None)
-    cell = next((name for name in CELL if name in parameters), None)
+    parameters = {
+        name: p.default is p.empty
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and name != "batch"
+    }
+    structures = read_structures(data)
+    if not any(name in parameters for name in POSITIONS):
+        fail(ArgumentError, "model", f"parameters among {', '.join(ALWAYS)}", ", ".join(parameters) or "none")
     own = [p.dtype for p in model.parameters() if p.is_floating_point()] if isinstance(model, torch.nn.Module) else []
     dtype = dtype or (own[0] if own else torch.float32)
-    systems = []
-    for structure in read_structures(data):
-        inputs = {positions: torch.from_numpy(structure.positions).to(dtype)}
-        if types is not None:
-            inputs[types] = torch.from_numpy(structure.types).to(torch.int64)
-        if cell is not None:
-            inputs[cell] = torch.from_numpy(structure.cell).to(dtype)
-        systems.append((structure.name, inputs))
-    return systems, {name: "vector" for name in (positions, cell) if name is not None}
+    kinds: dict[str, Any] = {}
+    systems: Systems = []
+    for structure in structures:
+        found = {name: value for name in parameters if (value := structure.named(name)) is not None}
+        _check_complete(structure, [name for name, needed in parameters.items() if needed and name not in found])
+        kinds |= {name: kind for name, value in found.items() if (kind := usual_kind(name, value)) is not None}
+        systems.append((structure.name, {name: _as_input(value, dtype) for name, value in found.items()}))
+    return systems, kinds | dict(inputs or {})
+
+
+def _check_complete(structure: Structure, missing: list[str]) -> None:
+    if missing:
+        own = ", ".join([*ALWAYS, *structure.arrays, *structure.info])
+        expected = f"parameters among {own}, which is all that {structure.name!r} has"
+        fail(ArgumentError, "model", expected, ", ".join(map(repr, missing)))
+
+
+def _as_input(value: Any, dtype: torch.dtype) -> Any:
+    """Numbers as a tensor of their own; anything else, such as a string, as it is."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        return value
+    tensor = torch.from_numpy(array.copy())
+    if tensor.is_floating_point():
+        return tensor.to(dtype)
+    return tensor if tensor.dtype == torch.bool else tensor.to(torch.int64)

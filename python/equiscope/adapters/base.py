@@ -204,6 +204,10 @@ class Adapter(Kind, ABC):
     """Why `module` is None or cannot be hooked, where there is more to say than that it is a plain callable."""
     units: Mapping[str, str] = MappingProxyType({})
     """Of outputs, where the model says them."""
+    notes: Sequence[str] = ()
+    """For the warnings of the report: what of the model was not taken, and why; read at the end of an audit."""
+    unrepeatable: str = ""
+    """What is to be said, and done, where the same input gives different values: a sentence."""
     description: dict[str, str]
     """For the report: `model` and `data`, and what else the settings should say; read at the end of an audit."""
     calls_per_copy: bool = False
@@ -229,8 +233,9 @@ class Adapter(Kind, ABC):
 
         For every name in `outputs` and `features` one tensor per piece, ``(copies, samples, channels, components)``:
         components as `Representation` has them (1 for features), samples the rows that a system has of its own (1 for
-        what belongs to the whole). Samples may differ between systems, not between copies. Detached, floating-point, in
-        the model's dtype and on its device. Raises `Again` to be called again.
+        what belongs to the whole). Samples may differ between systems, not between copies; none say that the system has
+        no such output. Detached, floating-point, in the model's dtype and on its device. Raises `Again` to be called
+        again.
         """
 
     @abstractmethod
@@ -250,10 +255,6 @@ class Adapter(Kind, ABC):
     def suspicion(self, system: System) -> str:
         """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""
         return "Statistics over a batch do that, and functions that were written for one system"
-
-    def notes(self) -> list[str]:
-        """What a report should warn of, at the end of an audit: sentences."""
-        return []
 
     def forget(self, system: System) -> None:
         """A system is finished or given up: drop what was kept for it."""

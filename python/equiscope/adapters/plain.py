@@ -131,7 +131,9 @@ class PlainAdapter(Adapter):
     def mask(self, name: str, system: System) -> torch.Tensor | None:
         return self._masks.of(name, system.payload) if self._masks else None
 
-    def notes(self) -> list[str]:
+    @property
+    def notes(self) -> list[str]:  # type: ignore[override]
+        """Of data that the model does not take."""
         left = ", ".join(f"`{name}`" for name in self._call.left)
         return [f"the model has no parameter for {left}: it was called without"] if left else []
 

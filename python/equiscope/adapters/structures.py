@@ -6,7 +6,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,17 @@ from ..errors import DataError, DTypeError, MissingExtraError, ShapeError, fail,
 TYPE_KEYS = ("types", "atomic_numbers", "numbers")
 """Names under which arrays of atomic numbers are looked for in npz files and dicts."""
 METATOMIC_SYSTEM = "__torch__.torch.classes.metatomic.System"
+SYNONYMS = (
+    ("positions", "pos", "coordinates", "xyz"),
+    ("types", "species", "numbers", "atomic_numbers", "z"),
+    ("cell", "box", "lattice"),
+    ("pbc", "periodic"),
+    ("initial_magmoms", "magmoms", "magnetic_moments"),
+    ("initial_charges", "charges"),
+)
+"""Names for one and the same, that of this package or of ASE first."""
+VECTORS = ("positions", "cell", "forces", "momenta", "velocities")
+MOMENTS = ("initial_magmoms", "magmoms", "magnetic_moments")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +45,38 @@ class Structure:
     """``(3, 3)`` float64, one cell vector per row; zeros where there is none."""
     pbc: np.ndarray
     """``(3,)`` bool."""
+    info: Mapping[str, Any] = field(default_factory=dict)
+    """What is said of the whole: charge, spin, a field."""
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Further arrays with a row for each atom, under the names of ASE: initial_magmoms, momenta, tags."""
     source: Any = None
-    """The metatomic `System` this was made from, which may carry neighbour lists; None otherwise."""
+    """The `ase.Atoms` or metatomic `System` this was made from, with what it carries besides: constraints, neighbour
+    lists. None otherwise."""
 
     def __len__(self) -> int:
         return len(self.types)
+
+    def named(self, name: str) -> Any:
+        """What the structure has under `name` or another name for the same; None where it has nothing."""
+        own = {"positions": self.positions, "types": self.types, "cell": self.cell, "pbc": self.pbc}
+        others = next((names for names in SYNONYMS if name in names), ())
+        for known in (name, *others):
+            for place in (own, self.arrays, self.info):
+                if known in place:
+                    return place[known]
+        return None
+
+
+def usual_kind(name: str, value: Any) -> str | None:
+    """How what structures have under `name` turns, where that is known of the name; None of any other.
+
+    Moments with three components are axial vectors, as of what circles about an axis; those with one are its size along
+    a fixed axis of their own, which no rotation of the atoms turns.
+    """
+    first = next((names[0] for names in SYNONYMS if name in names), name)
+    if np.ndim(value) != 2 or np.shape(value)[1] != 3:
+        return None
+    return "vector" if first in VECTORS else "pseudovector" if first in MOMENTS else None
 
 
 def read_structures(data: Any) -> list[Structure]:
@@ -49,10 +87,12 @@ def read_structures(data: Any) -> list[Structure]:
     - an `ase.Atoms`, named by ``info["name"]`` where it has one;
     - a metatomic `System`;
     - a dict of arrays ``positions (n, 3)``, ``types (n,)`` (or ``atomic_numbers``, ``numbers``) and
-      optionally ``cell (3, 3)`` and ``pbc (3,)``;
+      optionally ``cell (3, 3)`` and ``pbc (3,)``; what else it holds is kept in `Structure.arrays`, where it has a
+      row for each atom, or in `Structure.info`;
     - the path of a file: ``.npz`` with the arrays of such dicts under ``<name>/positions`` and so on, or flat
       with ``offsets`` (structure i is rows ``offsets[i]:offsets[i+1]``) and optionally ``name``,
-      ``cell (N, 3, 3)`` and ``pbc (N, 3)``; any other file is read by ASE.
+      ``cell (N, 3, 3)`` and ``pbc (N, 3)``; any other file is read by ASE, with all that it says of atoms and of the
+      whole.
 
     Structures without a name are called ``<file stem>@<index>``, or ``structure@<index>``; of structures that
     share a name the second is called ``<name>#2``, and so on. Pair lists in files are not read: the model
@@ -89,8 +129,8 @@ def _structures(data: Any, stem: str) -> Iterator[Structure]:
 _EXPECTED = "ase.Atoms, metatomic Systems, dicts of arrays, or the path of a file of structures"
 
 
-def _is_atoms(item: Any) -> bool:
-    # an Atoms object can only exist where ase has been imported
+def is_atoms(item: Any) -> bool:
+    """Whether `item` is an `ase.Atoms`, found out without importing ase: it can only exist where that was."""
     ase = sys.modules.get("ase")
     return ase is not None and isinstance(item, ase.Atoms)
 
@@ -105,20 +145,26 @@ def _is_arrays(item: Any) -> bool:
 
 
 def _is_structure(item: Any) -> bool:
-    return _is_atoms(item) or is_metatomic_system(item) or _is_arrays(item)
+    return is_atoms(item) or is_metatomic_system(item) or _is_arrays(item)
 
 
 def _single(item: Any, name: str, *, named: bool) -> Structure:
     """One structure; `named` allows the name that the item carries itself to replace `name`."""
-    if _is_atoms(item):
+    if is_atoms(item):
         own = item.info.get("name") if named else None
         name = str(own) if own else name
-        return _checked(name, item.numbers, item.positions, np.asarray(item.cell), item.pbc)
+        found = _checked(name, item.numbers, item.positions, np.asarray(item.cell), item.pbc)
+        arrays = {key: value.copy() for key, value in item.arrays.items() if key not in ("numbers", "positions")}
+        return replace(found, info=dict(item.info), arrays=arrays, source=item)
     if is_metatomic_system(item):
-        return _checked(name, item.types, item.positions, item.cell, item.pbc, source=item)
+        found = _checked(name, item.types, item.positions, item.cell, item.pbc)
+        return replace(found, source=item)
     if _is_arrays(item):
-        types = next(item[key] for key in TYPE_KEYS if key in item)
-        return _checked(name, types, item["positions"], item.get("cell"), item.get("pbc"))
+        types = next(key for key in TYPE_KEYS if key in item)
+        found = _checked(name, item[types], item["positions"], item.get("cell"), item.get("pbc"))
+        rest = {key: _host(value) for key, value in item.items() if key not in (types, "positions", "cell", "pbc")}
+        arrays = {key: np.asarray(value) for key, value in rest.items() if np.shape(value)[:1] == (len(found),)}
+        return replace(found, arrays=arrays, info={key: rest[key] for key in rest if key not in arrays})
     fail(DTypeError, f"data[{name}]", _EXPECTED, type(item).__name__)
 
 
@@ -126,7 +172,7 @@ def _host(value: Any) -> Any:
     return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
 
 
-def _checked(name: str, types: Any, positions: Any, cell: Any, pbc: Any, source: Any = None) -> Structure:
+def _checked(name: str, types: Any, positions: Any, cell: Any, pbc: Any) -> Structure:
     where = f"data[{name}]"
     types, positions, cell, pbc = (_host(value) for value in (types, positions, cell, pbc))
     types = np.asarray(types)
@@ -149,7 +195,7 @@ def _checked(name: str, types: Any, positions: Any, cell: Any, pbc: Any, source:
             "a cell vector along each periodic direction",
             f"zeros in row {flat.argmax()}",
         )
-    return Structure(name, types.astype(np.int64), positions, cell, pbc, source)
+    return Structure(name, types.astype(np.int64), positions, cell, pbc)
 
 
 def _lengths(where: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -263,4 +309,4 @@ def _from_flat(path: Path, arrays: Mapping[str, np.ndarray], types: np.ndarray) 
         yield _checked(name, types[rows], arrays["positions"][rows], cell, pbc)
 
 
-__all__ = ["Structure", "is_metatomic_system", "read_structures"]
+__all__ = ["SYNONYMS", "Structure", "is_atoms", "is_metatomic_system", "read_structures", "usual_kind"]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..adapters.base import Adapter, System
-from ..errors import ModelError, ends_the_system
+from ..errors import EquiscopeError, ModelError, ends_the_system
 from ..groups.group import Chart
 from ..groups.representation import Representation
 from ..measure.finite import fault, in_range
@@ -226,7 +226,9 @@ class Collector:
         self._running.pop(system.name, None)
 
     def _fail(self, event: Failed) -> None:
-        reason, rotation = f"{type(event.error).__name__}: {' '.join(str(event.error).split())[:LONGEST]}", None
+        ours = isinstance(event.error, EquiscopeError)
+        told = f"{'' if ours else f'{type(event.error).__name__}: '}{event.error}"
+        reason, rotation = " ".join(told.split())[:LONGEST], None
         if event.index is not None:
             rotation = self._element(event.system.name, event.index)
             turn = "rotation" if torch.linalg.det(rotation) > 0 else "improper rotation"
@@ -361,8 +363,8 @@ class Collector:
         for name in self._adapter.outputs:
             have = [row.name for row in self.systems if name in row.outputs]
             if len(have) < len(self.systems):
-                where = f"{len(have)} of {len(self.systems)} systems, and measured on these alone"
-                notes.append(f"`{name}` is given by {where if have else f'none of {len(self.systems)} systems'}")
+                where = f"{len(have) or 'none'} of {len(self.systems)} system{'s' if len(self.systems) > 1 else ''}"
+                notes.append(f"`{name}` is given by {where}{', and measured on these alone' if have else ''}")
         return notes
 
     def results(self) -> tuple[dict[str, Output], dict[str, Spectrum]]:

@@ -208,7 +208,18 @@ class Session:
     def warnings(self) -> list[str]:
         """What the report should say of how it went."""
         heard = self._capture.notes() if self._capture is not None else {}
-        return [*self._notes, *self.adapter.notes(), *self.collector.absent(), *self._layers.notes(heard)]
+        return [
+            *self._notes,
+            *self.adapter.notes,
+            *self._unrepeatable(),
+            *self.collector.absent(),
+            *self._layers.notes(heard),
+        ]
+
+    def _unrepeatable(self) -> list[str]:
+        outputs, _ = self.collector.results()
+        random = [f"`{name}`" for name, output in outputs.items() if output.stochastic]
+        return [f"{', '.join(random)}: {self.adapter.unrepeatable}"] if random and self.adapter.unrepeatable else []
 
 
 def _random_devices(module: torch.nn.Module | None) -> list[int]:

@@ -14,7 +14,7 @@ from metatomic.torch import NeighborListOptions, System
 from vesin.metatomic import NeighborList
 
 from ..rounding import Dither, rounded
-from ..structures import Structure
+from ..structures import Structure, is_metatomic_system
 
 
 class Turns(Protocol):
@@ -70,7 +70,7 @@ class Template:
             cell=torch.from_numpy(structure.cell * structure.pbc[:, None]) * scale,
             pbc=torch.from_numpy(structure.pbc),
         )
-        known = [] if structure.source is None else structure.source.known_neighbor_lists()
+        known = structure.source.known_neighbor_lists() if is_metatomic_system(structure.source) else []
         vectors, samples = [system.positions, system.cell], []
         for wanted in options:
             if any(wanted == have for have in known):

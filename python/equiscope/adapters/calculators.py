@@ -1,0 +1,432 @@
+"""Calculators of ASE: whatever calculates properties of `ase.Atoms`, one structure at a time."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..errors import (
+    ArgumentError,
+    DTypeError,
+    MissingExtraError,
+    ModelError,
+    ShapeError,
+    ends_the_system,
+    fail,
+)
+from ..groups.representation import VOIGT, Representation
+from ..ops.rotation import rotate_copies
+from .base import Adapter, Piece, Request, System
+from .checks import check_axes
+from .registry import register
+from .rounding import rounded
+from .structures import Structure, is_atoms, read_structures, usual_kind
+
+Shape = tuple[int, ...]
+Kinds = Mapping[Shape, str]
+
+
+class Property(NamedTuple):
+    """What ASE calls by one name."""
+
+    per_atom: bool
+    kinds: Kinds
+    """Representation by the shape of one value; the first is that of ASE's own calculators."""
+    unit: str = ""
+
+
+NUMBER: Kinds = {(): "scalar"}
+VECTOR: Kinds = {(3,): "vector"}
+TENSOR: Kinds = {(3, 3): "tensor"}
+SYMMETRIC: Kinds = {(6,): "voigt", **TENSOR}
+MOMENT: Kinds = {(): "scalar", (3,): "pseudovector"}
+"""A moment along a fixed axis is the size of a spin that does not see the atoms turn, as long as there is no
+spin-orbit coupling: inversion and rotation leave it as it is. One with three components is an axial vector."""
+
+PROPERTIES = {
+    "energy": Property(False, NUMBER, "eV"),
+    "free_energy": Property(False, NUMBER, "eV"),
+    "energies": Property(True, NUMBER, "eV"),
+    "node_energy": Property(True, NUMBER, "eV"),
+    "fermi_level": Property(False, NUMBER, "eV"),
+    "forces": Property(True, VECTOR, "eV/A"),
+    "stress": Property(False, SYMMETRIC, "eV/A^3"),
+    "stresses": Property(True, SYMMETRIC, "eV/A^3"),
+    "virial": Property(False, SYMMETRIC, "eV"),
+    "virials": Property(True, SYMMETRIC, "eV"),
+    "dipole": Property(False, VECTOR, "e A"),
+    "dipoles": Property(True, VECTOR, "e A"),
+    "quadrupole": Property(False, SYMMETRIC, "e A^2"),
+    "polarization": Property(False, VECTOR, "e/A^2"),
+    "polarizability": Property(False, {**TENSOR, **SYMMETRIC}),
+    "dielectric_tensor": Property(False, TENSOR),
+    "born_effective_charges": Property(True, TENSOR, "e"),
+    "charges": Property(True, NUMBER, "e"),
+    "magmom": Property(False, MOMENT, "mu_B"),
+    "magmoms": Property(True, MOMENT, "mu_B"),
+}
+"""The properties whose transformation is known, in the units of ASE."""
+
+PROBED = 3
+"""Structures that are tried for a first look at what the calculator returns: the first may be one that it cannot do."""
+
+SYMMETRY = 1e-4
+"""Part of a 3 x 3 stress by which it may be asymmetric and still be brought to Voigt order: single precision."""
+
+ASYMMETRIC = "a symmetric matrix (declare it 'tensor' where it is none)"
+
+
+@register
+class CalculatorAdapter(Adapter):
+    """Rotated copies of structures for a calculator of ASE, one calculation per copy.
+
+    model: a calculator; or what makes one and is called for every copy: a class of calculators, a `functools.partial`
+        of one, or a function without arguments. A calculator that is used again is told to forget by its `reset`.
+    data: whatever `read_structures` reads, in Angstrom.
+
+    Positions and cell turn together, and with them momenta, velocities, forces and moments of three components that the
+    structure carries. ``request.inputs`` declares further entries of `atoms.info` and `atoms.arrays`, such as a field;
+    all others reach the calculator as they are, as do constraints, which have no part in the forces.
+
+    ``request.outputs`` chooses among the properties of the calculator, or declares those that `PROPERTIES` does not
+    know. None: every one that it implements and is known. A property that a structure does not have is left out there.
+    """
+
+    wants = "an ASE calculator, a class of these, or a function without arguments that makes one"
+    precedence = 2  # calculators of metatomic too, before its models
+    reads_files = True
+
+    @classmethod
+    def serves(cls, model: Any, data: Any) -> bool:
+        return isinstance(model, _calculators()) or makes_calculators(model)
+
+    @classmethod
+    def open(cls, model: Any, data: Any, request: Request) -> Adapter:
+        for name, value in (("batching", request.batching), ("device", request.device)):
+            if value is not None:
+                fail(ArgumentError, name, "nothing: a calculator is called once per copy, where it lives", repr(value))
+        if request.dtype not in (None, torch.float64):
+            fail(DTypeError, "dtype", "torch.float64, the one dtype of ase.Atoms", str(request.dtype))
+        return cls(model, data, request)
+
+    def __init__(self, model: Any, data: Any, request: Request | None = None) -> None:
+        request = request or Request()
+        self._make: Callable[[], Any] | None = model if makes_calculators(model) else None
+        self._calculator = model if self._make is None else self._make()
+        _check_calculator(self._calculator)
+        self._structures = read_structures(data)
+        self.count = len(self._structures)
+        self.inputs = self._declared_inputs(request)
+        self.calls_per_copy = True
+        self.model_seconds = 0.0
+        self.unhookable_reason = "a calculator is called as it is: for hidden layers audit the module inside of it"
+        self.unrepeatable = (
+            "one calculator made all of these, and what it gives depends on what it calculated before: hand over its "
+            "class, or a function that makes it (`lambda: Calculator(...)`), and every copy gets a new one"
+            if self._make is None
+            else ""
+        )
+        name = type(self._calculator).__name__
+        self.description = {
+            "model": name,
+            "data": _data_label(data, self.count),
+            "calculators": "one for all copies" if self._make is None else "a new one for every copy",
+        }
+        self._tails: dict[str, Shape] = {}
+        self._given: dict[str, list[str]] = {}
+        """By system: the properties that its first copy had. To ask for others means another calculation."""
+        self.outputs, notes = self._declared_outputs(request)
+        self.notes = [f"{name}: {note}" for note in notes]
+        self.units = {name: PROPERTIES[name].unit for name in self.outputs if name in PROPERTIES}
+        self._meant = request.meant
+
+    # -- what turns, and how -------------------------------------------------------------------------------------
+
+    def _declared_inputs(self, request: Request) -> dict[str, Representation]:
+        kinds: dict[str, Any] = {"positions": "vector"}
+        if any(structure.cell.any() for structure in self._structures):
+            kinds["cell"] = "vector"
+        carried = dict[str, None]()
+        for structure in self._structures:
+            carried |= dict.fromkeys([*structure.arrays, *structure.info])
+            known = {name: usual_kind(name, value) for name, value in structure.arrays.items()}
+            kinds |= {name: kind for name, kind in known.items() if kind is not None}
+        inputs = {name: Representation.parse(kind) for name, kind in kinds.items()}
+        inputs |= request.parsed("inputs", request.inputs, "positions")
+        unknown = [name for name in inputs if name not in ("positions", "cell") and name not in carried]
+        if unknown:
+            expected = f"names of what the structures carry ({', '.join(['positions', 'cell', *carried])})"
+            fail(ArgumentError, "inputs", expected, ", ".join(map(repr, unknown)))
+        return inputs
+
+    def _declared_outputs(self, request: Request) -> tuple[dict[str, Representation], list[str]]:
+        """The representation of each property that is audited, and what is to be said of the others."""
+        asked = request.outputs
+        if isinstance(asked, Mapping):
+            declared = request.parsed("outputs", asked)
+            self._check_implemented(list(declared))
+            return declared, []
+        names = [asked] if isinstance(asked, str) else list(asked or self._calculator.implemented_properties)
+        self._check_implemented(names)
+        unknown = [name for name in names if name not in PROPERTIES]
+        if unknown and asked is not None:
+            known = ", ".join(name for name in PROPERTIES if name in self._calculator.implemented_properties)
+            expected = f"names among {known}, or a dict from name to representation for others"
+            fail(ArgumentError, "outputs", expected, ", ".join(map(repr, unknown)))
+        notes = [f"how `{name}` transforms is not known: outputs={{{name!r}: ...}} declares it" for name in unknown]
+        names = [name for name in names if name in PROPERTIES]
+        shapes = self._seen(names)
+        found: dict[str, Representation] = {}
+        for name in names:
+            kinds = PROPERTIES[name].kinds
+            shape = shapes.get(name, next(iter(kinds)))
+            if shape is not None and shape in kinds:
+                found[name] = Representation.parse(kinds[shape])
+            else:
+                what = "a value per atom" if PROPERTIES[name].per_atom else "a value"
+                notes.append(f"`{name}` is no {what} of shape {' or '.join(map(str, kinds))}, and was left out")
+        return found, notes
+
+    def _check_implemented(self, names: Sequence[str]) -> None:
+        own = list(self._calculator.implemented_properties)
+        missing = [name for name in names if name not in own]
+        if missing or not own:
+            fail(
+                ArgumentError,
+                "outputs" if own else "model",
+                f"properties that {type(self._calculator).__name__} implements ({', '.join(own) or 'none'})",
+                ", ".join(map(repr, missing)) or "none",
+            )
+
+    def _seen(self, names: Sequence[str]) -> dict[str, Shape | None]:
+        """Shape of one value of each property, in the first structure that can be calculated; None: it has no row for
+        each atom."""
+        with torch.random.fork_rng(devices=[]):
+            for structure in self._structures[:PROBED]:
+                try:
+                    values = self._calculated(_atoms(structure), names)
+                except Exception as error:  # the audit comes to this structure, and says what it was
+                    if not ends_the_system(error):
+                        raise
+                    continue
+                return {name: _shape_of_one(name, value, len(structure)) for name, value in values.items()}
+        return {}
+
+    # -- systems and copies --------------------------------------------------------------------------------------
+
+    def systems(self) -> Iterator[System]:
+        for structure in self._structures:
+            values = {name: self._turning(structure, name, kind) for name, kind in self.inputs.items()}
+            own = {name: value for name, value in values.items() if value is not None}
+            yield System(structure.name, (structure, own), len(structure), sum(v.nbytes for v in own.values()))
+
+    def _turning(self, structure: Structure, name: str, kind: Representation) -> torch.Tensor | None:
+        """What of `structure` turns under `name`; None where it has nothing of that name, or what stays as it is."""
+        value = structure.named(name)
+        if value is None or kind.is_invariant or (name == "cell" and not structure.cell.any()):
+            return None
+        where = f"data[{structure.name}].{name}"
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            fail(DTypeError, where, f"finite real numbers, because it is declared {kind.name!r}", repr(value)[:80])
+        kind.check(array.shape, where)
+        return torch.from_numpy(array.astype(np.float64))
+
+    def compatible(self, first: System, other: System) -> bool:
+        return False
+
+    def _copies(self, piece: Piece) -> Iterator[Any]:
+        structure, values = piece.system.payload
+        n = piece.rotations.shape[0]
+        turned = {}
+        for name, value in values.items():
+            kind = self.inputs[name]
+            rows = rotate_copies(kind, value.reshape(1, -1, *kind.component_shape), piece.rotations)
+            turned[name] = rounded(rows.reshape(n, *value.shape), torch.float64, piece.dither).numpy()
+        original = _atoms(structure)
+        for i in range(n):
+            atoms = original.copy()
+            if atoms.info:
+                atoms.info = copy.deepcopy(atoms.info)
+            for name, copies in turned.items():
+                _put(atoms, name, copies[i].copy())
+            yield atoms
+
+    # -- calculations --------------------------------------------------------------------------------------------
+
+    def forward(self, pieces: Sequence[Piece]) -> dict[str, list[torch.Tensor]]:
+        found: dict[str, list[torch.Tensor]] = {name: [] for name in self.outputs}
+        for piece in pieces:
+            results: list[dict[str, np.ndarray]] = []
+            given, system = self._given, piece.system.name
+            for element, atoms in zip(piece.rotations, self._copies(piece), strict=True):
+                try:
+                    results.append(self._calculated(atoms, given.get(system, list(self.outputs))))
+                    given.setdefault(system, list(results[0]))
+                except ModelError as error:
+                    if torch.linalg.det(element) > 0:
+                        raise
+                    raise ModelError(f"{error}, at an element that inverts (group='SO3' leaves these out)") from error
+            for name, parts in found.items():
+                parts.append(self._canonical(name, system, [result.get(name) for result in results]))
+        return found
+
+    def _calculated(self, atoms: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The properties that the calculator gives for `atoms`."""
+        start = time.perf_counter()
+        found: dict[str, np.ndarray] = {}
+        lacking: Exception | None = None
+        name = "calculator"
+        try:
+            # as its users call it, and not as an audit calls a model
+            with torch.enable_grad():
+                calculator = self._fresh()
+                for name in names:
+                    try:
+                        # asked again, it would compare the atoms with those before
+                        known = calculator.results.get(name)
+                        value = calculator.get_property(name, atoms) if known is None else known
+                    except NotImplementedError as error:  # what ASE raises where a structure has no such property
+                        lacking = error
+                        continue
+                    if value is not None:
+                        found[name] = np.array(value)
+            if not found and lacking is not None:
+                raise lacking
+        except Exception as error:  # whatever a calculator raises
+            if not ends_the_system(error) or isinstance(error, ModelError):
+                raise
+            raise ModelError(f"{name}: {type(error).__name__}: {error}") from error
+        finally:
+            self.model_seconds += time.perf_counter() - start
+        return found
+
+    def _fresh(self) -> Any:
+        """A calculator that remembers no results."""
+        calculator = self._calculator if self._make is None else self._make()
+        if hasattr(calculator, "reset"):
+            calculator.reset()
+        calculator.atoms, calculator.results = None, {}
+        return calculator
+
+    def _canonical(self, name: str, system: str, values: Sequence[np.ndarray | None]) -> torch.Tensor:
+        kind = self.outputs[name]
+        own = [_as_declared(name, kind, value) for value in values if value is not None]
+        if not own:
+            return torch.empty(len(values), 0, 1, kind.components, dtype=torch.float64)
+        shapes = {value.shape for value in own}
+        if len(own) < len(values) or len(shapes) > 1:
+            got = f"{len(own)} of {len(values)} copies have one" if len(shapes) == 1 else ", ".join(map(str, shapes))
+            raise ModelError(f"{name}: expected a value of one shape for every copy of {system!r}, got {got}")
+        stacked = torch.from_numpy(np.stack(own))
+        shape = tuple(stacked.shape[1:])
+        kind.check(shape, f"outputs[{name!r}]")
+        check_axes(f"outputs[{name!r}]", kind, shape, meant=name in self._meant or name in PROPERTIES)
+        rest = shape[: len(shape) - kind.component_axes]
+        self._tails[name] = rest[1:] + kind.component_shape
+        return stacked.reshape(len(values), rest[0] if rest else 1, math.prod(rest[1:]), kind.components)
+
+    def forget(self, system: System) -> None:
+        self._given.pop(system.name, None)
+
+    def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
+        return mean.reshape(mean.shape[0], *self._tails[name])
+
+
+def _calculators() -> Any:
+    """The base class of calculators; none where ASE was not imported."""
+    module = sys.modules.get("ase.calculators.calculator")
+    return () if module is None else module.BaseCalculator
+
+
+def makes_calculators(model: Any) -> bool:
+    """Whether `model` is to be called for a calculator: a class of these, a partial of one, or what takes no arguments,
+    as no model of anything can."""
+    made = model.func if isinstance(model, functools.partial) else model
+    if isinstance(made, type):
+        return issubclass(made, _calculators())
+    if isinstance(model, torch.nn.Module) or not callable(model):
+        return False
+    try:
+        return not inspect.signature(model).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_calculator(calculator: Any) -> None:
+    if not isinstance(calculator, _calculators()):
+        if "ase" not in sys.modules:
+            try:
+                import ase  # noqa: F401
+            except ImportError:
+                raise MissingExtraError(
+                    "model: expected an installed ase for its calculators, got none; pip install equiscope[ase]"
+                ) from None
+        expected = "a calculator of ASE from what is called without arguments (any other model is handed over itself)"
+        fail(DTypeError, "model", expected, type(calculator).__name__)
+    if type(calculator).__module__ == "ase.calculators.singlepoint":
+        expected = "a calculator that calculates"
+        fail(ArgumentError, "model", expected, f"a {type(calculator).__name__}, which holds results of one structure")
+
+
+def _data_label(data: Any, count: int) -> str:
+    structures = f"{count} structure{'s' if count != 1 else ''}"
+    return f"{Path(data).name}, {structures}" if isinstance(data, str | PathLike) else structures
+
+
+def _atoms(structure: Structure) -> Any:
+    """`structure` as `ase.Atoms` without a calculator, and with all that it carries."""
+    if is_atoms(structure.source):
+        return structure.source.copy()
+    from ase import Atoms
+
+    atoms: Any = Atoms(
+        structure.types, structure.positions, cell=structure.cell, pbc=structure.pbc, info=structure.info
+    )
+    for name, array in structure.arrays.items():
+        atoms.set_array(name, array)
+    return atoms
+
+
+def _put(atoms: Any, name: str, value: np.ndarray) -> None:
+    if name == "cell":
+        atoms.cell[:] = value
+    else:
+        # past the setters of ASE, which mind the constraints
+        (atoms.arrays if name in atoms.arrays else atoms.info)[name] = value
+
+
+def _shape_of_one(name: str, value: np.ndarray, atoms: int) -> Shape | None:
+    if not PROPERTIES[name].per_atom:
+        return value.shape
+    return value.shape[1:] if value.shape[:1] == (atoms,) else None
+
+
+def _as_declared(name: str, kind: Representation, value: np.ndarray) -> np.ndarray:
+    """`value` as real numbers, and a symmetric tensor in the one of its two forms that was declared."""
+    if value.dtype.kind not in "fiub":
+        raise ModelError(f"{name}: expected real numbers, got {value.dtype}")
+    if value.dtype not in (np.float32, np.float64):
+        value = value.astype(np.float64)
+    if kind.name == "voigt" and value.shape[-2:] == (3, 3):
+        away = np.abs(value - value.swapaxes(-1, -2)).max()
+        if away > SYMMETRY * np.abs(value).max():
+            fail(ShapeError, f"outputs[{name!r}]", ASYMMETRIC, f"one that is asymmetric by {away:.3g}")
+        return np.stack([(value[..., i, j] + value[..., j, i]) / 2 for i, j in VOIGT], axis=-1)
+    if kind.name == "tensor" and value.shape[-1:] == (6,):
+        full = np.empty((*value.shape[:-1], 3, 3), dtype=value.dtype)
+        for column, (i, j) in enumerate(VOIGT):
+            full[..., i, j] = full[..., j, i] = value[..., column]
+        return full
+    return value
