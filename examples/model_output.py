@@ -25,6 +25,6 @@ class Net(torch.nn.Module):
 
 
 torch.manual_seed(0)
-outputs = {"logits": "scalar", "hidden_states.0": "vector"}
-report = eq.audit(Net(), [{"points": torch.randn(4, 3)}], inputs={"points": "vector"}, outputs=outputs, layers="*", lmax=2)
+clouds, outputs = [{"points": torch.randn(4, 3)}], {"logits": "scalar", "hidden_states.0": "vector"}
+report = eq.audit(Net(), clouds, inputs={"points": "vector"}, outputs=outputs, layers="*", lmax=4)
 print(report)

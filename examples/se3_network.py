@@ -6,7 +6,8 @@ from se3_transformer_pytorch import SE3Transformer
 import equiscope as eq
 
 torch.manual_seed(0)
-model = SE3Transformer(num_tokens=5, dim=4, heads=1, depth=1, dim_head=4, num_degrees=2, num_neighbors=3, output_degrees=2)
+sizes = {"dim": 4, "heads": 1, "depth": 1, "dim_head": 4, "num_neighbors": 3, "num_degrees": 2, "output_degrees": 2}
+model = SE3Transformer(num_tokens=5, **sizes)
 mask = torch.ones(5, dtype=torch.bool)
 report = eq.audit(
     model,

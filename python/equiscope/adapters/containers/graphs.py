@@ -73,7 +73,7 @@ def _batch_type(item: Any) -> Any:
     """The class of batches of that library."""
     library = _library(item)
     return next(
-        module.Batch
+        getattr(module, "Batch")
         for module in (sys.modules.get(f"{library}.data"), sys.modules.get(f"{library}"))
         if hasattr(module, "Batch")
     )
