@@ -112,6 +112,11 @@ class Request:
         }
 
 
+class Again(Exception):
+    """`Adapter.forward` found out how its model must be called, and is to be given the same batch once more: what hidden
+    modules returned so far belongs to a call that failed."""
+
+
 @dataclass(frozen=True)
 class System:
     """One input of the model, not rotated. `payload` belongs to the adapter that made it."""
@@ -247,7 +252,8 @@ class Adapter(Kind, ABC):
         For every name in `outputs` and `features` one tensor per piece, ``(copies, samples, channels, components)``:
         components as `Representation` has them (1 for features), samples the rows that a system has of its own (1 for
         what belongs to the whole). Samples may differ between systems, not between copies; none say that the system has
-        no such output. Detached, floating-point, in the model's dtype and on its device.
+        no such output. Detached, floating-point, in the model's dtype and on its device. Raises `Again` to be called
+        again.
         """
 
     @abstractmethod

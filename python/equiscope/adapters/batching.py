@@ -37,6 +37,8 @@ class Batching(ABC):
     """Whether copies are a new leading axis of what the model takes and returns."""
     per_copy = False
     """Whether the model is called for one copy at a time."""
+    listed = False
+    """Whether copies are a list, so that what the model returns may be one."""
 
     @abstractmethod
     def arguments(self, pieces: Sequence[Copies], differentiable: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -95,6 +97,8 @@ class Loop(Stack):
 
 class Listed(Batching):
     """A function makes one argument of the list of rotated systems: of the user, or of the type of the data."""
+
+    listed = True
 
     def __init__(self, function: Callable[[list[Any]], Any], name: str) -> None:
         self._function = function
@@ -251,7 +255,7 @@ def batching_of(asked: Any, container: type[Container] | None) -> Batching:
     if asked is None:
         own = "stack" if container is None else container.batching
         return Listed.collated(container) if container is not None and own == "collate" else WORDS[own]()
-    if not callable(asked) or isinstance(asked, type):
+    if not callable(asked) or (isinstance(asked, type) and issubclass(asked, Batching)):
         fail(ArgumentError, "batching", f"one of {', '.join(WORDS)}, eq.Concat(...) or a callable", repr(asked))
     return Listed(asked, getattr(asked, "__name__", type(asked).__name__))
 

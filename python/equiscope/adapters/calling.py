@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,31 +46,28 @@ class Way:
         except (TypeError, ValueError):
             return cls("")
         if isinstance(argument, dict):
-            return cls._of_parts(signature, {**argument, **extra}, "dict") or cls("")
+            parts = {**argument, **extra}
+            if _binds(signature, **parts):
+                return cls("")
+            return cls._by_name(signature, parts, extra) or cls("dict", whole=_binds(signature, parts))
         if isinstance(argument, tuple):
             whole = not _binds(signature, *argument, **extra) and _binds(signature, argument, **extra)
             return cls("tuple", whole=True) if whole else cls("")
         container = container_of(argument)
         if container is None:
             return cls("")
-        parts = container.parts(argument)
-        wanted = [name for name in _required(signature) if name not in container.bookkeeping]
-        if wanted and all(name in parts for name in wanted):
-            return cls._chosen(signature, parts)
-        return cls(container.words)
+        return cls._by_name(signature, container.parts(argument), container.bookkeeping) or cls(container.words)
 
     @classmethod
-    def _of_parts(cls, signature: inspect.Signature, parts: Mapping[str, Any], words: str) -> Way | None:
-        if _binds(signature, **parts):
+    def _by_name(cls, signature: inspect.Signature, parts: Mapping[str, Any], aside: Collection[str]) -> Way | None:
+        """By those of `parts` that the signature names, if that is all it needs and more than what is `aside`."""
+        if not all(name in parts for name in _required(signature)):
             return None
-        if all(name in parts for name in _required(signature)):
-            return cls._chosen(signature, parts)
-        return cls(words, whole=True) if _binds(signature, parts) else None
-
-    @classmethod
-    def _chosen(cls, signature: inspect.Signature, parts: Mapping[str, Any]) -> Way:
-        names = tuple(name for name in signature.parameters if name in parts)
-        left = tuple(name for name in parts if name not in names)
+        any_name = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        names = tuple(parts) if any_name else tuple(name for name in signature.parameters if name in parts)
+        if not set(names) - set(aside):
+            return None
+        left = tuple(name for name in parts if name not in names and name not in aside)
         return cls(", ".join(f"{name}=" for name in names), names, left)
 
     def __call__(self, function: Callable[..., Any], argument: Any, extra: Mapping[str, Any]) -> Any:

@@ -14,7 +14,8 @@ import torch
 from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail, ran_out
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
-from .base import Adapter, Piece, Request, System
+from ..patterns import fits
+from .base import Adapter, Again, Piece, Request, System
 from .batching import Batching, Copies, batching_of
 from .calling import Call
 from .checks import (
@@ -25,23 +26,16 @@ from .checks import (
     check_output,
     check_rotates,
     check_system,
-    explain_missing,
     may_hold_vectors,
-    stacked,
 )
 from .containers import Layout, opened
 from .masks import Masks
 from .opened import Opened
 from .registry import register
+from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
 from .rows import RowCounts
 from .stream import each_system
-
-SINGLE = "output"
-"""Name of the output of a model that returns one bare tensor, unless the declaration names it."""
-
-NUMERIC = "fiub"
-"""Kinds of NumPy's dtypes that are numbers to torch."""
 
 
 @register
@@ -85,7 +79,9 @@ class PlainAdapter(Adapter):
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
         self.count = len(data) if isinstance(data, Sized) else None
-        self.inputs = request.parsed("inputs", request.inputs, "input")
+        declared = request.parsed("inputs", request.inputs, "input")
+        self._patterns = {name: kind for name, kind in declared.items() if "*" in name}
+        self.inputs = {name: kind for name, kind in declared.items() if name not in self._patterns}
         self.outputs = request.parsed("outputs", request.outputs, SINGLE)
         self._meant = request.meant
         self._dtype = request.dtype
@@ -191,7 +187,7 @@ class PlainAdapter(Adapter):
             self._batching = batching_of(None, container)
 
     def _opened(self, where: str, leaves: Sequence[tuple[str, Any]], layout: Layout) -> Opened:
-        kinds = tuple(self.inputs.get(key) for key, _ in leaves)
+        kinds = tuple(self._kind(key) if _is_array(leaf) else self.inputs.get(key) for key, leaf in leaves)
         numbers = [isinstance(leaf, np.ndarray) and leaf.dtype.kind in NUMERIC for _, leaf in leaves]
         tensors = [
             torch.from_numpy(np.array(leaf)) if number else leaf
@@ -215,6 +211,11 @@ class PlainAdapter(Adapter):
         # a module takes tensors, a function what it was given
         arrays = tuple(number and self.module is None for number in numbers)
         return Opened(tuple(key for key, _ in leaves), values, kinds, arrays, layout, 1)
+
+    def _kind(self, key: str) -> Representation | None:
+        """As declared for an input by its name, or else by the first pattern that fits."""
+        fitting = (kind for pattern, kind in self._patterns.items() if fits(pattern, key))
+        return self.inputs.get(key) or next(fitting, None)
 
     def _leaf(self, where: str, leaf: Any, kind: Representation | None, *, meant: bool) -> Any:
         if not isinstance(leaf, torch.Tensor):
@@ -272,24 +273,24 @@ class PlainAdapter(Adapter):
         return Copies(system, leaves, n)
 
     def forward(self, pieces: Sequence[Piece]) -> dict[str, list[torch.Tensor]]:
-        returned = self._named(self._evaluated(pieces))
+        copies = sum(len(piece.rotations) for piece in pieces)
+        returned = by_name(self._evaluated(pieces), list(self.outputs), copies if self._batching.listed else None)
         if untaken := [name for name in self._call.left if name in self.inputs and not self.inputs[name].is_invariant]:
             named = ", ".join(map(repr, untaken))
             fail(ArgumentError, "inputs", "inputs that the model takes", f"{named}, for which it has no parameter")
         return {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
 
     def _evaluated(self, pieces: Sequence[Piece]) -> Any:
-        while True:
-            try:
-                return self._evaluated_once(pieces)
-            except Exception as error:  # whatever a foreign model raises
-                if self._call.records_more(error):
-                    continue
-                hint = self._batching.explains(pieces[0].system.payload)
-                if not hint or ran_out(error) or isinstance(error, ModelError):
-                    raise
-                told = f"model: expected values, got {type(error).__name__}: {error}"
-                raise ModelError(f"{told}. {hint}") from error
+        try:
+            return self._evaluated_once(pieces)
+        except Exception as error:  # whatever a foreign model raises
+            if self._call.records_more(error):
+                raise Again from error
+            hint = self._batching.explains(pieces[0].system.payload)
+            if not hint or ran_out(error) or isinstance(error, ModelError):
+                raise
+            told = f"model: expected values, got {type(error).__name__}: {error}"
+            raise ModelError(f"{told}. {hint}") from error
 
     def _evaluated_once(self, pieces: Sequence[Piece]) -> Any:
         copies = [self._copies(piece) for piece in pieces]
@@ -298,21 +299,9 @@ class PlainAdapter(Adapter):
             ((argument, extra),) = calls
             return self._call(argument, extra)
         # a model may hand out the same buffer every time
-        return _stacked([_values(self._call(argument, extra), own=True) for argument, extra in calls])
+        return of_copies([values(self._call(argument, extra), own=True) for argument, extra in calls])
 
     # -- what came back ------------------------------------------------------------------------------------------
-
-    def _named(self, result: Any) -> dict[str, torch.Tensor]:
-        flat = isinstance(result, dict) and all(isinstance(leaf, torch.Tensor) for leaf in result.values())
-        every = {str(key): leaf for key, leaf in (result.items() if flat else _values(result, own=False))}
-        leaves = {key: leaf for key, leaf in every.items() if isinstance(leaf, torch.Tensor)}
-        if set(leaves) == {""}:
-            leaves = {next(iter(self.outputs)) if len(self.outputs) == 1 else SINGLE: leaves[""]}
-        missing = [name for name in self.outputs if name not in leaves]
-        if missing:
-            has = ", ".join(leaves) or "no tensor"
-            fail(ArgumentError, "outputs", f"names that the model returns ({has})", explain_missing(missing, every))
-        return leaves
 
     def _canonical(
         self, name: str, kind: Representation, value: torch.Tensor, pieces: Sequence[Piece]
@@ -359,22 +348,8 @@ class PlainAdapter(Adapter):
         return flat.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
 
 
-def _values(result: Any, *, own: bool) -> list[tuple[str, Any]]:
-    """Names and leaves of a result, numbers and arrays as tensors; copies of them, if `own`."""
-    return [(name, _as_tensor(leaf, own)) for name, leaf in opened(result)[0]]
-
-
-def _as_tensor(leaf: Any, own: bool) -> Any:
-    if isinstance(leaf, torch.Tensor):
-        return leaf.detach().clone() if own else leaf
-    if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in NUMERIC:
-        return torch.from_numpy(np.array(leaf))
-    return torch.tensor(leaf, dtype=torch.float64) if isinstance(leaf, float) else leaf
-
-
-def _stacked(results: Sequence[list[tuple[str, Any]]]) -> dict[str, Any]:
-    """What every copy returned as one result with a leading axis of copies."""
-    return {name: stacked(*(dict(result).get(name) for result in results)) for name, _ in results[0]}
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, (torch.Tensor, np.ndarray))
 
 
 def _listing(found: Mapping[str, object]) -> str:

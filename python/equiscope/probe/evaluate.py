@@ -7,7 +7,7 @@ from collections.abc import Sequence, Set
 
 import torch
 
-from ..adapters.base import Adapter, Piece
+from ..adapters.base import Adapter, Again, Piece
 from ..errors import ModelError
 from .hooks import Capture
 
@@ -25,12 +25,9 @@ class Evaluator:
 
     def __call__(self, pieces: Sequence[Piece]) -> tuple[Outputs, Captured]:
         """Values of the outputs by piece, and what hidden modules returned for all of them."""
-        if self._capture is not None:
-            self._capture.clear()
         copies = sum(piece.rotations.shape[0] for piece in pieces)
         try:
-            with self._capture.listening() if self._capture is not None else contextlib.nullcontext():
-                outputs = dict(self.adapter.forward(pieces))
+            outputs = self._called(pieces)
         except StopIteration as error:
             # the generators that a call goes through would turn it into an error that says nothing of the model
             model = self.adapter.description.get("model", "model")
@@ -38,6 +35,14 @@ class Evaluator:
         self.evaluations += copies
         calls = copies if self.adapter.calls_per_copy else None
         return outputs, self._capture.take(calls) if self._capture is not None else {}
+
+    def _called(self, pieces: Sequence[Piece]) -> Outputs:
+        while True:
+            try:
+                with self._capture.listening() if self._capture is not None else contextlib.nullcontext():
+                    return dict(self.adapter.forward(pieces))
+            except Again:
+                continue
 
     def overwritten(self) -> bool:
         """Whether the last call left hidden values that the model had overwritten already: it has to be made again."""

@@ -1,13 +1,19 @@
-"""Graphs of PyTorch Geometric, which has its own collation: offsets of indices are its own work."""
+"""Graphs of PyTorch Geometric, which has its own collation: offsets of indices are its own work.
+
+Packages carry copies of it inside them (MACE does, of an old version): theirs is used for what is theirs.
+"""
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import DataError, fail
 from .base import Container, named, register
+
+LIBRARY = "torch_geometric"
 
 
 @register
@@ -20,7 +26,7 @@ class Graphs(Container):
 
     @classmethod
     def serves(cls, item: Any) -> bool:
-        return named(item, "torch_geometric.BaseData")
+        return _library(item) is not None
 
     @classmethod
     def parts(cls, item: Any) -> Mapping[str, Any]:
@@ -32,14 +38,14 @@ class Graphs(Container):
     @classmethod
     def rebuilt(cls, item: Any, parts: Mapping[str, Any]) -> Any:
         # shallow: a class of one's own keeps what it says of offsets
-        made = item.__copy__()
+        made = copy.copy(item)
         for name, value in parts.items():
             made[name] = value
         return made
 
     @classmethod
     def collate(cls, items: Sequence[Any]) -> Any:
-        return sys.modules["torch_geometric.data"].Batch.from_data_list(list(items))
+        return _batch_type(items[0]).from_data_list(list(items))
 
     @classmethod
     def rows(cls, item: Any) -> int | None:
@@ -48,7 +54,26 @@ class Graphs(Container):
 
     @classmethod
     def apart(cls, item: Any) -> Sequence[Any] | None:
-        if not named(item, "torch_geometric.data.batch.Batch"):
+        if not isinstance(item, _batch_type(item)):
             return None
         graphs: list[Any] = item.to_data_list()
         return graphs
+
+
+def _library(item: Any) -> str | None:
+    """The name of the PyTorch Geometric that a graph is of, "torch_geometric" or that of a copy; None: it is no graph."""
+    for cls in type(item).__mro__:
+        path = cls.__module__.split(".")
+        if cls.__name__ in ("BaseData", "Data") and LIBRARY in path:
+            return ".".join(path[: path.index(LIBRARY) + 1])
+    return None
+
+
+def _batch_type(item: Any) -> Any:
+    """The class of batches of that library."""
+    library = _library(item)
+    return next(
+        getattr(module, "Batch")
+        for module in (sys.modules.get(f"{library}.data"), sys.modules.get(f"{library}"))
+        if hasattr(module, "Batch")
+    )

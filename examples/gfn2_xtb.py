@@ -1,0 +1,11 @@
+"""GFN2-xTB of tblite: self-consistent from where it stood last, so a function makes a calculator for every copy."""
+
+from ase.build import molecule
+from tblite.ase import TBLite
+
+import equiscope as eq
+
+ethanol = molecule("CH3CH2OH")
+ethanol.rattle(0.05, seed=1)
+report = eq.audit(lambda: TBLite(method="GFN2-xTB", verbosity=0), ethanol, lmax=1)
+print(report)

@@ -1,0 +1,30 @@
+"""A model in the manner of transformers, whose result is a ModelOutput: values are named by their place in it."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.utils import ModelOutput
+
+import equiscope as eq
+
+
+@dataclass
+class Output(ModelOutput):
+    logits: torch.Tensor = None
+    hidden_states: tuple = None
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = torch.nn.Linear(3, 8), torch.nn.Linear(8, 2)
+
+    def forward(self, points):
+        hidden = self.embed(points).tanh()
+        return Output(logits=self.head(hidden).sum(1), hidden_states=(points, hidden))
+
+
+torch.manual_seed(0)
+clouds, outputs = [{"points": torch.randn(4, 3)}], {"logits": "scalar", "hidden_states.0": "vector"}
+report = eq.audit(Net(), clouds, inputs={"points": "vector"}, outputs=outputs, layers="*", lmax=4)
+print(report)
