@@ -38,6 +38,8 @@ class Evaluator:
 
     def _called(self, pieces: Sequence[Piece]) -> Outputs:
         while True:
+            if self._capture is not None:
+                self._capture.clear()
             try:
                 with self._capture.listening() if self._capture is not None else contextlib.nullcontext():
                     return dict(self.adapter.forward(pieces))
