@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -253,7 +254,7 @@ def _imported(text: str) -> Any:
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        if isinstance(error, ImportError) and error.name == "ase":
+        if module_name.partition(".")[0] == "ase" and find_spec("ase") is None:
             told = f"MODEL: expected an installed ase for {text}, got none; pip install equiscope[ase]"
             raise MissingExtraError(told) from None
         fail(ArgumentError, "MODEL", "a file, or package.module:name that can be imported", f"{text!r} ({error})")

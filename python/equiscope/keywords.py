@@ -26,7 +26,7 @@ def keyword_systems(
 
     The parameters of the model's ``forward`` say what it wants, under any of `SYNONYMS` or under the name that the
     structures carry it by: positions ``(n, 3)``, atomic numbers ``(n,)`` int64, the cell ``(3, 3)``, rows are vectors,
-    pbc ``(3,)``, moments, charges, and every other array or entry of ``info``. A parameter with a default is left out
+    pbc ``(3,)``, moments, charges, and every other array, entry of ``info`` or reference value. A parameter with a default is left out
     where a structure has nothing of that name. Floating-point tensors take `dtype`, else that of the model's
     parameters, else float32.
 
@@ -55,7 +55,7 @@ def keyword_systems(
 
 def _check_complete(structure: Structure, missing: list[str]) -> None:
     if missing:
-        own = ", ".join([*ALWAYS, *structure.arrays, *structure.info])
+        own = ", ".join([*ALWAYS, *structure.arrays, *structure.info, *structure.results])
         expected = f"parameters among {own}, which is all that {structure.name!r} has"
         fail(ArgumentError, "model", expected, ", ".join(map(repr, missing)))
 

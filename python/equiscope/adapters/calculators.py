@@ -198,7 +198,7 @@ class CalculatorAdapter(Adapter):
             if shape is not None and shape in kinds:
                 found[name] = Representation.parse(kinds[shape])
             else:
-                what = "a value per atom" if PROPERTIES[name].per_atom else "a value"
+                what = "value per atom" if PROPERTIES[name].per_atom else "value"
                 notes.append(f"`{name}` is no {what} of shape {' or '.join(map(str, kinds))}, and was left out")
         return found, notes
 
@@ -260,9 +260,7 @@ class CalculatorAdapter(Adapter):
             turned[name] = rounded(rows.reshape(n, *value.shape), torch.float64, piece.dither).numpy()
         original = _atoms(structure)
         for i in range(n):
-            atoms = original.copy()
-            if atoms.info:
-                atoms.info = copy.deepcopy(atoms.info)
+            atoms = _copied(original)
             for name, copies in turned.items():
                 _put(atoms, name, copies[i].copy())
             yield atoms
@@ -370,13 +368,12 @@ def makes_calculators(model: Any) -> bool:
 
 def _check_calculator(calculator: Any) -> None:
     if not isinstance(calculator, _calculators()):
-        if "ase" not in sys.modules:
-            try:
-                import ase  # noqa: F401
-            except ImportError:
-                raise MissingExtraError(
-                    "model: expected an installed ase for its calculators, got none; pip install equiscope[ase]"
-                ) from None
+        try:
+            import ase  # noqa: F401
+        except ImportError:
+            raise MissingExtraError(
+                "model: expected an installed ase for its calculators, got none; pip install equiscope[ase]"
+            ) from None
         expected = "a calculator of ASE from what is called without arguments (any other model is handed over itself)"
         fail(DTypeError, "model", expected, type(calculator).__name__)
     if type(calculator).__module__ == "ase.calculators.singlepoint":
@@ -392,7 +389,7 @@ def _data_label(data: Any, count: int) -> str:
 def _atoms(structure: Structure) -> Any:
     """`structure` as `ase.Atoms` without a calculator, and with all that it carries."""
     if is_atoms(structure.source):
-        return structure.source.copy()
+        return _copied(structure.source)
     from ase import Atoms
 
     atoms: Any = Atoms(
@@ -401,6 +398,14 @@ def _atoms(structure: Structure) -> Any:
     for name, array in structure.arrays.items():
         atoms.set_array(name, array)
     return atoms
+
+
+def _copied(atoms: Any) -> Any:
+    """`atoms` without a calculator, sharing nothing with the original."""
+    one = atoms.copy()
+    if one.info:
+        one.info = copy.deepcopy(one.info)
+    return one
 
 
 def _put(atoms: Any, name: str, value: np.ndarray) -> None:
