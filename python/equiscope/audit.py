@@ -249,8 +249,8 @@ def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:
                 "others: the components of the vector)",
                 f"{kind.name!r} and group {group}",
             )
-    turning = [kind for kind in inputs.values() if not kind.is_invariant and not kind.keeps_z]
-    if len(turning) < sum(not kind.is_invariant for kind in inputs.values()):
+    turning = [kind for kind in inputs.values() if not kind.is_invariant]
+    if any(kind.keeps_z or kind.partial for kind in turning):
         return
     if turning and all(part.label == trivial for kind in turning for part in group.decompose(kind).parts):
         declared = ", ".join(f"{name}: {kind.name}" for name, kind in inputs.items())

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, fail
-from .group import ElementGrid, Grid, Group, Label
+from .group import ElementGrid, Group, Label
 from .rotations import about_z, handedness
 
 FINEST = 131
@@ -144,7 +144,7 @@ class O2(SO2):
     name = "O2"
     words = "O(2)"
     mirrors = True
-    family_names = ("even", "odd")
+    family_names = ("", "mirror-odd")
 
     def labels(self, lmax: int) -> tuple[Label, ...]:
         return ("0+", "0-", *(str(m) for m in range(1, lmax + 1)))

@@ -274,8 +274,8 @@ class CircleFolding:
     largest power there. An order m and the one that is folded onto it meet with the phase of the turn,
 
     - B has variance ``2 B h``, and h is added to it;
-    - A has variance ``2 h`` times all that varies, since every order meets one other, and h of order 2 N + 1 is taken for
-      symmetrised;
+    - A has variance ``2 h`` times all that varies, since every order meets one other, and h of order 2 N + 1 is taken
+      for symmetrised;
     - the unresolved power is the sum of such B, and h of each shown order is folded out of it.
     """
 

@@ -52,6 +52,8 @@ def irrep_place(chart: Chart, label: Label) -> str:
     if len(chart.family_names) == 1:
         return column
     family = chart.family_names[chart.family(label)]
+    if not family:
+        return column
     return f"{column}, {family}" + (f" ({MARKS[family][0]})" if family in MARKS else "")
 
 
@@ -64,7 +66,7 @@ def irrep_list(chart: Chart, labels: Iterable[Label]) -> str:
         family: runs(int(chart.headings[chart.column(label)]) for label in found if chart.family(label) == family)
         for family in sorted({chart.family(label) for label in found})
     }
-    if len(columns) == len(chart.family_names) > 1 and len(set(columns.values())) == 1:
+    if all(chart.family_names) and len(columns) == len(chart.family_names) > 1 and len(set(columns.values())) == 1:
         return f"{chart.axis}={columns[0]}, {' and '.join(chart.family_names)}"
     written = {
         family: f"the {chart.family_names[family]} {chart.axis}={span}" if family else f"{chart.axis}={span}"
