@@ -1,4 +1,4 @@
-"""Hidden tokens of metatrain's PET: edges are padded to the most neighbours, and the padding is filled from elsewhere."""
+"""Hidden tokens of metatrain's PET: edges are padded to the most neighbours, the padding is filled from elsewhere."""
 
 import numpy as np
 import pytest
@@ -48,9 +48,8 @@ def real_edges(atoms, cutoff=4.5):
 
 def test_every_token_is_audited_on_real_edges_and_nodes(pet, molecules):
     report = audited(pet, molecules, layers="backend.**")
-    called = [name for name in report.layers if "embedder" not in name]
     edges, nodes = sum(map(real_edges, molecules)), sum(map(len, molecules))
-    assert {report.layers[name].samples for name in called} == {edges, nodes, edges + nodes}
+    assert {layer.samples for layer in report.layers.values()} == {edges, nodes, edges + nodes}
     for block in (0, 1):
         embedded = report.layers[f"backend.gnn_layers.{block}.edge_embedder"].fractions
         # a linear map of (x, y, z, r)
@@ -69,13 +68,17 @@ def test_every_token_is_audited_on_real_edges_and_nodes(pet, molecules):
     assert modules - containers <= heard | silent
 
 
-def test_the_mask_of_the_model_itself_keeps_what_the_batch_would_lose(pet, molecules):
+def test_species_of_edges_are_audited_on_real_ones_beside_layers_that_betray_the_padding(pet, molecules):
     layers = ["backend.edge_embedder", "backend.gnn_layers.1.neighbor_embedder"]
-    lost = audited(pet, molecules, layers=layers)
-    assert not lost.layers and any("as padding may: `masks` says" in warning for warning in lost.warnings)
-    kept = audited(pet, molecules, layers=layers, masks={"**": "backend.gnn_layers.0:input[4]"})
-    assert {layer.samples for layer in kept.layers.values()} == {sum(map(real_edges, molecules))}
-    assert all(float(layer.fractions[0, 0]) == 1.0 for layer in kept.layers.values()) and not kept.warnings
+    beside = audited(pet, molecules, layers=[*layers, "backend.gnn_layers.0.edge_embedder"])
+    assert {layer.samples for layer in beside.layers.values()} == {sum(map(real_edges, molecules))}
+    alone = audited(pet, molecules, layers=layers)
+    assert not alone.layers and any("as padding may: `masks` says" in warning for warning in alone.warnings)
+    masked = audited(pet, molecules, layers=layers, masks={"**": "backend.gnn_layers.0:input[4]"})
+    for found in (beside, masked):
+        assert all(float(found.layers[name].fractions[0, 0]) == pytest.approx(1.0, abs=1e-14) for name in layers)
+        assert {found.layers[name].samples for name in layers} == {sum(map(real_edges, molecules))}
+    assert not masked.warnings
 
 
 @pytest.mark.filterwarnings("ignore:.*compute_requested_neighbors")
