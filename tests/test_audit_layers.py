@@ -230,6 +230,90 @@ def test_sequence_first_layers_are_understood():
     assert float(layer.fractions.sum()) == pytest.approx(1.0, rel=1e-6)
 
 
+class Tokens(torch.nn.Module):
+    """Tokens with padding, whose rows hold what theory says of none: values of one token, of pairs, of the whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.maps, self.pool, self.last = (torch.nn.Identity() for _ in range(4))
+
+    def forward(self, positions, real, heads=3):
+        inside = positions.masked_fill(~real[..., None], 7.0)
+        x = self.embed(inside)
+        scores = (inside[:, None] * inside[:, :, None]).sum(-1)
+        self.maps(torch.stack([scores, scores.square()] + [scores.exp()] * (heads - 2), 1))
+        self.last(x.mT)
+        return self.pool((x * real[..., None]).square().sum((1, 2)))
+
+
+def padded(points, to):
+    positions = torch.cat([points, points.new_full((to - len(points), 3), 0.3)])
+    return {"positions": positions, "real": torch.arange(to) < len(points)}
+
+
+TOKENS = {"inputs": INPUTS, "outputs": {"y": "scalar"}, "lmax": 2, "degree": 6, "progress": False}
+DATA = [torch.randn(n, 3, generator=torch.Generator().manual_seed(n)) for n in (4, 5)]
+
+
+@pytest.mark.parametrize("mask", [":input['real']", None], ids=["of the model", "of the adapter"])
+def test_rows_of_padding_do_not_count_in_layers(mask, monkeypatch):
+    layers = ["embed", "maps", "pool", ":masked_fill"]
+    bare = eq.audit(Tokens(), [padded(x, len(x)) for x in DATA], layers=layers, **TOKENS)
+    masks = {"**": mask} if mask else None
+    if mask is None:
+        real = {str(i): padded(x, 8)["real"] for i, x in enumerate(DATA)}
+        monkeypatch.setattr(eq.adapters.PlainAdapter, "mask", lambda self, name, system: real[system.name])
+    found = eq.audit(Tokens(), [padded(x, 8) for x in DATA], layers=layers, masks=masks, **TOKENS)
+    assert {name: layer.samples for name, layer in found.layers.items()} == {
+        **{":masked_fill": 9, "embed": 9, "maps": 3 * 9, "pool": 2}
+    }
+    for name, layer in bare.layers.items():
+        torch.testing.assert_close(found.layers[name].power, layer.power, rtol=1e-6, atol=1e-12)
+    assert found.settings["masks_of_layers"] == {
+        "7 of 16 rows are padding": [":masked_fill", "embed", "maps"],
+        "the mask fits no axes, taken whole": ["pool"],
+    }
+    assert not found.warnings[1:]
+
+
+def test_a_mask_may_say_where_padding_is():
+    class Negated(Tokens):
+        def forward(self, positions, real):
+            return super().forward(positions, ~real)
+
+    data = [{**item, "real": ~item["real"]} for item in (padded(x, 8) for x in DATA)]
+    masks = {"*": "~:input['real']", "pool": "pool:input"}
+    found = eq.audit(Negated(), data, layers=["embed", ":input"], masks=masks, **TOKENS)
+    assert {name: layer.samples for name, layer in found.layers.items()} == {":input['positions']": 9, "embed": 9}
+
+
+def test_a_mask_may_be_the_result_of_a_function_in_a_later_call():
+    class Twice(Tokens):
+        def forward(self, positions, real):
+            torch.cat([real, real], -1)
+            return super().forward(positions, torch.cat([real], -1))
+
+    masks = {"*": ":cat#2"}
+    found = eq.audit(Twice(), [padded(x, 8) for x in DATA], layers="embed", masks=masks, **TOKENS)
+    assert list(found.layers) == ["embed"] and found.layers["embed"].samples == 9
+
+
+def test_axes_that_could_both_be_rows_are_left_out_and_said():
+    masks = {"maps": ":input['real']"}
+    data = [{**padded(DATA[0], 5), "heads": 5}]
+    found = eq.audit(Tokens(), data, layers=["maps", "embed"], masks=masks, **TOKENS)
+    assert list(found.layers) == ["embed"]
+    assert any("maps was left out: a mask of 5 rows fits more than one axis" in warning for warning in found.warnings)
+
+
+def test_masks_inside_the_model_that_are_not_there_are_said():
+    found = eq.audit(Tokens(), [padded(DATA[0], 6)], layers=["embed", "pool"], masks={"embed": ":input[3]"}, **TOKENS)
+    assert list(found.layers) == ["pool"]
+    assert any("embed was left out: its mask :input[3] was not heard" in warning for warning in found.warnings)
+    with pytest.raises(eq.errors.ArgumentError, match="fits none of the 4 modules"):
+        eq.audit(Tokens(), [padded(DATA[0], 6)], layers="embed", masks={"*": "encoder:input"}, **TOKENS)
+
+
 def equivariant_network(planted=0.0):
     from e3nn import o3
     from e3nn.nn import Gate

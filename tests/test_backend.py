@@ -12,7 +12,7 @@ from scipy.special import sph_harm_y
 
 import equiscope as eq
 from equiscope import kernels
-from equiscope.groups.generators import degree_table
+from equiscope.groups.ladders import degree_table
 from equiscope.kernels import Backend, register, registry, using
 from equiscope.kernels.cpu import CpuBackend
 from equiscope.ops.projection import CharacterProjection, power_at_once

@@ -1,14 +1,19 @@
 """What is heard of hidden modules, and what is said of those that are not."""
 
+import collections
+import contextlib
 import dataclasses
+import types
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
 import equiscope as eq
-from equiscope.probe.hooks import Capture, matching_modules
-from equiscope.probe.leaves import module_of, representation_of
+from equiscope.probe.hooks import Capture
+from equiscope.probe.leaves import representation_of
+from equiscope.probe.names import matching_places, place_of
 
 DOUBLE = torch.float64
 
@@ -37,10 +42,11 @@ class Net(torch.nn.Module):
 
 def heard(model, *patterns, x=None, calls=1, copy=False):
     x = torch.randn(2, 4, 3) if x is None else x
-    names = matching_modules(model, patterns or ["**"])
-    with Capture(model, names, copy=copy) as capture, torch.no_grad():
-        for _ in range(calls):
-            model(x)
+    names = matching_places(model, patterns or ["**"])
+    with Capture(model, names, copy=copy, asked=patterns) as capture, torch.no_grad():
+        with capture.listening():
+            for _ in range(calls):
+                model(x)
         return capture.take(calls), capture.notes()
 
 
@@ -104,7 +110,7 @@ def test_what_cannot_be_read_is_named_with_its_reason():
     assert "Opaque" in notes["net.parts.1[1]"]
     assert "int64" in notes["net.parts.2"]
     assert "not dense" in notes["net.parts.3"]
-    assert "no numbers" in notes["net.parts.4"]
+    assert "no tensors" in notes["net.parts.4"]
     assert "never called" in notes["spare"]
 
 
@@ -165,6 +171,51 @@ def test_containers_without_end_or_sense_are_named():
     assert any("Own" in note for note in notes.values()) and "Refuses" in notes["parts.1[1]"]
 
 
+class Fields(NamedTuple):
+    rows: torch.Tensor
+    rest: object
+
+
+UNUSUAL = {
+    "named tuple": (lambda x: Fields(x, {"k": [x]}), ["['rows']", "['rest']['k'][0]"]),
+    "frozen dataclass": (lambda x: Frozen(x), ["['rows']"]),
+    "attributes": (lambda x: types.SimpleNamespace(rows=x, count=3, _hidden=x), ["['rows']"]),
+    "distribution": (lambda x: torch.distributions.Normal(x, 1.0), ["['loc']", "['scale']"]),
+    "deque": (lambda x: collections.deque([x, None, x]), ["[0]", "[2]"]),
+    "array": (lambda x: x.numpy(), [""]),
+    "keys of any kind": (lambda x: {0: x, (1, 2): x}, ["[0]", "[(1, 2)]"]),
+    "half": (lambda x: x.half(), [""]),
+    "all rows": (lambda x: x.flatten(0, 1), [""]),
+    "rows first": (lambda x: x.transpose(0, 1), [""]),
+    "masked": (lambda x: torch.masked.masked_tensor(x, x > 0), "MaskedTensor, a kind of tensor that is not read"),
+    "generator": (lambda x: (t for t in (x, x)), "it returned generator, which holds no tensors that are known of"),
+    "number": (lambda x: x.sum(), "it is one number for all copies of the batch"),
+    "mean over the batch": (lambda x: x.mean(0, keepdim=True), "neither the first nor the second axis of (1, 3, 3)"),
+    "first copy for all": (lambda x: x[:1].expand(x.shape), "its values depend on what else is in the batch"),
+    "nothing": (lambda x: x[:, :0], "no system has a row in it"),
+    "a float": (lambda x: 3.0, "it returned no tensors"),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    rows: torch.Tensor
+    count: int = 2
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_whatever_a_module_returns_is_a_layer_or_is_left_out_for_a_true_reason(kind):
+    make, expected = UNUSUAL[kind]
+    report = run(Net(Returns(make)), data=[torch.randn(3, 3), torch.randn(5, 3)], layers="parts.0", lmax=1, degree=6)
+    if isinstance(expected, str):
+        assert not report.layers
+        assert any("layer parts.0 was left out" in warning and expected in warning for warning in report.warnings)
+    else:
+        assert list(report.layers) == [f"parts.0{tail}" for tail in expected]
+        assert {layer.samples for layer in report.layers.values()} == {8}
+
+
 def test_notes_reach_the_warnings_of_the_report():
     report = run(Net(Returns(lambda x: torch.complex(x, x)), torch.nn.Linear(3, 2)), layers="parts.*")
     assert list(report.layers) == ["parts.1"]
@@ -201,21 +252,69 @@ class Tanh(torch.nn.Module):
         return torch.tanh(self.linear(x))
 
 
-def test_compiled_and_scripted_parts_are_said_not_to_be_heard():
+def test_compiled_parts_are_heard_as_they_were_and_scripted_ones_are_said_not_to_be():
     in_place = Tanh()
     in_place.compile(backend="eager")
     scripted, traced = torch.jit.script(Tanh()), torch.jit.trace(Tanh(), torch.randn(2, 4, 3))
     net = Net(torch.compile(Tanh(), backend="eager"), in_place, scripted, traced, Tanh())
     captured, notes = heard(net, "parts.**")
-    assert list(captured) == ["parts.0", "parts.3", "parts.4.linear", "parts.4"]
-    assert list(notes) == [
-        *("parts.0._orig_mod", "parts.0._orig_mod.linear", "parts.1", "parts.1.linear"),
-        *("parts.2", "parts.2.linear", "parts.3.linear"),
+    assert list(captured) == [
+        *("parts.0.linear", "parts.0", "parts.1.linear", "parts.1", "parts.3", "parts.4.linear", "parts.4"),
     ]
-    assert all("compiled" in notes[name] for name in notes if name < "parts.2")
-    assert all("TorchScript" in notes[name] for name in notes if name >= "parts.2")
+    assert list(notes) == ["parts.2", "parts.2.linear", "parts.3.linear"]
+    assert all("TorchScript" in note for note in notes.values())
     assert not any(part._forward_hooks for part in net.modules() if not isinstance(part, torch.jit.ScriptModule))
     torch._dynamo.reset()
+
+
+WRAPPERS = {
+    "compile": lambda net: torch.compile(net, backend="eager"),
+    "data parallel": torch.nn.DataParallel,
+    "both": lambda net: torch.nn.DataParallel(torch.compile(net, backend="eager")),
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPERS.values(), ids=WRAPPERS)
+def test_names_and_numbers_of_a_wrapped_model_are_those_of_what_is_inside(wrapped):
+    class Model(Tanh):
+        def forward(self, x):
+            return super().forward(x).sum((1, 2))
+
+    model, data = Model().double(), [torch.randn(4, 3, dtype=DOUBLE)]
+    asked = {"layers": ["linear", "linear:input", ":tanh"], "data": data}
+    expected, found = run(model, **asked), run(wrapped(model), **asked)
+    assert list(found.layers) == list(expected.layers) == ["linear:input", "linear", ":tanh"]
+    for name, layer in found.layers.items():
+        torch.testing.assert_close(layer.power, expected.layers[name].power)
+    compiled = any(type(part).__name__ == "OptimizedModule" for part in wrapped(model).modules())
+    assert any("before torch.compile" in warning for warning in found.warnings) == compiled
+    torch._dynamo.reset()
+
+
+def test_a_compiled_model_is_called_as_it_is_where_no_layers_are_asked():
+    calls = []
+
+    def backend(graph, inputs):
+        calls.append(graph)
+        return graph.forward
+
+    report = run(torch.compile(Shift().eval(), backend=backend), layers=None, outputs={"y": "vector"})
+    assert calls and not report.warnings
+    torch._dynamo.reset()
+
+
+def test_programs_of_torch_export_are_audited_and_their_layers_said_not_to_be_called():
+    class Model(Tanh):
+        def forward(self, x):
+            return super().forward(x).sum((1, 2))
+
+    model, data = Model().double(), [torch.randn(4, 3, dtype=DOUBLE)]
+    rows = {"x": {0: torch.export.Dim("copies")}}
+    program = torch.export.export(model, (data[0].expand(5, 4, 3),), dynamic_shapes=rows).module()
+    report, expected = run(program, data=data, layers=["linear", ":tanh"]), run(model, data=data, layers=":tanh")
+    assert report.outputs["y"].rmse == pytest.approx(expected.outputs["y"].rmse)
+    torch.testing.assert_close(report.layers[":tanh"].power, expected.layers[":tanh"].power)
+    assert any("linear was left out" in warning and "torch.export" in warning for warning in report.warnings)
 
 
 @pytest.mark.parametrize("where", ["forward", "around"])
@@ -371,7 +470,131 @@ def test_names_of_leaves_lead_back_to_their_module():
     assert representation_of("a.b['y']#2", declared) is scalar
     for leaf in ("ab", "b", "a.c", "a.bc", "a#", "a[0"):
         assert representation_of(leaf, declared) is None
-    assert module_of("a.b[0]#2", ["a", "a.b"]) == "a.b"
+    assert place_of("a.b[0]#2", ["a", "a.b"]) == "a.b"
+
+
+class Block(torch.nn.Module):
+    """What people write in a forward: functions, methods and operators of torch, and a module within."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.act = torch.nn.Linear(3, 3), torch.nn.SiLU()
+
+    def forward(self, x, shift=None, *, scale=1.0):
+        x = torch.nn.functional.relu(self.linear(x)) + x.relu()
+        if shift is not None:
+            x = x + shift
+        left, right = torch.split(x.softmax(-1), [1, 2], -1)
+        return self.act(torch.cat([left, right], -1)).relu_() * scale
+
+
+class Blocks(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = torch.nn.ModuleList([Block(), Block()])
+
+    def forward(self, x):
+        x = self.block[0](x)
+        return torch.tanh(self.block[1](x, shift=x, scale=2.0)).sum((1, 2))
+
+
+def test_inputs_of_modules_have_names_by_position_and_keyword():
+    net, x = Blocks(), torch.randn(2, 4, 3)
+    captured, notes = heard(net, "block.0", "block.*:input", ":input", x=x)
+    assert list(captured) == [":input", "block.0:input", "block.0", "block.1:input[0]", "block.1:input['shift']"]
+    assert not notes and torch.equal(captured[":input"][0], x) and torch.equal(captured["block.0:input"][0], x)
+    assert torch.equal(captured["block.1:input['shift']"], captured["block.0"])
+    dictionary = Net(Returns(lambda x: x), Returns(lambda batch: batch["x"]))
+    dictionary.forward = lambda x: dictionary.parts[1]({"x": dictionary.parts[0](x)})
+    assert list(heard(dictionary, "parts.*:input")[0]) == ["parts.0:input", "parts.1:input['x']"]
+
+
+def test_keys_of_a_report_are_patterns_for_single_tensors():
+    net = Net(Returns(lambda x: (x, x.norm(dim=-1, keepdim=True))), torch.nn.Identity())
+    net.forward = lambda x: net.parts[1](net.parts[1](net.parts[0](x)[0]))
+    captured, notes = heard(net, "parts.*[1]", "parts.1#2", "parts.1:norm")
+    assert list(captured) == ["parts.0[1]", "parts.1#2"]
+    assert list(notes) == ["parts.1:norm", "parts.1[1]"]
+    assert "those that did: parts.1, parts.1#2" in notes["parts.1[1]"]
+    net.forward = lambda x: net.parts[1](net.parts[0](x)[0]).square().sum((1, 2))
+    report = run(net, layers={"parts.0[0]": "vector", "parts.0[1]": "scalar"})
+    assert [layer.rmse < 1e-6 for layer in report.layers.values()] == [True, True]
+
+
+def test_functions_are_heard_in_the_forward_in_which_they_stand():
+    net, x = Blocks(), torch.randn(2, 4, 3)
+    captured, notes = heard(net, "block.0:*", "block.0.act:silu", ":tanh", x=x)
+    assert list(captured) == [
+        *("block.0:relu", "block.0:relu#2", "block.0:softmax", "block.0.act:silu", "block.0:relu#3", ":tanh")
+    ]
+    assert not notes
+    torch.testing.assert_close(captured["block.0:relu"][0], net.block[0].linear(x).relu())
+    torch.testing.assert_close(captured["block.0:relu#2"][0], x.relu())
+    # any function of torch has a name to ask for; only those of torch.nn.functional fit a wildcard
+    assert list(heard(net, "block.1:split", "block.1:cat")[0]) == [
+        "block.1:split[0]",
+        "block.1:split[1]",
+        "block.1:cat",
+    ]
+    assert list(heard(net, "**:softm?x")[0]) == ["block.0:softmax", "block.1:softmax"]
+
+
+def test_functions_that_are_not_called_are_said_where_they_were_asked_for():
+    captured, notes = heard(Blocks(), "**:silu")
+    assert list(captured) == ["block.0.act:silu", "block.1.act:silu"] and not notes
+    _, notes = heard(Blocks(), "block.0:silu", "block.*:gelu")
+    assert list(notes) == ["block.0:gelu", "block.0:silu", "block.1:gelu"]
+    assert "relu, split" in notes["block.0:silu"].replace("softmax, ", "").replace("add, ", "")
+    for pattern, near in (("block.0:rleu", "relu"), ("block.0:inputs", "input"), ("block.0:x*", "torch.nn.functional")):
+        with pytest.raises(eq.errors.ArgumentError, match=f"layers: .*{near}"):
+            matching_places(Blocks(), [pattern])
+    with pytest.raises(eq.errors.ArgumentError, match=r"fits none of the 7 modules \(nearest: block\.1, block\.0"):
+        matching_places(Blocks(), ["block.3:input"])
+
+
+def test_functions_are_heard_beside_modes_and_after_a_forward_that_failed():
+    net, x = Blocks(), torch.randn(2, 4, 3)
+    with Capture(net, [":tanh"]) as capture, torch.no_grad():
+        for shape in ((2, 4, 5), (2, 4, 3)):
+            capture.clear()
+            with capture.listening(), torch.device("cpu"), contextlib.suppress(RuntimeError):
+                net(torch.randn(shape))
+        assert list(capture.take()) == [":tanh"]
+    assert not torch.overrides._get_current_function_mode_stack()
+    assert not any(part._forward_pre_hooks or part._forward_hooks for part in net.modules())
+    net(x)
+
+
+def test_inputs_and_functions_are_audited_with_what_is_declared_of_them():
+    class Vectors(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = Returns(lambda x: torch.nn.functional.normalize(x, dim=-1) + 0.1)
+
+        def forward(self, x):
+            return torch.nn.functional.relu(self.part(x + 0.2)).sum((1, 2))
+
+    asked = {"part:input": "vector", "part:norm*": "vector", "part": "vector", "**:relu": None}
+    report = run(Vectors(), layers=asked, data=[torch.randn(4, 3, dtype=DOUBLE)])
+    assert list(report.layers) == ["part:input", "part:normalize", "part", ":relu"]
+    # a constant vector c turns into g^-1 c: the variance per component is c^2
+    assert report.layers["part:input"].rmse == pytest.approx(0.2, rel=1e-6)
+    assert report.layers["part:normalize"].rmse > 1e-2
+    assert not hasattr(report.layers[":relu"], "rmse")
+
+
+def test_helpers_of_e3nn_fit_no_wildcard():
+    from e3nn import o3
+
+    net = Net(o3.FullyConnectedTensorProduct("1o", "1o", "2x0e+1e"))
+    assert not [name for name in matching_places(net, ["**"]) if "_compiled_" in name]
+    assert matching_places(net, ["parts.0._compiled_*"])
+    net.forward = lambda x: net.parts[0](x, x)[..., 0].sum(1)
+    report = run(net, layers=["parts.*", "parts.*:input"])
+    # representations are read off both factors and the product
+    assert {name: layer.rmse < 1e-6 for name, layer in report.layers.items()} == dict.fromkeys(
+        ["parts.0:input[0]", "parts.0:input[1]", "parts.0"], True
+    )
 
 
 class Shift(torch.nn.Module):

@@ -26,7 +26,7 @@ LEVELS = (
     ("probe",),
     ("report", "metrics"),
     ("demo", "info", "settings", "keywords"),
-    ("audit",),
+    ("audit", "symmetrize"),
     ("testing",),
     ("cli",),
     ("__main__",),

@@ -20,12 +20,14 @@ def test_import_leaves_heavy_packages_for_their_first_use():
     assert loaded.split() == []
 
 
-def test_an_audit_imports_no_torchmetrics_no_matplotlib_and_no_compiler():
+def test_an_audit_and_an_average_import_no_torchmetrics_no_matplotlib_and_no_compiler():
     loaded = python(
         "import sys, torch, equiscope as eq\n"
         "x = torch.randn(2, 3, dtype=torch.float64)\n"
         "eq.audit(lambda x: x, [x], inputs='vector', outputs='vector', lmax=1, degree=4, progress=False)\n"
-        "print(*{'torchmetrics', 'matplotlib', 'torch._dynamo'} & set(sys.modules))"
+        "x.requires_grad_()\n"
+        "eq.symmetrize(lambda x: x, inputs='vector', outputs='vector', degree=1)(x).sum().backward()\n"
+        "print(*{'torchmetrics', 'matplotlib', 'torch._dynamo', 'ase', 'metatomic'} & set(sys.modules))"
     )
     assert loaded.split() == []
 

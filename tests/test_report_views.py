@@ -21,7 +21,7 @@ from rich.console import Console
 from equiscope.errors import ArgumentError, MissingExtraError
 from equiscope.groups import O3
 from equiscope.report import KINDS, Audit, Failure, available, systems_to_pandas, to_rich, to_text
-from equiscope.report.format import elide, elide_paths, number, percent, runs, short_share
+from equiscope.report.format import broken, number, percent, runs, short_share
 from equiscope.report.orientation import describe
 from equiscope.report.words import irrep_list
 
@@ -105,17 +105,15 @@ def test_shares_are_per_cent_or_bare() -> None:
     assert [short_share(v, 1e-9) for v in (1.0, 0.914, 0.02, 1e-9, 0.0)] == ["1", "0.91", "2e-2", "-", "-"]
 
 
-def test_elided_names_fit_and_keep_both_ends() -> None:
-    assert elide("encoder.layers.11.attention", 15) == "encode..tention"
-    assert all(len(elide("x" * 50, width)) == width for width in range(51))
-    assert elide("short", 10) == "short"
-
-
-def test_elided_paths_keep_their_numbers_apart() -> None:
-    names = [f"encoder.layers.{i}.self_attention" for i in range(12)] + ["head"]
-    short = elide_paths(names, 22)
-    assert max(map(len, short)) <= 22 and len(set(short)) == len(names)
-    assert short[11] == "e.l.11.self_attention" and short[-1] == "head"
+def test_names_that_do_not_fit_are_broken_into_lines_and_lose_nothing() -> None:
+    name = "encoder.layers.11.self_attention:input['key_padding_mask']#2"
+    assert broken(name, 100) == name
+    assert broken(name, 24).split("\n") == ["encoder.layers.11.", "self_attention:input", "['key_padding_mask']#2"]
+    assert broken(name, 12, " ").split("\n")[2:4] == [" self_", " attention:"]
+    for width in range(1, 70):
+        lines = broken(name, width).split("\n")
+        assert "".join(lines) == name and max(map(len, lines)) <= width
+    assert broken("x" * 10, 6, "  ").split("\n") == ["xxxxxx", "  xxxx"]
 
 
 def test_runs_and_sector_names() -> None:

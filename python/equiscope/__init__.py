@@ -13,6 +13,7 @@ from .info import VERSION, info
 from .ops import character_power, rotate, spherical_harmonics, wigner_D
 from .report import Audit
 from .result.judge import Verdict
+from .symmetrize import symmetrize
 
 __version__ = VERSION
 
@@ -36,6 +37,7 @@ __all__ = [
     "report",
     "rotate",
     "spherical_harmonics",
+    "symmetrize",
     "testing",
     "wigner_D",
 ]

@@ -19,8 +19,9 @@ from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
 from .probe.declared import declared_by_module
-from .probe.hooks import matching_modules, modules_by_name
+from .probe.masks import PADDING
 from .probe.memory import Memory
+from .probe.names import matching_places, modules_by_name, split, stem, unwrapped
 from .probe.session import Hooked, Session
 from .progress import progress_bar
 from .report import Audit
@@ -83,12 +84,14 @@ def audit(
             joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
             refused, and so is an audit in which no input rotates.
         outputs: likewise per output; for a metatomic model a list of names is enough.
-        layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels); for
-            metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
-            representation (or None) declares how layers transform; e3nn modules say it themselves. A layer whose
-            representation is known gets an equivariance error as well. A module that is called again, or returns
-            several tensors, gives ``name#2``, ``name[0]``, ``name['x']``; one that cannot be heard or read is named in
-            ``warnings`` with the reason.
+        layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels): what
+            they return. "block.*:input" is what they are given, "block.*:relu" what calls of that function of torch in
+            their forwards return, "block.*:*" those of any function of torch.nn.functional. For metatomic models also
+            names of unlabelled outputs such as "feature". A dict from pattern to representation (or None) declares how
+            layers transform; e3nn modules say it themselves. A layer whose representation is known gets an equivariance
+            error as well. A module that is called again, or returns several tensors, gives ``name#2``, ``name[0]``,
+            ``name['x']``; one that cannot be heard or read is named in ``warnings`` with the reason. What torch.compile
+            made runs as it was written while layers are heard. More in docs/layers.md.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
             said of parity, and labels are l without sigma), or an `equiscope.groups.Group`.
         lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then low degrees will do: "auto"
@@ -133,8 +136,9 @@ def audit(
             None: if it turns out to differentiate. No graph outlives its batch.
         masks: which rows of padded values are real: the name of an input (n,) that is true or 1 there ("~name" where it
             is true for padding), for all inputs, outputs and layers that have such rows; or a dict to it from their
-            names, or patterns of them. Rows of padding are no samples and may hold NaN. None: an input called a mask,
-            if what rotates is 0 exactly where it says so.
+            names, or patterns of them, where it may also name a tensor inside the model, for layers alone:
+            ``{"encoder.**": "encoder:input['mask']"}``. Rows of padding are left out before anything is compared or
+            counted, and may hold NaN. None: an input called a mask, if what rotates is 0 exactly where it says so.
         batch_rows, batch_bytes: a batch is filled across systems and rotations up to these. "auto" times the first
             batches at several sizes; ``settings["batch_rows"]`` says which one was taken.
         max_memory: bytes that statistics and one batch may take together. Batches are filled no further, and lmax or
@@ -254,23 +258,28 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
         features = ", ".join(adapter.available_features)
         has = f"; outputs that can be audited as layers: {features}" if features else ""
         fail(ArgumentError, "layers", f"no module patterns for this model ({why}{has})", ", ".join(map(repr, patterns)))
-    names = matching_modules(module, patterns)
+    names = matching_places(module, patterns)
     if both := [name for name in names if name in adapter.outputs]:
         fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
     modules = modules_by_name(module)
-    found = {name: kind for name in names if (kind := declared_by_module(modules[name])) is not None}
+    found: dict[str, Representation] = {}
+    for name in names:
+        found |= declared_by_module(modules[split(name)[0]], name)
     meant: set[str] = set()
     for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:
-            fitting = matching_modules(module, [pattern])
+            fitting = matching_places(module, [pattern])
             found.update(dict.fromkeys(fitting, kind))
             meant |= set(fitting) if pattern in request.meant else set()
-    return Hooked(module, names, found, frozenset(meant))
+    for mask in request.inner_masks.values():
+        matching_places(module, [stem(mask.removeprefix(PADDING))])
+    asked = frozenset(names) & frozenset(patterns)
+    return Hooked(module, names, found, frozenset(meant), asked, request.inner_masks)
 
 
 def _is_hookable(adapter: Adapter) -> bool:
     """Whether there are hidden modules that can be listened to."""
-    return adapter.module is not None and not isinstance(adapter.module, torch.jit.ScriptModule)
+    return adapter.module is not None and not isinstance(unwrapped(adapter.module), torch.jit.ScriptModule)
 
 
 def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]], total: float) -> Audit:
@@ -299,6 +308,7 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
             "estimator": session.measure.name,
             **session.measure.settings(outputs),
             **session.settled,
+            **session.masking(),
             "keep": asked.keep,
             "batch_rows": session.batch_rows.rows,
             "batch_rows_asked": asked.batch_rows,

@@ -1,11 +1,11 @@
-"""Glob patterns on qualified names: ``*`` stays within one level, ``**`` crosses levels."""
+"""Glob patterns on qualified names: ``*`` stays within one level and before a colon, ``**`` crosses levels."""
 
 from __future__ import annotations
 
 import functools
 import re
 
-WILD = {"**": ".*", "*": r"[^.]*", "?": r"[^.]"}
+WILD = {"**": ".*", "*": r"[^.:]*", "?": r"[^.:]"}
 
 
 def fits(pattern: str, name: str) -> bool:
@@ -13,7 +13,7 @@ def fits(pattern: str, name: str) -> bool:
     return _compiled(pattern).fullmatch(name) is not None
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*|\*|\?)", pattern)
     return re.compile("".join(WILD.get(part, re.escape(part)) for part in parts))

@@ -40,7 +40,8 @@ class Request:
     grad: bool | None = None
     """Whether the model is called with gradients recorded; None: where it turns out to need them."""
     masks: Mapping[str, str] | str | None = None
-    """Which input says which rows are real, for all values that have such rows or by name and pattern."""
+    """Which input says which rows are real, for all values that have such rows or by name and pattern; for layers also
+    a tensor inside the model."""
     basis: str | None = None
     layout: str = "mul_ir"
     """Of Irreps strings in `inputs`, `outputs` and `layers`; without a basis those with l >= 1 are refused."""
@@ -72,6 +73,19 @@ class Request:
         return self.parsed("layers", {pattern: kind for pattern, kind in declared.items() if kind})
 
     @property
+    def inner_masks(self) -> dict[str, str]:
+        """Those of `masks` that are tensors inside the model, which have a colon in their names."""
+        named = self.masks if isinstance(self.masks, Mapping) else {}
+        return {name: mask for name, mask in named.items() if isinstance(mask, str) and ":" in mask}
+
+    @property
+    def outer_masks(self) -> Mapping[str, str] | str | None:
+        """Those of `masks` that are inputs."""
+        if not isinstance(self.masks, Mapping):
+            return self.masks
+        return {name: mask for name, mask in self.masks.items() if name not in self.inner_masks} or None
+
+    @property
     def meant(self) -> frozenset[str]:
         """Names of what was declared by a `Representation`, whose axes are meant as they stand."""
         tables = (table for table in (self.inputs, self.outputs, self.layers) if isinstance(table, Mapping))
@@ -88,15 +102,21 @@ class Request:
             fail(DTypeError, argument, expected, type(declared).__name__)
         return {
             name: Representation.declared(
-                kind, basis=self.basis, layout=self.layout, argument=f"{argument}[{name!r}]" if name else argument
+                kind,
+                basis=self.basis,
+                layout=self.layout,
+                argument=f"{argument}[{name!r}]" if name else argument,
+                of_input=argument == "inputs",
             )
             for name, kind in declared.items()
         }
 
 
 class Again(Exception):
-    """`Adapter.forward` found out how its model must be called, and is to be given the same batch once more: what hidden
-    modules returned so far belongs to a call that failed."""
+    """`Adapter.forward` found out how its model must be called, and is to be given the same batch once more.
+
+    What hidden modules returned so far belongs to a call that failed.
+    """
 
 
 @dataclass(frozen=True)
@@ -242,15 +262,16 @@ class Adapter(Kind, ABC):
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         """`mean` ``(samples, channels, components)`` of one system, brought to the model's own layout."""
 
-    def mask(self, name: str, system: System) -> torch.Tensor | None:
-        """Which entries of a hidden layer's leading axes are real, True, and which padding; None: all are real.
-
-        `name` is that of the layer. Of the shape of the leading axes of one copy's value, ``(n,)`` or ``(n, m)``.
-        """
-        return None
-
     def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""
+
+    def mask(self, name: str, system: System) -> torch.Tensor | None:
+        """Which rows of the output or layer `name` are real in `system`, where others are padding; None: all are.
+
+        Bool, True where real, ``(n,)`` or ``(n, m)``: the leading axes of the value of one copy. Layers are asked for
+        by the names that they have in the report; one whose values have no such axes is taken whole.
+        """
+        return None
 
     def suspicion(self, system: System) -> str:
         """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""

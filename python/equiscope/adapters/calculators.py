@@ -25,7 +25,8 @@ from ..errors import (
     ends_the_system,
     fail,
 )
-from ..groups.representation import VOIGT, Representation
+from ..groups.cartesian import ASE_ORDER
+from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, Request, System
 from .checks import check_axes
@@ -83,6 +84,9 @@ PROBED = 3
 
 SYMMETRY = 1e-4
 """Part of a 3 x 3 stress by which it may be asymmetric and still be brought to Voigt order: single precision."""
+
+ENTRIES = [("xyz".index(name[0]), "xyz".index(name[1])) for name in ASE_ORDER]
+"""Where Voigt components lie in the matrix."""
 
 ASYMMETRIC = "a symmetric matrix (declare it 'tensor' where it is none)"
 
@@ -423,10 +427,10 @@ def _as_declared(name: str, kind: Representation, value: np.ndarray) -> np.ndarr
         away = np.abs(value - value.swapaxes(-1, -2)).max()
         if away > SYMMETRY * np.abs(value).max():
             fail(ShapeError, f"outputs[{name!r}]", ASYMMETRIC, f"one that is asymmetric by {away:.3g}")
-        return np.stack([(value[..., i, j] + value[..., j, i]) / 2 for i, j in VOIGT], axis=-1)
+        return np.stack([(value[..., i, j] + value[..., j, i]) / 2 for i, j in ENTRIES], axis=-1)
     if kind.name == "tensor" and value.shape[-1:] == (6,):
         full = np.empty((*value.shape[:-1], 3, 3), dtype=value.dtype)
-        for column, (i, j) in enumerate(VOIGT):
+        for column, (i, j) in enumerate(ENTRIES):
             full[..., i, j] = full[..., j, i] = value[..., column]
         return full
     return value

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DataError, DTypeError, ModelError, ShapeError, fail
+from ..groups.cartesian import Cartesian
 from ..groups.representation import Representation
 
 SIZES = (3, 4, 6, 9)
@@ -92,33 +93,38 @@ def check_axes(where: str, kind: Representation, shape: Sequence[int], *, meant:
 
     `shape` is that of one copy; `meant` says that the declaration was made as a `Representation`, not as a word.
     """
-    rest = tuple(shape[: len(shape) - kind.component_axes])
-    if meant or not rest or rest[-1] != 3:
+    term, rest = kind.alone, kind.rest(shape)
+    if meant or not rest or rest[-1] != 3 or not isinstance(term, Cartesian) or term.stored is not None:
         return
-    if kind.name == "tensor":
+    if term.rank > 1:
+        rank = next((i for i, size in enumerate(reversed(shape)) if size != 3), len(shape))
         fail(
             ShapeError,
             where,
-            'the last two axes alone to turn for "tensor" (irreps in the last axis for a tensor of higher rank); where '
-            'axes of size 3 before them count samples or channels, say so by Representation.parse("tensor")',
-            f"{tuple(shape)}, which may be a tensor of rank {len(shape)}",
+            f"the last {term.rank} axes alone to turn for {kind.name!r} (a tensor of rank {rank} is "
+            f'"tensor({rank})"); where axes of size 3 before them count samples or channels, say so by '
+            f"Representation.parse({kind.name!r})",
+            f"{tuple(shape)}, which may be a tensor of rank {rank}",
         )
-    if kind.name in ("vector", "pseudovector") and len(rest) > 1:
+    if term.rank == 1 and len(rest) > 1:
         fail(
             ShapeError,
             where,
-            f'components in the last axis for "{kind.name}" (x.movedim(-2, -1) brings them there); where the last axis '
-            f'holds them already and three channels come before it, say so by Representation.parse("{kind.name}")',
+            f'components in the last axis for "{kind.name}" (in the last but one: '
+            f'Representation.parse("{kind.name}", axis=-2)); where the last axis holds them and three channels come '
+            f'before it, say so by Representation.parse("{kind.name}")',
             f"{tuple(shape)}, whose last two axes may both be that of the components",
         )
 
 
 def axis_hint(kind: Representation, shape: Sequence[int]) -> str:
-    """Where the components may lie instead, for the error that they are not last."""
-    places = [axis for axis, size in enumerate(shape[:-1]) if kind.component_shape == (size,)]
-    if len(places) != 1:
+    """Where the components may lie instead, for the error that they are not where they are said to be."""
+    places = [axis for axis, size in enumerate(shape) if kind.component_shape == (size,)]
+    if len(places) != 1 or kind.partial:
         return ""
-    return f"; if axis {places[0]} holds the components, bring it to the end: x.movedim({places[0] - len(shape)}, -1)"
+    axis = places[0] - len(shape)
+    written = Representation.parse(kind, axis=-1).name
+    return f"; if axis {places[0]} holds the components, say so by Representation.parse({written!r}, axis={axis})"
 
 
 def check_output(name: str, value: torch.Tensor) -> None:

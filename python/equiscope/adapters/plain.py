@@ -75,7 +75,7 @@ class PlainAdapter(Adapter):
         self._asked_batching = request.batching
         self._batching: Batching = batching_of(request.batching, None)
         self._call = Call(model, request.call, request.grad)
-        self._masks = Masks(request.masks)
+        self._masks = Masks(request.outer_masks)
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
         self.count = len(data) if isinstance(data, Sized) else None
@@ -141,7 +141,8 @@ class PlainAdapter(Adapter):
         return self._batching.suspicion(system.payload)
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
-        return mean.reshape(mean.shape[0], *self._tails[name])
+        kind = self.outputs[name]
+        return kind.unflatten(mean.reshape(mean.shape[0], *self._tails[name], kind.components))
 
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)
@@ -227,6 +228,7 @@ class PlainAdapter(Adapter):
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
             check_axes(where, kind, leaf.shape, meant=meant)
+            kind.check_values(leaf, where)
         if leaf.is_floating_point():
             leaf = leaf.to(self._dtype or leaf.dtype)
         return leaf.detach().to(self._device) if self._device is not None else leaf.detach()
@@ -264,8 +266,9 @@ class PlainAdapter(Adapter):
                 leaves.append(value.repeat(n, *[1] * value.ndim))
             else:
                 # float64 rotations of float32 data would leave float32 round-off of the rotation in the copies
-                rows = value.to(torch.float64).reshape(1, -1, *kind.component_shape)
-                turned = rotate_copies(kind, rows, piece.rotations).reshape(n, *value.shape)
+                flat = kind.flatten(value.to(torch.float64))
+                turned = rotate_copies(kind, flat.reshape(1, -1, flat.shape[-1]), piece.rotations)
+                turned = kind.unflatten(turned.reshape(n, *flat.shape)).contiguous()
                 leaves.append(rounded(turned, value.dtype, piece.dither))
         return Copies(system, leaves, n)
 
@@ -331,16 +334,18 @@ class PlainAdapter(Adapter):
             raise ShapeError(
                 f"{error} (declared {kind.name!r}; the model returns {shape[1:]} per copy{axis_hint(kind, shape[1:])})"
             ) from None
-        rest = shape[1 : len(shape) - kind.component_axes]
+        rest = kind.rest(shape[1:])
         own = shape[2:] if len(shape) > 2 and shape[1] == 1 else shape[1:]
         check_axes(f"outputs[{name!r}]", kind, own, meant=name in self._meant)
+        flat = kind.flatten(part)
         real = self._masks.real(name, rest, system, components=kind.component_axes)
         if real is not None:
-            part = part[:, real]
-            rest = (part.shape[1], *rest[real.ndim :])
-        self._tails[name] = rest[1:] + shape[len(shape) - kind.component_axes :]
+            flat = flat[:, real]
+            rest = (flat.shape[1], *rest[real.ndim :])
+        kind.check_values(kind.unflatten(flat), f"outputs[{name!r}]")
+        self._tails[name] = rest[1:]
         samples = rest[0] if rest else 1
-        return part.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
+        return flat.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
 
 
 def _is_array(leaf: Any) -> bool:

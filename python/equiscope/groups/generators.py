@@ -10,50 +10,17 @@ so that products with generators are gathers, differentiable to any order, and n
 from __future__ import annotations
 
 import functools
-from math import sqrt
 
 import numpy as np
 import torch
 
 from ._kept import kept
-from .irreps import Irrep, Irreps, parity
-from .representation import CYCLE, Representation
+from .azimuth import Azimuth
+from .cartesian import Cartesian
+from .ladders import AXES, degree_table
+from .representation import Representation
 from .rotations import handedness
-
-AXES = (2, 0, 0, 1, 1)
-"""The axis k of each of the five terms."""
-
-
-@functools.cache
-def degree_table(l: int) -> tuple[np.ndarray, np.ndarray]:
-    """index and coefficient, ``(5, 2l+1)``, of the standard basis m = -l..l.
-
-    From the ladder operators, with the sign of m carried by sin and cos of the azimuth; a row without a second entry
-    has coefficient 0. Arrays, not tensors: a tensor made while a compiler traces must not outlive the trace.
-    """
-    index = [[m + l for m in range(-l, l + 1)] for _ in AXES]
-    coefficient = [[0.0] * (2 * l + 1) for _ in AXES]
-    for m in range(-l, l + 1):
-        row, k = m + l, abs(m)
-        index[0][row], coefficient[0][row] = -m + l, float(-m)
-        # up and down are half the ladder coefficients k -> k +- 1; sqrt 2 joins the m = 0 row to m = +-1
-        up, down = sqrt((l - k) * (l + k + 1)) / 2, sqrt((l + k) * (l - k + 1)) / 2
-        sign = 1 if m >= 0 else -1
-        if k == 0:
-            if l > 0:
-                index[1][row], coefficient[1][row] = -1 + l, up * sqrt(2)
-                index[3][row], coefficient[3][row] = 1 + l, -up * sqrt(2)
-            continue
-        if k < l:
-            index[1][row], coefficient[1][row] = -sign * (k + 1) + l, sign * up
-            index[3][row], coefficient[3][row] = sign * (k + 1) + l, -up
-        # the neighbour k - 1 = 0 is a cosine only: half of the pair is missing, the other half carries sqrt 2
-        lower = sqrt(2) if k == 1 else 1.0
-        if k > 1 or sign < 0:
-            index[2][row], coefficient[2][row] = -sign * (k - 1) + l, sign * down * lower
-        if k > 1 or sign > 0:
-            index[4][row], coefficient[4][row] = sign * (k - 1) + l, down * lower
-    return np.array(index), np.array(coefficient, dtype=np.float64)
+from .spherical import CYCLE, Spherical
 
 
 @functools.lru_cache(maxsize=256)
@@ -106,28 +73,38 @@ def _turned(x: torch.Tensor, index: torch.Tensor, coefficient: torch.Tensor) -> 
 
 
 def matrices(rep: Representation, elements: torch.Tensor) -> torch.Tensor:
-    """``(n, components, components)`` float64: rho in the basis of the irreps, of elements ``(n, 3, 3)`` of O(3).
+    """``(n, rows, rows)`` float64: rho of elements ``(n, 3, 3)`` of O(3), in the basis of `Representation.matrix`.
 
-    Orthogonal. By exponentials of the generators of the whole representation: slow, and without any recursion in l.
+    Orthogonal. Of irreps by exponentials of their generators: slow, and without any recursion in l.
     """
+    stored = torch.zeros(len(elements), rep.components, rep.components, dtype=torch.float64, device=elements.device)
+    for part in rep.parts:
+        term = part.term
+        assert not isinstance(term, Azimuth)
+        own = term.matrices(elements) if isinstance(term, Cartesian) else _exponentials(term, elements)
+        for start in range(part.where.start, part.where.stop, max(term.components, 1)):
+            stop = start + term.components
+            stored[:, start:stop, start:stop] = own
+    matrix = rep.matrix.to(elements.device)
+    dense: torch.Tensor = matrix @ stored @ torch.linalg.pinv(matrix)
+    return dense
+
+
+def _exponentials(term: Spherical, elements: torch.Tensor) -> torch.Tensor:
+    """``(n, components, components)``."""
     from scipy.spatial.transform import Rotation  # takes its time to import
 
-    if rep.irreps is None:
-        terms = tuple(Irrep(1, block.lam, parity(block.lam, block.sigma)) for block in rep.blocks)
-        # a vector is (x, y, z), which is l = 1 in e3nn's basis; tensors are split in the standard one
-        rep = Representation("irreps", Irreps(terms), "e3nn" if len(terms) == 1 else "standard")
-    assert rep.irreps is not None
     sign = handedness(elements).cpu()
     proper = elements.cpu() * sign[:, None, None]
-    if rep.basis == "e3nn":
+    if term.basis == "e3nn":
         proper = proper[..., CYCLE, :][..., CYCLE]
-    index, coefficient = _table(rep)
-    generators = torch.zeros(3, rep.components, rep.components, dtype=torch.float64)
+    index, coefficient = _table(Representation.of(term.irreps, layout=term.layout))
+    generators = torch.zeros(3, term.components, term.components, dtype=torch.float64)
     for axis, columns, values in zip(AXES, index, coefficient, strict=True):
-        generators[axis, torch.arange(rep.components), torch.from_numpy(columns)] += torch.from_numpy(values)
+        generators[axis, torch.arange(term.components), torch.from_numpy(columns)] += torch.from_numpy(values)
     turns = torch.from_numpy(Rotation.from_matrix(proper.numpy()).as_rotvec())
     dense = torch.linalg.matrix_exp(torch.einsum("nk,kij->nij", turns, generators))
-    odd = torch.zeros(rep.components, dtype=torch.bool)
-    for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
-        odd[where] = term.p < 0
+    odd = torch.zeros(term.components, dtype=torch.bool)
+    for irrep, where in zip(term.irreps, term.irreps.slices(), strict=True):
+        odd[where] = irrep.p < 0
     return torch.where(odd, sign[:, None, None] * dense, dense).to(elements.device)

@@ -123,8 +123,8 @@ class Decomposition:
     """A representation restricted to a group, sorted by irreps."""
 
     matrix: torch.Tensor | None
-    """``(components, components)`` float64, from flattened components to sorted ones; None: they lie sorted.
-    Orthonormal but for "voigt", whose sorted components have the norm of the full tensor."""
+    """``(rows, components)`` float64, from flattened components to sorted ones; None: they lie sorted. Its rows are
+    orthonormal, but for "voigt", whose sorted components have the norm of the full tensor."""
     parts: tuple[Isotypic, ...]
 
 
@@ -393,11 +393,12 @@ def _decompose(kind: type[Group], group: Group, representation: Representation) 
             start = sum(map(len, rows))
             parts.append(Isotypic(label, tuple(range(start, start + own.shape[0]))))
             rows.append(own)
-    if sum(map(len, rows)) != representation.components:
+    expected = representation.matrix.shape[0]
+    if sum(map(len, rows)) != expected:
         fail(
             ArgumentError,
             "group",
-            f"labels that carry all {representation.components} components of {representation.name!r}",
+            f"labels that carry all {expected} components of {representation.name!r}",
             f"{sum(map(len, rows))} in the irreps of {group.name}",
         )
     return Decomposition(torch.cat(rows) @ representation.matrix, tuple(parts))

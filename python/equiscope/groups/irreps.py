@@ -37,6 +37,19 @@ def matrix_count(lmax: int) -> int:
 
 
 @dataclass(frozen=True)
+class Block:
+    """All components of one irrep (lambda, sigma); `rows` index the irreps components."""
+
+    lam: int
+    sigma: int
+    rows: tuple[int, ...]
+
+    @property
+    def components(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
 class Irrep:
     """`mul` copies of the irrep with angular momentum `l` and parity `p` (+1 for "e", -1 for "o")."""
 

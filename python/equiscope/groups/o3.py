@@ -131,6 +131,5 @@ def _by_blocks(representation: Representation, with_sigma: bool) -> Decompositio
     for block in representation.blocks:
         label: Label = (block.lam, block.sigma) if with_sigma else block.lam
         rows[label] = rows.get(label, ()) + block.rows
-    mixes = representation.irreps is None and len(representation.blocks) > 1
     parts = tuple(Isotypic(label, own) for label, own in rows.items())
-    return Decomposition(representation.matrix if mixes else None, parts)
+    return Decomposition(None if representation.is_sorted else representation.matrix, parts)

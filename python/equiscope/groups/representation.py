@@ -3,79 +3,139 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from ..errors import ArgumentError, DTypeError, ShapeError, fail
+from ..errors import ArgumentError, DataError, DTypeError, ShapeError, fail
 from ._arguments import check_choice
 from ._kept import kept
-from .irreps import LIMITS, Irreps
+from .azimuth import Azimuth
+from .cartesian import Cartesian
+from .irreps import LIMITS, MAXIMUM_DIM, Block, Irreps
+from .spherical import BASES, LAYOUTS, Spherical
 
 KINDS = ("scalar", "invariant", "pseudoscalar", "vector", "pseudovector", "tensor", "voigt")
-_AXES = {"vector": (3,), "pseudovector": (3,), "tensor": (3, 3), "voigt": (6,)}
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-"""Where ASE's Voigt components xx, yy, zz, yz, xz, xy lie in the matrix."""
+"""The kinds that most tensors have. Others: docs/representations.md."""
 
-CYCLE = (2, 0, 1)
-"""The e3nn basis is the standard one after relabelling (x, y, z) as (z, x, y)."""
+EXPECTED = (
+    f'one of {", ".join(KINDS)}, "tensor(3)", "tensor(ij=ji)", "voigt(xx,yy,zz,xy,yz,xz)", a sum such as '
+    f'"scalar+vector", or irreps such as "8x0e+4x1o" with {LIMITS}'
+)
+
+MOST_STRAY = 1000.0
+"""Units of round-off by which a tensor may miss the symmetry that its indices are declared to have."""
+
+_WITH_AXIS = re.compile(r"(.*?)\s*\(axis (-\d{1,3})\)", re.DOTALL)
+_TERM = re.compile(r"(?:(\d{1,9})\s*x\s*)?([a-z][^\[]*|\d[^\[]*?)\s*(?:\[(\d{1,9}):(\d{1,9})\])?", re.DOTALL)
+_IRREPS = re.compile(r"[\d\sxeo+]+", re.ASCII)
+
+Term = Cartesian | Spherical | Azimuth
 
 
 @dataclass(frozen=True)
-class Block:
-    """All components of one irrep (lambda, sigma); `rows` index the irreps components."""
+class Part:
+    """`mul` copies of one term, one after the other along the component axis."""
 
-    lam: int
-    sigma: int
-    rows: tuple[int, ...]
+    term: Term
+    mul: int
+    start: int
+    """Its first component."""
 
     @property
     def components(self) -> int:
-        return len(self.rows)
+        return self.mul * self.term.components
+
+    @property
+    def where(self) -> slice:
+        return slice(self.start, self.start + self.components)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Representation:
-    """A declared representation. Component axes are the last axes of a tensor.
+    """A declared representation: a sum of terms along one axis, or one Cartesian tensor with an axis for each index.
 
-    ``flatten(x) @ matrix.T`` are the components in irreps, block by block as `blocks` says. `matrix` is orthonormal for
-    all kinds but "voigt", whose shear components carry sqrt(2) so that norms are those of the full 3x3 tensor.
+    The component axes end at `axis`, counted from the end, so that axes may be added before them: of "vector" at -2
+    values are ``(..., 3, channels)``. `flatten` brings them last and makes them one, `unflatten` is its inverse, and
+    `rest` are the axes that are none of components.
+
+    ``flatten(x) @ matrix.T`` are the components in irreps, as `blocks` says, with the norm of the whole: of "voigt"
+    that of the 3x3 tensor. A term whose indices have a symmetry has the irreps that it allows.
     """
 
-    name: str
-    irreps: Irreps | None = None
-    basis: str = "standard"
-    layout: str = "mul_ir"
+    parts: tuple[Part, ...]
+    axis: int = -1
+    along_one_axis: bool = False
+    """Whether it was written as a sum, or with a multiplicity: then no index of a tensor has an axis of its own."""
+    partial: bool = False
+    """Whether the parts are slices of a larger axis, of which the rest is invariant."""
+
+    # -- how it is written ---------------------------------------------------------------------------------------
 
     @classmethod
     def parse(
-        cls, rep: str | Irreps | Representation, *, basis: str = "standard", layout: str = "mul_ir"
+        cls,
+        rep: str | Irreps | Mapping[str, Any] | Representation,
+        *,
+        basis: str = "standard",
+        layout: str = "mul_ir",
+        axis: int | None = None,
     ) -> Representation:
-        """One of `KINDS`, or an Irreps string such as "8x0e+4x1o" in the given basis and layout."""
+        """What is written so (docs/representations.md); `name` writes it back.
+
+        Args:
+            rep: one of `KINDS`; "pseudotensor", "tensor(3)", "tensor(ijk=jik)"; "voigt(xx,yy,zz,xy,yz,xz)",
+                "voigt-strain", "mandel"; irreps such as "8x0e+4x1o"; a sum of these along one axis, "2xscalar+vector";
+                "azimuth"; or slices of one axis, ``{"vector": slice(1, 4)}``, also written "vector[1:4]".
+            basis, layout: of irreps: "standard" or "e3nn", "mul_ir" or "ir_mul".
+            axis: where the component axes end, counted from the end; -1 unless said.
+
+        >>> Representation.parse("vector", axis=-2).name
+        'vector (axis -2)'
+        """
         if isinstance(rep, Representation):
-            return rep
-        check_choice("basis", basis, ("standard", "e3nn"))
-        check_choice("layout", layout, ("mul_ir", "ir_mul"))
-        if isinstance(rep, str) and rep in KINDS:
-            return cls(rep)
-        if not isinstance(rep, (str, Irreps)):
-            fail(DTypeError, "representation", f"one of {', '.join(KINDS)} or an Irreps string", type(rep).__name__)
-        try:
-            irreps = Irreps.parse(rep)
-        except ArgumentError:
-            expected = f'one of {", ".join(KINDS)} or irreps such as "8x0e+4x1o" with {LIMITS}'
-            fail(ArgumentError, "representation", expected, repr(rep))
-        return cls(str(irreps), irreps, basis, layout)
+            return rep if axis is None else replace(rep, axis=_checked_axis(axis, rep))
+        check_choice("basis", basis, BASES)
+        check_choice("layout", layout, LAYOUTS)
+        if isinstance(rep, Irreps):
+            found = cls.of(rep, basis, layout)
+        elif isinstance(rep, Mapping):
+            found = cls(_placed(_of_slices(rep, basis, layout)), along_one_axis=True, partial=True)
+        elif isinstance(rep, str):
+            if written := _WITH_AXIS.fullmatch(rep):
+                rep, own = written.group(1), int(written.group(2))
+                if axis is not None and axis != own:
+                    fail(ArgumentError, "axis", f"{own}, as {rep!r} says", axis)
+                axis = own
+            found = _read(rep, basis, layout)
+        else:
+            fail(DTypeError, "representation", EXPECTED, type(rep).__name__)
+        return found if axis is None else replace(found, axis=_checked_axis(axis, found))
+
+    @classmethod
+    def of(cls, irreps: Irreps, basis: str = "standard", layout: str = "mul_ir") -> Representation:
+        """Irreps along the last axis."""
+        return cls((Part(Spherical(irreps, basis, layout), 1, 0),))
 
     @classmethod
     def declared(
-        cls, rep: Any, *, basis: str | None, layout: str = "mul_ir", argument: str = "representation"
+        cls,
+        rep: Any,
+        *,
+        basis: str | None,
+        layout: str = "mul_ir",
+        argument: str = "representation",
+        of_input: bool = False,
     ) -> Representation:
-        """As `parse`, of what the user says of a tensor: irreps whose basis would be a guess are refused."""
+        """As `parse`, of what the user says of a tensor: irreps whose basis would be a guess are refused, and so
+        is what can be declared of inputs alone."""
         found = cls.parse(rep, basis="standard" if basis is None else basis, layout=layout)
-        if basis is None and found is not rep and any(irrep.l for irrep in found.irreps or ()):
+        spherical = [part.term for part in found.parts if isinstance(part.term, Spherical)]
+        if basis is None and found is not rep and any(irrep.l for term in spherical for irrep in term.irreps):
             fail(
                 ArgumentError,
                 "basis",
@@ -84,12 +144,73 @@ class Representation:
                 f'Representation.parse({found.name!r}, basis="e3nn")',
                 "none",
             )
-        return found
+        return found if of_input else found._measurable(argument)
+
+    def _measurable(self, argument: str) -> Representation:
+        """The same for values that are measured: all components said, and all linear."""
+        if any(isinstance(part.term, Azimuth) for part in self.parts):
+            fail(
+                ArgumentError,
+                argument,
+                "components that turn linearly (of an angle: return its cos and sin, and 0 or another component along "
+                'z, declared "vector")',
+                f"{self.name!r}, whose azimuth is a kind of input alone",
+            )
+        if not self.partial:
+            return self
+        if tuple(part.start for part in self.parts) != tuple(part.start for part in _placed(self.parts, packed=True)):
+            fail(
+                ArgumentError,
+                argument,
+                'a kind for every component ("scalar" or "invariant" for those that do not turn), since what is left '
+                "out would be in no number",
+                repr(self.name),
+            )
+        return replace(self, partial=False)
+
+    @functools.cached_property
+    def name(self) -> str:
+        """As `parse` reads it; of irreps without basis and layout."""
+        written = "+".join(self._written())
+        return written if self.axis == -1 else f"{written} (axis {self.axis})"
+
+    def _written(self) -> Iterator[str]:
+        for part in self.parts:
+            times = f"{part.mul}x" if part.mul != 1 else ""
+            yield times + part.term.name + (f"[{part.where.start}:{part.where.stop}]" if self.partial else "")
+
+    def __repr__(self) -> str:
+        said = [repr(self.name)]
+        said += [f"basis={self.basis!r}"] if self.basis != "standard" else []
+        said += [f"layout={self.layout!r}"] if self.layout != "mul_ir" else []
+        return f"Representation.parse({', '.join(said)})"
+
+    # -- what it is made of --------------------------------------------------------------------------------------
+
+    @property
+    def alone(self) -> Term | None:
+        """The one term it consists of; None for a sum."""
+        return None if self.along_one_axis else self.parts[0].term
+
+    @property
+    def irreps(self) -> Irreps | None:
+        """Where it is irreps and nothing else."""
+        return self.alone.irreps if isinstance(self.alone, Spherical) else None
+
+    @property
+    def basis(self) -> str:
+        """Of the irreps among its terms."""
+        return next((part.term.basis for part in self.parts if isinstance(part.term, Spherical)), "standard")
+
+    @property
+    def layout(self) -> str:
+        """Of the irreps among its terms."""
+        return next((part.term.layout for part in self.parts if isinstance(part.term, Spherical)), "mul_ir")
 
     @property
     def component_shape(self) -> tuple[int, ...]:
         """Sizes of the component axes: (), (3,), (3, 3), (6,) or (dim,)."""
-        return (self.irreps.dim,) if self.irreps is not None else _AXES.get(self.name, ())
+        return self.alone.shape if self.alone is not None else (self.components,)
 
     @property
     def component_axes(self) -> int:
@@ -97,92 +218,204 @@ class Representation:
 
     @property
     def components(self) -> int:
-        return int(torch.Size(self.component_shape).numel())
+        """Along one axis; of slices up to the last one that is named."""
+        return max((part.where.stop for part in self.parts), default=0)
 
     @property
     def entries(self) -> int:
         """Number that a squared norm is divided by: of "voigt" the 9 entries of the tensor whose norm it is."""
-        return 9 if self.name == "voigt" else self.components
+        return sum(part.mul * part.term.entries for part in self.parts)
 
     @property
     def is_invariant(self) -> bool:
         """Whether every element of O(3) acts as the identity."""
-        return all(block.lam == 0 and block.sigma == 1 for block in self.blocks)
+        return all(part.term.is_invariant for part in self.parts)
+
+    @property
+    def keeps_z(self) -> bool:
+        """Whether only groups that keep the z axis can act on it."""
+        return any(isinstance(part.term, Azimuth) for part in self.parts)
 
     @functools.cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The irreps the components split into; multiplicities of one irrep are one block."""
-        if self.irreps is None:
-            return _CARTESIAN_BLOCKS[self.name]
         rows: dict[tuple[int, int], list[int]] = {}
-        for term, where in zip(self.irreps, self.irreps.slices(), strict=True):
-            rows.setdefault((term.l, term.sigma), []).extend(range(where.start, where.stop))
+        start = 0
+        for part in self.parts:
+            own = part.term.blocks
+            size = sum(block.components for block in own)
+            for copy in range(part.mul):
+                for block in own:
+                    shifted = (start + copy * size + row for row in block.rows)
+                    rows.setdefault((block.lam, block.sigma), []).extend(shifted)
+            start += part.mul * size
         return tuple(Block(l, sigma, tuple(own)) for (l, sigma), own in rows.items())
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the components are irreps as they lie."""
+        return all(part.term.matrix is None for part in self.parts)
 
     @functools.cached_property
     @kept
     def matrix(self) -> torch.Tensor:
-        """``(components, components)`` float64: from flattened components to irreps components."""
-        if self.name in ("tensor", "voigt"):
-            return _rank_2_matrix(self.name)
-        return torch.eye(self.components, dtype=torch.float64)
+        """``(rows, components)`` float64: from flattened components to irreps components."""
+        blocks: list[torch.Tensor] = []
+        for part in self.parts:
+            own = part.term.matrix
+            blocks += part.mul * [torch.eye(part.term.components, dtype=torch.float64) if own is None else own]
+        joined: torch.Tensor = torch.block_diag(*blocks)
+        return joined
 
     @property
     def degree(self) -> int:
         """Highest l of its irreps."""
         return max((block.lam for block in self.blocks), default=0)
 
+    # -- where its components lie --------------------------------------------------------------------------------
+
     def check(self, shape: Sequence[int], argument: str) -> None:
-        """Raise ShapeError unless the trailing axes of `shape` fit."""
-        axes = self.component_shape
-        if tuple(shape[len(shape) - len(axes) :]) != axes or len(shape) < len(axes):
-            expected = f"(..., {', '.join(map(str, axes))})" if axes else "(...)"
-            fail(ShapeError, argument, f"{expected} for {self.name!r}", tuple(shape))
+        """Raise ShapeError unless `shape` has the component axes where they should be."""
+        axes, stop = self.component_shape, len(shape) + 1 + self.axis
+        found = tuple(shape[max(stop - len(axes), 0) : max(stop, 0)])
+        if self.partial and len(found) == 1 and found[0] >= self.components:
+            return
+        if found != axes or stop < len(axes):
+            sizes = [f">= {self.components}"] if self.partial else list(map(str, axes))
+            expected = ", ".join(["...", *sizes, *[":"] * (-1 - self.axis)])
+            fail(ShapeError, argument, f"({expected}) for {self.name!r}", tuple(shape))
+
+    def check_values(self, x: torch.Tensor, argument: str) -> None:
+        """Raise DataError where a tensor lacks the symmetry that its indices are declared to have, beyond round-off."""
+        if not any(isinstance(part.term, Cartesian) and part.term.relations for part in self.parts):
+            return
+        flat = self.flatten(x)
+        for part in self.parts:
+            if isinstance(part.term, Cartesian):
+                own = flat[..., part.where].reshape(-1, part.term.components)
+                stray = part.term.strays(own)
+                if not stray <= min(MOST_STRAY * torch.finfo(x.dtype).eps, 0.1):
+                    plain = f"{'pseudo' if part.term.pseudo else ''}tensor({part.term.rank})"
+                    fail(
+                        DataError,
+                        argument,
+                        f"the symmetry of indices of {part.term.name!r} (declare {plain!r} where there is none)",
+                        f"a part of {stray:.2g} of the size that violates it",
+                    )
+
+    def rest(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """`shape` without its component axes."""
+        stop = len(shape) + 1 + self.axis
+        return (*shape[: stop - self.component_axes], *shape[stop:])
 
     def flatten(self, x: torch.Tensor) -> torch.Tensor:
-        """``(..., *component axes)`` as ``(..., components)``."""
-        return x.reshape(*x.shape[: x.ndim - self.component_axes], self.components)
+        """``(..., *component axes, ...)`` as ``(*rest, components)``; of slices with all that the axis holds."""
+        axes = self.component_axes
+        if self.axis != -1:
+            first = x.ndim + 1 + self.axis - axes
+            x = x.movedim(tuple(range(first, first + axes)), tuple(range(-axes, 0)))
+        return x if axes == 1 else x.reshape(*x.shape[: x.ndim - axes], self.components)
 
     def unflatten(self, x: torch.Tensor) -> torch.Tensor:
-        """``(..., components)`` as ``(..., *component axes)``."""
-        return x.reshape((*x.shape[:-1], *self.component_shape))
+        """``(*rest, components)`` as ``(..., *component axes, ...)``."""
+        axes = self.component_axes
+        if axes != 1:
+            x = x.reshape((*x.shape[:-1], *self.component_shape))
+        if self.axis == -1:
+            return x
+        first = x.ndim + 1 + self.axis - axes
+        return x.movedim(tuple(range(-axes, 0)), tuple(range(first, first + axes)))
 
 
-def _rank_2_matrix(name: str) -> torch.Tensor:
-    """Orthonormal split of a 3x3 tensor into trace, antisymmetric (y, z, x) and symmetric traceless parts."""
-    r2, r3, r6 = 2**-0.5, 3**-0.5, 6**-0.5
-    rows = {
-        "trace": {(0, 0): r3, (1, 1): r3, (2, 2): r3},
-        "ay": {(0, 2): r2, (2, 0): -r2},
-        "az": {(1, 0): r2, (0, 1): -r2},
-        "ax": {(2, 1): r2, (1, 2): -r2},
-        "xy": {(0, 1): r2, (1, 0): r2},
-        "yz": {(1, 2): r2, (2, 1): r2},
-        "zz": {(2, 2): 2 * r6, (0, 0): -r6, (1, 1): -r6},
-        "xz": {(0, 2): r2, (2, 0): r2},
-        "xx-yy": {(0, 0): r2, (1, 1): -r2},
-    }
-    if name == "tensor":
-        full = torch.zeros(9, 9, dtype=torch.float64)
-        for i, entries in enumerate(rows.values()):
-            for (a, b), value in entries.items():
-                full[i, 3 * a + b] = value
-        return full
-    symmetric = [entries for key, entries in rows.items() if not key.startswith("a")]
-    matrix = torch.zeros(6, 6, dtype=torch.float64)
-    for i, entries in enumerate(symmetric):
-        for column, (a, b) in enumerate(VOIGT):
-            # one Voigt entry stands for (a, b) and (b, a)
-            matrix[i, column] = entries.get((a, b), 0.0) + (entries.get((b, a), 0.0) if a != b else 0.0)
-    return matrix
+def _read(text: str, basis: str, layout: str) -> Representation:
+    if _IRREPS.fullmatch(text):
+        try:
+            return Representation.of(Irreps.parse(text), basis, layout)
+        except ArgumentError:
+            fail(ArgumentError, "representation", EXPECTED, f"{text!r:.200}")
+    parts, slices = [], 0
+    for written in text.split("+"):
+        found = _TERM.fullmatch(written.strip())
+        if found is None:
+            fail(ArgumentError, "representation", EXPECTED, f"{text!r:.200}")
+        mul, word, start, stop = found.groups()
+        if word[0].isdigit():
+            mul, word = None, written.strip().partition("[")[0]
+        term = _term(word.strip(), basis, layout, text)
+        slices += start is not None
+        parts.append(_part(term, mul, start, stop, written))
+    if slices not in (0, len(parts)):
+        fail(ArgumentError, "representation", "a slice for every term of a sum or for none", f"{text!r:.200}")
+    if max(part.where.stop for part in parts) > MAXIMUM_DIM or sum(part.components for part in parts) > MAXIMUM_DIM:
+        fail(ArgumentError, "representation", f"at most {MAXIMUM_DIM} components", f"{text!r:.200}")
+    along = len(parts) > 1 or slices > 0 or parts[0].mul != 1
+    return Representation(_placed(parts, packed=not slices), along_one_axis=along, partial=slices > 0)
 
 
-_CARTESIAN_BLOCKS = {
-    "scalar": (Block(0, 1, (0,)),),
-    "invariant": (Block(0, 1, (0,)),),
-    "pseudoscalar": (Block(0, -1, (0,)),),
-    "vector": (Block(1, 1, (0, 1, 2)),),
-    "pseudovector": (Block(1, -1, (0, 1, 2)),),
-    "tensor": (Block(0, 1, (0,)), Block(1, -1, (1, 2, 3)), Block(2, 1, (4, 5, 6, 7, 8))),
-    "voigt": (Block(0, 1, (0,)), Block(2, 1, (1, 2, 3, 4, 5))),
-}
+def _term(word: str, basis: str, layout: str, text: str) -> Term:
+    if word == "azimuth":
+        return Azimuth()
+    found = Cartesian.parse(word)
+    if found is not None:
+        return found
+    try:
+        return Spherical(Irreps.parse(word), basis, layout)
+    except ArgumentError:
+        fail(ArgumentError, "representation", EXPECTED, f"{text!r:.200}")
+
+
+def _part(term: Term, mul: str | None, start: str | None, stop: str | None, written: str) -> Part:
+    copies = 1 if mul is None else int(mul)
+    if start is None or stop is None:
+        return Part(term, copies, 0)
+    length = int(stop) - int(start)
+    if length < 1 or length % term.components or (mul is not None and length != copies * term.components):
+        fail(
+            ArgumentError,
+            "representation",
+            f"a slice of {term.components if mul is None else copies * term.components} components"
+            f"{' or a multiple' if mul is None else ''} for {term.name!r}",
+            repr(written.strip()),
+        )
+    return Part(term, length // term.components, int(start))
+
+
+def _of_slices(rep: Mapping[str, Any], basis: str, layout: str) -> list[Part]:
+    """Parts that are named by where they lie: {"vector": slice(1, 4)}."""
+    parts = []
+    for word, slices in rep.items():
+        for where in slices if isinstance(slices, list | tuple) else [slices]:
+            fine = isinstance(where, slice) and where.step in (None, 1)
+            ends = (where.start or 0, where.stop) if fine else (None, None)
+            if not isinstance(word, str) or not all(isinstance(end, int) and end >= 0 for end in ends):
+                expected = 'a dict from kinds to slices of one axis, {"vector": slice(1, 4)}'
+                fail(ArgumentError, "representation", expected, repr(rep))
+            (part,) = _read(f"{word}[{ends[0]}:{ends[1]}]", basis, layout).parts
+            parts.append(part)
+    if not parts:
+        fail(ArgumentError, "representation", "at least one slice", repr(rep))
+    return parts
+
+
+def _placed(parts: Sequence[Part], *, packed: bool = False) -> tuple[Part, ...]:
+    """In the order in which they lie; `packed`: one after the other from 0 on."""
+    if packed:
+        start, placed = 0, []
+        for part in parts:
+            placed.append(replace(part, start=start))
+            start += part.components
+        return tuple(placed)
+    ordered = sorted(parts, key=lambda part: part.start)
+    for one, other in itertools.pairwise(ordered):
+        if other.start < one.where.stop:
+            names = f"{one.term.name} and {other.term.name} both at {other.start}"
+            fail(ArgumentError, "representation", "slices that do not overlap", names)
+    return tuple(ordered)
+
+
+def _checked_axis(axis: Any, kind: Representation) -> int:
+    if isinstance(axis, bool) or not isinstance(axis, int) or axis >= 0:
+        fail(ArgumentError, "axis", "a negative number, counted from the end: -1 is the last axis", repr(axis))
+    if axis != -1 and not kind.component_axes:
+        fail(ArgumentError, "axis", f"none for {kind.name!r}, which has no component axis", axis)
+    return axis

@@ -79,7 +79,7 @@ def spherical_harmonics_torque(
 ) -> torch.Tensor:
     """``(n, 3)``: sum_l grad^l . X_k Y^l."""
     Y = spherical_harmonics(xyz, lmax)
-    moved = each_generator(Y, *table(Representation("harmonics", Irreps.harmonics(lmax)), Y))
+    moved = each_generator(Y, *table(Representation.of(Irreps.harmonics(lmax)), Y))
     return (grad[:, None] * moved).sum(-1, dtype=torch.float64).to(xyz.dtype)
 
 

@@ -12,10 +12,12 @@ import math
 
 import torch
 
+from ..groups.cartesian import Cartesian
 from ..groups.irreps import Irreps
 from ..groups.quadrature import Quadrature
-from ..groups.representation import CYCLE, VOIGT, Representation
+from ..groups.representation import Representation
 from ..groups.rotations import about_z, handedness, polar
+from ..groups.spherical import CYCLE, Spherical
 
 
 def wigner_D(rotations: torch.Tensor, lmax: int, *, basis: str = "standard") -> tuple[torch.Tensor, ...]:
@@ -143,43 +145,39 @@ def rotate(
     wide = rotations.to(torch.float64)
     sign = handedness(wide)
     flat = kind.flatten(x.to(torch.float64))
-    if kind.irreps is None:
-        matrix = _cartesian(kind.name, wide, sign)
-    else:
-        matrix = _irreps_matrix(kind, wide * sign[..., None, None], sign)
-    if inverse:
-        # D is orthogonal; what stands for a Cartesian kind need not be
-        matrix = matrix.mT if kind.irreps is not None else torch.linalg.inv(matrix)
-    return kind.unflatten((matrix @ flat[..., None])[..., 0]).to(x.dtype)
+    turned = []
+    for part in kind.parts:
+        if isinstance(part.term, Spherical):
+            matrix = _irreps_matrix(part.term, wide * sign[..., None, None], sign)
+        else:
+            assert isinstance(part.term, Cartesian)
+            matrix = _cartesian(part.term, wide, sign)
+        # of what stands for a tensor the matrix need not be orthogonal
+        matrix = torch.linalg.inv(matrix) if inverse else matrix
+        copies = flat[..., part.where].unflatten(-1, (part.mul, -1))
+        turned.append((matrix[..., None, :, :] @ copies[..., None])[..., 0].flatten(-2))
+    return kind.unflatten(torch.cat(turned, dim=-1)).to(x.dtype)
 
 
-def _cartesian(name: str, rotations: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
-    if name in ("scalar", "invariant", "pseudoscalar"):
-        return (sign if name == "pseudoscalar" else torch.ones_like(sign))[..., None, None]
-    if name in ("vector", "pseudovector"):
-        return rotations * (sign if name == "pseudovector" else torch.ones_like(sign))[..., None, None]
-    pairs = [(i, j) for i in range(3) for j in range(3)]
-    if name == "voigt":
-        pairs = list(VOIGT)
+def _cartesian(term: Cartesian, rotations: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
+    """Column by column: what becomes of the tensor that one component is."""
+    before, after = "abcdef"[: term.rank], "ijklmn"[: term.rank]
+    turns = "".join(f"...{i}{a}," for i, a in zip(after, before, strict=True))
     columns = []
-    for a, b in pairs:
-        unit = torch.zeros(3, 3, dtype=rotations.dtype, device=rotations.device)
-        unit[a, b] = 1.0
-        if name == "voigt":
-            unit[b, a] = 1.0
-        turned = rotations @ unit @ rotations.mT
-        columns.append(torch.stack([turned[..., i, j] for i, j in pairs], dim=-1))
-    return torch.stack(columns, dim=-1)
+    for unit in torch.eye(term.components, dtype=rotations.dtype, device=rotations.device):
+        tensor = term.whole(unit).reshape((3,) * term.rank)
+        turned = torch.einsum(f"{turns}{before}->...{after}", *[rotations] * term.rank, tensor)
+        columns.append(term.kept_of(turned.flatten(-term.rank) if term.rank else turned.expand(*sign.shape, 1)))
+    return torch.stack(columns, dim=-1) * (sign if term.pseudo else torch.ones_like(sign))[..., None, None]
 
 
-def _irreps_matrix(kind: Representation, proper: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
-    assert kind.irreps is not None
-    degrees = wigner_D(proper, max((term.l for term in kind.irreps), default=0), basis=kind.basis)
-    matrix = torch.zeros(*sign.shape, kind.components, kind.components, dtype=proper.dtype, device=proper.device)
-    for term, where in zip(kind.irreps, kind.irreps.slices(), strict=True):
-        block = degrees[term.l] * (sign if term.p < 0 else torch.ones_like(sign))[..., None, None]
-        one = torch.eye(term.mul, dtype=proper.dtype, device=proper.device)
-        matrix[..., where, where] = torch.kron(one, block) if kind.layout == "mul_ir" else torch.kron(block, one)
+def _irreps_matrix(term: Spherical, proper: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
+    degrees = wigner_D(proper, max((irrep.l for irrep in term.irreps), default=0), basis=term.basis)
+    matrix = torch.zeros(*sign.shape, term.components, term.components, dtype=proper.dtype, device=proper.device)
+    for irrep, where in zip(term.irreps, term.irreps.slices(), strict=True):
+        block = degrees[irrep.l] * (sign if irrep.p < 0 else torch.ones_like(sign))[..., None, None]
+        one = torch.eye(irrep.mul, dtype=proper.dtype, device=proper.device)
+        matrix[..., where, where] = torch.kron(one, block) if term.layout == "mul_ir" else torch.kron(block, one)
     return matrix
 
 

@@ -141,8 +141,10 @@ class OrbitMoments(Moments):
         """Power, mean and spread of the whole orbit in one pass."""
         values, center = self._parts.sort(self._buffer), self._parts.sort(self._first)
         power, moments = power_and_moments(values.flatten(1), self._grid, self._lmax, center.reshape(-1))
-        drift, square = moments.reshape(2, *self._shape)
-        self._power = power.reshape(*self._chart.shape, *self._shape)
+        # as many as the irreps have, which the symmetry of a tensor makes fewer than its entries
+        shape = values.shape[1:]
+        drift, square = moments.reshape(2, *shape)
+        self._power = power.reshape(*self._chart.shape, *shape)
         self._power[self._trivial] = drift.square()
         self._mean = center + drift
         self._spread = square.sum(-1)
@@ -194,7 +196,7 @@ class OrbitMoments(Moments):
         n = wide.shape[0]
         if not kind.is_invariant:
             rotations = self._grid.select(start, start + n)
-            rows = wide.reshape(n, -1, *kind.component_shape)
+            rows = wide.reshape(n, -1, kind.components)
             wide = rotate_copies(kind, rows, rotations, inverse=True).reshape(wide.shape)
         centred = wide - self._first
         in_irreps = self._parts.sort(centred).square()

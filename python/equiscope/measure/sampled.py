@@ -85,7 +85,7 @@ class SampledMoments(Moments):
         if kind is None or kind.is_invariant:
             turned_back = rest = wide - self._first
         else:
-            rows, rotations = (n, -1, *kind.component_shape), elements.to(values.device)
+            rows, rotations = (n, -1, kind.components), elements.to(values.device)
             turned_back = rotate_copies(kind, wide.reshape(rows), rotations, inverse=True).reshape(wide.shape)
             turned_back = turned_back - self._first
             rest = rotate_copies(kind, turned_back.reshape(rows), rotations).reshape(wide.shape)

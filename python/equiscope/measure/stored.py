@@ -84,7 +84,7 @@ class StoredMoments(Moments):
         weights = self._grid.weights.to(self._first.device)
         elements = self._grid.select(0, len(self._grid)).to(self._first.device)
         values = torch.cat(self._values) + self._first
-        rows = values.reshape(len(values), -1, *kind.component_shape)
+        rows = values.reshape(len(values), -1, kind.components)
         centred = rotate_copies(kind, rows, elements, inverse=True).reshape(values.shape) - self._first
         shift = torch.einsum("g,gsck->sck", weights, centred)
         square = self._parts.sums(torch.einsum("g,gsck->sck", weights, self._parts.sort(centred - shift).square()))

@@ -11,7 +11,7 @@ from .finite import fault, in_range
 
 
 def canonical(values: torch.Tensor, grid: Grid, representation: Representation) -> torch.Tensor:
-    """``(G, samples, *channels, *components)`` as ``(G, samples, channels, components)``."""
+    """``(G, samples, ...)``, the components where their kind says, as ``(G, samples, channels, components)``."""
     if not isinstance(values, torch.Tensor) or not values.is_floating_point():
         fail(DTypeError, "values", "a floating-point tensor", getattr(values, "dtype", type(values).__name__))
     if values.layout != torch.strided:
@@ -24,8 +24,9 @@ def canonical(values: torch.Tensor, grid: Grid, representation: Representation) 
     representation.check(tuple(values.shape[1:]), "values")
     if not values.numel():
         fail(ShapeError, "values", "at least one sample, channel and component", tuple(values.shape))
-    rest = values.shape[1 : values.ndim - representation.component_axes]
+    flat = representation.flatten(values.detach())
+    rest = flat.shape[1:-1]
     # what is wrong elsewhere shows in the sums
     if not bool(in_range(values[0]).all()):
         raise NonFiniteValues(0, fault(values[0]))
-    return values.detach().reshape(len(grid), rest[0] if rest else 1, -1, representation.components)
+    return flat.reshape(len(grid), rest[0] if rest else 1, -1, representation.components)

@@ -1,6 +1,6 @@
 """The e3nn basis is the standard one after a cyclic relabelling of the axes; only arguments change, never results.
 
-The relabelling is `groups.representation.CYCLE`, as a shift by one place: an index would have to be copied to the
+The relabelling is `groups.spherical.CYCLE`, as a shift by one place: an index would have to be copied to the
 device, which waits.
 """
 

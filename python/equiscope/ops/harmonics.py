@@ -100,7 +100,7 @@ def _scaled(xyz: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
 
 def _along(values: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor:
     """sum_k omega_k X_k applied to ``(n, (lmax+1)**2)``."""
-    return generator_along(values, omega, *table(Representation("harmonics", Irreps.harmonics(lmax)), values))
+    return generator_along(values, omega, *table(Representation.of(Irreps.harmonics(lmax)), values))
 
 
 def _check_finite(xyz: torch.Tensor) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ..errors import DTypeError, ShapeError, fail
 from ..groups._arguments import checked_flag
+from ..groups.cartesian import Cartesian, Share, contracted, gathered
 from ..groups.generators import each_generator, generator_along, table
 from ..groups.irreps import Irreps
-from ..groups.representation import VOIGT, Representation
+from ..groups.representation import Representation, Term
 from ..groups.rotations import handedness
+from ..groups.spherical import Spherical
 from ..kernels.registry import backend
 from ._basis import relabel_matrices
 from ._check import (
@@ -45,16 +47,17 @@ def rotate(
     """rho(g) x, or rho(g)^-1 x, for elements g of O(3).
 
     For g = s R (s = +-1, R a rotation) an irrep (l, parity p) is multiplied by ``s^[p odd] D^l(R)``; "vector" by g,
-    "pseudovector" by R, "pseudoscalar" by s, "tensor" t by g t g^T; "voigt" is the symmetric tensor (xx, yy, zz, yz,
-    xz, xy).
+    "pseudovector" by R, "pseudoscalar" by s, "tensor" t by g t g^T, a tensor of higher rank by g at every index;
+    "voigt" is the symmetric tensor (xx, yy, zz, yz, xz, xy). "azimuth" is the angle of g (cos, sin), for g that keep z.
 
     Args:
         x: ``(*batch, *components)``, float32 or float64, or float16 or bfloat16 which are rotated in float32.
             Components are no axis for "scalar", "invariant" and "pseudoscalar", (3,) for "vector" and "pseudovector",
-            (3, 3) for "tensor", (6,) for "voigt", (dim,) for irreps.
+            (3, 3) for "tensor", (6,) for "voigt", (dim,) for irreps and sums. They come last unless the
+            representation says another axis.
         rotations: ``(*rbatch, 3, 3)`` with determinant +1 or -1, in the dtype in which x is rotated; rbatch broadcasts
             against batch. One rotation for many rows and many rotations for one x both run without copies of x.
-        rep: one of these words, an Irreps string such as "8x0e+4x1o", or a `Representation`.
+        rep: one of these words, an Irreps string such as "8x0e+4x1o", a sum of these, or a `Representation`.
         inverse: apply rho(g)^-1.
         basis, layout: of an Irreps string: "standard" or "e3nn"; "mul_ir" (copies outermost) or "ir_mul". For "e3nn"
             the rotations are copied with their axes relabelled, x never.
@@ -87,11 +90,14 @@ def rotate(
     inverse = checked_flag("inverse", inverse)
     x, rotations = savable(x, rotations), savable(rotations, x)
     check_same_device("rotations", rotations, "x", x)
-    name, shape, is_irreps, basis, layout = _description(rep, basis, layout)
+    shape, axis, partial, plan = _description(rep, basis, layout)
     axes = len(shape)
+    stop = x.ndim + 1 + axis
     # as tuples: torch 2.11 compiles no comparison of a torch.Size
-    if tuple(x.shape[x.ndim - axes :]) != tuple(shape):
+    if stop < axes or partial or tuple(x.shape[stop - axes : stop]) != shape:
         Representation.parse(rep, basis=basis, layout=layout).check(x.shape, "x")
+        shape = tuple(x.shape[stop - axes : stop])
+    x = _moved(x, stop - axes, axes, to_end=True)
     components = _product(shape)
     working = x.dtype if x.dtype == torch.float64 else torch.float32
     if rotations.dtype != working:
@@ -99,7 +105,8 @@ def rotate(
     lead_x = x.shape[: x.ndim - axes]
     lead, turned, still = _plan(lead_x, rotations.shape[:-2])
     if out is not None:
-        check_out(out, (*lead, *shape), x.dtype, x=x, rotations=rotations)
+        before = len(lead) + 1 + axis
+        check_out(out, (*lead[:before], *shape, *lead[before:]), x.dtype, x=x, rotations=rotations)
     flat = x.reshape((1,) * (len(lead) - len(lead_x)) + tuple(lead_x) + (components,)).to(working)
     if any(flat.shape[axis] != 1 for axis in turned):
         # x is copied only along those axes where both it and the rotations vary
@@ -112,22 +119,20 @@ def rotate(
         flat = flat.permute(*order, len(lead))
     flat = flat.reshape(own, rows, components)
     matrices = on_group(rotations.reshape(n, 3, 3))
-    if is_irreps:
-        matrices = relabel_matrices(matrices, basis)
-        if out is not None and not moved and working == x.dtype:
-            check_orthogonal(matrices, proper=False)
-            own_kernels = backend(x.device)
-            kind = _parse_cached(name, "standard", layout)
-            fill(out.view(n, rows, components), own_kernels, own_kernels.rotate, flat, matrices, kind, inverse)
-            return out
-        turned_x = _rotate(flat, matrices, name, layout, inverse)
-    else:
-        turned_x = _act(name, flat, checked_rotations(matrices), inverse)
-    turned_x = turned_x.to(x.dtype)
+    irreps = len(plan) == 1 and plan[0].irreps
+    if irreps and out is not None and not moved and working == x.dtype and axis == -1:
+        matrices = relabel_matrices(matrices, plan[0].basis)
+        check_orthogonal(matrices, proper=False)
+        own_kernels = backend(x.device)
+        kind = _parse_cached(irreps, "standard", plan[0].layout)
+        fill(out.view(n, rows, components), own_kernels, own_kernels.rotate, flat, matrices, kind, inverse)
+        return out
+    checked = matrices if all(step.irreps for step in plan) else checked_rotations(matrices)
+    turned_x = _act(plan, flat, matrices, checked, inverse).to(x.dtype)
     if moved:
         back = [order.index(axis) for axis in range(len(order))]
         turned_x = turned_x.reshape(*(lead[a] for a in order), components).permute(*back, len(lead))
-    turned_x = turned_x.reshape((*lead, *shape))
+    turned_x = _moved(turned_x.reshape((*lead, *shape)), len(lead) + 1 + axis, axes, to_end=False)
     return turned_x if out is None else out.copy_(turned_x)
 
 
@@ -137,24 +142,60 @@ def rotate_copies(
 ) -> torch.Tensor:
     """rho(g) x, or rho(g)^-1 x, for elements ``(n, 3, 3)`` of a grid, known to be orthogonal.
 
-    `x` is ``(n or 1, rows, *component axes)``. Vectors and tensors take products of small matrices and no check.
+    `x` is ``(n or 1, rows, components)``, as `Representation.flatten` has the components; so is the result. Products of
+    small matrices for all but irreps, and no check.
     """
-    if kind.name == "vector":
-        return x @ (rotations if inverse else rotations.mT)
-    if kind.name == "tensor":
-        matrix = (rotations.mT if inverse else rotations).unsqueeze(1)
-        return matrix @ x @ matrix.mT
-    return rotate(x, rotations.unsqueeze(1), kind, inverse=inverse)
+    return _act(_plan_of(kind), x, rotations, rotations, inverse)
 
 
-def _description(rep: Any, basis: str, layout: str) -> tuple[str, tuple[int, ...], bool, str, str]:
-    """Name, component shape, whether irreps, basis and layout: plain values, constants to a compiler."""
+def _moved(x: torch.Tensor, first: int, axes: int, *, to_end: bool) -> torch.Tensor:
+    """The component axes, `first` and those that follow it, as the last ones, or the last ones back there."""
+    if first + axes == x.ndim:
+        return x
+    there, last = tuple(range(first, first + axes)), tuple(range(-axes, 0))
+    return x.movedim(there, last) if to_end else x.movedim(last, there).contiguous()
+
+
+class Step(NamedTuple):
+    """What is done to some of the components. Plain values, constants to a compiler."""
+
+    start: int
+    stop: int
+    components: int
+    """Of one of the copies that lie there."""
+    irreps: str
+    """"" for Cartesian terms."""
+    basis: str
+    layout: str
+    rank: int
+    """Of a Cartesian tensor; -1: an azimuth."""
+    pseudo: bool
+    spread: tuple[Share, ...]
+    chosen: tuple[Share, ...]
+    """Between what is stored of a tensor and the whole of it: `Cartesian.spread` and `Cartesian.chosen`."""
+
+
+def _description(rep: Any, basis: str, layout: str) -> tuple[tuple[int, ...], int, bool, tuple[Step, ...]]:
+    """Component shape and axis, whether the axis may be larger, and what is done along it."""
     kind = rep if isinstance(rep, Representation) else _parse(rep, basis, layout)
-    return kind.name, kind.component_shape, kind.irreps is not None, kind.basis, kind.layout
+    return kind.component_shape, kind.axis, kind.partial, _plan_of(kind)
 
 
 # all that torch.compiler.assume_constant_result does, but that imports the compiler, which takes a second
 _description._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan_of(kind: Representation) -> tuple[Step, ...]:
+    return tuple(Step(part.where.start, part.where.stop, part.term.components, *_how(part.term)) for part in kind.parts)
+
+
+def _how(term: Term) -> tuple[str, str, str, int, bool, tuple[Share, ...], tuple[Share, ...]]:
+    if isinstance(term, Spherical):
+        return term.name, term.basis, term.layout, 0, False, (), ()
+    if isinstance(term, Cartesian):
+        return "", "", "", term.rank, term.pseudo, term.spread, term.chosen
+    return "", "", "", -1, False, (), ()
 
 
 def _parse(rep: Any, basis: str, layout: str) -> Representation:
@@ -192,27 +233,52 @@ def _plan(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[list[int], l
     return lead, [i for i in range(axes) if theirs[i] != 1], [i for i in range(axes) if theirs[i] == 1]
 
 
-def _act(name: str, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> torch.Tensor:
-    """Cartesian kinds: x ``(n or 1, rows, components)``, rotations ``(n, 3, 3)``."""
-    n = rotations.shape[0]
-    if name in ("scalar", "invariant"):
-        return x.expand(n, *x.shape[1:]).clone()
-    if name in ("pseudoscalar", "pseudovector"):
-        sign = handedness(rotations.detach())[:, None, None]
-        if name == "pseudoscalar":
-            return x * sign
-        rotations = rotations * sign
-    matrix = rotations.mT if inverse else rotations
-    if name in ("tensor", "voigt"):
-        matrix = matrix[:, :, None, :, None] * matrix[:, None, :, None, :]
-        if name == "voigt":
-            # the entry (i, j) of a symmetric tensor stands for (j, i) too
-            kept = torch.stack([matrix[:, i, j] for i, j in VOIGT], 1)
-            columns = [kept[:, :, i, j] if i == j else kept[:, :, i, j] + kept[:, :, j, i] for i, j in VOIGT]
-            matrix = torch.stack(columns, 2)
-        else:
-            matrix = matrix.reshape(n, 9, 9)
-    return product(x, matrix.mT)
+def _act(
+    plan: Sequence[Step], x: torch.Tensor, matrices: torch.Tensor, checked: torch.Tensor, inverse: bool
+) -> torch.Tensor:
+    """x ``(n or 1, rows, components)``, by matrices ``(n, 3, 3)``, which irreps check themselves."""
+    n, components = matrices.shape[0], x.shape[-1]
+    if len(plan) == 1 and plan[0].stop - plan[0].start == components:
+        return _act_on(plan[0], x, matrices, checked, inverse)
+    done, place = [], 0
+    for step in plan:
+        if step.start > place:
+            done.append(x[..., place : step.start].expand(n, -1, -1))
+        done.append(_act_on(step, x[..., step.start : step.stop], matrices, checked, inverse))
+        place = step.stop
+    if components > place or not done:
+        done.append(x[..., place:].expand(n, -1, -1))
+    return torch.cat(done, dim=-1)
+
+
+def _act_on(step: Step, x: torch.Tensor, matrices: torch.Tensor, checked: torch.Tensor, inverse: bool) -> torch.Tensor:
+    n, rows, size = matrices.shape[0], x.shape[1], x.shape[2]
+    own = x if step.components == size else x.reshape(x.shape[0], rows * (size // step.components), step.components)
+    if step.irreps:
+        turned = _rotate(own, relabel_matrices(matrices, step.basis), step.irreps, step.layout, inverse)
+    elif step.rank < 0:
+        turned = _azimuth(own, checked.mT if inverse else checked)
+    else:
+        turned = _cartesian(step, own, checked, inverse)
+    return turned.reshape(n, rows, size)
+
+
+def _cartesian(step: Step, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> torch.Tensor:
+    """x ``(n or 1, rows, components)``, rotations ``(n, 3, 3)``."""
+    if step.rank == 0:
+        turned = x.expand(rotations.shape[0], -1, -1)
+        turned = turned if step.pseudo else turned.clone()
+    else:
+        matrix = rotations.mT if inverse else rotations
+        turned = gathered(contracted(gathered(x, step.spread), matrix, step.rank, product), step.chosen)
+    return turned * handedness(rotations.detach())[:, None, None] if step.pseudo else turned
+
+
+def _azimuth(phi: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Angles ``(n or 1, rows, 1)`` of what turns as (cos, sin), by matrices that keep the z axis."""
+    points = torch.cat([torch.cos(phi), torch.sin(phi)], dim=-1)
+    x, y = product(points, matrix[:, :2, :2].mT).unbind(-1)
+    return torch.atan2(y, x).unsqueeze(-1)
 
 
 @Operator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence, Set
 
 import torch
@@ -39,10 +40,9 @@ class Evaluator:
         while True:
             if self._capture is not None:
                 self._capture.clear()
-            try:
+            listening = self._capture.listening() if self._capture is not None else contextlib.nullcontext()
+            with contextlib.suppress(Again), listening:
                 return dict(self.adapter.forward(pieces))
-            except Again:
-                continue
 
     def overwritten(self) -> bool:
         """Whether the last call left hidden values that the model had overwritten already: it has to be made again."""

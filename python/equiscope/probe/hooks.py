@@ -1,51 +1,33 @@
-"""Captures what hidden modules return, by name pattern, with hooks that are always removed."""
+"""Captures what hidden modules are given and return, by the names of places, with hooks that are always removed."""
 
 from __future__ import annotations
 
-import difflib
-import re
+import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from ..errors import ArgumentError
-from .leaves import is_index, leaves, module_of, rows_of
+from .eager import eager
+from .leaves import is_index, leaves, rows_of
+from .names import (
+    INPUT,
+    function_name,
+    is_compiler,
+    is_function,
+    is_heard,
+    modules_by_name,
+    place_of,
+    split,
+    stem,
+    uncounted,
+)
 
-
-def modules_by_name(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
-    """All modules by all of their names: one that stands in two places has two."""
-    return dict(module.named_modules(remove_duplicate=False))
-
-
-def matching_modules(module: torch.nn.Module, patterns: Sequence[str]) -> list[str]:
-    """Qualified names that fit any pattern, in order of definition; of a module that has several, each that fits.
-
-    ``*`` stays within one level of the hierarchy, ``**`` crosses levels: ``encoder.*`` is encoder.0, encoder.1, ...;
-    ``encoder.**`` is every module below encoder.
-    """
-    names = [name for name in modules_by_name(module) if name]
-    found: set[str] = set()
-    for pattern in patterns:
-        regex = re.compile(_translate(pattern))
-        hits = {name for name in names if regex.fullmatch(name)}
-        if not hits:
-            near = difflib.get_close_matches(pattern.replace("*", ""), names, n=5, cutoff=0.3) or names[:8]
-            raise ArgumentError(
-                f"layers: expected patterns that fit a module, got {pattern!r}, which fits none of the "
-                f"{len(names)} modules (nearest: {', '.join(near) or 'none'})"
-            )
-        found |= hits
-    return [name for name in names if name in found]
-
-
-def _translate(pattern: str) -> str:
-    parts = re.split(r"(\*\*|\*|\?)", pattern)
-    wild = {"**": ".*", "*": r"[^.]*", "?": r"[^.]"}
-    return "".join(wild.get(part, re.escape(part)) for part in parts)
+Leaves = list[tuple[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -57,30 +39,48 @@ class _Seen:
 
 
 class Capture:
-    """Context manager: while open, every call of a matching module leaves its floating-point outputs here.
+    """Context manager: while open, what passes the places `names` leaves its floating-point tensors here. Names may be
+    those of single tensors.
 
-    A module that is called several times in one forward pass gives ``name``, ``name#2``, ...; nested outputs give one
+    A place that is passed several times in one forward pass gives ``name``, ``name#2``, ...; nested values give one
     entry per tensor (`leaves`). Values are references until a model is seen to overwrite one in place
     (`overwritten`); from then on that one is copied. With `copy` all are, at once: for a model that is called many
     times before `take`, and may use a buffer again in ways that torch does not see. `notes` names what could not be
-    captured.
+    captured; a function that a module does not call is no loss unless its place is among those `asked` for by name, or
+    nobody calls it. Of `masks`, names of tensors, truth values are captured too.
 
-    Calls are heard in the thread that opened it alone: others may use the module for work of their own, or run parts of
-    one forward pass side by side, whose order says nothing of the copies. `elsewhere` names what was called there.
+    The model has to be called within `listening`. Calls are heard in the thread that opened it alone: others may use
+    the module for work of their own, or run parts of one forward pass side by side, whose order says nothing of the
+    copies. `elsewhere` names what was called there.
     """
 
-    def __init__(self, module: torch.nn.Module, names: Sequence[str], *, copy: bool = False) -> None:
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        names: Sequence[str],
+        *,
+        copy: bool = False,
+        asked: Collection[str] = (),
+        masks: Collection[str] = (),
+    ) -> None:
         self._module = module
         self.names = tuple(names)
         self._copy = copy
+        self._asked = frozenset(asked)
+        self._masks = frozenset(masks)
+        self._mask_leaves = frozenset(map(uncounted, masks))
         self._handles: list[RemovableHandle] = []
+        self._calls = _Calls(self._function)
         self._thread = 0
         self.elsewhere: set[str] = set()
-        """Modules that were called in other threads."""
+        """Places that were passed in other threads."""
         self._seen: list[_Seen] = []
         self._copied: set[str] = set()
         self._overwritten = False
         self._heard: set[str] = set()
+        """Places that were passed."""
+        self._belongs: dict[str, str | None] = {}
+        """Of all tensors that came: which of `names` they came by."""
         self._known: set[str] | None = None
         self._left_out: dict[str, str] = {}
 
@@ -88,17 +88,51 @@ class Capture:
         self._thread = threading.get_ident()
         modules = modules_by_name(self._module)
         deaf = dict(_unhearable(modules))
-        first: dict[int, str] = {}
-        for name in self.names:
+        first: dict[tuple[int, str], str] = {}
+        for place in self._places():
+            name, what = split(place)
             module = modules[name]
             if name in deaf:
-                self._left_out[name] = deaf[name]
-            elif id(module) in first:
-                self._left_out[name] = f"it is the same module as {first[id(module)]}, where its calls are counted"
+                self._left_out[place] = deaf[name]
+            elif (id(module), what) in first:
+                other = first[id(module), what]
+                self._left_out[place] = f"it is the same module as {split(other)[0]}, where its calls are counted"
             else:
-                first[id(module)] = name
-                self._handles.append(module.register_forward_hook(self._hook(name)))
+                first[id(module), what] = place
+                self._listen(place, module)
+        if self._calls:
+            for name, module in modules.items():
+                if name not in deaf:
+                    self._handles += self._calls.follow(module)
         return self
+
+    def _places(self) -> list[str]:
+        """Where `names` and masks come from."""
+        return list(dict.fromkeys(map(stem, [*self.names, *self._masks])))
+
+    def _asks_for(self, leaf: str) -> str | None:
+        """Which of `names` a tensor belongs to."""
+        if leaf not in self._belongs:
+            self._belongs[leaf] = place_of(leaf, self.names)
+        return self._belongs[leaf]
+
+    def _listen(self, place: str, module: torch.nn.Module) -> None:
+        _, what = split(place)
+        if is_function(what):
+            self._calls.ask(module, place)
+        elif what == INPUT:
+            self._handles.append(
+                module.register_forward_pre_hook(
+                    lambda _module, args, kwargs: self._passed(place, lambda: _given(place, args, kwargs)),
+                    with_kwargs=True,
+                )
+            )
+        else:
+            self._handles.append(
+                module.register_forward_hook(
+                    lambda _module, _args, output: self._passed(place, lambda: list(leaves(place, output)))
+                )
+            )
 
     def __exit__(self, *exc: object) -> None:
         for handle in self._handles:
@@ -106,23 +140,43 @@ class Capture:
         self._handles.clear()
         self._seen.clear()
 
-    def _hook(self, module_name: str) -> Callable[[torch.nn.Module, Any, Any], None]:
-        def record(_module: torch.nn.Module, _args: Any, output: Any) -> None:
-            if threading.get_ident() != self._thread:
-                self.elsewhere.add(module_name)
-                return
-            self._heard.add(module_name)
-            found = [(name, leaf, rows_of(leaf)) for name, leaf in leaves(module_name, output)]
-            if not found:
-                self._left_out.setdefault(module_name, "it returned no numbers")
-            some = any(isinstance(rows, torch.Tensor) for _, _, rows in found)
-            for name, leaf, rows in found:
-                if isinstance(rows, torch.Tensor):
-                    self._seen.append(self._kept(name, rows))
-                elif not (some and is_index(leaf)):
-                    self._left_out.setdefault(name, rows)
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """While the model is called: without torch.compile, whose code calls no modules, and on one device."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(eager())
+            for part in self._module.modules():
+                if isinstance(part, torch.nn.DataParallel) and len(part.device_ids) > 1:
+                    stack.callback(setattr, part, "device_ids", part.device_ids)
+                    part.device_ids = part.device_ids[:1]
+            if self._calls:
+                stack.enter_context(self._calls)
+            yield
 
-        return record
+    def _function(self, place: str, name: str, returned: Any) -> None:
+        """A function was called in the forward of the module at `place`."""
+        self._passed(place, lambda: list(leaves(f"{split(place)[0]}:{name}", returned)))
+
+    def _passed(self, place: str, found: Callable[[], Leaves]) -> None:
+        if threading.get_ident() != self._thread:
+            self.elsewhere.add(place)
+            return
+        self._heard.add(place)
+        with self._calls.deaf():
+            self._record(place, found())
+
+    def _record(self, place: str, found: Leaves) -> None:
+        masks = [(name, leaf) for name, leaf in found if name in self._mask_leaves and isinstance(leaf, torch.Tensor)]
+        self._seen += [self._kept(name, leaf) for name, leaf in masks]
+        if not found:
+            self._left_out.setdefault(place, f"it {_verb(place)} no tensors")
+        rows = [(name, leaf, rows_of(leaf, _verb(place))) for name, leaf in found if name not in self._mask_leaves]
+        some = any(isinstance(value, torch.Tensor) for _, _, value in rows)
+        for name, leaf, value in rows:
+            if isinstance(value, torch.Tensor):
+                self._seen.append(self._kept(name, value))
+            elif not (some and is_index(leaf)):
+                self._left_out.setdefault(name, value)
 
     def _kept(self, name: str, value: torch.Tensor) -> _Seen:
         value = value.detach()
@@ -135,6 +189,7 @@ class Capture:
     def clear(self) -> None:
         """Forget what was left by a call that did not end, or that was not made by the audit."""
         self._seen.clear()
+        self._calls.clear()
 
     def take(self, calls: int | None = None) -> dict[str, torch.Tensor]:
         """What was captured since the last call, in order of execution.
@@ -144,13 +199,16 @@ class Capture:
         """
         calls_per_forward = 1 if calls is None else calls
         groups: dict[str, list[torch.Tensor]] = {}
-        for seen in self._seen:
+        places: dict[str, list[int]] = {}
+        for position, seen in enumerate(self._seen):
             if seen.version is not None and seen.value._version != seen.version:
                 self._copied.add(seen.name)
                 self._overwritten = True
             groups.setdefault(seen.name, []).append(seen.value)
+            places.setdefault(seen.name, []).append(position)
         self._seen.clear()
         captured: dict[str, torch.Tensor] = {}
+        order: dict[str, int] = {}
         for name, tensors in groups.items():
             repeats = len(tensors) // calls_per_forward
             if len(tensors) % calls_per_forward:
@@ -158,10 +216,14 @@ class Capture:
             for k in range(0 if name in self._left_out else repeats):
                 own = tensors[k::repeats]
                 leaf = name if k == 0 else f"{name}#{k + 1}"
+                if leaf not in self._masks and (self._asks_for(leaf) is None or name in self._mask_leaves):
+                    continue
                 if len({tensor.shape for tensor in own}) > 1:
                     self._left_out[leaf] = "its shape differs from copy to copy"
                 else:
                     captured[leaf] = own[0] if calls is None else torch.stack(own)
+                    order[leaf] = places[name][k]
+        captured = {leaf: captured[leaf] for leaf in sorted(captured, key=order.__getitem__)}
         return {name: value for name, value in self._steady(captured) if name not in self._left_out}
 
     def _steady(self, captured: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -179,23 +241,134 @@ class Capture:
 
     def _stands_for_others(self, name: str) -> bool:
         """A list or dict of modules, which nobody calls, beside what is in it."""
-        held = modules_by_name(self._module)[name]
+        held = modules_by_name(self._module)[split(stem(name))[0]]
         return isinstance(held, torch.nn.ModuleList | torch.nn.ModuleDict) and any(
             other.startswith(f"{name}.") for other in self.names
         )
 
+    def _silent(self, name: str) -> str:
+        """Why nothing came by a name."""
+        place = stem(name)
+        if place in self.elsewhere:
+            return "its module is called in other threads than the audit's"
+        if place in self._heard:
+            came = ", ".join(leaf for leaf in self._belongs if stem(leaf) == place) or "none"
+            return f"no such tensor passed there (those that did: {came})"
+        module = modules_by_name(self._module)[split(place)[0]]
+        if is_function(split(place)[1]) and self._calls.entered(module):
+            called = ", ".join(self._calls.called(module)) or "none"
+            return f"no such call was heard in the forward of its module (functions heard there: {called})"
+        return "its module was never called"
+
     def notes(self) -> dict[str, str]:
-        """Modules and tensors that were asked for and are left out, each with the reason, in order of the model."""
+        """Names and tensors that were asked for and are left out, each with the reason, in order of the model."""
+        used = {split(place)[1] for place in self._heard}
+        came = {name for name in self._belongs.values() if name is not None}
+        told = {name: reason for name, reason in self._left_out.items() if place_of(name, self.names) is not None}
+        # what was said of a place holds for each of its tensors
+        told |= {name: self._left_out[place] for name in self.names if (place := stem(name)) in self._left_out}
+        by_place = set(map(stem, told))
         silent = {
-            name: "its module was never called"
-            if name not in self.elsewhere
-            else "its module is called in other threads than the audit's"
+            name: self._silent(name)
             for name in self.names
-            if name not in self._heard and name not in self._left_out and not self._stands_for_others(name)
+            if name not in came
+            and stem(name) not in by_place
+            and not (name == stem(name) and name in self._heard)
+            and not self._stands_for_others(name)
+            and (name in self._asked or not is_function(what := split(stem(name))[1]) or what not in used)
         }
-        found = {**self._left_out, **silent}
         order = {name: index for index, name in enumerate(self.names)}
-        return dict(sorted(found.items(), key=lambda item: order.get(module_of(item[0], self.names) or "", -1)))
+        return dict(
+            sorted({**told, **silent}.items(), key=lambda item: order.get(place_of(item[0], self.names) or "", -1))
+        )
+
+    @property
+    def compiled(self) -> bool:
+        """Whether parts of the model are compiled, and run as they were written for the time of the audit."""
+        return any(is_compiler(part) or _compiled(part) for part in self._module.modules())
+
+
+def _verb(place: str) -> str:
+    return "was given" if split(place)[1] == INPUT else "returned"
+
+
+def _given(place: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Leaves:
+    """What a module was given, by position and keyword; by the name of the place alone where one argument says all."""
+    by_keyword, by_position = list(leaves(place, kwargs)), list(leaves(place, args))
+    if not by_keyword and args and len(alone := list(leaves(place, args[0]))) == len(by_position):
+        return alone
+    return [*by_position, *by_keyword]
+
+
+class _Calls(TorchFunctionMode):
+    """Hears the functions of torch that are called in the forwards of modules: which module's, says a stack of them.
+
+    A function that calls others is heard alone. False where nobody asked.
+    """
+
+    def __init__(self, tell: Callable[[str, str, Any], None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self._asked: dict[torch.nn.Module, list[str]] = {}
+        self._called: dict[torch.nn.Module, dict[str, None]] = {}
+        self._stack: list[torch.nn.Module] = []
+        self._deaf = False
+
+    def __bool__(self) -> bool:
+        return bool(self._asked)
+
+    def ask(self, module: torch.nn.Module, place: str) -> None:
+        """Tell of the calls in the forward of `module` that `place` names."""
+        self._asked.setdefault(module, []).append(place)
+
+    def follow(self, module: torch.nn.Module) -> Iterable[RemovableHandle]:
+        """Have the stack know when `module` is called."""
+        owner = threading.get_ident()
+
+        def enter(entered: torch.nn.Module, _args: Any) -> None:
+            if threading.get_ident() == owner:
+                self._stack.append(entered)
+                self._called.setdefault(entered, {})
+
+        def leave(left: torch.nn.Module, _args: Any, _output: Any) -> None:
+            if threading.get_ident() == owner and left in self._stack:
+                while self._stack.pop() is not left:
+                    pass
+
+        yield module.register_forward_pre_hook(enter, prepend=True)
+        yield module.register_forward_hook(leave, prepend=True, always_call=True)
+
+    @contextlib.contextmanager
+    def deaf(self) -> Iterator[None]:
+        """What is called meanwhile is no part of the model."""
+        self._deaf = True
+        yield
+        self._deaf = False
+
+    def clear(self) -> None:
+        """No module is being called."""
+        self._stack.clear()
+        self._deaf = False
+
+    def entered(self, module: torch.nn.Module) -> bool:
+        return module in self._called
+
+    def called(self, module: torch.nn.Module) -> list[str]:
+        """The functions that were heard in its forward."""
+        return list(self._called[module])
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        module = self._stack[-1] if self._stack and not self._deaf else None
+        returned = func(*args, **(kwargs or {}))
+        name = function_name(func) if module in self._asked else None
+        if module is not None and name is not None:
+            self._called[module][name] = None
+            place = next((place for place in self._asked[module] if is_heard(split(place)[1], name)), None)
+            if place is not None:
+                self._tell(place, name, returned)
+        return returned
 
 
 def _unhearable(modules: dict[str, torch.nn.Module]) -> Iterator[tuple[str, str]]:
@@ -204,8 +377,8 @@ def _unhearable(modules: dict[str, torch.nn.Module]) -> Iterator[tuple[str, str]
         above = [modules[name[:end]] for end in (0, *(i for i, c in enumerate(name) if c == "."))] if name else []
         if any(isinstance(part, torch.jit.ScriptModule) for part in above) or _scripted(module):
             yield name, "it is TorchScript, whose calls cannot be heard; audit the Python module it was made from"
-        elif any(_compiled(part) or _is_wrapper(part) for part in above) or _compiled(module):
-            yield name, "it is compiled, and its calls cannot be heard; audit the module as it was before torch.compile"
+        elif any(_exported(part) for part in above):
+            yield name, "it is in a program of torch.export, which calls no modules; audit the module it was made from"
 
 
 def _scripted(module: torch.nn.Module) -> bool:
@@ -218,7 +391,6 @@ def _compiled(module: torch.nn.Module) -> bool:
     return getattr(module, "_compiled_call_impl", None) is not None
 
 
-def _is_wrapper(module: torch.nn.Module) -> bool:
-    """By ``torch.compile(module)``: heard itself, what is in it is not."""
-    # by its name: the compiler takes a second to import
-    return type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
+def _exported(module: torch.nn.Module) -> bool:
+    """By ``torch.export.export(...).module()``: one graph of operations."""
+    return any(cls.__name__ == "_StatefulGraphModule" for cls in type(module).__mro__)

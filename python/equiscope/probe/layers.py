@@ -11,7 +11,9 @@ from ..adapters.checks import check_axes
 from ..adapters.rows import RowCounts
 from ..errors import ArgumentError, ModelError
 from ..groups.representation import Representation
-from .leaves import module_of, representation_of
+from .leaves import representation_of
+from .masks import Masks, real_rows
+from .names import place_of, stem
 
 Values = dict[str, torch.Tensor]
 
@@ -27,8 +29,20 @@ class Layers:
     named in `skipped` with the reason, single rows counted in `left_out`.
     """
 
-    def __init__(self, representations: Mapping[str, Representation], meant: Set[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        representations: Mapping[str, Representation],
+        meant: Set[str] = frozenset(),
+        masks: Masks | None = None,
+    ) -> None:
         self._representations = representations
+        self._masks = masks or Masks(lambda layer, system: None)
+        self._real: dict[str, dict[str, torch.Tensor]] = {}
+        """By system and layer: the masks that fit."""
+        self._masked: dict[str, list[int]] = {}
+        """Of layers with a mask: rows that are padding, and all rows, over the systems so far."""
+        self._whole: dict[str, None] = {}
+        """Layers with a mask that their values do not fit, and which are taken as they are."""
         self._meant = meant
         """Modules whose declaration says that its axes are meant as they stand."""
         self._rows = RowCounts()
@@ -48,20 +62,24 @@ class Layers:
     def learn(self, captured: Mapping[str, torch.Tensor], system: System, copies: int) -> Values:
         """Rehearsal: find the axis of copies by the one fact known, that the first two copies are identical."""
         values: Values = {}
+        self._masks.learn(captured, system, copies)
+        self._real[system.name] = {}
         for name, tensor in captured.items():
-            if name in self.skipped:
+            if name in self.skipped or name in self._masks.names:
                 continue
             axes = [self._axes[name]] if name in self._axes else [0, 1]
             for axis in axes:
                 part = self._try(name, tensor, axis, system, copies)
                 if part is not None:
                     self._axes[name] = axis
-                    value = self._canonical(name, part)
+                    real = self._unpadded(name, system, part)
+                    value = None if real is None else self._canonical(name, real)
                     if value is not None and value.numel():
                         values[name] = value
                     break
             else:
-                self.skip(name, f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies")
+                several = f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies"
+                self.skip(name, several if tensor.ndim else "it is one number for all copies of the batch")
         self._learned[system.name] = tuple(values)
         self._empty = (self._empty | set(self._axes)) - self._filled - set(values)
         self._filled |= set(values)
@@ -73,7 +91,7 @@ class Layers:
 
     def unheard(self, elsewhere: Set[str], captured: Mapping[str, torch.Tensor]) -> None:
         """Say what is left out because only other threads called it."""
-        heard = {leaf.partition("[")[0].partition("#")[0] for leaf in captured}
+        heard = set(map(stem, captured))
         for name in elsewhere - heard:
             self.skip(name, "its module is called in other threads than the audit's")
 
@@ -83,12 +101,37 @@ class Layers:
         part = self._rows.learn(name, system.name, tensor.movedim(axis, 0), copies)
         if not part.numel():  # no edges, say: nothing to see, and nothing against it
             return part
+        mask = self._masks.of(name, system)
+        real = real_rows(part, mask) if isinstance(mask, torch.Tensor) else None
         # a stochastic layer differs from copy to copy: then only the shape can decide
-        first, second = part[0].double(), part[1].double()
+        first, second = (real if isinstance(real, torch.Tensor) and real.numel() else part)[:2].double()
         away = (first - second).abs() <= ALIKE * max(float(first.nan_to_num(0.0).abs().max()), 1e-30)
         alike = (away | first.isnan()).reshape(first.numel() // max(1, first.shape[-1]), -1).all(1)
         # padding may be filled from another copy: most rows decide
         return part if float(alike.double().mean()) > 0.5 or tensor.shape[axis] == copies else None
+
+    def _unpadded(self, name: str, system: System, part: torch.Tensor) -> torch.Tensor | None:
+        """Rehearsal: the rows that are real by the mask of the layer, which is remembered where it fits; None where
+        that cannot be told, and the layer is left out."""
+        mask = self._masks.of(name, system)
+        if mask is None:
+            return part
+        real = mask if isinstance(mask, str) else real_rows(part, mask)
+        if isinstance(real, str):
+            self.skip(name, real)
+            return None
+        if isinstance(mask, torch.Tensor) and real is not None:
+            self._real[system.name][name] = mask
+            return real
+        self._whole[name] = None
+        return part
+
+    def begun(self, system: System) -> None:
+        """The rows of a new system that are real count from now on."""
+        for name, mask in self._real[system.name].items():
+            count = self._masked.setdefault(name, [0, 0])
+            count[0] += int((~mask).sum())
+            count[1] += mask.numel()
 
     def split(self, captured: Mapping[str, torch.Tensor], pieces: Sequence[Piece]) -> list[Values]:
         """The values of a batch, for each of its pieces."""
@@ -105,7 +148,10 @@ class Layers:
                 self.skip(name, str(error).removeprefix(f"{name}: "))
                 continue
             for i, part in zip(there, parts, strict=True):
-                value = self._canonical(name, part)
+                mask = self._real[systems[i]].get(name)
+                real = part if mask is None else real_rows(part, mask)
+                assert isinstance(real, torch.Tensor), "rows come in the shape that was learned"
+                value = self._canonical(name, real)
                 if value is not None and value.numel():
                     values[i][name] = self.kept(name, pieces[i].system, value)
         return values
@@ -131,14 +177,14 @@ class Layers:
         own = tuple(part.shape[2 if one_row else 1 :])
         try:
             kind.check(own, f"layers[{name!r}]")
-            check_axes(f"layers[{name!r}]", kind, own, meant=module_of(name, self._meant) is not None)
+            check_axes(f"layers[{name!r}]", kind, own, meant=place_of(name, self._meant) is not None)
         except ArgumentError as error:
             if "[" not in name:
                 raise
             # the module was declared, and this is but one of the values that it returns
             self.skip(name, str(error))
             return None
-        return part.reshape(copies, part.numel() // (copies * kind.components), 1, kind.components)
+        return kind.flatten(part).reshape(copies, part.numel() // (copies * kind.components), 1, kind.components)
 
     def keep(self, name: str, system: System, good: torch.Tensor) -> None:
         """Of this layer and system only the samples where `good` ``(samples,)`` holds are functions of their copy."""
@@ -171,6 +217,17 @@ class Layers:
         self._rows.forget(system.name)
         self._learned.pop(system.name, None)
         self._good.pop(system.name, None)
+        self._real.pop(system.name, None)
+        self._masks.forget(system)
+
+    def masking(self) -> dict[str, list[str]]:
+        """What masks did, for the settings: the layers by the rows that they lost."""
+        told: dict[str, list[str]] = {}
+        for name, (padding, every) in self._masked.items():
+            told.setdefault(f"{padding} of {every} rows are padding", []).append(name)
+        if self._whole:
+            told["the mask fits no axes, taken whole"] = list(self._whole)
+        return told
 
     def notes(self, unheard: Mapping[str, str]) -> list[str]:
         """What the report should say of what was left out; `unheard` is what hooks could not take."""

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils import _pytree
 
 from ..groups.representation import Representation
+from .names import place_of
 
 PLAIN = (type(None), bool, int, float, str, bytes, torch.dtype, torch.device, torch.Size)
 """Beside tensors these say nothing that turns."""
 
-_TAIL = re.compile(r"(\[[^\]]*\])*(#\d+)?")
-"""What follows the name of a module in the name of a tensor it returned: where the tensor lay, and in which call."""
-
 
 def leaf_name(prefix: str, path: Sequence[Any]) -> str:
-    """Name of one tensor inside a nested output: ``prefix['attention'][0]``; `prefix` itself at the root."""
-    return prefix + _pytree.keystr(tuple(path))
+    """Name of one tensor inside a nested output: ``prefix['attention'][0]``; `prefix` itself at the root.
+
+    Fields of named tuples are written as keys are: after a dot there stand modules.
+    """
+    return prefix + "".join(
+        f"[{entry.name!r}]" if isinstance(entry, _pytree.GetAttrKey) else str(entry) for entry in path
+    )
 
 
 DEEPEST = 16
@@ -29,7 +32,8 @@ DEEPEST = 16
 
 
 def leaves(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Names and leaves of nested tuples, lists, mappings, dataclasses and what has ``to_dict`` (PyG's Data).
+    """Names and leaves of nested tuples, lists, mappings, dataclasses, what has ``to_dict`` (PyG's Data), and objects
+    with tensors among their attributes.
 
     A leaf is a tensor, or an object of which nothing is known; numbers, words and None are passed over.
     """
@@ -51,31 +55,44 @@ def _opened(container: Any) -> Mapping[Any, Any] | None:
     try:
         found = container.to_dict()
     except Exception:  # no such method, or one that means something else
-        return None
+        return _attributes(container)
     return found if isinstance(found, Mapping) else None
 
 
-def rows_of(returned: Any) -> torch.Tensor | str:
-    """A dense floating-point tensor of the same rows, or why there is none.
+def _attributes(thing: Any) -> Mapping[str, Any] | None:
+    """The public attributes of a plain object, if there are tensors among them."""
+    if isinstance(thing, torch.nn.Module | type) or not hasattr(thing, "__dict__"):
+        return None
+    found = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+    return found if any(isinstance(value, torch.Tensor) for value in found.values()) else None
+
+
+def rows_of(returned: Any, verb: str = "returned") -> torch.Tensor | str:
+    """A dense floating-point tensor of the same rows, or why there is none: it `verb` something else.
 
     Of a nested tensor the rows of its parts, one part after the other: none of them is padding.
     """
+    if isinstance(returned, np.ndarray) and returned.dtype.kind in "biufc":
+        # a copy: its buffer may be used again, and nothing would tell
+        returned = torch.tensor(returned)
     if not isinstance(returned, torch.Tensor):
-        return f"it returned {type(returned).__name__}, which holds no tensors that are known of"
+        return f"it {verb} {type(returned).__name__}, which holds no tensors that are known of"
     leaf = _own(returned)
     if torch._C._functorch.is_batchedtensor(leaf):
         return "it is called inside torch.func.vmap, where no tensor has all of its rows"
     if leaf.is_complex():
-        return f"it returned complex numbers ({_name(leaf.dtype)})"
+        return f"it {verb} complex numbers ({_name(leaf.dtype)})"
     if not leaf.is_floating_point():
-        return f"it returned no floating-point numbers ({_name(leaf.dtype)})"
+        return f"it {verb} no floating-point numbers ({_name(leaf.dtype)})"
     if leaf.is_nested:
         parts = leaf.unbind()
         if not parts or any(part.ndim == 0 or part.shape[1:] != parts[0].shape[1:] for part in parts):
-            return "it returned a nested tensor whose parts differ in more than their rows"
+            return f"it {verb} a nested tensor whose parts differ in more than their rows"
         return torch.cat(parts)
+    if type(leaf).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        return f"it {verb} {type(leaf).__name__}, a kind of tensor that is not read"
     if leaf.layout != torch.strided:
-        return f"it returned a tensor that is not dense ({leaf.layout})"
+        return f"it {verb} a tensor that is not dense ({leaf.layout})"
     return leaf
 
 
@@ -96,13 +113,7 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def module_of(leaf: str, modules: Iterable[str]) -> str | None:
-    """The module among `modules` that a tensor of this name came from: "name", "name#2", "name[0]", "name['x']#3"."""
-    fitting = [name for name in modules if leaf.startswith(name) and _TAIL.fullmatch(leaf, len(name))]
-    return max(fitting, key=len, default=None)
-
-
 def representation_of(leaf: str, representations: Mapping[str, Representation]) -> Representation | None:
-    """What was declared of the module, or of this very tensor, that a tensor of this name came from."""
-    name = module_of(leaf, representations)
-    return None if name is None else representations[name]
+    """What was declared of the place, or of this very tensor, that a tensor of this name came from."""
+    place = place_of(leaf, representations)
+    return None if place is None else representations[place]

@@ -16,6 +16,7 @@ from ..adapters.rounding import DOUBLE, Dither
 from ..errors import CrossTalkError, ends_the_system, ran_out
 from ..groups.group import Group
 from .apart import cannot_mix, refusal
+from .eager import eager
 from .evaluate import Evaluator
 from .layers import Layers, Values, beside
 from .noise import REACTS, Noise, rms, scatter
@@ -263,7 +264,7 @@ class Rehearsal:
         watch = ComputesIn()
         found: torch.dtype | None = None
         try:
-            with watch:
+            with eager(), watch:
                 outputs, _ = self._evaluator([self._piece(system, range(IDENTICAL), DOUBLE)])
             for parts in outputs.values():
                 found = coarser(found, parts[0].dtype)
@@ -414,10 +415,13 @@ class Rehearsal:
         """
         noises = self._noises.get(system.name, {})
         for name in [name for name in before if name in after and name in noises]:
-            if bool(self._alike(name, before[name], after[name], noises[name]).all()):
+            good = self._alike(name, before[name], after[name], noises[name])
+            if bool(good.all()):
                 continue
             if name not in self._adapter.outputs:
-                self._layers.skip(name, why)
+                lost, rows = int((~good).sum()), good.numel()
+                few = f" in {lost} of {rows} rows, as padding may: `masks` says which rows are real"
+                self._layers.skip(name, why + (few if lost < rows else ""))
                 continue
             text = refusal(self._adapter, system, name, before[name], after[name], every[name], noises[name])
             raise CrossTalkError(f"{text}. {told}")
@@ -465,6 +469,7 @@ class Rehearsal:
             if value.shape[1] != first[name].shape[1]:
                 noises |= self._noise({name: value[IDENTICAL:]}, DITHERS)
                 noises[name].repeated(value[1] - value[0])
+        self._layers.begun(system)
         self._references[system.name] = {name: value[list(AGAIN[:2])] for name, value in kept.items()}
         self._noises[system.name] = {name: noises[name] for name in kept}
         begin = Begin(

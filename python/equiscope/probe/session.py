@@ -22,6 +22,7 @@ from .drive import Drive
 from .evaluate import Evaluator
 from .hooks import Capture
 from .layers import Layers
+from .masks import Masks
 from .memory import Memory
 from .refine import Refinement
 from .rehearsal import Rehearsal
@@ -29,13 +30,17 @@ from .rehearsal import Rehearsal
 
 @dataclass(frozen=True)
 class Hooked:
-    """The modules to listen to, and how their outputs transform where that is known."""
+    """The places to listen to (`names`), and how what passes there transforms, where that is known."""
 
     module: torch.nn.Module
     names: list[str]
     representations: dict[str, Representation]
     meant: frozenset[str] = frozenset()
     """Those whose declaration says that its axes are meant as they stand."""
+    asked: frozenset[str] = frozenset()
+    """Those that were given by name, not by a pattern."""
+    masks: Mapping[str, str] = field(default_factory=dict)
+    """By pattern of places, tensors inside the model that are True where rows are real."""
 
 
 @dataclass
@@ -80,16 +85,27 @@ class Session:
                 self._notes.append("the model was in train mode; it was audited in eval mode and put back")
             for part in module.modules():
                 stack.callback(setattr, part, "training", part.training)
-            module.eval()
+            _to_eval(module)
         if self.hooked is not None:
             self.adapter.hooked()
-            once = self.adapter.calls_per_copy
-            self._capture = stack.enter_context(Capture(self.hooked.module, self.hooked.names, copy=once))
+            self._capture = stack.enter_context(self._listening(self.hooked))
         self._evaluator = Evaluator(self.adapter, self._capture)
-        self._layers = Layers(self._representations, self.hooked.meant if self.hooked is not None else frozenset())
+        meant, inner = (self.hooked.meant, self.hooked.masks) if self.hooked is not None else (frozenset(), {})
+        self._layers = Layers(self._representations, meant, Masks(self.adapter.mask, inner))
         self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
+
+    def _listening(self, hooked: Hooked) -> Capture:
+        masks = Masks(self.adapter.mask, hooked.masks).names
+        once = self.adapter.calls_per_copy
+        capture = Capture(hooked.module, hooked.names, copy=once, asked=hooked.asked, masks=masks)
+        if capture.compiled:
+            self._notes.append(
+                "the model is compiled; it was audited as it was before torch.compile, since layers of compiled code "
+                "cannot be heard. Without layers, an audit takes the compiled one"
+            )
+        return capture
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -205,6 +221,11 @@ class Session:
         """The dtype for whose rounding floors were measured."""
         return self._rehearsal.computes_in
 
+    def masking(self) -> dict[str, Any]:
+        """What masks did to layers, for the settings; nothing where there were none."""
+        told = self._layers.masking()
+        return {"masks_of_layers": told} if told else {}
+
     def warnings(self) -> list[str]:
         """What the report should say of how it went."""
         heard = self._capture.notes() if self._capture is not None else {}
@@ -220,6 +241,15 @@ class Session:
         outputs, _ = self.collector.results()
         random = [f"`{name}`" for name, output in outputs.items() if output.stochastic]
         return [f"{', '.join(random)}: {self.adapter.unrepeatable}"] if random and self.adapter.unrepeatable else []
+
+
+def _to_eval(module: torch.nn.Module) -> None:
+    """Evaluation mode; a program of torch.export has one mode for good, and refuses to be asked."""
+    try:
+        module.eval()
+    except NotImplementedError:
+        for part in module.modules():
+            part.training = False
 
 
 def _random_devices(module: torch.nn.Module | None) -> list[int]:

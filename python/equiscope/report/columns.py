@@ -32,7 +32,7 @@ class Column:
     left: bool = False
     """Text, and so aligned to the left."""
     elastic: int = 0
-    """Above 0 where a narrow terminal may shorten the cells: of columns that are equally wide, 1 goes first."""
+    """Above 0 where a narrow terminal may break the cells in lines: of columns that are equally wide, 1 goes first."""
     name: bool = False
     """Whether it holds names, which the page may break in two."""
     css: Cell | None = None

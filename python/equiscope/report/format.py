@@ -68,37 +68,25 @@ def count(value: float) -> str:
     return f"{int(value):,}".replace(",", " ")
 
 
-def elide(name: str, width: int) -> str:
-    """`name` in at most `width` characters: the middle goes, since both ends tell names apart."""
-    if len(name) <= width:
-        return name
-    if width < 5:
-        return name[: max(width, 0)]
-    head = (width - 2) // 2
-    return f"{name[:head]}..{name[len(name) - (width - 2 - head) :]}"
+def broken(name: str, width: int, indent: str = "") -> str:
+    """`name`, whole, in lines of at most `width` characters, those after the first behind `indent`.
 
-
-def elide_paths(names: Sequence[str], width: int) -> list[str]:
-    """Each of `names` in at most `width` characters, as `elide`. Dotted paths first give up the letters of
-    their middle parts, then of their first, and keep numbers and end; alike for all paths that start
-    alike."""
-    paths = [name.split(".") if re.fullmatch(r"\w+(\.\w+)*", name) else [name] for name in names]
-    short = list(names)
-    for root in {path[0] for path in paths}:
-        group = [i for i, path in enumerate(paths) if path[0] == root]
-        for level in range(max(len(paths[i]) for i in group)):
-            if all(len(short[i]) <= width for i in group):
-                break
-            for i in group:
-                short[i] = _abbreviated(paths[i], level)
-    return [elide(name, width) for name in short]
-
-
-def _abbreviated(path: Sequence[str], level: int) -> str:
-    """The path with its parts 1..level cut to their first letter; with the first part too at the last
-    level."""
-    order = [*range(1, len(path) - 1), 0][: level + 1] if len(path) > 1 else []
-    return ".".join(part[:1] if i in order and not part.isdigit() else part for i, part in enumerate(path))
+    It breaks between the parts of a path, and within one that is longer than a line after underscores and dashes, else
+    where the line ends.
+    """
+    lines = [""]
+    for part in re.split(r"(?<=[.:/])|(?=\[)", name):
+        pieces = [part] if len(indent) + len(part) <= width else re.split(r"(?<=[_-])", part)
+        for piece in pieces:
+            if lines[-1].strip() and len(lines[-1]) + len(piece) > width:
+                lines.append(indent)
+            while len(lines[-1]) + len(piece) > width:
+                room = max(width - len(lines[-1]), 1)
+                lines[-1] += piece[:room]
+                piece = piece[room:]
+                lines.append(indent)
+            lines[-1] += piece
+    return "\n".join(lines)
 
 
 def runs(values: Iterable[int]) -> str:
@@ -132,7 +120,7 @@ def with_error(value: float, error: float | None, sign: str = "+-", assumed: boo
 
 def margin(value: float, error: float) -> str:
     """The error of `value` to two digits, with an exponent only where the value has one or the error is tiny beside."""
-    if "e" in number(value) or not TINY * abs(value) < error < math.inf:
+    if "e" in number(value) or value == 0 or not TINY * abs(value) < error < math.inf:
         return number(error, 2)
     return np.format_float_positional(float(f"{error:.1e}"), trim="-")
 

@@ -17,7 +17,7 @@ from ..groups.group import Chart
 from ..result.data import AuditData, Output, widest
 from ..result.floor import assumed
 from .columns import Column, columns_of, grade
-from .format import elide_paths
+from .format import broken
 from .headline import headline
 from .palette import Options
 from .shares import share_cells, share_headings
@@ -28,10 +28,13 @@ NARROW, WIDE = 80, 120
 """Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3 digits."""
 
 READABLE, SHORTEST = 12, 6
-"""Characters that names keep before a column that can be spared goes, and when there is none left."""
+"""Characters of a name on one line before a column that can be spared goes, and when there is none left."""
 
-NAME = 20
-"""Characters of a layer's name that must stay before the highest degrees are put into one column."""
+NAME = 28
+"""Characters of a layer's name that stay on one line before the highest degrees are put into one column."""
+
+INDENT = "  "
+"""Before the further lines of a name that takes several."""
 
 MESSAGES = 20
 """Failures and warnings shown before the rest is only counted: the page and the files hold all of them."""
@@ -123,8 +126,8 @@ def _table(gap: int) -> Table:
 
 
 def _column(table: Table, name: str, *cells: str, right: bool = True) -> None:
-    """A column just as wide as its widest cell; nothing in it wraps or is cut."""
-    width = max(len(cell) for cell in (name, *cells))
+    """A column just as wide as its widest line; nothing in it wraps by itself or is cut."""
+    width = max(len(line) for cell in (name, *cells) for line in cell.split("\n"))
     table.add_column(Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop")
 
 
@@ -159,8 +162,8 @@ def _head(column: Column, width: int) -> str:
 def _fit(
     rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: list[int], least: int = SHORTEST
 ) -> bool:
-    """Shorten the cells of the elastic columns, the widest first, until a row fits into `width`, and whether it does:
-    names keep `least` letters, and no digit is cut."""
+    """Break the cells of the elastic columns into lines, the widest column first, until a row fits into `width`, and
+    whether it does: lines of names keep `least` letters, and no letter or digit is lost."""
     widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]
     while sum(widths) + gap * (len(widths) - 1) > width:
         i = max(elastic, key=widths.__getitem__)
@@ -168,8 +171,8 @@ def _fit(
             break
         widths[i] -= 1
     for i in elastic:
-        for row, cell in zip(rows, elide_paths([row[i] for row in rows], widths[i]), strict=True):
-            row[i] = cell
+        for row in rows:
+            row[i] = broken(row[i], widths[i], INDENT)
     return sum(widths) + gap * (len(widths) - 1) <= width
 
 

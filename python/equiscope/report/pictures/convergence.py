@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ...result.data import AuditData
-from ..format import elide
+from ..format import broken
 from ..palette import FAINT, INK, MARKERS, SERIES, SMALL
 from ..style import decades, finish, legend, new_figure, plain
 from ..view import Picture, register
@@ -87,7 +87,7 @@ def _errors(axes: Axes, degrees: list[int], ratios: dict[str, list[float]]) -> N
             marker=marker,
             markersize=4,
             linewidth=1.2,
-            label=plain(elide(name, 24)),
+            label=plain(broken(name, 24)),
         )
     finish(axes, grid="y", title="error of the outputs", xlabel="degree of the grid", ylabel="RMSE / final RMSE")
     low, high = axes.get_ylim()

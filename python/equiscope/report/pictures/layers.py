@@ -19,14 +19,10 @@ from ...groups.group import Chart
 from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
-from ..format import elide_paths
 from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL, Options
 from ..style import finish, legend, new_figure, plain
 from ..view import Picture, register
 from ..words import axis_title, each_column, family_title
-
-LABEL = 34
-"""Characters of a row label."""
 
 FAINTEST = 1e-12
 """Share at the dark end of the scale, unless every share stands above it: in amplitude 1e-6, the least that
@@ -68,8 +64,7 @@ class Layers(Picture):
         for i, axes in enumerate(panels):
             mesh = _panel(axes, *shown.panel(i), low)
             _finish(axes, shown, i)
-        labels = elide_paths([name for name, _ in audit.results()], LABEL)
-        _rows(panels[0], labels, shown.places, len(audit.layers), shown.row)
+        _rows(panels[0], shown.names, shown.places, len(audit.layers), shown.row)
         declared = [
             (place, spectrum)
             for place, (_, spectrum) in zip(shown.places, audit.results(), strict=True)
@@ -137,8 +132,7 @@ class _Shares:
 def _panels(shown: _Shares) -> list[Axes]:
     """The empty panels of a new figure."""
     columns, families = len(shown.chart.headings), len(shown.chart.family_names)
-    longest = max(map(len, elide_paths(shown.names, LABEL)))
-    width = 0.065 * longest + families * shown.cell * columns + shown.cell + 1.5
+    width = 0.065 * max(map(len, shown.names)) + families * shown.cell * columns + shown.cell + 1.5
     figure = new_figure(max(width, 5.2), shown.row * shown.count + 1.15)
     ratios = [*[float(columns)] * families, 1.0]
     return list(figure.subplots(1, families + 1, sharey=True, width_ratios=ratios, gridspec_kw={"wspace": 0.02}))

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
-from ..format import elide_paths
+from ..format import broken
 from ..palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SERIES, SMALL, Options
 from ..style import decades, finish, legend, new_figure, plain
 from ..view import Picture, register
@@ -62,7 +62,7 @@ class Spectra(Picture):
         rows = math.ceil(len(found) / columns)
         figure = new_figure(max(2.45 * columns, 3.6) + 0.3, 1.95 * rows + 0.5)
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        titles = elide_paths([spectrum.name for spectrum in found], TITLE)
+        titles = [broken(spectrum.name, TITLE) for spectrum in found]
         low = min(_draw(axes, spectrum) for axes, spectrum in zip(grid.flat, found, strict=False))
         for i, axes in enumerate(grid.flat):
             if i >= len(found):

@@ -12,13 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...result.data import AuditData, Output
-from ..format import elide, elide_paths, number
+from ..format import broken, number
 from ..palette import FAINT, INK, PAPER, PROPER, PSEUDO, RULE, SMALL, Options
 from ..style import decades, finish, legend, new_figure, plain
 from ..view import Picture, register
 
 NAMED = 45
 """Rows with names that a page holds: one per system, again for every three outputs."""
+
+LABEL = 40
+"""Characters on one line of a system's name."""
 
 COLUMNS = 3
 
@@ -67,8 +70,9 @@ def _named(audit: AuditData) -> Figure:
     count = len(order)
     columns = min(COLUMNS, len(names))
     blocks = math.ceil(len(names) / columns)
-    labels = elide_paths([audit.systems[i].name for i in order], 24)
-    figure = new_figure(2.35 * columns + 0.075 * max(map(len, labels)) + 0.2, blocks * (0.16 * count + 0.75) + 0.5)
+    labels = [broken(audit.systems[i].name, LABEL) for i in order]
+    longest = min(max(len(row.name) for row in audit.systems), LABEL)
+    figure = new_figure(2.35 * columns + 0.075 * longest + 0.2, blocks * (0.16 * count + 0.75) + 0.5)
     grid = figure.subplots(blocks, columns, squeeze=False, sharey=True)
     for i, axes in enumerate(grid.flat):
         if i >= len(names):
@@ -78,7 +82,7 @@ def _named(audit: AuditData) -> Figure:
         axes.hlines(np.arange(count), 0, 1, transform=axes.get_yaxis_transform(), color=RULE, linewidth=0.5, zorder=0)
         finish(
             axes,
-            title=plain(elide(names[i], 28)),
+            title=plain(broken(names[i], 28)),
             bold=True,
             xlabel=_axis(output) if i + columns >= len(names) or output.unit else "",
         )
@@ -109,7 +113,7 @@ def _sorted(audit: AuditData) -> Figure:
         finish(
             axes,
             grid="y",
-            title=plain(elide(names[i], 28)),
+            title=plain(broken(names[i], 28)),
             bold=True,
             xlabel="systems by error, %" if i + columns >= len(names) else "",
             ylabel=_axis(output) if i % columns == 0 or output.unit else "",
@@ -117,7 +121,7 @@ def _sorted(audit: AuditData) -> Figure:
         _dots(axes, np.array([rmse for rmse, _ in rows]), share, output, "y")
         axes.set_xlim(-3, 103)
         worst = rows[-POINTED_OUT:][::-1]
-        text = "\n".join(plain(elide(name, 20)) for _, name in worst)
+        text = "\n".join(plain(broken(name, 24)) for _, name in worst)
         axes.text(
             0.95,
             0.04,

@@ -1,0 +1,173 @@
+"""The names of what can be listened to inside a model, and the patterns that choose among them.
+
+``block.3`` is what the module of that name returns, ``block.3:input`` what it is given, ``block.3:relu`` what the calls
+of that function return that stand in its forward. Tensors that pass these places have names of their own:
+``block.3#2`` from the second call, ``block.3[0]`` and ``block.3['x']`` where there are several.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError
+from ..patterns import fits
+
+INPUT = "input"
+"""After the colon: what a module is given. No function of torch has that name."""
+
+HELPER = "_compiled_"
+"""What e3nn puts before the names of its TorchScript helpers: code of the module that holds them, and no layers."""
+
+_TAIL = re.compile(r"(\[[^\]]*\])*(#\d+)?")
+"""What follows the name of a place in the name of a tensor: where the tensor lay, and in which call."""
+
+
+def modules_by_name(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """All modules by all of their names: one that stands in two places has two. A wrapper is what is inside."""
+    return dict(_named(module, ""))
+
+
+def _named(module: torch.nn.Module, name: str) -> Iterator[tuple[str, torch.nn.Module]]:
+    module = unwrapped(module)
+    yield name, module
+    for part, child in module._modules.items():
+        if child is not None:
+            yield from _named(child, f"{name}.{part}" if name else part)
+
+
+def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+    """The module that ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` was given."""
+    while True:
+        if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif is_compiler(module):
+            inside = module._modules["_orig_mod"]
+            assert inside is not None
+            module = inside
+        else:
+            return module
+
+
+def is_compiler(module: torch.nn.Module) -> bool:
+    """Whether ``torch.compile(module)`` made it."""
+    # by its name: the compiler takes a second to import
+    return type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
+
+
+def split(place: str) -> tuple[str, str]:
+    """Name of the module, and what of it: nothing for what it returns, `INPUT`, or a function."""
+    module, _, what = place.partition(":")
+    return module, what
+
+
+def is_function(what: str) -> bool:
+    """Whether what stands after the colon is a function, or a pattern of functions."""
+    return what not in ("", INPUT)
+
+
+def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[str]:
+    """The places that fit any pattern, in order of definition; of a module that has several names, each that fits.
+
+    ``*`` stays within one level of the hierarchy, ``**`` crosses levels: ``encoder.*`` is encoder.0, encoder.1, ...;
+    ``encoder.**`` is every module below encoder, ``encoder.*:input`` what its parts are given, ``encoder.*:relu`` the
+    calls of that function in their forwards, and ``encoder.*:*`` those of any function of torch.nn.functional. Which
+    functions a module calls shows only when it does, so in names of places such patterns stay what they are. Without a
+    name before the colon the model itself is meant. `HELPER` fits no wildcard. A pattern may end as the name of a
+    tensor does, ``encoder.*[0]``, which is then kept.
+    """
+    names = list(modules_by_name(module))
+    found: dict[str, list[str]] = {}
+    for pattern in patterns:
+        base = stem(pattern)
+        before, colon, what = base.partition(":")
+        if colon and what != INPUT:
+            _check_function(pattern, what)
+        hits = [name for name in names if (name or colon) and _fits(before, name)]
+        if not hits:
+            every = [name for name in names if name]
+            near = difflib.get_close_matches(before.replace("*", ""), every, n=5, cutoff=0.3) or every[:8]
+            raise ArgumentError(
+                f"layers: expected patterns that fit a module, got {pattern!r}, which fits none of the "
+                f"{len(every)} modules (nearest: {', '.join(near) or 'none'})"
+            )
+        for name in hits:
+            found.setdefault(name, []).append(colon + what + pattern[len(base) :])
+    return [name + what for name in names for what in dict.fromkeys(sorted(found.get(name, ())))]
+
+
+def _fits(pattern: str, name: str) -> bool:
+    if HELPER in name and HELPER not in pattern:
+        return False
+    return fits(pattern, name)
+
+
+def _is_wild(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
+
+
+def place_of(leaf: str, places: Iterable[str]) -> str | None:
+    """The place among `places` that a tensor of this name came from: "name", "name#2", "name[0]", "name['x']#3"."""
+    fitting = [place for place in places if leaf.startswith(place) and _TAIL.fullmatch(leaf, len(place))]
+    if not fitting and ":" in leaf:
+        own = stem(leaf)
+        fitting = [place for place in places if _is_wild(place) and fits(place, own)]
+    return max(fitting, key=len, default=None)
+
+
+def stem(leaf: str) -> str:
+    """The place alone in the name of a tensor."""
+    return re.sub(rf"{_TAIL.pattern}$", "", leaf, count=1)
+
+
+def uncounted(leaf: str) -> str:
+    """The name of a tensor without the number of the call."""
+    return re.sub(r"#\d+$", "", leaf)
+
+
+# -- functions ----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def functional() -> frozenset[str]:
+    """The functions that a wildcard stands for: those of torch.nn.functional, wherever else torch has them too."""
+    names = {name for name in vars(torch.nn.functional) if callable(getattr(torch.nn.functional, name))}
+    return frozenset(name for name in names if not name.startswith("_") and name.islower())
+
+
+@functools.cache
+def _functions() -> frozenset[str]:
+    spaces = {"linalg": torch.linalg, "special": torch.special, "fft": torch.fft}
+    inner = [f"{space}_{name}" for space, module in spaces.items() for name in dir(module)]
+    return functional() | {name for name in (*dir(torch), *dir(torch.Tensor), *inner) if not name.startswith("_")}
+
+
+def _check_function(pattern: str, what: str) -> None:
+    if _is_wild(what):
+        if not any(fits(what, name) for name in functional()):
+            raise ArgumentError(f"layers: expected functions of torch.nn.functional, got {pattern!r}, which fits none")
+    elif what not in _functions():
+        near = difflib.get_close_matches(what, [INPUT, *_functions()], n=5, cutoff=0.3)
+        raise ArgumentError(
+            f"layers: expected {INPUT!r} or the name of a function of torch after the colon, got {pattern!r} "
+            f"(nearest: {', '.join(near) or 'none'})"
+        )
+
+
+def function_name(function: Callable[..., Any]) -> str | None:
+    """Under which a call is heard, ``relu`` for ``F.relu``, ``torch.relu``, ``x.relu()`` and ``x.relu_()``.
+
+    None for indexing and attributes, which are no functions.
+    """
+    name = str(getattr(function, "__name__", "")).partition(".")[0].rstrip("_")
+    return None if not name or name.startswith("_") else name
+
+
+def is_heard(what: str, name: str) -> bool:
+    """Whether a call of the function `name` is meant by what stands after a colon."""
+    return what == name or (("*" in what or "?" in what) and name in functional() and fits(what, name))

@@ -1,0 +1,182 @@
+"""One call of a model: what of its arguments turns, and how rotated copies of them are handed over."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils import _pytree
+
+from ..adapters.checks import check_axes, check_finite, check_leaf
+from ..errors import ArgumentError, DTypeError, ModelError, fail
+from ..groups.representation import Representation
+from ..ops.rotation import rotate
+
+BATCHINGS = ("loop", "stack", "concat")
+CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
+"""Types that cannot be written into."""
+
+Batching = str | Callable[[list[Any]], Any]
+
+
+class Call:
+    """The arguments of one call, taken apart.
+
+    An argument goes by the name that the signature of the model gives it, or by its number where that gives none; what
+    lies in containers by the names on the way, joined by dots.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        inputs: Mapping[str, Representation],
+        meant: frozenset[str],
+        batching: Batching,
+    ) -> None:
+        leaves, self._spec = _pytree.tree_flatten_with_path((args, dict(kwargs)))
+        self._values = [leaf for _, leaf in leaves]
+        names = _positional(model, len(args))
+        self.names = [_name(path, names) for path, _ in leaves]
+        self._batching = batching
+        self._kinds = self._declared(inputs)
+        for name, value, kind in zip(self.names, self._values, self._kinds, strict=True):
+            _check(name, value, kind, meant=name in meant or "" in meant)
+        self.tensors = [value for value in self._values if isinstance(value, torch.Tensor)]
+
+    def _declared(self, inputs: Mapping[str, Representation]) -> list[Representation | None]:
+        tensors = [
+            name for name, value in zip(self.names, self._values, strict=True) if isinstance(value, torch.Tensor)
+        ]
+        if "" in inputs:
+            if len(tensors) != 1:
+                expected = "a dict from name to representation where there is more than one tensor"
+                fail(ArgumentError, "inputs", expected, f"{inputs[''].name!r} for {', '.join(tensors) or 'none'}")
+            inputs = {tensors[0]: inputs[""]}
+        missing = [name for name in inputs if name not in self.names]
+        if missing:
+            has = ", ".join(self.names) or "nothing"
+            fail(ArgumentError, "inputs", f"names among {has}", ", ".join(map(repr, missing)))
+        return [inputs.get(name) for name in self.names]
+
+    def arguments(self, tensors: Sequence[torch.Tensor], rotations: torch.Tensor) -> Iterator[tuple[Any, Any]]:
+        """Positional and keyword arguments of each call of the model, for copies under `rotations`.
+
+        `tensors` stand in for those of the user. Nothing that the model may write into is shared by two copies.
+        """
+        given = iter(tensors)
+        turned = [
+            _copies(next(given), kind, rotations) if isinstance(value, torch.Tensor) else value
+            for value, kind in zip(self._values, self._kinds, strict=True)
+        ]
+        if self._batching == "stack":
+            yield self._filled(turned)
+        elif self._batching == "concat":
+            yield self._filled([_rows(name, x) for name, x in zip(self.names, turned, strict=True)])
+        else:
+            every = [
+                self._filled([x[i] if isinstance(x, torch.Tensor) else x for x in turned])
+                for i in range(len(rotations))
+            ]
+            if callable(self._batching):
+                yield _as_arguments(self._batching([_item(*one) for one in every]))
+            else:
+                yield from every
+
+    def _filled(self, leaves: Sequence[Any]) -> tuple[Any, Any]:
+        own = [x if isinstance(x, (torch.Tensor, *CONSTANTS)) else copy.deepcopy(x) for x in leaves]
+        args, kwargs = _pytree.tree_unflatten(own, self._spec)
+        return args, kwargs
+
+    def copies_of(self, name: str, returned: Sequence[torch.Tensor], copies: int) -> torch.Tensor:
+        """An output of all calls as ``(copies, ...)``."""
+        if self._batching == "loop":
+            return torch.stack(list(returned))
+        (value,) = returned
+        if value.ndim == 0 or value.shape[0] % copies or (self._batching == "stack" and value.shape[0] != copies):
+            raise ModelError(
+                f"{name}: expected a first axis of {copies} copies{'' if self._batching == 'stack' else ' of rows'}, "
+                f"got shape {tuple(value.shape)}; batching='loop' evaluates one copy per call"
+            )
+        if self._batching == "stack":
+            return value
+        return value.reshape(copies, value.shape[0] // copies, *value.shape[1:])
+
+
+def _copies(x: torch.Tensor, kind: Representation | None, rotations: torch.Tensor) -> torch.Tensor:
+    """``(copies, ...)``, rotated in float64 and rounded once."""
+    copies = len(rotations)
+    if kind is None or kind.is_invariant:
+        return x.repeat(copies, *[1] * x.ndim)
+    ones = [1] * (x.ndim - kind.component_axes)
+    elements = rotations.to(x.device).reshape(copies, *ones, 3, 3)
+    turned = rotate(x.to(torch.float64).unsqueeze(0), elements, kind)
+    return turned.to(x.dtype)
+
+
+def _rows(name: str, x: Any) -> Any:
+    """Copies one after the other along the first axis of the user's tensor."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    if x.ndim < 2:
+        fail(ArgumentError, name, "a first axis along which batching='concat' joins copies", "one number")
+    return x.flatten(0, 1)
+
+
+def _item(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """One copy as a batching function takes it: a dict of keyword arguments, a tuple, or the one argument."""
+    if args and kwargs:
+        expected = "positional or keyword arguments alone beside a batching function"
+        fail(ArgumentError, "call", expected, f"{len(args)} and {', '.join(kwargs)}")
+    if kwargs:
+        return kwargs
+    return args[0] if len(args) == 1 else args
+
+
+def _as_arguments(made: Any) -> tuple[Any, Any]:
+    if isinstance(made, Mapping):
+        return (), made
+    return (made if isinstance(made, tuple) else (made,)), {}
+
+
+def _positional(model: Callable[..., Any], count: int) -> list[str]:
+    """The names of the first positional parameters."""
+    function = model.forward if isinstance(model, torch.nn.Module) else model
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # compiled functions have none
+        parameters = []
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return (named + [str(i) for i in range(len(named), count)])[:count]
+
+
+def _name(path: Sequence[Any], positional: Sequence[str]) -> str:
+    _, argument, *rest = (key(entry) for entry in path)
+    first = positional[int(argument)] if key(path[0]) == "0" else argument
+    return ".".join([first, *rest])
+
+
+def key(entry: Any) -> str:
+    """One step of a path of `torch.utils._pytree`, as a word."""
+    return str(next((getattr(entry, a) for a in ("key", "idx", "name") if hasattr(entry, a)), entry))
+
+
+def _check(name: str, value: Any, kind: Representation | None, *, meant: bool) -> None:
+    if not isinstance(value, torch.Tensor):
+        if kind is not None:
+            fail(DTypeError, name, f"a tensor, because it is declared {kind.name!r}", type(value).__name__)
+        return
+    check_leaf(name, value, kind)
+    check_finite(name, value, kind)
+    if kind is not None:
+        kind.check(tuple(value.shape), name)
+        # an axis may be that of the user's batch: (batch, 3 atoms, 3) holds vectors in its last axis
+        batched = kind.component_axes == 1 and value.ndim < 4
+        check_axes(name, kind, tuple(value.shape), meant=meant or batched)
+    elif value.is_floating_point() and value.ndim and value.shape[-1] == 3:
+        expected = "a declaration in `inputs` ('vector', or 'invariant' to leave it as it is)"
+        fail(ArgumentError, name, expected, f"a tensor of shape {tuple(value.shape)} that may hold vectors")
