@@ -118,8 +118,10 @@ class Request:
 
 
 class Again(Exception):
-    """`Adapter.forward` found out how its model must be called, and is to be given the same batch once more: what hidden
-    modules returned so far belongs to a call that failed."""
+    """`Adapter.forward` found out how its model must be called, and is to be given the same batch once more.
+
+    What hidden modules returned so far belongs to a call that failed.
+    """
 
 
 @dataclass(frozen=True)

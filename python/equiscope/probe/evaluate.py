@@ -40,11 +40,9 @@ class Evaluator:
         while True:
             if self._capture is not None:
                 self._capture.clear()
-            try:
-                with self._capture.listening() if self._capture is not None else contextlib.nullcontext():
-                    return dict(self.adapter.forward(pieces))
-            except Again:
-                continue
+            listening = self._capture.listening() if self._capture is not None else contextlib.nullcontext()
+            with contextlib.suppress(Again), listening:
+                return dict(self.adapter.forward(pieces))
 
     def overwritten(self) -> bool:
         """Whether the last call left hidden values that the model had overwritten already: it has to be made again."""

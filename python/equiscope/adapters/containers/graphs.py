@@ -61,7 +61,7 @@ class Graphs(Container):
 
 
 def _library(item: Any) -> str | None:
-    """The name of the PyTorch Geometric that a graph is of, "torch_geometric" or that of a copy; None: it is no graph."""
+    """The name of the PyTorch Geometric that a graph is of, that of a copy or "torch_geometric"; None: no graph."""
     for cls in type(item).__mro__:
         path = cls.__module__.split(".")
         if cls.__name__ in ("BaseData", "Data") and LIBRARY in path:
@@ -73,7 +73,7 @@ def _batch_type(item: Any) -> Any:
     """The class of batches of that library."""
     library = _library(item)
     return next(
-        getattr(module, "Batch")
+        module.Batch
         for module in (sys.modules.get(f"{library}.data"), sys.modules.get(f"{library}"))
-        if hasattr(module, "Batch")
+        if module is not None and hasattr(module, "Batch")
     )
