@@ -105,8 +105,14 @@ def audit(
         "batching": batching,
         "out": out,
     }
+    import torch
+
+    import equiscope as eq
+
     target = _model(model, dict(_option(text) for text in options or ()), fresh=fresh)
-    _show(_audit(target, data, settings), out)
+    if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
+        target.to(settings["dtype"])
+    _show(eq.audit(target, data, **settings), out)
 
 
 @app.command()
@@ -143,24 +149,6 @@ def info() -> None:
     versions = found.pop("versions")
     for name, value in {**versions, **found}.items():
         typer.echo(f"{name:16} {', '.join(map(str, value)) if isinstance(value, list) else value}")
-
-
-def _audit(target: Any, data: Path, settings: dict[str, Any]) -> Any:
-    import torch
-
-    import equiscope as eq
-    from equiscope.errors import ArgumentError, fail
-    from equiscope.keywords import keyword_systems
-
-    if eq.adapters.kind_of(target, data).reads_files:
-        return eq.audit(target, data, **settings)
-    outputs, dtype = settings["outputs"], settings["dtype"]
-    if outputs and not isinstance(outputs, dict):
-        fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", ", ".join(outputs))
-    if isinstance(target, torch.nn.Module) and dtype is not None:
-        target.to(dtype)
-    systems, inputs = keyword_systems(data, target, dtype=dtype, inputs=settings["inputs"])
-    return eq.audit(target, systems, **{**settings, "inputs": inputs})
 
 
 def _dtype(text: str | None) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import math
@@ -28,11 +27,12 @@ from ..errors import (
 from ..groups.cartesian import ASE_ORDER
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
+from .atoms import atoms_of, copied
 from .base import Adapter, Piece, Request, System
 from .checks import check_axes
 from .registry import register
 from .rounding import rounded
-from .structures import Structure, is_atoms, read_structures, usual_kind
+from .structures import Structure, read_structures, usual_kind
 
 Shape = tuple[int, ...]
 Kinds = Mapping[Shape, str]
@@ -219,7 +219,7 @@ class CalculatorAdapter(Adapter):
         with torch.random.fork_rng(devices=[]):
             for structure in self._structures[:PROBED]:
                 try:
-                    values = self._calculated(_atoms(structure), names)
+                    values = self._calculated(atoms_of(structure), names)
                 except Exception as error:  # the audit comes to this structure, and says what it was
                     if not ends_the_system(error):
                         raise
@@ -258,9 +258,9 @@ class CalculatorAdapter(Adapter):
             kind = self.inputs[name]
             rows = rotate_copies(kind, value.reshape(1, -1, *kind.component_shape), piece.rotations)
             turned[name] = rounded(rows.reshape(n, *value.shape), torch.float64, piece.dither).numpy()
-        original = _atoms(structure)
+        original = atoms_of(structure)
         for i in range(n):
-            atoms = _copied(original)
+            atoms = copied(original)
             for name, copies in turned.items():
                 _put(atoms, name, copies[i].copy())
             yield atoms
@@ -384,28 +384,6 @@ def _check_calculator(calculator: Any) -> None:
 def _data_label(data: Any, count: int) -> str:
     structures = f"{count} structure{'s' if count != 1 else ''}"
     return f"{Path(data).name}, {structures}" if isinstance(data, str | PathLike) else structures
-
-
-def _atoms(structure: Structure) -> Any:
-    """`structure` as `ase.Atoms` without a calculator, and with all that it carries."""
-    if is_atoms(structure.source):
-        return _copied(structure.source)
-    from ase import Atoms
-
-    atoms: Any = Atoms(
-        structure.types, structure.positions, cell=structure.cell, pbc=structure.pbc, info=structure.info
-    )
-    for name, array in structure.arrays.items():
-        atoms.set_array(name, array)
-    return atoms
-
-
-def _copied(atoms: Any) -> Any:
-    """`atoms` without a calculator, sharing nothing with the original."""
-    one = atoms.copy()
-    if one.info:
-        one.info = copy.deepcopy(one.info)
-    return one
 
 
 def _put(atoms: Any, name: str, value: np.ndarray) -> None:
