@@ -8,8 +8,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +30,7 @@ from .base import Adapter, Piece, Request, System
 from .checks import check_axes
 from .registry import register
 from .rounding import rounded
-from .structures import Structure, read_structures, usual_kind
+from .structures import Structure, label_of, read_structures, usual_kind
 
 Shape = tuple[int, ...]
 Kinds = Mapping[Shape, str]
@@ -144,7 +142,7 @@ class CalculatorAdapter(Adapter):
         name = type(self._calculator).__name__
         self.description = {
             "model": name,
-            "data": _data_label(data, self.count),
+            "data": label_of(data, self.count),
             "calculators": "one for all copies" if self._make is None else "a new one for every copy",
         }
         self._tails: dict[str, Shape] = {}
@@ -379,11 +377,6 @@ def _check_calculator(calculator: Any) -> None:
     if type(calculator).__module__ == "ase.calculators.singlepoint":
         expected = "a calculator that calculates"
         fail(ArgumentError, "model", expected, f"a {type(calculator).__name__}, which holds results of one structure")
-
-
-def _data_label(data: Any, count: int) -> str:
-    structures = f"{count} structure{'s' if count != 1 else ''}"
-    return f"{Path(data).name}, {structures}" if isinstance(data, str | PathLike) else structures
 
 
 def _put(atoms: Any, name: str, value: np.ndarray) -> None:

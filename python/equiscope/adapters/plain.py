@@ -36,6 +36,7 @@ from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
 from .rows import RowCounts
 from .stream import each_system
+from .structures import label_of
 
 
 @register
@@ -58,14 +59,17 @@ class PlainAdapter(Adapter):
 
     @classmethod
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
+        if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
+            expected = "a dict from output name to representation (NAME=REPRESENTATION on the command line)"
+            fail(ArgumentError, "outputs", expected, repr(request.outputs))
         if holds_structures(data):
             called = getattr(model, request.call, model) if isinstance(request.call, str) else model
-            data, inputs = systems_of(data, called, dtype=request.dtype, inputs=request.inputs)
-            request = replace(request, inputs=inputs)
+            systems, inputs = systems_of(data, called, dtype=request.dtype, inputs=request.inputs)
+            adapter = cls(model, systems, replace(request, inputs=inputs))
+            adapter._described["data"] = label_of(data, len(systems))
+            return adapter
         if isinstance(data, (torch.Tensor, Mapping)) or not isinstance(data, Iterable):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
-        if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
-            fail(ArgumentError, "outputs", "a dict from output name to representation", repr(request.outputs))
         return cls(model, data, request)
 
     def __init__(

@@ -131,6 +131,12 @@ def _structures(data: Any, stem: str) -> Iterator[Structure]:
 _EXPECTED = "ase.Atoms, metatomic Systems, dicts of arrays, or the path of a file of structures"
 
 
+def label_of(data: Any, count: int) -> str:
+    """What a report calls `data` of `count` structures."""
+    structures = f"{count} structure{'s' if count != 1 else ''}"
+    return f"{Path(data).name}, {structures}" if isinstance(data, str | PathLike) else structures
+
+
 def is_atoms(item: Any) -> bool:
     """Whether `item` is an `ase.Atoms`, found out without importing ase: it can only exist where that was."""
     ase = sys.modules.get("ase")
@@ -314,4 +320,4 @@ def _from_flat(path: Path, arrays: Mapping[str, np.ndarray], types: np.ndarray) 
         yield _checked(name, types[rows], arrays["positions"][rows], cell, pbc)
 
 
-__all__ = ["SYNONYMS", "Structure", "is_atoms", "is_metatomic_system", "read_structures", "usual_kind"]
+__all__ = ["SYNONYMS", "Structure", "is_atoms", "is_metatomic_system", "label_of", "read_structures", "usual_kind"]
