@@ -69,15 +69,17 @@ def audit(
     arXiv 2603.24638.
 
     Args:
-        model: a `torch.nn.Module` or callable on tensors; a metatomic `AtomisticModel` or the path of one.
+        model: a `torch.nn.Module` or callable on tensors; a metatomic `AtomisticModel` or the path of one; a calculator
+            of ASE, or what makes one for every copy: its class, or a function without arguments.
         data: for a plain module an iterable of systems without batch axis: dicts of tensors (keyword arguments),
-            tensors or tuples (positional), or pairs ``(name, system)``. For a metatomic model: a file that ASE reads,
-            an npz file, ASE atoms, metatomic systems, or a list of them.
+            tensors or tuples (positional), or pairs ``(name, system)``. For a metatomic model or a calculator: a file
+            that ASE reads, an npz file, ASE atoms, metatomic systems, or a list of them.
         inputs: representation per input name: "vector", "pseudovector", "tensor", "voigt", "scalar",
             "pseudoscalar", "invariant", or an Irreps string such as "8x0e+4x1o". Names inside nested containers are
             joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
             refused, and so is an audit in which no input rotates.
-        outputs: likewise per output; for a metatomic model a list of names is enough.
+        outputs: likewise per output; for a metatomic model or a calculator a list of names is enough, and None takes
+            all whose representation is known.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels); for
             metatomic models also names of unlabelled outputs such as "feature". A dict from pattern to
             representation (or None) declares how layers transform; e3nn modules say it themselves. A layer whose

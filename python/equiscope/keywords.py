@@ -26,9 +26,9 @@ def keyword_systems(
 
     The parameters of the model's ``forward`` say what it wants, under any of `SYNONYMS` or under the name that the
     structures carry it by: positions ``(n, 3)``, atomic numbers ``(n,)`` int64, the cell ``(3, 3)``, rows are vectors,
-    pbc ``(3,)``, moments, charges, and every other array, entry of ``info`` or reference value. A parameter with a default is left out
-    where a structure has nothing of that name. Floating-point tensors take `dtype`, else that of the model's
-    parameters, else float32.
+    pbc ``(3,)``, moments, charges, and every other array, entry of ``info`` or reference value. A parameter with a
+    default is left out where a structure has nothing of that name. Floating-point tensors take `dtype`, else that of
+    the model's parameters, else float32.
 
     What is known to be vectors is declared so (`usual_kind`); `inputs` declares the rest.
     """

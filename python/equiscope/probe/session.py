@@ -217,9 +217,8 @@ class Session:
         ]
 
     def _unrepeatable(self) -> list[str]:
-        outputs, _ = self.collector.results()
-        random = [f"`{name}`" for name, output in outputs.items() if output.stochastic]
-        return [f"{', '.join(random)}: {self.adapter.unrepeatable}"] if random and self.adapter.unrepeatable else []
+        random = ", ".join(f"`{name}`" for name in self.collector.stochastic())
+        return [f"{random}: {self.adapter.unrepeatable}"] if random and self.adapter.unrepeatable else []
 
 
 def _random_devices(module: torch.nn.Module | None) -> list[int]:
