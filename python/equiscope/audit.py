@@ -74,17 +74,20 @@ def audit(
     arXiv 2603.24638.
 
     Args:
-        model: a `torch.nn.Module` or callable on tensors; a metatomic `AtomisticModel` or the path of one.
+        model: a `torch.nn.Module` or another callable; a metatomic `AtomisticModel` or the path of one; a calculator of
+            ASE, or what makes one for every copy: its class, or a function without arguments.
         data: for a plain module an iterable of systems without batch axis, each a dict of tensors (keyword arguments),
-            a tensor or a tuple (positional), an object that holds tensors (PyG `Data`, a dataclass, a TensorDict, ASE
-            `Atoms`), or a pair ``(name, system)``. NumPy arrays are handed to a module as tensors, to another callable
-            as arrays. A PyG `Batch` is taken apart, a DataLoader of other batches refused. For a metatomic model: a
-            file that ASE reads, an npz file, ASE atoms, metatomic systems, or a list of them.
+            a tensor or a tuple (positional), an object that holds tensors (PyG `Data`, a dataclass, a TensorDict), or a
+            pair ``(name, system)``. NumPy arrays are handed to a module as tensors, to another callable as arrays. A
+            PyG `Batch` is taken apart, a DataLoader of other batches refused. For any model also structures: a file
+            that ASE reads, an npz file, ASE atoms, metatomic systems, or a list of them; a plain model is given of
+            these what its parameters ask for by name, or ASE atoms.
         inputs: representation per input name: "vector", "pseudovector", "tensor", "voigt", "scalar",
             "pseudoscalar", "invariant", or an Irreps string such as "8x0e+4x1o". Names inside nested containers are
             joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
             refused, and so is an audit in which no input rotates.
-        outputs: likewise per output; for a metatomic model a list of names is enough.
+        outputs: likewise per output; for a metatomic model or a calculator a list of names is enough, and None takes
+            all whose representation is known.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels): what
             they return. "block.*:input" is what they are given, "block.*:relu" what calls of that function of torch in
             their forwards return, "block.*:*" those of any function of torch.nn.functional. For metatomic models also

@@ -286,7 +286,7 @@ class CalculatorAdapter(Adapter):
         """The properties that the calculator gives for `atoms`."""
         start = time.perf_counter()
         found: dict[str, np.ndarray] = {}
-        lacking: Exception | None = None
+        lacking: tuple[str, Exception] | None = None
         name = "calculator"
         try:
             # as its users call it, and not as an audit calls a model
@@ -298,12 +298,13 @@ class CalculatorAdapter(Adapter):
                         known = calculator.results.get(name)
                         value = calculator.get_property(name, atoms) if known is None else known
                     except NotImplementedError as error:  # what ASE raises where a structure has no such property
-                        lacking = error
+                        lacking = lacking or (name, error)
                         continue
                     if value is not None:
                         found[name] = np.array(value)
             if not found and lacking is not None:
-                raise lacking
+                name = lacking[0]
+                raise lacking[1]
         except Exception as error:  # whatever a calculator raises
             if not ends_the_system(error) or isinstance(error, ModelError):
                 raise

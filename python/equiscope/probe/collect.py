@@ -357,6 +357,10 @@ class Collector:
     def _element(self, system: str, index: int) -> torch.Tensor:
         return self.measure.elements(system).select(index, index + 1)[0]
 
+    def stochastic(self) -> list[str]:
+        """Outputs that the same input gives different values of."""
+        return [name for name in self._adapter.outputs if name in self._pools and self._pools[name].random]
+
     def absent(self) -> list[str]:
         """What the report should say of outputs that some systems do not have."""
         notes = []
