@@ -162,7 +162,7 @@ class PlainAdapter(Adapter):
         check_leaf(where, leaf, kind)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
-            kind.check_values(leaf, where)
+            kind.check_values(kind.flatten(leaf), where)
         elif leaf.is_floating_point() and leaf.ndim and leaf.shape[-1] == 3:
             raise ArgumentError(
                 f"{where}: expected a declared representation, got a floating-point tensor of shape "
@@ -313,7 +313,6 @@ class PlainAdapter(Adapter):
         rest = kind.rest(shape[1:])
         own = shape[2:] if len(shape) > 2 and shape[1] == 1 else shape[1:]
         check_axes(f"outputs[{name!r}]", kind, own, meant=name in self._meant)
-        kind.check_values(part, f"outputs[{name!r}]")
         self._tails[name] = rest[1:]
         samples = rest[0] if rest else 1
         return kind.flatten(part).reshape(shape[0], samples, math.prod(rest[1:]), kind.components)
@@ -336,6 +335,12 @@ class PlainAdapter(Adapter):
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         kind = self.outputs[name]
         return kind.unflatten(mean.reshape(mean.shape[0], *self._tails[name], kind.components))
+
+    def value(self, system: System, name: str) -> torch.Tensor:
+        values, _, spec = system.payload
+        paths, _ = _pytree.tree_flatten_with_path(_pytree.tree_unflatten(values, spec))
+        found: torch.Tensor = next(leaf for path, leaf in paths if (_key(path) or "input") == name)
+        return found
 
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)
