@@ -267,6 +267,10 @@ class Adapter(Kind, ABC):
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         """`mean` ``(samples, channels, components)`` of one system, brought to the model's own layout."""
 
+    def value(self, system: System, name: str) -> torch.Tensor:
+        """One input of a system as it was given, for what an audit has to know of it: an axis."""
+        fail(ArgumentError, "group", f"an axis of its own for all systems ({type(self).__name__} names none)", name)
+
     def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""
 

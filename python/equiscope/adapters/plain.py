@@ -150,6 +150,10 @@ class PlainAdapter(Adapter):
         kind = self.outputs[name]
         return kind.unflatten(mean.reshape(mean.shape[0], *self._tails[name], kind.components))
 
+    def value(self, system: System, name: str) -> torch.Tensor:
+        found: torch.Tensor = system.payload.tensors[name]
+        return found
+
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)
 
@@ -234,7 +238,7 @@ class PlainAdapter(Adapter):
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
             check_axes(where, kind, leaf.shape, meant=meant)
-            kind.check_values(leaf, where)
+            kind.check_values(kind.flatten(leaf), where)
         if leaf.is_floating_point():
             leaf = leaf.to(self._dtype or leaf.dtype)
         return leaf.detach().to(self._device) if self._device is not None else leaf.detach()
@@ -348,7 +352,6 @@ class PlainAdapter(Adapter):
         if real is not None:
             flat = flat[:, real]
             rest = (flat.shape[1], *rest[real.ndim :])
-        kind.check_values(kind.unflatten(flat), f"outputs[{name!r}]")
         self._tails[name] = rest[1:]
         samples = rest[0] if rest else 1
         return flat.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)

@@ -285,16 +285,13 @@ class Representation:
             expected = ", ".join(["...", *sizes, *[":"] * (-1 - self.axis)])
             fail(ShapeError, argument, f"({expected}) for {self.name!r}", tuple(shape))
 
-    def check_values(self, x: torch.Tensor, argument: str) -> None:
-        """Raise DataError where a tensor lacks the symmetry that its indices are declared to have, beyond round-off."""
-        if not any(isinstance(part.term, Cartesian) and part.term.relations for part in self.parts):
-            return
-        flat = self.flatten(x)
+    def check_values(self, flat: torch.Tensor, argument: str) -> None:
+        """Raise DataError where values ``(*rest, components)`` lack the symmetry that the indices of a tensor are
+        declared to have, beyond round-off."""
         for part in self.parts:
-            if isinstance(part.term, Cartesian):
-                own = flat[..., part.where].reshape(-1, part.term.components)
-                stray = part.term.strays(own)
-                if not stray <= min(MOST_STRAY * torch.finfo(x.dtype).eps, 0.1):
+            if isinstance(part.term, Cartesian) and part.term.relations:
+                stray = part.term.strays(flat[..., part.where].reshape(-1, part.term.components))
+                if not stray <= min(MOST_STRAY * torch.finfo(flat.dtype).eps, 0.1):
                     plain = f"{'pseudo' if part.term.pseudo else ''}tensor({part.term.rank})"
                     fail(
                         DataError,

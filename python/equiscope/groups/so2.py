@@ -50,7 +50,6 @@ class SO2(Group):
 
     def __init__(self, axis: Sequence[float] | str = Z) -> None:
         self.input = axis if isinstance(axis, str) else None
-        """The input whose vectors are the axes of the systems."""
         self.direction = _checked_axis(Z if isinstance(axis, str) else axis)
         kind = type(self)
         if isinstance(axis, str):

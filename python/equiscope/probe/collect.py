@@ -189,7 +189,9 @@ class Collector:
             for name in event.values
         }
         for name, value in event.values.items():
-            self._pool(name, kinds[name], value)
+            if (kind := kinds[name]) is not None:
+                kind.check_values(value, f"{'outputs' if name in self._adapter.outputs else 'layers'}[{name!r}]")
+            self._pool(name, kind, value)
         if event.system.name in self._running:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values

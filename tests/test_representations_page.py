@@ -1,0 +1,32 @@
+"""docs/representations.md: its examples run, and its table lists what is read."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import equiscope as eq
+
+PAGE = (Path(__file__).parent.parent / "docs" / "representations.md").read_text()
+
+TABLE = "\n".join(re.findall(r"^\|.*", PAGE.split("## Groups")[0], re.MULTILINE))
+
+
+def test_examples_run():
+    examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(examples) >= 8
+    names: dict = {}
+    for example in examples:
+        exec(compile(example, "representations.md", "exec"), names)
+
+
+@pytest.mark.parametrize("text", sorted(set(re.findall(r'"([a-z0-9][^"]*?)"', TABLE))))
+def test_every_kind_of_the_table_is_read(text):
+    assert eq.Representation.parse(text).name
+
+
+def test_links_lead_somewhere():
+    titles = {
+        re.sub(r"[^a-z ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^## (.*)", PAGE, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([a-z-]+)\)", PAGE)) <= titles
