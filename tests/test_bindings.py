@@ -77,6 +77,15 @@ def test_numbers_out_of_range_are_refused(name):
                 getattr(_C, name)(*arguments)
 
 
+@pytest.mark.parametrize("cosets", [0, 3])
+def test_a_group_has_one_coset_of_rotations_or_two(cosets):
+    arguments = good()["character_power"]
+    arguments[3], arguments[0] = cosets, zeros(max(1, cosets), POINTS, GRID.gammas, 3)
+    arguments[6] = zeros(2, max(1, cosets), 3)
+    with pytest.raises(ValueError, match="cosets: expected 1 or 2, got"):
+        _C.character_power(*arguments)
+
+
 def test_mixed_dtypes_are_refused():
     with pytest.raises(ValueError, match="rotations: expected float32, got float64"):
         _C.wigner_D(source(R), 1, zeros(20, dtype=torch.float32), 1)

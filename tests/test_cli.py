@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase
+import numpy as np
 import pytest
+from ase.io import write
 
 import equiscope as eq
 from equiscope import cli
@@ -78,6 +81,145 @@ def test_audit_of_a_factory_reads_the_structures_it_wants(monkeypatch, capsys, t
     assert report.outputs["energy"].dtype == "float64"
     assert report.outputs["energy"].relative < 1e-13 and report.outputs["energy"].unit == "eV"
     assert report.outputs["force"].relative < 1e-13
+
+
+CALCULATORS = """
+from ase.calculators.lj import LennardJones
+
+class Scaled(LennardJones):
+    made = 0
+
+    def __init__(self, scale=1.0, label="", **others):
+        super().__init__(**others)
+        type(self).made += 1
+        self.scale, self.label = scale, label
+
+    def calculate(self, *arguments):
+        super().calculate(*arguments)
+        self.results["energy"] = self.scale * len(self.label)
+
+def make(scale=1.0):
+    return Scaled(scale, "one")
+
+ready = Scaled(2.0, "one")
+"""
+
+
+@pytest.fixture
+def calculators(monkeypatch, tmp_path):
+    (tmp_path / "my_calculators.py").write_text(CALCULATORS)
+    write(tmp_path / "two.xyz", ase.Atoms("Ar2", [(0, 0, 0), (0, 0, 1.1)]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = ["two.xyz", "--outputs", "energy", "--lmax", "1", "--degree", "4"]
+    yield lambda *arguments: run(monkeypatch, "audit", *arguments, *asked)
+    sys.modules.pop("my_calculators", None)
+
+
+@pytest.fixture
+def reports(monkeypatch):
+    """The reports that were to be shown."""
+    shown = []
+    monkeypatch.setattr(cli, "_show", lambda report, out: shown.append(report))
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "energy", "made"),
+    [
+        (["my_calculators:Scaled", "--set", "scale=3", "--set", "label=four"], 12.0, "one"),
+        (["my_calculators:make", "--set", "scale=5.0"], 15.0, "one"),
+        (["my_calculators:make"], 3.0, "one"),
+        (["my_calculators:ready"], 6.0, "one"),
+        (["my_calculators:Scaled", "--set", 'label="[1]"', "--fresh"], 3.0, "a new one"),
+    ],
+)
+def test_audit_of_a_calculator_by_its_class_by_what_makes_it_or_as_it_is(calculators, reports, arguments, energy, made):
+    assert calculators(*arguments) == 0
+    (report,) = reports
+    assert report.settings["calculators"].startswith(made)
+    assert [row.outputs["energy"]["mean"] for row in report.systems] == pytest.approx([energy])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["my_calculators:make", "--set", "size=3"], "--set: expected the keywords of my_calculators:make(scale=1.0)"),
+        (["my_calculators:make", "--set", "scale"], "--set: expected NAME=VALUE"),
+        (["my_calculators:ready", "--set", "scale=3"], "--set: expected what makes a model as MODEL"),
+        (["my_calculators:ready", "--fresh"], "--fresh: expected what makes a model as MODEL"),
+        ([MODEL, "--set", "scale=3"], "--set: expected package.module:name as MODEL"),
+        (["my_calculators:ready", "--batching", "loop"], "batching: expected nothing"),
+        (["my_calculators:ready", "--inputs", "field=vector"], "inputs: expected names of what the structures carry"),
+        (["my_calculators:ready", "--inputs", "field"], "--inputs: expected NAME=VALUE"),
+    ],
+)
+def test_what_no_calculator_can_be_asked_is_refused(calculators, capsys, arguments, message):
+    assert calculators(*arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_ase_names_its_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ase", None)
+    for name in [name for name in sys.modules if name.startswith("ase.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert run(monkeypatch, "audit", "ase.calculators.emt:EMT", XYZ) == 2
+    assert "pip install equiscope[ase]" in capsys.readouterr().err
+
+
+CHARGED = """
+import torch
+
+def energy(positions, numbers, pbc, charge, magmoms, forces, field, label, spin=None):
+    assert pbc.dtype == torch.bool and pbc.shape[1:] == (3,) and charge.dtype == torch.int64
+    assert magmoms.shape == numbers.shape and label == "a" and field.dtype == positions.dtype
+    moved = (positions * forces).sum((-1, -2)) * (field * positions[..., 0, :]).sum(-1)
+    return {"energy": moved * charge + (magmoms * numbers).sum(-1) + (0 if spin is None else spin)}
+"""
+
+
+def frames(file):
+    """Two frames with everything that a file can carry; the second says nothing of its spin."""
+    rng = np.random.default_rng(0)
+    found = []
+    for spin in (1.5, None):
+        atoms = ase.Atoms("CO", rng.normal(size=(2, 3)), cell=5 * np.eye(3), pbc=(True, False, True))
+        atoms.set_initial_magnetic_moments([1.0, -0.5])
+        atoms.arrays["forces"] = rng.normal(size=(2, 3))
+        atoms.info |= {"charge": 2, "field": rng.normal(size=3), "label": "a"}
+        if spin is not None:
+            atoms.info["spin"] = spin
+        found.append(atoms)
+    write(file, found, columns=["symbols", "positions", "initial_magmoms", "forces"])
+    return found
+
+
+def test_a_plain_function_is_given_by_name_what_a_file_carries(monkeypatch, capsys, reports, tmp_path):
+    (tmp_path / "charged.py").write_text(CHARGED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    first, second = frames("frames.xyz")
+    asked = ["audit", "charged:energy", "frames.xyz", "--outputs", "energy=scalar", "--lmax", "1", "--degree", "4"]
+    assert run(monkeypatch, *asked, "--batching", "loop") == 2
+    assert "field: expected a declared representation" in capsys.readouterr().err
+    asked += ["--inputs", "field=vector", "--dtype", "float64"]
+    assert run(monkeypatch, *asked, "--batching", "stack") == 0, capsys.readouterr().err
+    (report,) = reports
+    assert report.settings["inputs"] == {"positions": "vector", "forces": "vector", "field": "vector"}
+    assert report.outputs["energy"].relative < 1e-12
+    for atoms, spin, row in zip((first, second), (1.5, 0.0), report.systems, strict=True):
+        moved = (atoms.positions * atoms.arrays["forces"]).sum() * (atoms.info["field"] @ atoms.positions[0])
+        assert row.outputs["energy"]["mean"] == pytest.approx(2 * moved + 6 - 4 + spin, abs=1e-6)
+
+
+def test_what_no_structure_has_is_refused_with_what_they_have(monkeypatch, capsys, tmp_path):
+    (tmp_path / "wanting.py").write_text("def model(positions, multiplicity): return positions\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    frames("frames.xyz")
+    assert run(monkeypatch, "audit", "wanting:model", "frames.xyz", "--outputs", "y=vector") == 2
+    shown = capsys.readouterr().err
+    assert "'multiplicity'" in shown and "charge, field, label" in shown and "'frames@0'" in shown
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ LEVELS = (
     ("measure",),
     ("probe",),
     ("report", "metrics"),
-    ("demo", "info", "settings", "keywords"),
+    ("demo", "info", "settings"),
     ("audit", "symmetrize"),
     ("testing",),
     ("cli",),

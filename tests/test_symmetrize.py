@@ -1,6 +1,7 @@
 """Symmetrised models: averages and spreads with known answers, and gradients against those of sums written out."""
 
 import copy
+import dataclasses
 import math
 import pickle
 import re
@@ -306,6 +307,15 @@ def test_gradients_are_those_of_the_sum_written_out(batching):
         torch.testing.assert_close(ours, theirs)
 
 
+def test_gradients_in_float32_keep_the_digits_that_float32_has():
+    positions = molecule().requires_grad_()
+    sym = eq.symmetrize(broken, inputs="vector", outputs={"energy": "scalar"}, degree=3)
+    (exact,) = torch.autograd.grad(sym(positions)["energy"], positions)
+    single = positions.detach().float().requires_grad_()
+    (gradient,) = torch.autograd.grad(sym(single)["energy"], single)
+    assert gradient.dtype == torch.float32 and (gradient - exact).abs().max() < 3e-7 * exact.abs().max()
+
+
 @pytest.mark.parametrize("batching", ["loop", "stack"])
 def test_second_derivatives_train_forces(batching):
     model, positions = Network(), molecule().requires_grad_()
@@ -597,6 +607,19 @@ def test_vectors_that_nobody_declared_are_refused():
         sym(molecule(), molecule())
     with pytest.raises(ArgumentError, match="more than one tensor, got 'vector' for x, v"):
         eq.symmetrize(lambda x, v: x.sum(), inputs="vector", outputs="scalar")(molecule(), molecule())
+
+
+def test_containers_that_cannot_be_opened_are_refused_where_they_hold_tensors():
+    @dataclasses.dataclass
+    class Graph:
+        edges: torch.Tensor
+
+    sym = eq.symmetrize(lambda x, graph, scale=1: x.sum(), inputs={"x": "vector"}, outputs="scalar", degree=1)
+    assert sym(molecule(), None, scale=object()) is not None
+    with pytest.raises(DTypeError, match=r"graph: expected tensors in dicts.*Graph that holds graph\['edges'\]"):
+        sym(molecule(), Graph(molecule()))
+    with pytest.raises(DTypeError, match=r"graph: expected a tensor \(torch\.from_numpy"):
+        sym(molecule(), np.ones((3, 3)))
 
 
 def test_values_that_are_not_finite_are_refused_by_output_and_element():

@@ -15,6 +15,7 @@ from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.group import Group
 from .groups.representation import Representation
+from .groups.so2 import SO2
 from .info import info
 from .measure.measure import Measure
 from .probe.batch import BatchRows
@@ -239,7 +240,18 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
 def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:
     """Refuse inputs that turn under O(3) and not under `group`: pseudoscalars alone, under rotations."""
     trivial = group.labels(0)[0]
+    for name, kind in inputs.items():
+        if kind.keeps_z and not (isinstance(group, SO2) and group.is_about_z):
+            fail(
+                ArgumentError,
+                f"inputs[{name!r}]",
+                'a group about the z axis, group="SO2" or "O2", under which alone an azimuth turns by itself (under '
+                "others: the components of the vector)",
+                f"{kind.name!r} and group {group}",
+            )
     turning = [kind for kind in inputs.values() if not kind.is_invariant]
+    if any(kind.keeps_z or kind.partial for kind in turning):
+        return
     if turning and all(part.label == trivial for kind in turning for part in group.decompose(kind).parts):
         declared = ", ".join(f"{name}: {kind.name}" for name, kind in inputs.items())
         fail(ArgumentError, "inputs", f"at least one input that {group} turns", f"only invariant ones ({declared})")
@@ -264,7 +276,7 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
     modules = modules_by_name(module)
     found: dict[str, Representation] = {}
     for name in names:
-        found |= declared_by_module(modules[split(name)[0]], name)
+        found |= declared_by_module(modules[split(stem(name))[0]], name)
     meant: set[str] = set()
     for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:

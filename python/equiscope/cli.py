@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,8 +105,14 @@ def audit(
         "batching": batching,
         "out": out,
     }
+    import torch
+
+    import equiscope as eq
+
     target = _model(model, dict(_option(text) for text in options or ()), fresh=fresh)
-    _show(_audit(target, data, settings), out)
+    if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
+        target.to(settings["dtype"])
+    _show(eq.audit(target, data, **settings), out)
 
 
 @app.command()
@@ -142,24 +149,6 @@ def info() -> None:
     versions = found.pop("versions")
     for name, value in {**versions, **found}.items():
         typer.echo(f"{name:16} {', '.join(map(str, value)) if isinstance(value, list) else value}")
-
-
-def _audit(target: Any, data: Path, settings: dict[str, Any]) -> Any:
-    import torch
-
-    import equiscope as eq
-    from equiscope.errors import ArgumentError, fail
-    from equiscope.keywords import keyword_systems
-
-    if eq.adapters.kind_of(target, data).reads_files:
-        return eq.audit(target, data, **settings)
-    outputs, dtype = settings["outputs"], settings["dtype"]
-    if outputs and not isinstance(outputs, dict):
-        fail(ArgumentError, "--outputs", "NAME=REPRESENTATION for a model without metadata", ", ".join(outputs))
-    if isinstance(target, torch.nn.Module) and dtype is not None:
-        target.to(dtype)
-    systems, inputs = keyword_systems(data, target, dtype=dtype, inputs=settings["inputs"])
-    return eq.audit(target, systems, **{**settings, "inputs": inputs})
 
 
 def _dtype(text: str | None) -> Any:
@@ -253,7 +242,7 @@ def _imported(text: str) -> Any:
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        if isinstance(error, ImportError) and error.name == "ase":
+        if module_name.partition(".")[0] == "ase" and find_spec("ase") is None:
             told = f"MODEL: expected an installed ase for {text}, got none; pip install equiscope[ase]"
             raise MissingExtraError(told) from None
         fail(ArgumentError, "MODEL", "a file, or package.module:name that can be imported", f"{text!r} ({error})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import math
@@ -28,11 +27,12 @@ from ..errors import (
 from ..groups.cartesian import ASE_ORDER
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
+from .atoms import atoms_of, copied
 from .base import Adapter, Piece, Request, System
 from .checks import check_axes
 from .registry import register
 from .rounding import rounded
-from .structures import Structure, is_atoms, read_structures, usual_kind
+from .structures import Structure, read_structures, usual_kind
 
 Shape = tuple[int, ...]
 Kinds = Mapping[Shape, str]
@@ -198,7 +198,7 @@ class CalculatorAdapter(Adapter):
             if shape is not None and shape in kinds:
                 found[name] = Representation.parse(kinds[shape])
             else:
-                what = "a value per atom" if PROPERTIES[name].per_atom else "a value"
+                what = "value per atom" if PROPERTIES[name].per_atom else "value"
                 notes.append(f"`{name}` is no {what} of shape {' or '.join(map(str, kinds))}, and was left out")
         return found, notes
 
@@ -219,7 +219,7 @@ class CalculatorAdapter(Adapter):
         with torch.random.fork_rng(devices=[]):
             for structure in self._structures[:PROBED]:
                 try:
-                    values = self._calculated(_atoms(structure), names)
+                    values = self._calculated(atoms_of(structure), names)
                 except Exception as error:  # the audit comes to this structure, and says what it was
                     if not ends_the_system(error):
                         raise
@@ -258,11 +258,9 @@ class CalculatorAdapter(Adapter):
             kind = self.inputs[name]
             rows = rotate_copies(kind, value.reshape(1, -1, *kind.component_shape), piece.rotations)
             turned[name] = rounded(rows.reshape(n, *value.shape), torch.float64, piece.dither).numpy()
-        original = _atoms(structure)
+        original = atoms_of(structure)
         for i in range(n):
-            atoms = original.copy()
-            if atoms.info:
-                atoms.info = copy.deepcopy(atoms.info)
+            atoms = copied(original)
             for name, copies in turned.items():
                 _put(atoms, name, copies[i].copy())
             yield atoms
@@ -370,13 +368,12 @@ def makes_calculators(model: Any) -> bool:
 
 def _check_calculator(calculator: Any) -> None:
     if not isinstance(calculator, _calculators()):
-        if "ase" not in sys.modules:
-            try:
-                import ase  # noqa: F401
-            except ImportError:
-                raise MissingExtraError(
-                    "model: expected an installed ase for its calculators, got none; pip install equiscope[ase]"
-                ) from None
+        try:
+            import ase  # noqa: F401
+        except ImportError:
+            raise MissingExtraError(
+                "model: expected an installed ase for its calculators, got none; pip install equiscope[ase]"
+            ) from None
         expected = "a calculator of ASE from what is called without arguments (any other model is handed over itself)"
         fail(DTypeError, "model", expected, type(calculator).__name__)
     if type(calculator).__module__ == "ase.calculators.singlepoint":
@@ -387,20 +384,6 @@ def _check_calculator(calculator: Any) -> None:
 def _data_label(data: Any, count: int) -> str:
     structures = f"{count} structure{'s' if count != 1 else ''}"
     return f"{Path(data).name}, {structures}" if isinstance(data, str | PathLike) else structures
-
-
-def _atoms(structure: Structure) -> Any:
-    """`structure` as `ase.Atoms` without a calculator, and with all that it carries."""
-    if is_atoms(structure.source):
-        return structure.source.copy()
-    from ase import Atoms
-
-    atoms: Any = Atoms(
-        structure.types, structure.positions, cell=structure.cell, pbc=structure.pbc, info=structure.info
-    )
-    for name, array in structure.arrays.items():
-        atoms.set_array(name, array)
-    return atoms
 
 
 def _put(atoms: Any, name: str, value: np.ndarray) -> None:

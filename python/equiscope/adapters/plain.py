@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from .checks import (
     may_hold_vectors,
 )
 from .containers import Layout, opened
+from .keywords import holds_structures, systems_of
 from .masks import Masks
 from .opened import Opened
 from .registry import register
@@ -58,10 +58,12 @@ class PlainAdapter(Adapter):
 
     @classmethod
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
+        if holds_structures(data):
+            called = getattr(model, request.call, model) if isinstance(request.call, str) else model
+            data, inputs = systems_of(data, called, dtype=request.dtype, inputs=request.inputs)
+            request = replace(request, inputs=inputs)
         if isinstance(data, (torch.Tensor, Mapping)) or not isinstance(data, Iterable):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
-        if isinstance(data, (str, Path)):
-            fail(DataError, "data", "an iterable of systems (files are read for metatomic models only)", repr(data))
         if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
             fail(ArgumentError, "outputs", "a dict from output name to representation", repr(request.outputs))
         return cls(model, data, request)

@@ -24,6 +24,10 @@ class RowCounts:
     def knows(self, key: str, system: str) -> bool:
         return key in self._shapes.get(system, ())
 
+    def shape(self, key: str, system: str) -> tuple[int, ...]:
+        """Of the value of one copy."""
+        return self._shapes[system][key]
+
     def learn(self, key: str, system: str, tensor: torch.Tensor, copies: int) -> torch.Tensor:
         """Rehearsal: `tensor` as ``(copies, rows, ...)``; remembers rows and the shape of one."""
         if tensor.ndim == 0 or tensor.shape[0] % copies:

@@ -49,6 +49,8 @@ class Structure:
     """What is said of the whole: charge, spin, a field."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Further arrays with a row for each atom, under the names of ASE: initial_magmoms, momenta, tags."""
+    results: Mapping[str, Any] = field(default_factory=dict)
+    """Reference values that came with it, under the names of ASE: energy, forces."""
     source: Any = None
     """The `ase.Atoms` or metatomic `System` this was made from, with what it carries besides: constraints, neighbour
     lists. None otherwise."""
@@ -61,7 +63,7 @@ class Structure:
         own = {"positions": self.positions, "types": self.types, "cell": self.cell, "pbc": self.pbc}
         others = next((names for names in SYNONYMS if name in names), ())
         for known in (name, *others):
-            for place in (own, self.arrays, self.info):
+            for place in (own, self.arrays, self.info, self.results):
                 if known in place:
                     return place[known]
         return None
@@ -155,7 +157,10 @@ def _single(item: Any, name: str, *, named: bool) -> Structure:
         name = str(own) if own else name
         found = _checked(name, item.numbers, item.positions, np.asarray(item.cell), item.pbc)
         arrays = {key: value.copy() for key, value in item.arrays.items() if key not in ("numbers", "positions")}
-        return replace(found, info=dict(item.info), arrays=arrays, source=item)
+        # readers attach what a file says of energies and forces as a calculator that knows these alone
+        known = type(item.calc).__module__ == "ase.calculators.singlepoint"
+        results = dict(item.calc.results) if known else {}
+        return replace(found, info=dict(item.info), arrays=arrays, results=results, source=item)
     if is_metatomic_system(item):
         found = _checked(name, item.types, item.positions, item.cell, item.pbc)
         return replace(found, source=item)

@@ -197,8 +197,11 @@ class ElementGrid(Grid):
         check_range(start, stop, len(self))
         return self.rotations[start:stop]
 
+    def turned(self, left: torch.Tensor, right: torch.Tensor) -> ElementGrid:
+        return type(self)(self.group, left @ self.rotations @ right, self._weights, self.degree)
+
     def to(self, device: torch.device | str) -> ElementGrid:
-        return ElementGrid(self.group, self.rotations.to(device), self._weights.to(device), self.degree)
+        return type(self)(self.group, self.rotations.to(device), self._weights.to(device), self.degree)
 
 
 def check_range(start: int, stop: int, size: int) -> None:
@@ -228,6 +231,8 @@ class Group(ABC):
     its functions. 0: power comes from samples, by characters."""
     axis: str = "irrep"
     """What the columns of its tables and pictures count."""
+    finest: int = 41
+    """Highest degree that ``degree="auto"`` tries: 39 thousand elements of O(3)."""
     family_names: tuple[str, ...] = ("",)
 
     @abstractmethod
@@ -305,7 +310,20 @@ class Group(ABC):
         character), power is ``<u, P u> = d / m sum_ij w_i w_j chi(g_i g_j^-1) u_i u_j``. The readable definition: it
         takes G^2 characters for each irrep.
         """
-        return sample_power(self, values, grid.select(0, len(grid)), grid.weights[:, None], lmax)
+        return self.sample_power(values, grid.select(0, len(grid)), grid.weights[:, None], lmax)
+
+    def sample_power(
+        self, values: torch.Tensor, elements: torch.Tensor, weights: torch.Tensor | float, lmax: int
+    ) -> torch.Tensor:
+        """The same of values ``(G, channels)`` at any elements ``(G, 3, 3)``, with weights ``(G, 1)`` or one of all."""
+        u = values.to(torch.float64) * weights
+        quotients = (elements[:, None] @ elements.mT[None]).reshape(-1, 3, 3)
+        power = []
+        for label in self.labels(lmax):
+            chi = self.character(label, quotients).reshape(len(elements), len(elements))
+            factor = self.dimension(label) / self.multiplicity(label)
+            power.append(factor * (u * (chi @ u)).sum(0))
+        return torch.stack(power).reshape(*self.shape(lmax), -1)
 
     def decompose(self, representation: Representation) -> Decomposition:
         """The components of `representation`, sorted by the irreps of this group.
@@ -326,20 +344,6 @@ class Group(ABC):
 
     def __hash__(self) -> int:
         return hash(self.name)
-
-
-def sample_power(
-    group: Group, values: torch.Tensor, elements: torch.Tensor, weights: torch.Tensor | float, lmax: int
-) -> torch.Tensor:
-    """``d / m sum_ij w_i w_j chi(g_i g_j^-1) u_i u_j``, ``(*shape, channels)``: see `Group.power`."""
-    u = values.to(torch.float64) * weights
-    quotients = (elements[:, None] @ elements.mT[None]).reshape(-1, 3, 3)
-    power = []
-    for label in group.labels(lmax):
-        chi = group.character(label, quotients).reshape(len(elements), len(elements))
-        factor = group.dimension(label) / group.multiplicity(label)
-        power.append(factor * (u * (chi @ u)).sum(0))
-    return torch.stack(power).reshape(*group.shape(lmax), -1)
 
 
 _EXACT = 8

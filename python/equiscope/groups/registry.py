@@ -11,11 +11,17 @@ from ._arguments import checked_count, checked_device, checked_flag
 from .group import Group
 from .o3 import O3, SO3
 from .quadrature import Quadrature, checked_degree, ring_grid
+from .so2 import O2, SO2, read
 
 MOST_ELEMENTS = 1 << 40
 """Elements that may be asked for at once: no machine holds as many."""
 
-GROUPS: dict[str, Group] = {"O3": O3(), "SO3": SO3()}
+GROUPS: dict[str, Group] = {"O3": O3(), "SO3": SO3(), "O2": O2(), "SO2": SO2()}
+
+
+def named(name: str) -> Group | None:
+    """The group of this name, one about another axis than z as well; None where there is none."""
+    return GROUPS.get(name) or read(name)
 
 
 def resolve(group: Any) -> Group:
@@ -26,10 +32,11 @@ def resolve(group: Any) -> Group:
             taken = f", other than {' and '.join(GROUPS)}" if name in GROUPS else ""
             fail(ArgumentError, "group", f"a Group with a name{taken}", f"{type(group).__name__} with name {name!r}")
         return group
-    if not isinstance(group, str) or group not in GROUPS:
+    found = named(group) if isinstance(group, str) else None
+    if found is None:
         names = " or ".join(f'"{name}"' for name in GROUPS)
         fail(ArgumentError, "group", f"{names}, or an equiscope.groups.Group", repr(group))
-    return GROUPS[group]
+    return found
 
 
 def quadrature(degree: int, *, group: str | Group = "O3", allow_negative: bool = False) -> Quadrature:

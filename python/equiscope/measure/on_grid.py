@@ -7,6 +7,7 @@ import torch
 from ..groups.group import Grid
 from ..groups.quadrature import Quadrature
 from ..groups.representation import Representation
+from ..groups.so2 import CircleGrid
 from .measure import Moments
 from .orbit import OrbitMoments, orbit_bytes
 from .stored import StoredMoments
@@ -32,7 +33,8 @@ def grid_moments(
     """Arguments as for `OrbitMoments`; `beyond`: resolve more than `lmax` where that is low, for the errors alone."""
     if isinstance(grid, Quadrature):
         return OrbitMoments(grid, lmax, first, representation, reach(grid, lmax, first) if beyond else None)
-    return StoredMoments(grid, lmax, first, representation)
+    # all orders that equispaced angles resolve cost nothing more
+    return StoredMoments(grid, lmax, first, representation, grid.degree if isinstance(grid, CircleGrid) else None)
 
 
 def grid_bytes(grid: Grid, lmax: int, first: torch.Tensor, *, beyond: bool = False) -> int:

@@ -17,7 +17,7 @@ import math
 
 import torch
 
-from ..groups.group import Group, Label, sample_power
+from ..groups.group import Group, Label
 from ..groups.irreps import matrix_count
 from ..groups.representation import Representation
 from ..groups.rotations import handedness
@@ -294,7 +294,7 @@ class PairsByCharacters:
         values, elements = (torch.cat(tensors) for tensors in zip(*self._held, strict=True))
         own = parts.select(parts.sort(values.reshape(n, *self._value)), i)
         # over all pairs, those of an element with itself included: their character is the dimension
-        every = sample_power(self._group, own.flatten(1), elements, 1.0 / n, self._chart.lmax)
+        every = self._group.sample_power(own.flatten(1), elements, 1.0 / n, self._chart.lmax)
         every = every.reshape(*self._chart.shape, *own.shape[1:]).sum(-1)
         itself = self.strengths(own.device).reshape(*self._chart.shape, 1, 1) * squares
         return (n * every - itself) / (n - 1)

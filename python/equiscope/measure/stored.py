@@ -17,15 +17,23 @@ from .finite import fault, in_range
 from .measure import Moments
 from .orbit import non_negative
 from .summary import Cosets, Farthest, NonFiniteValues, OrbitSummary, Parts
-from .uncertainty import Found, grid_errors
+from .uncertainty import Found, cut, grid_errors
 
 
 class StoredMoments(Moments):
     """Holds the values of one orbit on `grid` and reduces them in `finish`. Memory grows with the grid."""
 
-    def __init__(self, grid: Grid, lmax: int, first: torch.Tensor, representation: Representation | None) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        lmax: int,
+        first: torch.Tensor,
+        representation: Representation | None,
+        reach: int | None = None,
+    ) -> None:
         self._grid = grid
-        self._lmax = lmax
+        self._shown = grid.group.chart(lmax)
+        self._lmax = lmax = max(lmax, reach or 0)
         self._chart = grid.group.chart(lmax)
         self._first = first.to(torch.float64)
         self._representation = representation
@@ -66,8 +74,12 @@ class StoredMoments(Moments):
         total = spread.sum(-1) + (sorted_first + self._parts.sort(drift)).square().sum(-1)
         unresolved = total - resolved
         unresolved = torch.where(unresolved.abs() <= 1e-13 * total, 0.0, unresolved)
-        kind = self._representation
-        summary = OrbitSummary(kind, self._grid.degree, power, total, unresolved, None, {}, None, 0.0)
+        kind, beyond = self._representation, unresolved
+        shown = {label: cut(own, self._chart, self._shown) for label, own in power.items()}
+        if self._shown.lmax < self._chart.lmax:
+            hidden = [own.sum(labels) - shown[label].sum(labels) for label, own in power.items()]
+            unresolved = beyond + torch.stack(hidden).sum(0)
+        summary = OrbitSummary(kind, self._grid.degree, shown, total, unresolved, None, {}, None, 0.0)
         if kind is not None:
             summary = self._with_errors(kind, summary)
         middle = self._first + drift if summary.mean is None else summary.mean
@@ -76,8 +88,8 @@ class StoredMoments(Moments):
         counts = summary.components or {}
         sums = {label: a * counts[label] for label, a in summary.variance.items()}
         entries = 1 if kind is None else kind.entries
-        found = Found(self._chart, power, unresolved, spread.sum(-1), sums, symmetrised, counts, entries)
-        return replace(summary, errors=grid_errors(self._grid, found, self._chart))
+        found = Found(self._chart, power, beyond, spread.sum(-1), sums, symmetrised, counts, entries)
+        return replace(summary, errors=grid_errors(self._grid, found, self._shown))
 
     def _with_errors(self, kind: Representation, found: OrbitSummary) -> OrbitSummary:
         """Moments of z(g) = rho(g)^-1 u(g), relative to z(identity)."""

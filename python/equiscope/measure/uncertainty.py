@@ -35,6 +35,7 @@ import torch
 from ..groups.group import Chart, Grid, Group, Label
 from ..groups.o3 import O3
 from ..groups.quadrature import Quadrature
+from ..groups.so2 import CircleGrid
 
 HALF_WIDTH = 2.0
 """Standard deviations of a half width that holds the truth in 95 of 100 cases."""
@@ -155,7 +156,7 @@ def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tenso
     return errors
 
 
-def _of_part(folding: Folding, found: Found, label: Label) -> torch.Tensor:
+def _of_part(folding: Folding | CircleFolding, found: Found, label: Label) -> torch.Tensor:
     """``(2,)`` of A of one part."""
     varying = found.varying(label)
     beyond = min(max(float(found.variance[label]) - float(varying.sum()), 0.0), max(float(found.beyond), 0.0))
@@ -265,6 +266,49 @@ class Folding:
         return torch.stack([random, folded + ROUND_OFF**2 * size])
 
 
+class CircleFolding:
+    """What 2 N + 1 equispaced angles do to orders m that they do not resolve, with the methods of `Folding`.
+
+    They see all power up to N, with what lies above folded onto it: m' onto 2 N + 1 - m', and so on downwards. So what
+    is seen in the upper half, which a spectrum that ends below has empty, bounds what any order above holds: h, the
+    largest power there. An order m and the one that is folded onto it meet with the phase of the turn,
+
+    - B has variance ``2 B h``, and h is added to it;
+    - A has variance ``2 h`` times all that varies, since every order meets one other, and h of order 2 N + 1 is taken
+      for symmetrised;
+    - the unresolved power is the sum of such B, and h of each shown order is folded out of it.
+    """
+
+    def __init__(self, chart: Chart) -> None:
+        self._columns = torch.tensor(chart.columns)
+        self._upper = self._columns > chart.lmax // 2
+
+    def tail(self, total: torch.Tensor, varying: torch.Tensor, beyond: float) -> torch.Tensor:
+        """h, ``(1,)``, from the power ``(labels,)``."""
+        seen = total[self._upper]
+        return seen.clamp_min(0.0).amax().reshape(1) if seen.numel() else total.sum().reshape(1)
+
+    def of_power(self, tail: torch.Tensor, total: torch.Tensor, spread: float, shown: Chart) -> torch.Tensor:
+        """``(2, *shown.shape)``."""
+        power = total[: len(shown.labels)].clamp_min(0.0)
+        round_off = ROUND_OFF**2 * spread
+        random = HALF_WIDTH * (2.0 * power * tail).sqrt() + 2.0 * (power * round_off).sqrt()
+        return torch.stack([random, (tail + round_off).expand_as(power)]).reshape(2, *shown.shape)
+
+    def of_unresolved(
+        self, tail: torch.Tensor, total: torch.Tensor, beyond: float, spread: float, shown: Chart
+    ) -> torch.Tensor:
+        """``(2,)``."""
+        n = len(shown.labels)
+        random = HALF_WIDTH * (2.0 * total[n:].clamp_min(0.0).sum() * tail[0]).sqrt()
+        return torch.stack([random, n * tail[0] + 1e-13 * spread])
+
+    def of_variance(self, varying: torch.Tensor, tail: torch.Tensor, size: float) -> torch.Tensor:
+        """``(2,)``: of the sum over components that A is."""
+        random = HALF_WIDTH * (2.0 * tail[0] * (varying.clamp_min(0.0).sum() + tail[0])).sqrt()
+        return torch.stack([random, tail[0] + ROUND_OFF**2 * size])
+
+
 def _decay(beyond: float, held: list[float]) -> tuple[float, float] | None:
     """Factor from one step to the next, and the share that may lie anywhere; None where no decay is in sight.
 
@@ -360,5 +404,7 @@ def cut(power: torch.Tensor, chart: Chart, shown: Chart) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def _folding(kind: type[Group], group: Group, chart: Chart, grid: Grid, w2: float) -> Folding:
+def _folding(kind: type[Group], group: Group, chart: Chart, grid: Grid, w2: float) -> Folding | CircleFolding:
+    if isinstance(grid, CircleGrid):
+        return CircleFolding(chart)
     return Folding(group, chart, grid.degree, w2, _response(grid))

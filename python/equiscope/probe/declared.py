@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from ..groups.representation import Representation
-from .names import INPUT, is_function, split
+from .names import INPUT, is_function, split, stem
 
 
-def declared_by_module(module: torch.nn.Module, place: str) -> dict[str, Representation]:
-    """Representations of what passes `place`, of an e3nn module, by name of place or tensor: those of ``irreps_out``,
-    ``irreps_in``, ``irreps_in1`` and ``irreps_in2``."""
-    what = split(place)[1]
+def declared_by_module(module: torch.nn.Module, name: str) -> dict[str, Representation]:
+    """Representations of what comes by `name`, of an e3nn module, by names of places and tensors: those of
+    ``irreps_out``, ``irreps_in``, ``irreps_in1`` and ``irreps_in2``."""
+    place, what = stem(name), split(name)[1]
     if is_function(what):
         return {}
     names = {"irreps_in": place, "irreps_in1": f"{place}[0]", "irreps_in2": f"{place}[1]"}

@@ -275,7 +275,7 @@ class Capture:
             and stem(name) not in by_place
             and not (name == stem(name) and name in self._heard)
             and not self._stands_for_others(name)
-            and (name in self._asked or not is_function(what := split(stem(name))[1]) or what not in used)
+            and (name in self._asked or not is_function(what := split(name)[1]) or what not in used)
         }
         order = {name: index for index, name in enumerate(self.names)}
         return dict(

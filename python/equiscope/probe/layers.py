@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence, Set
 
 import torch
@@ -198,6 +199,28 @@ class Layers:
         count = self.left_out.setdefault(name, [0, 0])
         count[0] += lost
         count[1] += rows
+
+    def spread(self, system: System) -> None:
+        """Rows that are padding in layers that betray it are so in those with the same axes that do not.
+
+        Padding may hold what all copies of one system share, the species of an atom say, and differ only beside another
+        system. Told where all layers of these axes, two at least before the channels, agree.
+        """
+        good = self._good.get(system.name, {})
+        masked, declared = self._real[system.name], self._representations
+        plain = [
+            name
+            for name in self._learned[system.name]
+            if name not in masked and representation_of(name, declared) is None
+        ]
+        axes = {name: self._rows.shape(name, system.name)[:-1] for name in plain}
+        for name in [name for name in plain if name not in good and len(axes[name]) > 1]:
+            alike = {tuple(good[other].tolist()): other for other in good if axes.get(other) == axes[name]}
+            if len(alike) == 1 and name not in self.skipped:
+                (rows,) = alike
+                kept = torch.zeros(math.prod(axes[name]), dtype=torch.bool, device=good[alike[rows]].device)
+                kept[list(rows)] = True
+                self.keep(name, system, kept)
 
     def kept(self, name: str, system: System, value: torch.Tensor) -> torch.Tensor:
         """`value` ``(copies, samples, ...)`` without the rows that are left out."""

@@ -52,8 +52,7 @@ class Masks:
 
 def _covers(pattern: str, layer: str) -> bool:
     """Whether a pattern is that of a layer; one that names modules alone means all that passes there."""
-    place = stem(layer)
-    return fits(pattern, place if ":" in pattern else split(place)[0]) or pattern == layer
+    return fits(pattern, stem(layer) if ":" in pattern else split(layer)[0]) or pattern == layer
 
 
 def _of_one(name: str, captured: torch.Tensor | None, copies: int) -> torch.Tensor | str:

@@ -60,9 +60,10 @@ def is_compiler(module: torch.nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
 
 
-def split(place: str) -> tuple[str, str]:
-    """Name of the module, and what of it: nothing for what it returns, `INPUT`, or a function."""
-    module, _, what = place.partition(":")
+def split(name: str) -> tuple[str, str]:
+    """Of a place or a tensor the name of the module, and what of it: nothing for what it returns, `INPUT`, or a
+    function."""
+    module, _, what = stem(name).partition(":")
     return module, what
 
 
@@ -78,8 +79,8 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
     ``encoder.**`` is every module below encoder, ``encoder.*:input`` what its parts are given, ``encoder.*:relu`` the
     calls of that function in their forwards, and ``encoder.*:*`` those of any function of torch.nn.functional. Which
     functions a module calls shows only when it does, so in names of places such patterns stay what they are. Without a
-    name before the colon the model itself is meant. `HELPER` fits no wildcard. A pattern may end as the name of a
-    tensor does, ``encoder.*[0]``, which is then kept.
+    name before the colon the model itself is meant, which ``**`` fits too. `HELPER` fits no wildcard. A pattern may end
+    as the name of a tensor does, ``encoder.*[0]``, which is then kept.
     """
     names = list(modules_by_name(module))
     found: dict[str, list[str]] = {}
@@ -102,9 +103,9 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
 
 
 def _fits(pattern: str, name: str) -> bool:
-    if HELPER in name and HELPER not in pattern:
-        return False
-    return fits(pattern, name)
+    if not name:
+        return pattern in ("", "**")
+    return fits(pattern, name) and (HELPER not in name or HELPER in pattern)
 
 
 def _is_wild(pattern: str) -> bool:

@@ -117,8 +117,13 @@ class Refinement:
         return judge
 
     def _first_that_does(self, levels: list[tuple[Measure, dict[str, dict[str, Seen]]]]) -> Measure:
+        """The first whose errors suffice, and from which the numbers of these systems did not move any more."""
+        last = {name: seen for _, found in levels for name, seen in found.items()}
         for measure, found in levels:
-            fine = [self.factor * self._need(measure, seen) <= 1.0 for seen in found.values()]
+            fine = []
+            for name, seen in found.items():
+                moved = {key: own.moved(last[name][key]) for key, own in seen.items() if key in last[name]}
+                fine.append(max(self.factor * self._need(measure, seen), self._need(measure, moved)) <= 1.0)
             if 2 * sum(fine) >= len(fine):
                 return measure
         return levels[-1][0] if levels else self.begun

@@ -190,6 +190,7 @@ class Rehearsal:
             other = self._run(system, PAIR[:1], DISPLACEMENT)
             for name in still:
                 noises[name].responds = name not in other or bool(other[name].any())
+        self._layers.spread(system)
         found = self._begin(system, first, noises)
         if neighbour is not None and neighbour.name in self._references:
             sizes = frozenset((system.rows, neighbour.rows))

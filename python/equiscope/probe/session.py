@@ -86,18 +86,18 @@ class Session:
             for part in module.modules():
                 stack.callback(setattr, part, "training", part.training)
             _to_eval(module)
+        masks = Masks(self.adapter.mask, self.hooked.masks if self.hooked is not None else {})
         if self.hooked is not None:
             self.adapter.hooked()
-            self._capture = stack.enter_context(self._listening(self.hooked))
+            self._capture = stack.enter_context(self._listening(self.hooked, masks.names))
         self._evaluator = Evaluator(self.adapter, self._capture)
-        meant, inner = (self.hooked.meant, self.hooked.masks) if self.hooked is not None else (frozenset(), {})
-        self._layers = Layers(self._representations, meant, Masks(self.adapter.mask, inner))
+        meant = self.hooked.meant if self.hooked is not None else frozenset()
+        self._layers = Layers(self._representations, meant, masks)
         self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
 
-    def _listening(self, hooked: Hooked) -> Capture:
-        masks = Masks(self.adapter.mask, hooked.masks).names
+    def _listening(self, hooked: Hooked, masks: frozenset[str]) -> Capture:
         once = self.adapter.calls_per_copy
         capture = Capture(hooked.module, hooked.names, copy=once, asked=hooked.asked, masks=masks)
         if capture.compiled:

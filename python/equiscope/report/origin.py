@@ -51,10 +51,10 @@ def declared_input_irreps(audit: AuditData) -> set[Label]:
     irreps: set[Label] = set()
     for declared in inputs.values():
         try:
-            representation = Representation.parse(str(declared))
-        except ArgumentError:
+            parts = group.decompose(Representation.parse(str(declared))).parts
+        except ArgumentError:  # of an azimuth too, which is no linear representation
             continue
-        irreps |= {part.label for part in group.decompose(representation).parts}
+        irreps |= {part.label for part in parts}
     return irreps
 
 

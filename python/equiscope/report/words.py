@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..groups.group import Chart, Group, Label
-from ..groups.registry import GROUPS
+from ..groups.registry import named
 from .format import runs
 
 MARKS = {"proper": ("sigma = +1", "\\sigma=+1"), "pseudo": ("sigma = -1", "\\sigma=-1")}
@@ -15,7 +15,7 @@ MARKS = {"proper": ("sigma = +1", "\\sigma=+1"), "pseudo": ("sigma = -1", "\\sig
 
 def group_of(chart: Chart) -> Group | None:
     """The group that `chart` is of, where it is one that has a name here."""
-    return GROUPS.get(chart.group)
+    return named(chart.group)
 
 
 def group_words(chart: Chart) -> str:
@@ -52,6 +52,8 @@ def irrep_place(chart: Chart, label: Label) -> str:
     if len(chart.family_names) == 1:
         return column
     family = chart.family_names[chart.family(label)]
+    if not family:
+        return column
     return f"{column}, {family}" + (f" ({MARKS[family][0]})" if family in MARKS else "")
 
 
@@ -64,7 +66,7 @@ def irrep_list(chart: Chart, labels: Iterable[Label]) -> str:
         family: runs(int(chart.headings[chart.column(label)]) for label in found if chart.family(label) == family)
         for family in sorted({chart.family(label) for label in found})
     }
-    if len(columns) == len(chart.family_names) > 1 and len(set(columns.values())) == 1:
+    if all(chart.family_names) and len(columns) == len(chart.family_names) > 1 and len(set(columns.values())) == 1:
         return f"{chart.axis}={columns[0]}, {' and '.join(chart.family_names)}"
     written = {
         family: f"the {chart.family_names[family]} {chart.axis}={span}" if family else f"{chart.axis}={span}"
@@ -81,12 +83,12 @@ def family_title(chart: Chart, family: int) -> str:
 
 def axis_title(chart: Chart) -> str:
     """What the columns are, under a picture."""
-    return "degree $l$" if chart.axis == "l" else chart.axis
+    return {"l": "degree $l$", "m": "order $m$"}.get(chart.axis, chart.axis)
 
 
 def each_column(chart: Chart) -> str:
     """``degree l``, as in "power in each degree l"."""
-    return "degree l" if chart.axis == "l" else chart.axis
+    return {"l": "degree l", "m": "order m"}.get(chart.axis, chart.axis)
 
 
 def highest(chart: Chart) -> str:

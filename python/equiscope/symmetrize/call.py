@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils import _pytree
 
@@ -14,6 +15,7 @@ from ..adapters.checks import check_axes, check_finite, check_leaf
 from ..errors import ArgumentError, DTypeError, ModelError, fail
 from ..groups.representation import Representation
 from ..ops.rotation import rotate
+from ..probe.leaves import leaves
 
 BATCHINGS = ("loop", "stack", "concat")
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
@@ -46,7 +48,12 @@ class Call:
         self._kinds = self._declared(inputs)
         for name, value, kind in zip(self.names, self._values, self._kinds, strict=True):
             _check(name, value, kind, meant=name in meant or "" in meant)
-        self.tensors = [value for value in self._values if isinstance(value, torch.Tensor)]
+        self.tensors = [
+            value.to(torch.float64) if _turns(kind) else value
+            for value, kind in zip(self._values, self._kinds, strict=True)
+            if isinstance(value, torch.Tensor)
+        ]
+        """Those of the user; what turns in float64, in which gradients of all copies are summed."""
 
     def _declared(self, inputs: Mapping[str, Representation]) -> list[Representation | None]:
         tensors = [
@@ -70,7 +77,7 @@ class Call:
         """
         given = iter(tensors)
         turned = [
-            _copies(next(given), kind, rotations) if isinstance(value, torch.Tensor) else value
+            _copies(next(given), kind, rotations).to(value.dtype) if isinstance(value, torch.Tensor) else value
             for value, kind in zip(self._values, self._kinds, strict=True)
         ]
         if self._batching == "stack":
@@ -108,14 +115,17 @@ class Call:
 
 
 def _copies(x: torch.Tensor, kind: Representation | None, rotations: torch.Tensor) -> torch.Tensor:
-    """``(copies, ...)``, rotated in float64 and rounded once."""
+    """``(copies, ...)``"""
     copies = len(rotations)
-    if kind is None or kind.is_invariant:
+    if kind is None or not _turns(kind):
         return x.repeat(copies, *[1] * x.ndim)
     ones = [1] * (x.ndim - kind.component_axes)
     elements = rotations.to(x.device).reshape(copies, *ones, 3, 3)
-    turned = rotate(x.to(torch.float64).unsqueeze(0), elements, kind)
-    return turned.to(x.dtype)
+    return rotate(x.unsqueeze(0), elements, kind)
+
+
+def _turns(kind: Representation | None) -> bool:
+    return kind is not None and not kind.is_invariant
 
 
 def _rows(name: str, x: Any) -> Any:
@@ -169,6 +179,7 @@ def _check(name: str, value: Any, kind: Representation | None, *, meant: bool) -
     if not isinstance(value, torch.Tensor):
         if kind is not None:
             fail(DTypeError, name, f"a tensor, because it is declared {kind.name!r}", type(value).__name__)
+        _check_constant(name, value)
         return
     check_leaf(name, value, kind)
     check_finite(name, value, kind)
@@ -180,3 +191,15 @@ def _check(name: str, value: Any, kind: Representation | None, *, meant: bool) -
     elif value.is_floating_point() and value.ndim and value.shape[-1] == 3:
         expected = "a declaration in `inputs` ('vector', or 'invariant' to leave it as it is)"
         fail(ArgumentError, name, expected, f"a tensor of shape {tuple(value.shape)} that may hold vectors")
+
+
+def _check_constant(name: str, value: Any) -> None:
+    """Refuse what holds numbers that would have to turn and would not."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        fail(DTypeError, name, "a tensor (torch.from_numpy makes one)", f"a NumPy {type(value).__name__}")
+    inside = [leaf for leaf, x in leaves(name, value) if isinstance(x, torch.Tensor)]
+    if inside:
+        expected = (
+            "tensors in dicts, lists and tuples (`vars(x)` or `x.to_dict()`, and batching= a function that makes x)"
+        )
+        fail(DTypeError, name, expected, f"a {type(value).__name__} that holds {', '.join(inside[:3])}")

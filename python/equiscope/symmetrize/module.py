@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +86,10 @@ class SymmetrizedModule(torch.nn.Module):
         return Averaged(outputs, {name: variance for name, (_, variance) in averages.items()}, count)
 
     def extra_repr(self) -> str:
-        kinds = (f"{name}: {kind.name}" for name, kind in (*self.inputs.items(), *self.outputs.items()))
+        kinds = (
+            f"{name}: {kind.name}" if name else kind.name
+            for name, kind in (*self.inputs.items(), *self.outputs.items())
+        )
         return f"{self.elements}, {', '.join(kinds)}"
 
     def _run(
@@ -140,7 +142,7 @@ class _Evaluation:
         self.closed: list[torch.Tensor] = []
         """Parameters that cannot be replaced, those of compiled modules."""
         self._names: list[str] = []
-        self._modes = self._training()
+        self._mode = getattr(model, "training", None)
         if not isinstance(model, torch.nn.Module):
             return
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -160,11 +162,8 @@ class _Evaluation:
             found.append(Value(name or SINGLE, kind, values))
         return found
 
-    def _training(self) -> list[bool]:
-        return [part.training for part in self._model.modules()] if isinstance(self._model, torch.nn.Module) else []
-
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any], parameters: Sequence[torch.Tensor]) -> Any:
-        if self._training() != self._modes:
+        if getattr(self._model, "training", None) != self._mode:
             expected = "the train or eval mode of the value in its gradient too, which evaluates the model again"
             raise ModelError(f"model: expected {expected}, got another")
         if all(a is b for a, b in zip(parameters, self.parameters, strict=True)):
@@ -203,5 +202,5 @@ class _Evaluation:
         if self._form is None:
             raise ModelError("model: expected a call, got none")
         names, spec = self._form
-        own = dict(zip(itertools.islice(self._kinds, len(outputs)), outputs.values(), strict=True))
+        own = dict(zip(self._kinds, outputs.values(), strict=True))
         return _pytree.tree_unflatten([own.get(name) for name in names], spec)

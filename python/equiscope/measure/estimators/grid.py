@@ -22,9 +22,6 @@ from ..settling import Seen, relative_error
 MINIMUM_DEGREE = 6
 """First degree that is tried: an error made of l <= 3, the least that a learned model shows, is exact from here."""
 
-MAXIMUM_AUTO_DEGREE = 41
-"""Where ``degree="auto"`` gives up: 39 thousand copies of every system."""
-
 TURNED_AT_ONCE = 4
 """Turned grids that are kept: systems overlap in a batch, and come one after the other."""
 
@@ -70,7 +67,7 @@ class GridMeasure(Measure):
         return cls(
             group.grid(degree),
             question.tolerance,
-            max(MAXIMUM_AUTO_DEGREE, 2 * lmax),
+            max(group.finest, 2 * lmax),
             question.degree,
             question.seed,
             question.shift,

@@ -120,7 +120,11 @@ class _Shares:
         """Shares of one panel and which of them are quiet: families first, then what lies above lmax."""
         if i == len(self.chart.family_names):
             return self._above, self._above_quiet
-        return self._share[:, :, i], self._quiet[:, :, i]
+        return self._share[:, : self.width(i), i], self._quiet[:, : self.width(i), i]
+
+    def width(self, family: int) -> int:
+        """Columns up to the last one in which a family has an irrep."""
+        return 1 + max(c for c, f in zip(self.chart.columns, self.chart.families, strict=True) if f == family)
 
     def faintest(self) -> float:
         """The decade in which the smallest share above the floors lies."""
@@ -131,11 +135,12 @@ class _Shares:
 
 def _panels(shown: _Shares) -> list[Axes]:
     """The empty panels of a new figure."""
-    columns, families = len(shown.chart.headings), len(shown.chart.family_names)
-    width = 0.065 * max(map(len, shown.names)) + families * shown.cell * columns + shown.cell + 1.5
+    widths = [shown.width(family) for family in range(len(shown.chart.family_names))]
+    longest = max(map(len, shown.names))
+    width = 0.065 * longest + shown.cell * (sum(widths) + 1) + 1.5
     figure = new_figure(max(width, 5.2), shown.row * shown.count + 1.15)
-    ratios = [*[float(columns)] * families, 1.0]
-    return list(figure.subplots(1, families + 1, sharey=True, width_ratios=ratios, gridspec_kw={"wspace": 0.02}))
+    ratios = [*map(float, widths), 1.0]
+    return list(figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios, gridspec_kw={"wspace": 0.02}))
 
 
 def _panel(axes: Axes, values: np.ndarray, quiet: np.ndarray, low: float) -> QuadMesh:
@@ -161,10 +166,11 @@ def _finish(axes: Axes, shown: _Shares, i: int) -> None:
         axes.set_xticks([0], [f"$>{chart.lmax}$" if chart.counts else "above"])
         return
     if chart.counts:
-        axes.set_xticks(range(0, len(chart.headings), max(1, math.ceil(0.2 / shown.cell))))
+        axes.set_xticks(range(0, shown.width(i), max(1, math.ceil(0.2 / shown.cell))))
         return
     upright = max(map(len, chart.headings)) > LEVEL
-    axes.set_xticks(range(len(chart.headings)), list(map(plain, chart.headings)), rotation=90 if upright else 0)
+    headings = list(map(plain, chart.headings))[: shown.width(i)]
+    axes.set_xticks(range(len(headings)), headings, rotation=90 if upright else 0)
 
 
 def _rows(axes: Axes, labels: list[str], places: list[int], first_output: int, row: float) -> None:

@@ -110,7 +110,7 @@ ABOVE: Options = {"color": FAINT, "marker": "_", "markersize": 9, "markeredgewid
 
 def _keys(found: Sequence[Spectrum]) -> list[object]:
     chart = widest(found)
-    families = range(len(chart.family_names)) if len(chart.family_names) > 1 else ()
+    families = [family for family, name in enumerate(chart.family_names) if name]
     keys: list[object] = [Line2D([], [], label=family_title(chart, family), **_line(family)) for family in families]
     if any(isinstance(spectrum, Output) for spectrum in found):
         keys.append(Line2D([], [], linewidth=0, label="declared irrep", **RING))

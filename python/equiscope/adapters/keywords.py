@@ -1,36 +1,45 @@
-"""Structures from a file as the keyword arguments of a plain module."""
+"""Structures as the arguments of a plain model: by keywords, or as ASE Atoms."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import torch
 
-from .adapters.structures import SYNONYMS, Structure, read_structures, usual_kind
-from .errors import ArgumentError, fail
+from ..errors import ArgumentError, DTypeError, fail
+from .atoms import atoms_of
+from .structures import SYNONYMS, Structure, is_atoms, is_metatomic_system, read_structures, usual_kind
 
 POSITIONS = SYNONYMS[0]
 ALWAYS = [name for names in SYNONYMS[:4] for name in names]
 """What every structure has."""
 
-Systems = list[tuple[str, dict[str, Any]]]
+Systems = list[tuple[str, Any]]
 
 
-def keyword_systems(
-    data: Any, model: Any, *, dtype: torch.dtype | None = None, inputs: Mapping[str, Any] | None = None
+def holds_structures(data: Any) -> bool:
+    """Whether `data` is the path of a file, or ASE atoms or metatomic systems, one or a list of them."""
+    first = data[0] if isinstance(data, list | tuple) and len(data) else data
+    return isinstance(data, str | PathLike) or is_atoms(first) or is_metatomic_system(first)
+
+
+def systems_of(
+    data: Any, model: Callable[..., Any], *, dtype: torch.dtype | None, inputs: Mapping[str, Any] | str | None
 ) -> tuple[Systems, dict[str, Any]]:
     """Systems and declared inputs for `PlainAdapter`, from what `read_structures` reads.
 
     The parameters of the model's ``forward`` say what it wants, under any of `SYNONYMS` or under the name that the
     structures carry it by: positions ``(n, 3)``, atomic numbers ``(n,)`` int64, the cell ``(3, 3)``, rows are vectors,
-    pbc ``(3,)``, moments, charges, and every other array or entry of ``info``. A parameter with a default is left out
-    where a structure has nothing of that name. Floating-point tensors take `dtype`, else that of the model's
-    parameters, else float32.
+    pbc ``(3,)``, moments, charges, and every other array, entry of ``info`` or reference value. A parameter with a
+    default is left out where a structure has nothing of that name. Floating-point tensors take `dtype`, else that of
+    the model's parameters, else float32. What is known to be vectors is declared so (`usual_kind`); `inputs` declares
+    the rest.
 
-    What is known to be vectors is declared so (`usual_kind`); `inputs` declares the rest.
+    A model that has no parameter for positions is given ``ase.Atoms``.
     """
     function = model.forward if isinstance(model, torch.nn.Module) else model
     parameters = {
@@ -38,9 +47,14 @@ def keyword_systems(
         for name, p in inspect.signature(function).parameters.items()
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and name != "batch"
     }
+    if isinstance(inputs, str):
+        fail(DTypeError, "inputs", "a dict from name to representation, of what structures carry", repr(inputs))
     structures = read_structures(data)
     if not any(name in parameters for name in POSITIONS):
-        fail(ArgumentError, "model", f"parameters among {', '.join(ALWAYS)}", ", ".join(parameters) or "none")
+        if sum(parameters.values()) != 1:
+            expected = f"one parameter for ase.Atoms, or parameters among {', '.join(ALWAYS)}"
+            fail(ArgumentError, "model", expected, ", ".join(parameters) or "none")
+        return [(structure.name, atoms_of(structure)) for structure in structures], dict(inputs or {})
     own = [p.dtype for p in model.parameters() if p.is_floating_point()] if isinstance(model, torch.nn.Module) else []
     dtype = dtype or (own[0] if own else torch.float32)
     kinds: dict[str, Any] = {}
@@ -55,7 +69,7 @@ def keyword_systems(
 
 def _check_complete(structure: Structure, missing: list[str]) -> None:
     if missing:
-        own = ", ".join([*ALWAYS, *structure.arrays, *structure.info])
+        own = ", ".join([*ALWAYS, *structure.arrays, *structure.info, *structure.results])
         expected = f"parameters among {own}, which is all that {structure.name!r} has"
         fail(ArgumentError, "model", expected, ", ".join(map(repr, missing)))
 
