@@ -8,5 +8,5 @@ import equiscope as eq
 structures = [molecule("CO"), bulk("Cu")]
 for atoms in structures:
     atoms.rattle(0.1, seed=1)
-report = eq.audit(EMT(), structures, lmax=1)
+report = eq.audit(EMT(), structures, estimator="monte-carlo", rotations=64, lmax=1)
 print(report)

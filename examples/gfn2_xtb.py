@@ -5,7 +5,12 @@ from tblite.ase import TBLite
 
 import equiscope as eq
 
+
+def make():
+    return TBLite(method="GFN2-xTB", verbosity=0)
+
+
 ethanol = molecule("CH3CH2OH")
 ethanol.rattle(0.05, seed=1)
-report = eq.audit(lambda: TBLite(method="GFN2-xTB", verbosity=0), ethanol, lmax=1)
+report = eq.audit(make, ethanol, lmax=1)
 print(report)

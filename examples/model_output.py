@@ -24,7 +24,7 @@ class Net(torch.nn.Module):
         return Output(logits=self.head(hidden).sum(1), hidden_states=(points, hidden))
 
 
-torch.manual_seed(0)
-clouds, outputs = [{"points": torch.randn(4, 3)}], {"logits": "scalar", "hidden_states.0": "vector"}
-report = eq.audit(Net(), clouds, inputs={"points": "vector"}, outputs=outputs, layers="*", lmax=4)
+model, clouds = Net(), [{"points": torch.randn(4, 3)}]
+outputs = {"logits": "scalar", "hidden_states.0": "vector"}
+report = eq.audit(model, clouds, inputs={"points": "vector"}, outputs=outputs, layers="*", lmax=4)
 print(report)

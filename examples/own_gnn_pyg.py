@@ -21,7 +21,8 @@ class Net(torch.nn.Module):
 
 
 torch.manual_seed(0)
+model = Net()
 graphs = [Data(pos=torch.randn(n, 3), edge_index=(1 - torch.eye(n)).nonzero().T) for n in (4, 6)]
 outputs = {"0": "scalar", "1": "vector"}
-report = eq.audit(Net(), graphs, inputs={"pos": "vector"}, outputs=outputs, layers="**", lmax=4)
+report = eq.audit(model, graphs, inputs={"pos": "vector"}, outputs=outputs, layers="**", lmax=4)
 print(report)

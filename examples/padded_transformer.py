@@ -21,7 +21,7 @@ def padded(n):
 
 
 torch.manual_seed(0)
-clouds = [padded(5), padded(8)]
+model, clouds = Net(), [padded(5), padded(8)]
 layers, settings = ["embed", "blocks.layers.*"], {"masks": "~padding", "lmax": 4}
-report = eq.audit(Net(), clouds, inputs={"points": "vector"}, outputs={"moved": "vector"}, layers=layers, **settings)
+report = eq.audit(model, clouds, inputs={"points": "vector"}, outputs={"moved": "vector"}, layers=layers, **settings)
 print(report)

@@ -14,9 +14,9 @@ hypers = get_default_hypers("pet")["model"]
 hypers |= dict(d_pet=16, d_head=16, d_node=16, d_feedforward=16, num_heads=2, num_attention_layers=1)
 energy = get_energy_target_info("energy", {"quantity": "energy", "unit": "eV"})
 info = DatasetInfo(length_unit="angstrom", atomic_types=[1, 6, 8], targets={"energy": energy})
-model = PET(hypers, info).to(torch.float64)
+exported = PET(hypers, info).to(torch.float64).export()
 report = eq.audit(
-    model.export(),
+    exported,
     [molecule(name) for name in ("H2O", "CH3CH2OH")],
     outputs=["energy"],
     layers="backend.gnn_layers.**",

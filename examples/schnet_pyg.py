@@ -16,8 +16,9 @@ def neighbours(pos, batch):  # in the place of radius_graph, which wants a compi
 
 torch.manual_seed(0)
 molecules = [molecule(name) for name in ("H2O", "CH3OH")]
+model = SchNet(hidden_channels=32, num_filters=32, num_interactions=2, interaction_graph=neighbours)
 report = eq.audit(
-    SchNet(hidden_channels=32, num_filters=32, num_interactions=2, interaction_graph=neighbours),
+    model,
     [Data(z=torch.tensor(atoms.numbers), pos=torch.tensor(atoms.positions).float()) for atoms in molecules],
     inputs={"pos": "vector"},
     outputs={"energy": "scalar"},

@@ -9,9 +9,10 @@ torch.manual_seed(0)
 sizes = {"dim": 4, "heads": 1, "depth": 1, "dim_head": 4, "num_neighbors": 3, "num_degrees": 2, "output_degrees": 2}
 model = SE3Transformer(num_tokens=5, **sizes)
 mask = torch.ones(5, dtype=torch.bool)
+data = [{"feats": torch.randint(5, (5,)), "coors": torch.randn(5, 3), "mask": mask} for _ in range(2)]
 report = eq.audit(
     model,
-    [{"feats": torch.randint(5, (5,)), "coors": torch.randn(5, 3), "mask": mask} for _ in range(2)],
+    data,
     inputs={"coors": "vector"},
     outputs={"0": "scalar", "1": "vector"},
     lmax=2,

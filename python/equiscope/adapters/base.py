@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..errors import ArgumentError, DTypeError, fail
+from ..errors import DTypeError, fail
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 from .rounding import Dither
@@ -60,11 +60,6 @@ class Request:
         ):
             expected = "patterns of module names, or a dict from pattern to representation"
             fail(DTypeError, "layers", expected, repr(self.layers))
-        if self.masks is not None and not isinstance(self.masks, Mapping):
-            fail(DTypeError, "masks", "a dict from pattern to the name of a mask", repr(self.masks))
-        for name in (self.masks or {}).keys() - self.inner_masks.keys():
-            expected = "the name of a tensor inside the model, \"module:input['mask']\""
-            fail(ArgumentError, f"masks[{name!r}]", expected, repr((self.masks or {})[name]))
 
     @property
     def patterns(self) -> list[str]:

@@ -115,7 +115,8 @@ class CalculatorAdapter(Adapter):
 
     @classmethod
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
-        for name, value in (("batching", request.batching), ("device", request.device)):
+        for name in ("batching", "call", "grad", "masks", "device"):
+            value = getattr(request, name)
             if value is not None:
                 fail(ArgumentError, name, "nothing: a calculator is called once per copy, where it lives", repr(value))
         if request.dtype not in (None, torch.float64):

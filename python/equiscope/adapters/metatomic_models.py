@@ -36,8 +36,9 @@ class MetatomicModels(Kind):
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
         from .metatomic import MetatomicAdapter
 
-        for name in ("inputs", "batching", "call", "grad", "masks"):
-            if (value := getattr(request, name)) is not None:
+        useless = {name: getattr(request, name) for name in ("inputs", "batching", "call", "grad")}
+        for name, value in {**useless, "masks": request.outer_masks}.items():
+            if value is not None:
                 fail(ArgumentError, name, "nothing: a metatomic model knows its own inputs", repr(value))
         return MetatomicAdapter.with_layers(
             model,
