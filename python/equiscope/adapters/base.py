@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..errors import DTypeError, fail
+from ..errors import ArgumentError, DTypeError, fail
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 from .rounding import Dither
