@@ -113,6 +113,7 @@ def test_a_model_that_nothing_serves_is_refused_with_what_each_adapter_wants():
     text = str(caught.value)
     assert text.startswith("model: expected an Adapter, or what one of these serves (PotentialAdapter: a Potential; ")
     for part in (
+        "CalculatorAdapter: an ASE calculator",
         "MetatomicModels: a metatomic AtomisticModel or the path",
         "PlainAdapter: a torch.nn.Module",
         "got dict",

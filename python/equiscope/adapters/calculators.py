@@ -104,7 +104,6 @@ class CalculatorAdapter(Adapter):
     """
 
     wants = "an ASE calculator, a class of these, or a function without arguments that makes one"
-    precedence = 2  # calculators of metatomic too, before its models
     reads_files = True
 
     @classmethod
