@@ -205,7 +205,8 @@ class Adapter(Kind, ABC):
     and anything of the wrong dtype, shape or device in the data, when `systems` comes to them; outputs that are missing
     or do not fit their representation; copies of one system with different numbers of rows, or rows in another order.
     Values of outputs that are not finite are returned: the audit reports them with their rotation. Whatever the model
-    itself raises is passed on, `errors.ran_out` above all.
+    itself raises is passed on, `errors.ran_out` above all. It ends the system, as a `ModelError` does, and the others
+    go on; what `fail` raises would come again with every system, and ends the audit (`errors.ends_the_system`).
     """
 
     inputs: Mapping[str, Representation] = MappingProxyType({})
