@@ -92,6 +92,11 @@ def test_names_are_unique_and_read_back():
     assert irrep_list(chart, ["0+", "1", "2"]) == "m=0..2" and chart.name("0-") == "mirror-odd"
 
 
+def test_names_of_axes_that_are_none_are_refused():
+    with pytest.raises(eq.errors.ArgumentError, match="axis: expected three numbers that are not all 0"):
+        eq.groups.registry.resolve("SO2(0, 0, 0)")
+
+
 @pytest.mark.parametrize("axis", [(0, 0, 0), (1, 2), (0, math.nan, 1), 3, None, ("x", "y", "z")])
 def test_what_is_no_axis_is_refused(axis):
     with pytest.raises(eq.errors.ArgumentError, match="axis: expected three numbers that are not all 0"):
