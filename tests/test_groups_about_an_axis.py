@@ -179,6 +179,24 @@ def test_stated_errors_cover_and_do_not_exaggerate(shift):
     assert found.rmse_error < 1e-4 * true
 
 
+@pytest.mark.parametrize("degree", [8, 16, 32])
+def test_stated_errors_hold_for_steps_and_kinks_whose_spectra_hardly_decay(degree):
+    for trial in range(6):
+        edge = 0.25 * trial - 0.6
+        models = {
+            "step": lambda input, edge=edge: (torch.cos(angle(input)) > edge).double(),
+            "kink": lambda input, edge=edge: (torch.cos(angle(input)) - edge).abs(),
+        }
+        half = math.acos(edge)
+        share = half / math.pi
+        mean = (2.0 * (math.sin(half) - edge * half) + edge * math.pi) / math.pi
+        true = {"step": (share * (1 - share)) ** 0.5, "kink": (0.5 + edge**2 - mean**2) ** 0.5}
+        for name, model in models.items():
+            ask = {"outputs": {"u": "scalar"}, "group": "SO2", "lmax": 4, "degree": degree, "seed": trial, **QUIET}
+            found = eq.audit(model, DATA[:1], **ask).outputs["u"]
+            assert abs(found.rmse - true[name]) <= found.rmse_error, (name, edge)
+
+
 @BOTH
 def test_random_elements_agree_with_the_grid(kind):
     asked = {"outputs": {"u": "scalar"}, "group": kind(TILTED), "lmax": 3, **QUIET}
