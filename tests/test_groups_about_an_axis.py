@@ -92,6 +92,11 @@ def test_names_are_unique_and_read_back():
     assert irrep_list(chart, ["0+", "1", "2"]) == "m=0..2" and chart.name("0-") == "mirror-odd"
 
 
+def test_names_of_axes_that_are_none_are_refused():
+    with pytest.raises(eq.errors.ArgumentError, match="axis: expected three numbers that are not all 0"):
+        eq.groups.registry.resolve("SO2(0, 0, 0)")
+
+
 @pytest.mark.parametrize("axis", [(0, 0, 0), (1, 2), (0, math.nan, 1), 3, None, ("x", "y", "z")])
 def test_what_is_no_axis_is_refused(axis):
     with pytest.raises(eq.errors.ArgumentError, match="axis: expected three numbers that are not all 0"):
@@ -172,6 +177,24 @@ def test_stated_errors_cover_and_do_not_exaggerate(shift):
         ).outputs["u"]
         assert abs(found.rmse - true) <= found.rmse_error + 1e-12 * true, degree
     assert found.rmse_error < 1e-4 * true
+
+
+@pytest.mark.parametrize("degree", [8, 16, 32])
+def test_stated_errors_hold_for_steps_and_kinks_whose_spectra_hardly_decay(degree):
+    for trial in range(6):
+        edge = 0.25 * trial - 0.6
+        models = {
+            "step": lambda input, edge=edge: (torch.cos(angle(input)) > edge).double(),
+            "kink": lambda input, edge=edge: (torch.cos(angle(input)) - edge).abs(),
+        }
+        half = math.acos(edge)
+        share = half / math.pi
+        mean = (2.0 * (math.sin(half) - edge * half) + edge * math.pi) / math.pi
+        true = {"step": (share * (1 - share)) ** 0.5, "kink": (0.5 + edge**2 - mean**2) ** 0.5}
+        for name, model in models.items():
+            ask = {"outputs": {"u": "scalar"}, "group": "SO2", "lmax": 4, "degree": degree, "seed": trial, **QUIET}
+            found = eq.audit(model, DATA[:1], **ask).outputs["u"]
+            assert abs(found.rmse - true[name]) <= found.rmse_error, (name, edge)
 
 
 @BOTH

@@ -216,9 +216,10 @@ def read(name: str) -> SO2 | None:
         return None
     kind = {"SO2": SO2, "O2": O2}[found.group(1)]
     try:
-        return kind([float(x) for x in found.group(2).split(",")])
+        axis = [float(x) for x in found.group(2).split(",")]
     except ValueError:
         return kind(found.group(2))
+    return kind(axis)
 
 
 def _order(label: Label) -> int:
