@@ -141,7 +141,9 @@ def test_an_input_of_higher_rank_is_refused_too():
         audit(untouched, {"c": torch.ones(3, 3, 3)}, inputs={"c": "tensor"})
 
 
-@pytest.mark.parametrize("channels, message", [(4, r"Representation.parse\('vector', axis=-2\)"), (3, "may both be that of the components")])
+@pytest.mark.parametrize(
+    "channels, message", [(4, r"Representation.parse\('vector', axis=-2\)"), (3, "may both be that of the components")]
+)
 def test_vectors_whose_components_are_not_last_are_refused(channels, message):
     with pytest.raises(errors.ShapeError, match=message):
         audit(lambda pos: pos[..., None] * torch.ones(channels), outputs={"u": "vector"})
