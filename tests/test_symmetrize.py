@@ -607,15 +607,34 @@ def test_vectors_that_nobody_declared_are_refused():
         eq.symmetrize(lambda x, v: x.sum(), inputs="vector", outputs="scalar")(molecule(), molecule())
 
 
-def test_containers_that_cannot_be_opened_are_refused_where_they_hold_tensors():
-    @dataclasses.dataclass
-    class Graph:
-        edges: torch.Tensor
+@dataclasses.dataclass
+class Graph:
+    points: torch.Tensor
+    edges: torch.Tensor
 
+
+@dataclasses.dataclass
+class Moved:
+    total: torch.Tensor
+    edges: int
+
+
+def test_objects_that_hold_tensors_are_opened_and_made_again():
+    def model(graph, scale):
+        return Moved(scale * (graph.points[:, 0] + graph.points.square().sum(-1)).sum(), len(graph.edges))
+
+    points, edges = molecule(), torch.tensor([[0, 1], [1, 2]])
+    declared = dict(inputs={"graph.points": "vector"}, outputs={"total": "scalar"}, degree=2)
+    found = eq.symmetrize(model, **declared)(Graph(points, edges), scale=2.0)
+    assert isinstance(found, Moved) and found.edges is None
+    torch.testing.assert_close(found.total, 2 * points.square().sum())
+
+
+def test_what_may_turn_and_is_not_declared_is_refused():
     sym = eq.symmetrize(lambda x, graph, scale=1: x.sum(), inputs={"x": "vector"}, outputs="scalar", degree=1)
     assert sym(molecule(), None, scale=object()) is not None
-    with pytest.raises(DTypeError, match=r"graph: expected tensors in dicts.*Graph that holds graph\['edges'\]"):
-        sym(molecule(), Graph(molecule()))
+    with pytest.raises(ArgumentError, match=r"graph\.points: expected a declaration in `inputs`"):
+        sym(molecule(), Graph(molecule(), torch.zeros(2)))
     with pytest.raises(DTypeError, match=r"graph: expected a tensor \(torch\.from_numpy"):
         sym(molecule(), np.ones((3, 3)))
 

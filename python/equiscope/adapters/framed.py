@@ -15,11 +15,30 @@ from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, System
 
 
+def _of_inner(name: str) -> Any:
+    """An attribute that the inner adapter may change in the course of an audit."""
+    return property(lambda framed: getattr(framed._inner, name))
+
+
 class Framed(Adapter):
     """With Q a rotation that takes z to the axis of a system, an element g about z acts on that system as Q g Q^-1, and
     values are brought to its frame by rho(Q)^-1: there they turn by rho(g) where the model is equivariant. Means of
     outputs stay in the frame.
     """
+
+    inputs: Any = _of_inner("inputs")
+    outputs: Any = _of_inner("outputs")
+    features: Any = _of_inner("features")
+    available_features: Any = _of_inner("available_features")
+    count: Any = _of_inner("count")
+    module: Any = _of_inner("module")
+    unhookable_reason: Any = _of_inner("unhookable_reason")
+    units: Any = _of_inner("units")
+    notes: Any = _of_inner("notes")
+    unrepeatable: Any = _of_inner("unrepeatable")
+    description: Any = _of_inner("description")
+    calls_per_copy: Any = _of_inner("calls_per_copy")
+    model_seconds: Any = _of_inner("model_seconds")
 
     def __init__(self, inner: Adapter, axis: str) -> None:
         kind = inner.inputs.get(axis)
@@ -28,11 +47,6 @@ class Framed(Adapter):
             fail(ArgumentError, "group", f"an axis, or the name of an input declared 'vector' ({declared})", repr(axis))
         self._inner, self._axis = inner, axis
         self._frames: dict[str, torch.Tensor] = {}
-
-    def __getattribute__(self, name: str) -> Any:
-        # what the class says of itself would hide what the inner adapter finds out in the course of an audit
-        own = name.startswith("_") or name in vars(Framed) or name not in vars(Adapter) | Adapter.__annotations__
-        return super().__getattribute__(name) if own else getattr(super().__getattribute__("_inner"), name)
 
     def systems(self) -> Iterator[System]:
         for system in self._inner.systems():
@@ -60,13 +74,26 @@ class Framed(Adapter):
         frames = frame.to(values.device).expand(values.shape[0], 3, 3)
         return rotate_copies(self.outputs[name], rows, frames, inverse=True).reshape(values.shape).to(values.dtype)
 
-    # abstract, so that they must be said
-
     def compatible(self, first: System, other: System) -> bool:
         return self._inner.compatible(first, other)
 
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         return self._inner.native_mean(name, mean)
+
+    def value(self, system: System, name: str) -> torch.Tensor:
+        return self._inner.value(system, name)
+
+    def hooked(self) -> None:
+        self._inner.hooked()
+
+    def mask(self, name: str, system: System) -> torch.Tensor | None:
+        return self._inner.mask(name, system)
+
+    def suspicion(self, system: System) -> str:
+        return self._inner.suspicion(system)
+
+    def forget(self, system: System) -> None:
+        self._inner.forget(system)
 
 
 def in_frames(adapter: Adapter, axis: str | None, layers: Mapping[str, Any]) -> Adapter:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils import _pytree
 
 from ..adapters.checks import check_axes, check_finite, check_leaf
+from ..adapters.containers import opened
 from ..errors import ArgumentError, DTypeError, ModelError, fail
 from ..groups.representation import Representation
 from ..ops.rotation import rotate
@@ -40,10 +40,10 @@ class Call:
         meant: frozenset[str],
         batching: Batching,
     ) -> None:
-        leaves, self._spec = _pytree.tree_flatten_with_path((args, dict(kwargs)))
-        self._values = [leaf for _, leaf in leaves]
-        names = _positional(model, len(args))
-        self.names = [_name(path, names) for path, _ in leaves]
+        found, self._layout = opened((args, dict(kwargs)))
+        self._values = [leaf for _, leaf in found]
+        positional = _positional(model, len(args))
+        self.names = [_name(key, positional) for key, _ in found]
         self._batching = batching
         self._kinds = self._declared(inputs)
         for name, value, kind in zip(self.names, self._values, self._kinds, strict=True):
@@ -96,7 +96,7 @@ class Call:
 
     def _filled(self, leaves: Sequence[Any]) -> tuple[Any, Any]:
         own = [x if isinstance(x, (torch.Tensor, *CONSTANTS)) else copy.deepcopy(x) for x in leaves]
-        args, kwargs = _pytree.tree_unflatten(own, self._spec)
+        args, kwargs = self._layout.rebuilt(own)
         return args, kwargs
 
     def copies_of(self, name: str, returned: Sequence[torch.Tensor], copies: int) -> torch.Tensor:
@@ -164,15 +164,13 @@ def _positional(model: Callable[..., Any], count: int) -> list[str]:
     return (named + [str(i) for i in range(len(named), count)])[:count]
 
 
-def _name(path: Sequence[Any], positional: Sequence[str]) -> str:
-    _, argument, *rest = (key(entry) for entry in path)
-    first = positional[int(argument)] if key(path[0]) == "0" else argument
-    return ".".join([first, *rest])
-
-
-def key(entry: Any) -> str:
-    """One step of a path of `torch.utils._pytree`, as a word."""
-    return str(next((getattr(entry, a) for a in ("key", "idx", "name") if hasattr(entry, a)), entry))
+def _name(key: str, positional: Sequence[str]) -> str:
+    """Of a leaf of the pair of positional and keyword arguments: the first step says which of the two it is in."""
+    where, _, rest = key.partition(".")
+    if where == "1":
+        return rest
+    index, dot, inner = rest.partition(".")
+    return positional[int(index)] + dot + inner
 
 
 def _check(name: str, value: Any, kind: Representation | None, *, meant: bool) -> None:

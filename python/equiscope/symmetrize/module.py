@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils import _pytree
 
 from ..adapters.base import Request
 from ..adapters.checks import axis_hint, check_output, explain_missing
+from ..adapters.containers import opened
 from ..errors import ArgumentError, ModelError, ShapeError, fail
 from ..groups.representation import Representation
 from .average import Averager, Value
-from .call import Batching, Call, key
+from .call import Batching, Call
 from .elements import Elements
 
 SINGLE = "output"
@@ -174,9 +174,8 @@ class _Evaluation:
 
     def _named(self, returned: Any) -> dict[str, torch.Tensor]:
         """The declared outputs among what the model returned; its form is kept."""
-        leaves, spec = _pytree.tree_flatten_with_path(returned)
-        names = [".".join(map(key, path)) for path, _ in leaves]
-        every = dict(zip(names, (leaf for _, leaf in leaves), strict=True))
+        leaves, layout = opened(returned)
+        every, names = dict(leaves), [name for name, _ in leaves]
         tensors = {name: leaf for name, leaf in every.items() if isinstance(leaf, torch.Tensor)}
         if len(self._kinds) == 1 and len(tensors) == 1 and ("" in tensors or "" in self._kinds):
             # one tensor is the one output, whatever either is called
@@ -186,7 +185,7 @@ class _Evaluation:
         if missing:
             has = ", ".join(tensors) or "no tensor"
             fail(ArgumentError, "outputs", f"names that the model returns ({has})", explain_missing(missing, every))
-        self._form = names, spec
+        self._form = names, layout
         return {name: tensors[name] for name in self._kinds}
 
     def _check(self, name: str, kind: Representation, values: torch.Tensor) -> None:
@@ -201,6 +200,6 @@ class _Evaluation:
         """`outputs` in the form of what the model returned."""
         if self._form is None:
             raise ModelError("model: expected a call, got none")
-        names, spec = self._form
+        names, layout = self._form
         own = dict(zip(self._kinds, outputs.values(), strict=True))
-        return _pytree.tree_unflatten([own.get(name) for name in names], spec)
+        return layout.rebuilt([own.get(name) for name in names])

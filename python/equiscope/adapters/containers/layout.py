@@ -23,7 +23,7 @@ class Layout:
     inner: tuple[tuple[type[Container], Layout] | None, ...]
     """For each leaf of `spec`: the type that opened it, and the layout of its parts."""
     items: tuple[Any, ...] = field(compare=False)
-    """What was opened there."""
+    """What was opened there; None for a leaf, which is not kept."""
 
     @property
     def container(self) -> type[Container] | None:
@@ -58,7 +58,8 @@ def opened(value: Any, depth: int = 0) -> tuple[list[tuple[str, Any]], Layout]:
         parts, layout = opened(dict(container.parts(leaf)), depth + 1)
         inner.append((container, layout))
         named += [(f"{key}.{name}" if key else name, part) for name, part in parts]
-    return named, Layout(spec, tuple(inner), tuple(leaf for _, leaf in paths))
+    items = [None if kind is None else leaf for kind, (_, leaf) in zip(inner, paths, strict=True)]
+    return named, Layout(spec, tuple(inner), tuple(items))
 
 
 def _entry(entry: Any) -> str:
