@@ -220,7 +220,8 @@ def pet(run, g):
         atoms = molecule(name)
         atoms.positions = atoms.positions @ g.T.numpy()
         system = systems_to_torch(atoms, dtype=torch.float64)
-        neighbor_lists_for_model([system], "angstrom", run["exported"])
+        for calculator in neighbor_lists_for_model("angstrom", run["exported"]):
+            calculator.add_neighbor_list([system])
         options = ModelEvaluationOptions(outputs={"energy": ModelOutput(unit="eV")})
         returned.append(run["exported"]([system], options, check_consistency=False)["energy"].block().values[0])
     return {"energy": returned}

@@ -35,7 +35,7 @@ from .registry import register
 from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
 from .rows import RowCounts
-from .stream import each_system
+from .stream import each_system, is_data_set
 
 
 @register
@@ -62,7 +62,7 @@ class PlainAdapter(Adapter):
             called = getattr(model, request.call, model) if isinstance(request.call, str) else model
             data, inputs = systems_of(data, called, dtype=request.dtype, inputs=request.inputs)
             request = replace(request, inputs=inputs)
-        if isinstance(data, (torch.Tensor, Mapping)) or not isinstance(data, Iterable):
+        if isinstance(data, (torch.Tensor, Mapping)) or not is_data_set(data):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
         if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
             fail(ArgumentError, "outputs", "a dict from output name to representation", repr(request.outputs))
