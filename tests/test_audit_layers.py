@@ -306,6 +306,18 @@ def test_axes_that_could_both_be_rows_are_left_out_and_said():
     assert any("maps was left out: a mask of 5 rows fits more than one axis" in warning for warning in found.warnings)
 
 
+def test_channels_are_not_taken_for_rows_where_there_are_as_many():
+    class Scalars(Tokens):
+        def forward(self, positions, real):
+            return self.pool(self.embed(positions.square().sum(-1)).cumsum(-1)).sum(-1)
+
+    data = [padded(DATA[0], 6)]
+    asked = {"layers": ["embed", "pool"], **TOKENS}
+    found = eq.audit(Scalars(), data, masks={"**": ":input['real']", "embed": ":input['real']"}, **asked)
+    assert {name: (layer.samples, layer.channels) for name, layer in found.layers.items()} == {"embed": (4, 1)}
+    assert any("pool was left out" in warning and "may be channels" in warning for warning in found.warnings)
+
+
 def test_masks_inside_the_model_that_are_not_there_are_said():
     found = eq.audit(Tokens(), [padded(DATA[0], 6)], layers=["embed", "pool"], masks={"embed": ":input[3]"}, **TOKENS)
     assert list(found.layers) == ["pool"]

@@ -201,7 +201,7 @@ def test_a_plain_function_is_given_by_name_what_a_file_carries(monkeypatch, caps
     first, second = frames("frames.xyz")
     asked = ["audit", "charged:energy", "frames.xyz", "--outputs", "energy=scalar", "--lmax", "1", "--degree", "4"]
     assert run(monkeypatch, *asked, "--batching", "loop") == 2
-    assert "field: expected a declared representation" in capsys.readouterr().err
+    assert "got undeclared field (3,)" in capsys.readouterr().err
     asked += ["--inputs", "field=vector", "--dtype", "float64"]
     assert run(monkeypatch, *asked, "--batching", "stack") == 0, capsys.readouterr().err
     (report,) = reports
@@ -241,8 +241,11 @@ def test_what_no_structure_has_is_refused_with_what_they_have(monkeypatch, capsy
         (["audit", "missing.pt", XYZ], "missing.pt"),
         (["audit", "no.such.module:make", XYZ], "MODEL: expected a file, or package.module:name"),
         (["audit", "json:decoder", XYZ], "model: expected an Adapter, or what one of these serves"),
-        (["audit", "torch.nn:Identity", XYZ, "--outputs", "energy"], "--outputs: expected NAME=REPRESENTATION"),
-        (["audit", "torch.nn:Identity", XYZ, "--outputs", "y=scalar"], "model: expected parameters among positions"),
+        (["audit", "torch.nn:Identity", XYZ, "--outputs", "energy"], "NAME=REPRESENTATION on the command line"),
+        (
+            ["audit", "torch.nn:Identity", XYZ, "--outputs", "y=scalar"],
+            "outputs: expected names that the model returns (positions",
+        ),
     ],
 )
 def test_bad_arguments_end_with_one_line_and_code_2(monkeypatch, capsys, arguments, message):

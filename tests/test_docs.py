@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["data"]
+PAGES = ["calculators", "data", "layers", "representations", "symmetrize"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -92,6 +92,11 @@ def test_names_are_unique_and_read_back():
     assert irrep_list(chart, ["0+", "1", "2"]) == "m=0..2" and chart.name("0-") == "mirror-odd"
 
 
+def test_names_of_axes_that_are_none_are_refused():
+    with pytest.raises(eq.errors.ArgumentError, match="axis: expected three numbers that are not all 0"):
+        eq.groups.registry.resolve("SO2(0, 0, 0)")
+
+
 @pytest.mark.parametrize("axis", [(0, 0, 0), (1, 2), (0, math.nan, 1), 3, None, ("x", "y", "z")])
 def test_what_is_no_axis_is_refused(axis):
     with pytest.raises(eq.errors.ArgumentError, match="axis: expected three numbers that are not all 0"):
@@ -172,6 +177,24 @@ def test_stated_errors_cover_and_do_not_exaggerate(shift):
         ).outputs["u"]
         assert abs(found.rmse - true) <= found.rmse_error + 1e-12 * true, degree
     assert found.rmse_error < 1e-4 * true
+
+
+@pytest.mark.parametrize("degree", [8, 16, 32])
+def test_stated_errors_hold_for_steps_and_kinks_whose_spectra_hardly_decay(degree):
+    for trial in range(6):
+        edge = 0.25 * trial - 0.6
+        models = {
+            "step": lambda input, edge=edge: (torch.cos(angle(input)) > edge).double(),
+            "kink": lambda input, edge=edge: (torch.cos(angle(input)) - edge).abs(),
+        }
+        half = math.acos(edge)
+        share = half / math.pi
+        mean = (2.0 * (math.sin(half) - edge * half) + edge * math.pi) / math.pi
+        true = {"step": (share * (1 - share)) ** 0.5, "kink": (0.5 + edge**2 - mean**2) ** 0.5}
+        for name, model in models.items():
+            ask = {"outputs": {"u": "scalar"}, "group": "SO2", "lmax": 4, "degree": degree, "seed": trial, **QUIET}
+            found = eq.audit(model, DATA[:1], **ask).outputs["u"]
+            assert abs(found.rmse - true[name]) <= found.rmse_error, (name, edge)
 
 
 @BOTH
@@ -264,3 +287,73 @@ def test_azimuths_are_refused_where_they_mean_nothing():
             eq.audit(momentum, JETS, outputs={"u": "vector"}, group=group, **asked)
     with pytest.raises(eq.errors.ArgumentError, match=r"outputs\['u'\]: expected components that turn linearly"):
         eq.audit(lambda jets: jets[..., 2], JETS, outputs={"u": "azimuth"}, group="SO2", **asked)
+
+
+# -- an axis of each system --------------------------------------------------------------------------------------
+
+SURFACES = [{"pos": draw(4, 3, seed=seed), "normal": draw(3, seed=seed + 20)} for seed in range(3)]
+
+
+def off(pos, normal):
+    """Invariant about the normal but for a part that knows a direction of space."""
+    height = (pos @ normal[..., None])[..., 0]
+    return height.square().sum(-1) + 0.1 * pos[..., 0, 0]
+
+
+@BOTH
+def test_each_system_turns_about_its_own_axis(kind):
+    asked = {
+        "inputs": {"pos": "vector", "normal": "vector"},
+        "group": kind(axis="normal"),
+        "lmax": 3,
+        "progress": False,
+    }
+    exact = eq.audit(
+        lambda pos, normal: off(pos, normal) - 0.1 * pos[..., 0, 0], SURFACES, outputs={"E": "scalar"}, **asked
+    )
+    assert exact.outputs["E"].relative < 1e-14 and exact.settings["group"] == kind.name + "(normal)"
+    crossed = eq.audit(
+        lambda pos, normal: torch.linalg.cross(pos[..., 0, :], normal), SURFACES, outputs={"v": "pseudovector"}, **asked
+    )
+    assert crossed.outputs["v"].relative < 1e-13
+    found = eq.audit(off, SURFACES, outputs={"E": "scalar"}, **asked).outputs["E"]
+    squares = []
+    for system in SURFACES:
+        g = kind(axis=system["normal"].tolist()).draw(2000, torch.Generator().manual_seed(1))
+        u = off(system["pos"] @ g.mT, system["normal"].expand(2000, 3))
+        squares.append((u - u.mean()).square().mean())
+        # the part across the normal of the first position, seen along x
+        axis = system["normal"] / system["normal"].norm()
+        across = system["pos"][0] - (system["pos"][0] @ axis) * axis
+        true = 0.01 * across.square().sum() * (1 - axis[0] ** 2) / 2
+        assert float(squares[-1]) == pytest.approx(float(true), rel=0.1)
+        squares[-1] = true
+    assert found.rmse == pytest.approx(float(torch.stack(squares).mean()) ** 0.5, rel=1e-10)
+
+
+def test_spectra_of_layers_are_taken_in_the_frame():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.height, self.first = torch.nn.Identity(), torch.nn.Identity()
+
+        def forward(self, pos, normal):
+            return self.height((pos @ normal[..., None])[..., 0]).sum(-1) + self.first(pos).sum((-1, -2))
+
+    asked = {"inputs": {"pos": "vector", "normal": "vector"}, "group": SO2(axis="normal"), "lmax": 3, "progress": False}
+    report = eq.audit(Net().double(), SURFACES, outputs={"E": "scalar"}, layers="*", **asked)
+    shares = {name: layer.fractions.flatten() for name, layer in report.layers.items()}
+    assert float(shares["height"][0]) == pytest.approx(1.0, abs=1e-14)
+    assert float(shares["first"][:2].sum()) == pytest.approx(1.0, abs=1e-14) and float(shares["first"][1]) > 0.1
+
+
+def test_axes_that_are_none_are_refused_by_name():
+    asked = {"inputs": {"pos": "vector", "normal": "vector"}, "outputs": {"E": "scalar"}, "progress": False}
+    for axis, words in (
+        ("beam", "the name of an input declared 'vector'"),
+        ("pos", "one vector that is not 0, the axis"),
+    ):
+        with pytest.raises(eq.errors.EquiscopeError, match=words):
+            eq.audit(off, SURFACES, group=SO2(axis=axis), **asked)
+    with pytest.raises(eq.errors.DataError, match=r"data\[0\].normal: expected one vector that is not 0"):
+        eq.audit(off, [{"pos": draw(4, 3), "normal": torch.zeros(3, dtype=DOUBLE)}], group=SO2(axis="normal"), **asked)

@@ -30,6 +30,8 @@ WRITTEN = [
     "scalar+vector",
     "2xscalar+vector+pseudovector",
     "3xvector",
+    "1xtensor",
+    "1xscalar",
     "invariant+tensor+voigt",
     "scalar+2x1o+1x2e",
     "vector (axis -2)",
@@ -196,6 +198,7 @@ REFUSED = [
     ("tensor(ij=jk)", "2 to 6 different letters and orders of the same"),
     ("voigt(xx,yy)", "the six of xx,yy,zz,yz,xz,xy"),
     ("vector[1:3]", "a slice of 3 components or a multiple"),
+    ("1x1o[0:6]", "a slice of 3 components for '1x1o'"),
     ("vector[1:4]+scalar", "a slice for every term"),
     ("vector[1:4]+scalar[3:4]", "slices that do not overlap"),
     ("scalar+quaternion", "one of scalar"),
@@ -355,3 +358,13 @@ def test_a_sum_is_saved_and_read_back_under_its_name(tmp_path):
     assert again.outputs["y"].representation == "scalar+vector" and "scalar+vector" in again.to_html()
     assert Kind.parse(again.outputs["y"].representation) == Kind.parse("scalar+vector")
     assert report.outputs["y"].components + 1 == again.outputs["y"].components == 4
+
+
+def test_one_tensor_along_one_axis_is_another_kind_than_one_with_two():
+    def outer(input):
+        return torch.einsum("bni,bnj->bij", input, input).flatten(1)
+
+    for declared in ("1xtensor", {"tensor": slice(0, 9)}):
+        found = eq.audit(outer, CLOUDS, outputs={"t": declared}, **ASK).outputs["t"]
+        assert found.relative < 1e-14 and found.representation == "1xtensor"
+    assert Kind.parse("1xtensor").component_shape == (9,) and Kind.parse("tensor").component_shape == (3, 3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import json
 import re
 import subprocess
 import sys
@@ -139,6 +141,35 @@ def test_the_table_fits_its_width(build: Callable[[], Audit], width: int) -> Non
     lines = to_text(build(), width).splitlines()
     assert max(map(len, lines)) <= width
     assert not any(line != line.rstrip() for line in lines)
+
+
+WHAT = ("", ":input", ":softmax#2")
+LONG = [
+    *(f"backend.message_passing_layers.{i}.self_attention_output_projection{what}" for i in range(20) for what in WHAT),
+]
+
+
+def test_names_stand_whole_wherever_they_stand_and_are_the_keys(tmp_path: Path) -> None:
+    audit = realistic()
+    audit.layers = {name: spectrum(name, shares(8, 0.1, 1e-7)) for name in LONG}
+    assert all(_names_in_table(to_text(audit, width)) == LONG for width in (80, 100, 140))
+    audit.save(tmp_path)
+    assert list(json.loads((tmp_path / "audit.json").read_text())["layers"]) == LONG
+    page = (tmp_path / "index.html").read_text().replace("<wbr>", "")
+    assert all(f">{html.escape(name)}<" in page for name in LONG)
+    (axes, *_) = audit.plot("layers").axes
+    assert [label.get_text() for label in axes.get_yticklabels()][: len(LONG)] == LONG
+
+
+def _names_in_table(text: str) -> list[str]:
+    """The first column of the table of layers, lines that go on put together."""
+    found: list[str] = []
+    for line in text.split("\nlayer ", 1)[1].split("\nLayers: ")[0].splitlines()[2:]:
+        if line.startswith("  "):
+            found[-1] += line.strip()
+        else:
+            found.append(line.split(" ", 1)[0])
+    return found
 
 
 def test_the_table_shows_outputs_layers_findings_and_warnings() -> None:

@@ -4,8 +4,6 @@ import copy
 import dataclasses
 import math
 import pickle
-import re
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -656,11 +654,3 @@ def test_a_model_that_returns_other_than_copies_is_refused():
 def test_the_public_names_are_there():
     assert isinstance(eq.symmetrize(broken, **DECLARED), SymmetrizedModule)
     assert "symmetrize" in dir(eq)
-
-
-def test_the_examples_of_the_page_run():
-    page = (Path(__file__).parent.parent / "docs" / "symmetrize.md").read_text()
-    names = {}
-    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(example, names)
-    assert "EMT" in names and names["positions"].grad is not None

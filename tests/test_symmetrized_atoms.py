@@ -136,7 +136,7 @@ def test_outputs_that_state_no_representation_are_refused():
 class Broken(Calculator):
     """Pairs, and a field that makes energy, forces and stress depend on the orientation."""
 
-    implemented_properties = ("energy", "forces", "stress", "dipole", "magmoms", "node_energy")
+    implemented_properties = ("energy", "forces", "stress", "dipole", "magmoms", "wild_energy")
 
     def __init__(self, stress="voigt", field=0.3, only=None):
         super().__init__()
@@ -166,7 +166,7 @@ class Broken(Calculator):
             "stress": stress.numpy(),
             "dipole": atoms.positions.sum(0),
             "magmoms": np.ones(len(atoms)),
-            "node_energy": np.ones(len(atoms)),
+            "wild_energy": np.ones(len(atoms)),
         }
         if self.only:
             self.results = {name: self.results[name] for name in self.only}
@@ -314,10 +314,10 @@ def test_constraints_hold_the_atoms_and_not_the_copies():
 
 
 def test_properties_are_those_whose_representation_is_known_or_said():
-    assert "node_energy" not in eq.symmetrize(Broken(), degree=1).implemented_properties
-    said = eq.symmetrize(Broken(), degree=1, outputs={"node_energy": "scalar"})
-    said.calculate(cluster(), ["node_energy"])
-    np.testing.assert_allclose(said.results["node_energy"], np.ones(4))
+    assert "wild_energy" not in eq.symmetrize(Broken(), degree=1).implemented_properties
+    said = eq.symmetrize(Broken(), degree=1, outputs={"wild_energy": "scalar"})
+    said.calculate(cluster(), ["wild_energy"])
+    np.testing.assert_allclose(said.results["wild_energy"], np.ones(4))
     absent = eq.symmetrize(Broken(only=["energy"]), degree=1)
     with pytest.raises(PropertyNotImplementedError, match="forces not present"):
         absent.get_property("forces", cluster())
@@ -327,7 +327,7 @@ def test_properties_are_those_whose_representation_is_known_or_said():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"outputs": ["node_energy"]}, "outputs: expected properties of the calculator.*'node_energy'"),
+        ({"outputs": ["wild_energy"]}, "outputs: expected properties of the calculator.*'wild_energy'"),
         ({"outputs": "charges"}, "outputs: .*'charges'"),
         ({"inputs": {"positions": "vector"}}, "inputs: expected nothing: an ASE calculator knows"),
         ({"batch": 4}, "batch: expected nothing"),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .adapters.base import Adapter, Request
+from .adapters.framed import Framed, in_frames
 from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.group import Group
@@ -74,17 +75,22 @@ def audit(
     arXiv 2603.24638.
 
     Args:
-        model: a `torch.nn.Module` or callable on tensors; a metatomic `AtomisticModel` or the path of one.
+        model: a `torch.nn.Module` or another callable; a metatomic `AtomisticModel` or the path of one; a calculator of
+            ASE, or what makes one for every copy: its class, or a function without arguments.
         data: for a plain module an iterable of systems without batch axis, each a dict of tensors (keyword arguments),
-            a tensor or a tuple (positional), an object that holds tensors (PyG `Data`, a dataclass, a TensorDict, ASE
-            `Atoms`), or a pair ``(name, system)``. NumPy arrays are handed to a module as tensors, to another callable
-            as arrays. A PyG `Batch` is taken apart, a DataLoader of other batches refused. For a metatomic model: a
-            file that ASE reads, an npz file, ASE atoms, metatomic systems, or a list of them.
+            a tensor or a tuple (positional), an object that holds tensors (PyG `Data`, a dataclass, a TensorDict), or a
+            pair ``(name, system)``. NumPy arrays are handed to a module as tensors, to another callable as arrays. A
+            PyG `Batch` is taken apart, a DataLoader of other batches refused. For any model also structures: a file
+            that ASE reads, an npz file, ASE atoms, metatomic systems, or a list of them; a plain model is given of
+            these what its parameters ask for by name, or ASE atoms.
         inputs: representation per input name: "vector", "pseudovector", "tensor", "voigt", "scalar",
-            "pseudoscalar", "invariant", or an Irreps string such as "8x0e+4x1o". Names inside nested containers are
-            joined by dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
+            "pseudoscalar", "invariant", an Irreps string such as "8x0e+4x1o", a sum such as "scalar+vector", or slices
+            of an axis, ``{"vector": slice(1, 4)}``; all kinds are in docs/representations.md. Where components are not
+            in the last axis, ``Representation.parse("vector", axis=-2)``. Names inside nested containers are joined by
+            dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
             refused, and so is an audit in which no input rotates.
-        outputs: likewise per output; for a metatomic model a list of names is enough.
+        outputs: likewise per output; for a metatomic model or a calculator a list of names is enough, and None takes
+            all whose representation is known.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels): what
             they return. "block.*:input" is what they are given, "block.*:relu" what calls of that function of torch in
             their forwards return, "block.*:*" those of any function of torch.nn.functional. For metatomic models also
@@ -94,7 +100,8 @@ def audit(
             ``name['x']``; one that cannot be heard or read is named in ``warnings`` with the reason. What torch.compile
             made runs as it was written while layers are heard. More in docs/layers.md.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
-            said of parity, and labels are l without sigma), or an `equiscope.groups.Group`.
+            said of parity, and labels are l without sigma), "SO2" and "O2" (about z, without and with mirror planes;
+            labels are m), or an `equiscope.groups.Group`, such as ``SO2(axis=(1, 0, 0))``.
         lmax: highest l resolved, 0..65. None: the errors of outputs are what is asked. Then low degrees will do: "auto"
             begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the errors
             alone; the spectrum is shown up to half of the degree, and only its own error bars say what it is worth.
@@ -215,6 +222,7 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     asked.check_outputs(list(adapter.outputs))
     measure = asked.measure(judged=bool(adapter.outputs))
     _check_turns(measure.group, adapter.inputs)
+    adapter = in_frames(adapter, measure.group.input, request.layer_kinds)
     session = Session(
         adapter=adapter,
         hooked=_hooked(adapter, patterns, request),
@@ -277,6 +285,8 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
     found: dict[str, Representation] = {}
     for name in names:
         found |= declared_by_module(modules[split(stem(name))[0]], name)
+    if isinstance(adapter, Framed):
+        found = {}
     meant: set[str] = set()
     for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:

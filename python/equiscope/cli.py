@@ -66,7 +66,7 @@ def audit(
     ] = None,
     basis: Annotated[str | None, typer.Option(help="Of irreps with l >= 1 in --outputs: standard or e3nn.")] = None,
     units: Annotated[list[str] | None, typer.Option(help="NAME=UNIT of an output; may be given several times.")] = None,
-    group: Annotated[str, typer.Option(help="O3, or SO3 for rotations without inversion.")] = "O3",
+    group: Annotated[str, typer.Option(help="O3, SO3 for rotations without inversion, SO2 or O2 about z.")] = "O3",
     lmax: LmaxOption = 8,
     degree: DegreeOption = "auto",
     estimator: Annotated[str, typer.Option(help="quadrature or monte-carlo.")] = "quadrature",

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..errors import DTypeError, fail
+from ..errors import ArgumentError, DTypeError, fail
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 from .rounding import Dither
@@ -205,7 +205,8 @@ class Adapter(Kind, ABC):
     and anything of the wrong dtype, shape or device in the data, when `systems` comes to them; outputs that are missing
     or do not fit their representation; copies of one system with different numbers of rows, or rows in another order.
     Values of outputs that are not finite are returned: the audit reports them with their rotation. Whatever the model
-    itself raises is passed on, `errors.ran_out` above all.
+    itself raises is passed on, `errors.ran_out` above all. It ends the system, as a `ModelError` does, and the others
+    go on; what `fail` raises would come again with every system, and ends the audit (`errors.ends_the_system`).
     """
 
     inputs: Mapping[str, Representation] = MappingProxyType({})
@@ -261,6 +262,10 @@ class Adapter(Kind, ABC):
     @abstractmethod
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         """`mean` ``(samples, channels, components)`` of one system, brought to the model's own layout."""
+
+    def value(self, system: System, name: str) -> torch.Tensor:
+        """One input of a system as it was given, for what an audit has to know of it: an axis."""
+        fail(ArgumentError, "group", f"an axis of its own for all systems ({type(self).__name__} names none)", name)
 
     def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""

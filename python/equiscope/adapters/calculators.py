@@ -8,9 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from os import PathLike
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,54 +28,10 @@ from ..ops.rotation import rotate_copies
 from .atoms import atoms_of, copied
 from .base import Adapter, Piece, Request, System
 from .checks import check_axes
+from .properties import PROPERTIES, Shape, shape_of_one
 from .registry import register
 from .rounding import rounded
-from .structures import Structure, read_structures, usual_kind
-
-Shape = tuple[int, ...]
-Kinds = Mapping[Shape, str]
-
-
-class Property(NamedTuple):
-    """What ASE calls by one name."""
-
-    per_atom: bool
-    kinds: Kinds
-    """Representation by the shape of one value; the first is that of ASE's own calculators."""
-    unit: str = ""
-
-
-NUMBER: Kinds = {(): "scalar"}
-VECTOR: Kinds = {(3,): "vector"}
-TENSOR: Kinds = {(3, 3): "tensor"}
-SYMMETRIC: Kinds = {(6,): "voigt", **TENSOR}
-MOMENT: Kinds = {(): "scalar", (3,): "pseudovector"}
-"""A moment along a fixed axis is the size of a spin that does not see the atoms turn, as long as there is no
-spin-orbit coupling: inversion and rotation leave it as it is. One with three components is an axial vector."""
-
-PROPERTIES = {
-    "energy": Property(False, NUMBER, "eV"),
-    "free_energy": Property(False, NUMBER, "eV"),
-    "energies": Property(True, NUMBER, "eV"),
-    "node_energy": Property(True, NUMBER, "eV"),
-    "fermi_level": Property(False, NUMBER, "eV"),
-    "forces": Property(True, VECTOR, "eV/A"),
-    "stress": Property(False, SYMMETRIC, "eV/A^3"),
-    "stresses": Property(True, SYMMETRIC, "eV/A^3"),
-    "virial": Property(False, SYMMETRIC, "eV"),
-    "virials": Property(True, SYMMETRIC, "eV"),
-    "dipole": Property(False, VECTOR, "e A"),
-    "dipoles": Property(True, VECTOR, "e A"),
-    "quadrupole": Property(False, SYMMETRIC, "e A^2"),
-    "polarization": Property(False, VECTOR, "e/A^2"),
-    "polarizability": Property(False, {**TENSOR, **SYMMETRIC}),
-    "dielectric_tensor": Property(False, TENSOR),
-    "born_effective_charges": Property(True, TENSOR, "e"),
-    "charges": Property(True, NUMBER, "e"),
-    "magmom": Property(False, MOMENT, "mu_B"),
-    "magmoms": Property(True, MOMENT, "mu_B"),
-}
-"""The properties whose transformation is known, in the units of ASE."""
+from .structures import Structure, label_of, read_structures, usual_kind
 
 PROBED = 3
 """Structures that are tried for a first look at what the calculator returns: the first may be one that it cannot do."""
@@ -108,12 +62,11 @@ class CalculatorAdapter(Adapter):
     """
 
     wants = "an ASE calculator, a class of these, or a function without arguments that makes one"
-    precedence = 2  # calculators of metatomic too, before its models
     reads_files = True
 
     @classmethod
     def serves(cls, model: Any, data: Any) -> bool:
-        return isinstance(model, _calculators()) or makes_calculators(model)
+        return is_calculator(model) or makes_calculators(model)
 
     @classmethod
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
@@ -145,7 +98,7 @@ class CalculatorAdapter(Adapter):
         name = type(self._calculator).__name__
         self.description = {
             "model": name,
-            "data": _data_label(data, self.count),
+            "data": label_of(data, self.count),
             "calculators": "one for all copies" if self._make is None else "a new one for every copy",
         }
         self._tails: dict[str, Shape] = {}
@@ -225,7 +178,7 @@ class CalculatorAdapter(Adapter):
                     if not ends_the_system(error):
                         raise
                     continue
-                return {name: _shape_of_one(name, value, len(structure)) for name, value in values.items()}
+                return {name: shape_of_one(name, value, len(structure)) for name, value in values.items()}
         return {}
 
     # -- systems and copies --------------------------------------------------------------------------------------
@@ -289,7 +242,7 @@ class CalculatorAdapter(Adapter):
         """The properties that the calculator gives for `atoms`."""
         start = time.perf_counter()
         found: dict[str, np.ndarray] = {}
-        lacking: Exception | None = None
+        lacking: tuple[str, Exception] | None = None
         name = "calculator"
         try:
             # as its users call it, and not as an audit calls a model
@@ -301,12 +254,13 @@ class CalculatorAdapter(Adapter):
                         known = calculator.results.get(name)
                         value = calculator.get_property(name, atoms) if known is None else known
                     except NotImplementedError as error:  # what ASE raises where a structure has no such property
-                        lacking = error
+                        lacking = lacking or (name, error)
                         continue
                     if value is not None:
                         found[name] = np.array(value)
             if not found and lacking is not None:
-                raise lacking
+                name = lacking[0]
+                raise lacking[1]
         except Exception as error:  # whatever a calculator raises
             if not ends_the_system(error) or isinstance(error, ModelError):
                 raise
@@ -353,6 +307,11 @@ def _calculators() -> Any:
     return () if module is None else module.BaseCalculator
 
 
+def is_calculator(model: Any) -> bool:
+    """Whether `model` is a calculator of ASE, told without importing it."""
+    return isinstance(model, _calculators())
+
+
 def makes_calculators(model: Any) -> bool:
     """Whether `model` is to be called for a calculator: a class of these, a partial of one, or what takes no arguments,
     as no model of anything can."""
@@ -368,7 +327,7 @@ def makes_calculators(model: Any) -> bool:
 
 
 def _check_calculator(calculator: Any) -> None:
-    if not isinstance(calculator, _calculators()):
+    if not is_calculator(calculator):
         try:
             import ase  # noqa: F401
         except ImportError:
@@ -382,23 +341,12 @@ def _check_calculator(calculator: Any) -> None:
         fail(ArgumentError, "model", expected, f"a {type(calculator).__name__}, which holds results of one structure")
 
 
-def _data_label(data: Any, count: int) -> str:
-    structures = f"{count} structure{'s' if count != 1 else ''}"
-    return f"{Path(data).name}, {structures}" if isinstance(data, str | PathLike) else structures
-
-
 def _put(atoms: Any, name: str, value: np.ndarray) -> None:
     if name == "cell":
         atoms.cell[:] = value
     else:
         # past the setters of ASE, which mind the constraints
         (atoms.arrays if name in atoms.arrays else atoms.info)[name] = value
-
-
-def _shape_of_one(name: str, value: np.ndarray, atoms: int) -> Shape | None:
-    if not PROPERTIES[name].per_atom:
-        return value.shape
-    return value.shape[1:] if value.shape[:1] == (atoms,) else None
 
 
 def _as_declared(name: str, kind: Representation, value: np.ndarray) -> np.ndarray:

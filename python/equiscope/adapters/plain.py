@@ -36,6 +36,7 @@ from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
 from .rows import RowCounts
 from .stream import each_system, is_data_set
+from .structures import label_of
 
 
 @register
@@ -58,14 +59,17 @@ class PlainAdapter(Adapter):
 
     @classmethod
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
+        if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
+            expected = "a dict from output name to representation (NAME=REPRESENTATION on the command line)"
+            fail(ArgumentError, "outputs", expected, repr(request.outputs))
         if holds_structures(data):
             called = getattr(model, request.call, model) if isinstance(request.call, str) else model
-            data, inputs = systems_of(data, called, dtype=request.dtype, inputs=request.inputs)
-            request = replace(request, inputs=inputs)
+            systems, inputs = systems_of(data, called, dtype=request.dtype, inputs=request.inputs)
+            adapter = cls(model, systems, replace(request, inputs=inputs))
+            adapter._described["data"] = label_of(data, len(systems))
+            return adapter
         if isinstance(data, (torch.Tensor, Mapping)) or not is_data_set(data):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
-        if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
-            fail(ArgumentError, "outputs", "a dict from output name to representation", repr(request.outputs))
         return cls(model, data, request)
 
     def __init__(
@@ -145,6 +149,10 @@ class PlainAdapter(Adapter):
     def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         kind = self.outputs[name]
         return kind.unflatten(mean.reshape(mean.shape[0], *self._tails[name], kind.components))
+
+    def value(self, system: System, name: str) -> torch.Tensor:
+        found: torch.Tensor = system.payload.tensors[name]
+        return found
 
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)
@@ -230,7 +238,7 @@ class PlainAdapter(Adapter):
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
             check_axes(where, kind, leaf.shape, meant=meant)
-            kind.check_values(leaf, where)
+            kind.check_values(kind.flatten(leaf), where)
         if leaf.is_floating_point():
             leaf = leaf.to(self._dtype or leaf.dtype)
         return leaf.detach().to(self._device) if self._device is not None else leaf.detach()
@@ -344,7 +352,6 @@ class PlainAdapter(Adapter):
         if real is not None:
             flat = flat[:, real]
             rest = (flat.shape[1], *rest[real.ndim :])
-        kind.check_values(kind.unflatten(flat), f"outputs[{name!r}]")
         self._tails[name] = rest[1:]
         samples = rest[0] if rest else 1
         return flat.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)

@@ -93,8 +93,8 @@ def read_structures(data: Any) -> list[Structure]:
       row for each atom, or in `Structure.info`;
     - the path of a file: ``.npz`` with the arrays of such dicts under ``<name>/positions`` and so on, or flat
       with ``offsets`` (structure i is rows ``offsets[i]:offsets[i+1]``) and optionally ``name``,
-      ``cell (N, 3, 3)`` and ``pbc (N, 3)``; any other file is read by ASE, with all that it says of atoms and of the
-      whole.
+      ``cell (N, 3, 3)``, ``pbc (N, 3)`` and whatever else has a row for each atom or structure; any other file
+      is read by ASE, with all that it says of atoms and of the whole.
 
     Structures without a name are called ``<file stem>@<index>``, or ``structure@<index>``; of structures that
     share a name the second is called ``<name>#2``, and so on. Pair lists in files are not read: the model
@@ -129,6 +129,12 @@ def _structures(data: Any, stem: str) -> Iterator[Structure]:
 
 
 _EXPECTED = "ase.Atoms, metatomic Systems, dicts of arrays, or the path of a file of structures"
+
+
+def label_of(data: Any, count: int) -> str:
+    """What a report calls `data` of `count` structures."""
+    structures = f"{count} structure{'s' if count != 1 else ''}"
+    return f"{Path(data).name}, {structures}" if isinstance(data, str | PathLike) else structures
 
 
 def is_atoms(item: Any) -> bool:
@@ -311,7 +317,14 @@ def _from_flat(path: Path, arrays: Mapping[str, np.ndarray], types: np.ndarray) 
         rows = slice(int(offsets[index]), int(offsets[index + 1]))
         name = str(arrays["name"][index]) if "name" in arrays else f"{path.stem}@{index}"
         cell, pbc = (arrays[key][index] if key in arrays else None for key in ("cell", "pbc"))
-        yield _checked(name, types[rows], arrays["positions"][rows], cell, pbc)
+        found = _checked(name, types[rows], arrays["positions"][rows], cell, pbc)
+        rest = {key: value for key, value in arrays.items() if key not in FLAT and value is not types}
+        per_atom = {key: value[rows] for key, value in rest.items() if np.shape(value)[:1] == (len(types),)}
+        whole = {key: value[index] for key, value in rest.items() if np.shape(value)[:1] == (count,)}
+        yield replace(found, arrays=per_atom, info={key: whole[key] for key in whole if key not in per_atom})
 
 
-__all__ = ["SYNONYMS", "Structure", "is_atoms", "is_metatomic_system", "read_structures", "usual_kind"]
+FLAT = ("positions", "offsets", "name", "cell", "pbc")
+"""Arrays of a flat file that have a place of their own."""
+
+__all__ = ["SYNONYMS", "Structure", "is_atoms", "is_metatomic_system", "label_of", "read_structures", "usual_kind"]

@@ -231,6 +231,8 @@ class Group(ABC):
     its functions. 0: power comes from samples, by characters."""
     axis: str = "irrep"
     """What the columns of its tables and pictures count."""
+    input: str | None = None
+    """The input that holds the axis of each system, where they differ: z in their frames, and that of the group."""
     finest: int = 41
     """Highest degree that ``degree="auto"`` tries: 39 thousand elements of O(3)."""
     family_names: tuple[str, ...] = ("",)

@@ -70,7 +70,7 @@ class Representation:
     parts: tuple[Part, ...]
     axis: int = -1
     along_one_axis: bool = False
-    """Whether it was written as a sum, or with a multiplicity: then no index of a tensor has an axis of its own."""
+    """Whether it was written as a sum, or with a multiplicity, "1xtensor": then no index has an axis of its own."""
     partial: bool = False
     """Whether the parts are slices of a larger axis, of which the rest is invariant."""
 
@@ -166,7 +166,8 @@ class Representation:
                 "out would be in no number",
                 repr(self.name),
             )
-        return replace(self, partial=False)
+        alone = len(self.parts) == 1 and self.parts[0].mul == 1 and isinstance(self.parts[0].term, Spherical)
+        return replace(self, along_one_axis=not alone, partial=False)
 
     @functools.cached_property
     def name(self) -> str:
@@ -176,7 +177,9 @@ class Representation:
 
     def _written(self) -> Iterator[str]:
         for part in self.parts:
-            times = f"{part.mul}x" if part.mul != 1 else ""
+            # one tensor along one axis is not the tensor with an axis for each index
+            said = part.mul != 1 or (self.along_one_axis and len(self.parts) == 1 and not self.partial)
+            times = f"{part.mul}x" if said else ""
             yield times + part.term.name + (f"[{part.where.start}:{part.where.stop}]" if self.partial else "")
 
     def __repr__(self) -> str:
@@ -285,16 +288,13 @@ class Representation:
             expected = ", ".join(["...", *sizes, *[":"] * (-1 - self.axis)])
             fail(ShapeError, argument, f"({expected}) for {self.name!r}", tuple(shape))
 
-    def check_values(self, x: torch.Tensor, argument: str) -> None:
-        """Raise DataError where a tensor lacks the symmetry that its indices are declared to have, beyond round-off."""
-        if not any(isinstance(part.term, Cartesian) and part.term.relations for part in self.parts):
-            return
-        flat = self.flatten(x)
+    def check_values(self, flat: torch.Tensor, argument: str) -> None:
+        """Raise DataError where values ``(*rest, components)`` lack the symmetry that the indices of a tensor are
+        declared to have, beyond round-off."""
         for part in self.parts:
-            if isinstance(part.term, Cartesian):
-                own = flat[..., part.where].reshape(-1, part.term.components)
-                stray = part.term.strays(own)
-                if not stray <= min(MOST_STRAY * torch.finfo(x.dtype).eps, 0.1):
+            if isinstance(part.term, Cartesian) and part.term.relations:
+                stray = part.term.strays(flat[..., part.where].reshape(-1, part.term.components))
+                if not stray <= min(MOST_STRAY * torch.finfo(flat.dtype).eps, 0.1):
                     plain = f"{'pseudo' if part.term.pseudo else ''}tensor({part.term.rank})"
                     fail(
                         DataError,
@@ -348,7 +348,7 @@ def _read(text: str, basis: str, layout: str) -> Representation:
         fail(ArgumentError, "representation", "a slice for every term of a sum or for none", f"{text!r:.200}")
     if max(part.where.stop for part in parts) > MAXIMUM_DIM or sum(part.components for part in parts) > MAXIMUM_DIM:
         fail(ArgumentError, "representation", f"at most {MAXIMUM_DIM} components", f"{text!r:.200}")
-    along = len(parts) > 1 or slices > 0 or parts[0].mul != 1
+    along = len(parts) > 1 or slices > 0 or (mul is not None and not isinstance(term, Spherical))
     return Representation(_placed(parts, packed=not slices), along_one_axis=along, partial=slices > 0)
 
 
@@ -368,15 +368,12 @@ def _part(term: Term, mul: str | None, start: str | None, stop: str | None, writ
     copies = 1 if mul is None else int(mul)
     if start is None or stop is None:
         return Part(term, copies, 0)
-    length = int(stop) - int(start)
-    if length < 1 or length % term.components or (mul is not None and length != copies * term.components):
-        fail(
-            ArgumentError,
-            "representation",
-            f"a slice of {term.components if mul is None else copies * term.components} components"
-            f"{' or a multiple' if mul is None else ''} for {term.name!r}",
-            repr(written.strip()),
-        )
+    length, own = int(stop) - int(start), copies * term.components
+    # irreps say themselves how many they are
+    several = mul is None and not isinstance(term, Spherical)
+    if length < 1 or (length % own if several else length != own):
+        expected = f"a slice of {own} components{' or a multiple' if several else ''} for {term.name!r}"
+        fail(ArgumentError, "representation", expected, repr(written.strip()))
     return Part(term, length // term.components, int(start))
 
 

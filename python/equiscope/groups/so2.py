@@ -50,7 +50,6 @@ class SO2(Group):
 
     def __init__(self, axis: Sequence[float] | str = Z) -> None:
         self.input = axis if isinstance(axis, str) else None
-        """The input whose vectors are the axes of the systems."""
         self.direction = _checked_axis(Z if isinstance(axis, str) else axis)
         kind = type(self)
         if isinstance(axis, str):
@@ -217,9 +216,10 @@ def read(name: str) -> SO2 | None:
         return None
     kind = {"SO2": SO2, "O2": O2}[found.group(1)]
     try:
-        return kind([float(x) for x in found.group(2).split(",")])
+        axis = [float(x) for x in found.group(2).split(",")]
     except ValueError:
         return kind(found.group(2))
+    return kind(axis)
 
 
 def _order(label: Label) -> int:

@@ -26,6 +26,7 @@ def canonical(values: torch.Tensor, grid: Grid, representation: Representation) 
         fail(ShapeError, "values", "at least one sample, channel and component", tuple(values.shape))
     flat = representation.flatten(values.detach())
     rest = flat.shape[1:-1]
+    representation.check_values(flat[0], "values")
     # what is wrong elsewhere shows in the sums
     if not bool(in_range(values[0]).all()):
         raise NonFiniteValues(0, fault(values[0]))

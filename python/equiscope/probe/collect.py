@@ -189,7 +189,9 @@ class Collector:
             for name in event.values
         }
         for name, value in event.values.items():
-            self._pool(name, kinds[name], value)
+            if (kind := kinds[name]) is not None:
+                kind.check_values(value, f"{'outputs' if name in self._adapter.outputs else 'layers'}[{name!r}]")
+            self._pool(name, kind, value)
         if event.system.name in self._running:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
@@ -356,6 +358,10 @@ class Collector:
 
     def _element(self, system: str, index: int) -> torch.Tensor:
         return self.measure.elements(system).select(index, index + 1)[0]
+
+    def stochastic(self) -> list[str]:
+        """Outputs that the same input gives different values of."""
+        return [name for name in self._adapter.outputs if name in self._pools and self._pools[name].random]
 
     def absent(self) -> list[str]:
         """What the report should say of outputs that some systems do not have."""

@@ -103,7 +103,7 @@ class Layers:
         if not part.numel():  # no edges, say: nothing to see, and nothing against it
             return part
         mask = self._masks.of(name, system)
-        real = real_rows(part, mask) if isinstance(mask, torch.Tensor) else None
+        real = self._rows_by(name, mask, part) if isinstance(mask, torch.Tensor) else None
         # a stochastic layer differs from copy to copy: then only the shape can decide
         first, second = (real if isinstance(real, torch.Tensor) and real.numel() else part)[:2].double()
         away = (first - second).abs() <= ALIKE * max(float(first.nan_to_num(0.0).abs().max()), 1e-30)
@@ -111,13 +111,16 @@ class Layers:
         # padding may be filled from another copy: most rows decide
         return part if float(alike.double().mean()) > 0.5 or tensor.shape[axis] == copies else None
 
+    def _rows_by(self, name: str, mask: torch.Tensor, part: torch.Tensor) -> torch.Tensor | str | None:
+        return real_rows(part, mask, meant=self._masks.names_exactly(name))
+
     def _unpadded(self, name: str, system: System, part: torch.Tensor) -> torch.Tensor | None:
         """Rehearsal: the rows that are real by the mask of the layer, which is remembered where it fits; None where
         that cannot be told, and the layer is left out."""
         mask = self._masks.of(name, system)
         if mask is None:
             return part
-        real = mask if isinstance(mask, str) else real_rows(part, mask)
+        real = mask if isinstance(mask, str) else self._rows_by(name, mask, part)
         if isinstance(real, str):
             self.skip(name, real)
             return None
@@ -150,7 +153,7 @@ class Layers:
                 continue
             for i, part in zip(there, parts, strict=True):
                 mask = self._real[systems[i]].get(name)
-                real = part if mask is None else real_rows(part, mask)
+                real = part if mask is None else self._rows_by(name, mask, part)
                 assert isinstance(real, torch.Tensor), "rows come in the shape that was learned"
                 value = self._canonical(name, real)
                 if value is not None and value.numel():

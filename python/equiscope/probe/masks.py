@@ -45,6 +45,10 @@ class Masks:
         mask = self._seen[system.name][name]
         return ~mask if fitting[-1] != name and isinstance(mask, torch.Tensor) else mask
 
+    def names_exactly(self, layer: str) -> bool:
+        """Whether the mask was given for this layer by name: then its values have the axes of the mask."""
+        return layer in self._inner or stem(layer) in self._inner
+
     def forget(self, system: System) -> None:
         """The system was finished or dropped."""
         self._seen.pop(system.name, None)
@@ -68,12 +72,12 @@ def _of_one(name: str, captured: torch.Tensor | None, copies: int) -> torch.Tens
     return every[0, 0] if every.shape[1] == 1 and every.ndim > 2 else every[0]
 
 
-def real_rows(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | str | None:
+def real_rows(values: torch.Tensor, mask: torch.Tensor, *, meant: bool = False) -> torch.Tensor | str | None:
     """The real rows ``(copies, k, ...)`` of values ``(copies, rows, ...)``; None where the mask does not fit.
 
     It fits where the value of one copy begins with its shape. A mask ``(n,)`` of the rows also fits maps
-    ``(heads, n, n)`` between them, of which real rows and columns stay. Where both could be meant, since there are as
-    many heads or channels as rows, the answer is why that cannot be told.
+    ``(heads, n, n)`` between them, of which real rows and columns stay. Where as many heads or channels as rows let
+    several axes fit, the answer is why that cannot be told. `meant`: the mask is known to be that of these values.
     """
     mask = mask.to(values.device)
     for value in [values[:, 0], values] if values.shape[1] == 1 and values.ndim > 2 else [values]:
@@ -82,6 +86,11 @@ def real_rows(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | str | 
             if mask.ndim == 1 and len(own) > 2 and own[0] == own[1]:
                 return (
                     f"a mask of {own[0]} rows fits more than one axis of its values {own}: give one of shape {own[:2]}"
+                )
+            if mask.ndim == len(own) and not meant:
+                return (
+                    f"a mask of shape {own} fits all axes of its values, of which the last may be channels: give the "
+                    "mask under the very name of this layer if it is not"
                 )
             kept = value[:, mask]
             return kept.unsqueeze(-1) if kept.ndim == 2 else kept

@@ -238,9 +238,8 @@ class Session:
         ]
 
     def _unrepeatable(self) -> list[str]:
-        outputs, _ = self.collector.results()
-        random = [f"`{name}`" for name, output in outputs.items() if output.stochastic]
-        return [f"{', '.join(random)}: {self.adapter.unrepeatable}"] if random and self.adapter.unrepeatable else []
+        random = ", ".join(f"`{name}`" for name in self.collector.stochastic())
+        return [f"{random}: {self.adapter.unrepeatable}"] if random and self.adapter.unrepeatable else []
 
 
 def _to_eval(module: torch.nn.Module) -> None:

@@ -197,7 +197,7 @@ class Failure:
 
     system: str
     where: str
-    """The output or layer at which the failure was seen."""
+    """The output or layer at which the failure was seen; "model" where that raised an error."""
     reason: str
     rotation_index: int | None = None
     rotation: torch.Tensor | None = None

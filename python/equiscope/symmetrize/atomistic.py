@@ -16,7 +16,7 @@ from ..adapters.metatomic.asked import asked_outputs, requested
 from ..adapters.metatomic.blocks import representation_of
 from ..adapters.metatomic.copies import Template
 from ..adapters.metatomic.loading import LoadedModel, dtype_of, length_scale
-from ..adapters.structures import Structure, read_structures
+from ..adapters.structures import Structure, is_metatomic_system, read_structures
 from ..errors import ArgumentError, ModelError, fail
 from ..groups.representation import Representation
 from .average import Average, Averager, Value
@@ -79,7 +79,7 @@ class SymmetrizedAtomistic(torch.nn.Module):
             length_unit=self.model.capabilities().length_unit,
             device=self._device,
         )
-        if structure.source is None:
+        if not is_metatomic_system(structure.source):
             return template
         lengths = (structure.source.positions, structure.source.cell)
         positions, cell = (x.to(self._device, torch.float64) * self._scale for x in lengths)

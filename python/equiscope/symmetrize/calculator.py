@@ -10,10 +10,11 @@ import torch
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 from ..adapters.base import Request
-from ..errors import ArgumentError, fail
+from ..adapters.properties import PROPERTIES, shape_of_one
+from ..errors import ArgumentError, ModelError, fail
+from ..groups.representation import Representation
 from .average import Averager, Value
 from .elements import Elements
-from .properties import PROPERTIES, representation_of
 
 MOMENTS = "initial_magmoms"
 """What calculators read of atoms, beside positions and cell, that turns: axial vectors where it is ``(atoms, 3)``."""
@@ -23,7 +24,7 @@ class SymmetrizedCalculator(Calculator):
     """The average of `calculator` over a group, for dynamics, relaxations and whatever takes a calculator.
 
     Made by `equiscope.symmetrize`. Of `calculator` those properties are there whose representation is known
-    (`properties.PROPERTIES`). The elements of the group are the same for every structure and step, so forces and
+    (`adapters.properties`). The elements of the group are the same for every structure and step, so forces and
     stress are the derivatives of the averaged energy to the accuracy to which they are those of `calculator`:
     E(g x) has the derivative g^-1 F(g x), term by term.
 
@@ -106,9 +107,18 @@ class _Evaluation:
 
     def _value(self, name: str, result: Any) -> Value:
         values = torch.from_numpy(np.array(result, dtype=np.float64))
-        kind = self._kinds.get(name) or representation_of(name, tuple(values.shape))
+        kind = self._kinds.get(name) or _kind_of(name, result, len(self._atoms))
         kind.check(tuple(values.shape), name)
         return Value(name, kind, values.unsqueeze(0))
+
+
+def _kind_of(name: str, result: Any, atoms: int) -> Representation:
+    shape = shape_of_one(name, np.asarray(result), atoms)
+    kinds = PROPERTIES[name].kinds
+    if shape is None or shape not in kinds:
+        expected = f"a value{' per atom' if PROPERTIES[name].per_atom else ''} of shape {' or '.join(map(str, kinds))}"
+        raise ModelError(f"{name}: expected {expected}, got {np.shape(result)}")
+    return Representation.parse(kinds[shape])
 
 
 def _turned(atoms: Any, rotation: np.ndarray) -> Any:

@@ -7,13 +7,13 @@ from numbers import Integral
 from typing import Any
 
 from ..adapters.base import Request
+from ..adapters.calculators import is_calculator
 from ..adapters.metatomic_models import is_metatomic
 from ..errors import ArgumentError, fail
 from ..groups.group import Group
 from .call import BATCHINGS
 from .elements import Elements
 from .module import SymmetrizedModule
-from .properties import is_calculator
 
 
 def symmetrize(

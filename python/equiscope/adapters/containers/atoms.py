@@ -31,11 +31,11 @@ class AtomsObjects(Container):
     @classmethod
     def rebuilt(cls, item: Any, parts: Mapping[str, Any]) -> Any:
         made = item.copy()
-        made.set_cell(parts["cell"])
+        made.set_cell(np.asarray(parts["cell"]))
         made.info = dict(parts["info"])
         for name, value in parts.items():
             if name not in ("cell", "pbc", "info"):
-                made.arrays[name] = np.array(value)
+                made.arrays[name] = np.asarray(value).copy()
         return made
 
     @classmethod

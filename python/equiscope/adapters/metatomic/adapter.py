@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from metatomic.torch import AtomisticModel
 from ...errors import ArgumentError, DataError, fail
 from ...inuse import in_use
 from ..base import Adapter, Piece, Request, System
-from ..structures import Structure, read_structures
+from ..structures import Structure, label_of, read_structures
 from .asked import asked_features, asked_outputs, features_of, look, requested
 from .batches import Batches
 from .calls import Calls
@@ -112,7 +111,7 @@ class MetatomicAdapter(Adapter):
         self.units = {name: offered[name].unit for name in kept if offered[name].unit}
         self.description = {
             "model": loaded.label,
-            "data": _data_label(data, self._structures),
+            "data": label_of(data, self.count),
             "units": ", ".join(f"{name} {unit}" for name, unit in self.units.items()),
         }
 
@@ -193,8 +192,3 @@ def _check_types(structures: Sequence[Structure], model: AtomisticModel) -> None
                 f"types that the model supports ({', '.join(map(str, sorted(supported)))})",
                 ", ".join(map(str, sorted(foreign))),
             )
-
-
-def _data_label(data: Any, structures: Sequence[Structure]) -> str:
-    count = f"{len(structures)} structure{'s' if len(structures) != 1 else ''}"
-    return f"{Path(data).name}, {count}" if isinstance(data, str | PathLike) else count

@@ -1,0 +1,79 @@
+"""Systems that each have an axis of their own: an adapter around another, in whose frames every axis is z."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, DataError, fail
+from ..groups.cartesian import Cartesian
+from ..groups.so2 import frame_of
+from ..ops.rotation import rotate_copies
+from .base import Adapter, Piece, System
+
+
+class Framed(Adapter):
+    """With Q a rotation that takes z to the axis of a system, an element g about z acts on that system as Q g Q^-1, and
+    values are brought to its frame by rho(Q)^-1: there they turn by rho(g) where the model is equivariant. Means of
+    outputs stay in the frame.
+    """
+
+    def __init__(self, inner: Adapter, axis: str) -> None:
+        kind = inner.inputs.get(axis)
+        if kind is None or not isinstance(kind.alone, Cartesian) or kind.name != "vector":
+            declared = ", ".join(f"{name}: {own.name}" for name, own in inner.inputs.items())
+            fail(ArgumentError, "group", f"an axis, or the name of an input declared 'vector' ({declared})", repr(axis))
+        self._inner, self._axis = inner, axis
+        self._frames: dict[str, torch.Tensor] = {}
+
+    def __getattribute__(self, name: str) -> Any:
+        # what the class says of itself would hide what the inner adapter finds out in the course of an audit
+        own = name.startswith("_") or name in vars(Framed) or name not in vars(Adapter) | Adapter.__annotations__
+        return super().__getattribute__(name) if own else getattr(super().__getattribute__("_inner"), name)
+
+    def systems(self) -> Iterator[System]:
+        for system in self._inner.systems():
+            axis = self._inner.value(system, self._axis)
+            if axis.numel() != 3 or not 0 < float(axis.norm()) < float("inf"):
+                found = f"shape {tuple(axis.shape)}" if axis.numel() != 3 else axis.tolist()
+                fail(DataError, f"data[{system.name}].{self._axis}", "one vector that is not 0, the axis", found)
+            self._frames[system.name] = frame_of(axis.reshape(3).double()).to(system.device)
+            yield system
+
+    def forward(self, pieces: Sequence[Piece]) -> Mapping[str, list[torch.Tensor]]:
+        frames = [self._frames[piece.system.name] for piece in pieces]
+        turned = [
+            replace(piece, rotations=frame @ piece.rotations @ frame.T)
+            for piece, frame in zip(pieces, frames, strict=True)
+        ]
+        outputs = dict(self._inner.forward(turned))
+        for name, kind in self.outputs.items():
+            if not kind.is_invariant:
+                outputs[name] = [self._framed(name, x, frame) for x, frame in zip(outputs[name], frames, strict=True)]
+        return outputs
+
+    def _framed(self, name: str, values: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        rows = values.double().reshape(values.shape[0], -1, values.shape[-1])
+        frames = frame.to(values.device).expand(values.shape[0], 3, 3)
+        return rotate_copies(self.outputs[name], rows, frames, inverse=True).reshape(values.shape).to(values.dtype)
+
+    # abstract, so that they must be said
+
+    def compatible(self, first: System, other: System) -> bool:
+        return self._inner.compatible(first, other)
+
+    def native_mean(self, name: str, mean: torch.Tensor) -> torch.Tensor:
+        return self._inner.native_mean(name, mean)
+
+
+def in_frames(adapter: Adapter, axis: str | None, layers: Mapping[str, Any]) -> Adapter:
+    """`adapter` in the frames of the input `axis`; itself where the group has one axis for all, or none."""
+    if axis is None:
+        return adapter
+    if layers:
+        declared = ", ".join(map(repr, layers))
+        fail(ArgumentError, "layers", "no representation where each system has an axis of its own", declared)
+    return Framed(adapter, axis)
