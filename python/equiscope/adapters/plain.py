@@ -215,7 +215,7 @@ class PlainAdapter(Adapter):
                 "it as it is)"
             )
         values = tuple(
-            self._leaf(f"{where}.{key}", leaf, kind, meant=key in self._meant)
+            self._leaf(f"{where}.{key}", leaf, kind, meant=key in self._meant or key in self._batching.indices)
             for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)
         )
         # a module takes tensors, a function what it was given
@@ -234,7 +234,7 @@ class PlainAdapter(Adapter):
             return leaf
         if leaf.layout != torch.strided or leaf.is_nested:
             fail(ArgumentError, where, "a dense (strided) tensor", "a nested one" if leaf.is_nested else leaf.layout)
-        check_leaf(where, leaf, kind)
+        check_leaf(where, leaf, kind, meant=meant)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
             check_axes(where, kind, leaf.shape, meant=meant)
