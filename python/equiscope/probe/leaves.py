@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree
 
+from ..adapters.containers import container_of
 from ..groups.representation import Representation
 from .names import place_of
 
@@ -32,8 +32,7 @@ DEEPEST = 16
 
 
 def leaves(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Names and leaves of nested tuples, lists, mappings, dataclasses, what has ``to_dict`` (PyG's Data), and objects
-    with tensors among their attributes.
+    """Names and leaves of nested tuples, lists and dicts, and of the types in `adapters.containers`.
 
     A leaf is a tensor, or an object of which nothing is known; numbers, words and None are passed over.
     """
@@ -47,24 +46,13 @@ def leaves(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]
             yield name, leaf
 
 
-def _opened(container: Any) -> Mapping[Any, Any] | None:
-    if dataclasses.is_dataclass(container) and not isinstance(container, type):
-        return {field.name: getattr(container, field.name, None) for field in dataclasses.fields(container)}
-    if isinstance(container, Mapping):
-        return dict(container)
+def _opened(thing: Any) -> Mapping[str, Any] | None:
+    container = container_of(thing)
     try:
-        found = container.to_dict()
-    except Exception:  # no such method, or one that means something else
-        return _attributes(container)
-    return found if isinstance(found, Mapping) else None
-
-
-def _attributes(thing: Any) -> Mapping[str, Any] | None:
-    """The public attributes of a plain object, if there are tensors among them."""
-    if isinstance(thing, torch.nn.Module | type) or not hasattr(thing, "__dict__"):
+        found = thing.to_dict() if container is None else container.parts(thing)
+    except Exception:  # no such method, or one that means something else; a type that is refused
         return None
-    found = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
-    return found if any(isinstance(value, torch.Tensor) for value in found.values()) else None
+    return {key: found[key] for key in found if not str(key).startswith("_")} if isinstance(found, Mapping) else None
 
 
 def rows_of(returned: Any, verb: str = "returned") -> torch.Tensor | str:
