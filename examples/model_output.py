@@ -14,17 +14,14 @@ class Output(ModelOutput):
     hidden_states: tuple = None
 
 
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embed, self.head = torch.nn.Linear(3, 8), torch.nn.Linear(8, 2)
-
+class Net(torch.nn.Sequential):
     def forward(self, points):
-        hidden = self.embed(points).tanh()
-        return Output(logits=self.head(hidden).sum(1), hidden_states=(points, hidden))
+        hidden = self[0](points).tanh()
+        return Output(logits=self[1](hidden).sum(1), hidden_states=(points, hidden))
 
 
-model, clouds = Net(), [{"points": torch.randn(4, 3)}]
+torch.manual_seed(0)
+model, clouds = Net(torch.nn.Linear(3, 8), torch.nn.Linear(8, 2)), [{"points": torch.randn(4, 3)}]
 outputs = {"logits": "scalar", "hidden_states.0": "vector"}
 report = eq.audit(model, clouds, inputs={"points": "vector"}, outputs=outputs, layers="*", lmax=4)
 print(report)

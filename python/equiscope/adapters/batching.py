@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,8 @@ class Batching(ABC):
     """Whether copies are a new leading axis of what the model takes and returns."""
     per_copy = False
     """Whether the model is called for one copy at a time."""
+    indices: Collection[str] = ()
+    """Inputs that are known to point to rows."""
     listed = False
     """Whether copies are a list, so that what the model returns may be one."""
 
@@ -153,6 +155,7 @@ class Concat(Batching):
         names = [index] if isinstance(index, str) else list(index)
         self._rows = rows
         self._index = {name: index[name] if isinstance(index, Mapping) else None for name in names}
+        self.indices = names
         self._system = [system] if isinstance(system, str) else list(system)
         said = [f"rows of {rows}"] if rows is not None else []
         said += [f"index {', '.join(names)}"] if names else []

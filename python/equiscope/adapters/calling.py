@@ -61,10 +61,14 @@ class Way:
     @classmethod
     def _by_name(cls, signature: inspect.Signature, parts: Mapping[str, Any], aside: Collection[str]) -> Way | None:
         """By those of `parts` that the signature names, if that is all it needs and more than what is `aside`."""
-        if not all(name in parts for name in _required(signature)):
+        keywords = [
+            name for name, p in signature.parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
+        if not all(name in parts and name in keywords for name in _required(signature)):
             return None
-        any_name = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-        names = tuple(parts) if any_name else tuple(name for name in signature.parameters if name in parts)
+        whole = _binds(signature, parts)
+        any_name = not whole and any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        names = tuple(parts) if any_name else tuple(name for name in keywords if name in parts)
         if not set(names) - set(aside):
             return None
         left = tuple(name for name in parts if name not in names and name not in aside)

@@ -57,8 +57,8 @@ def _may_rotate(leaf: torch.Tensor) -> bool:
     return leaf.ndim > 0 and (leaf.shape[-1] in SIZES or 3 in leaf.shape)
 
 
-def check_leaf(where: str, leaf: torch.Tensor, kind: Representation | None) -> None:
-    """Refuse tensors that look like what rotates and cannot be rotated: complex, or integers."""
+def check_leaf(where: str, leaf: torch.Tensor, kind: Representation | None, *, meant: bool = False) -> None:
+    """Refuse tensors that look like what rotates and cannot: complex, or whole numbers that are not `meant` as such."""
     if leaf.is_complex() and (kind is None or kind.name != "invariant"):
         what = "declared" if kind is not None else "undeclared"
         fail(
@@ -70,7 +70,7 @@ def check_leaf(where: str, leaf: torch.Tensor, kind: Representation | None) -> N
     whole = not leaf.is_floating_point() and not leaf.is_complex()
     if kind is not None and not kind.is_invariant and whole:
         fail(DTypeError, where, "a floating-point tensor, because it is rotated", str(leaf.dtype))
-    if kind is None and whole and leaf.dtype != torch.bool and leaf.ndim > 1 and leaf.shape[-1] == 3:
+    if kind is None and whole and not meant and leaf.dtype != torch.bool and leaf.ndim > 1 and leaf.shape[-1] == 3:
         if leaf.ndim == 2 and leaf.shape[0] == INDEX_ROWS:
             return
         fail(

@@ -35,7 +35,7 @@ from .registry import register
 from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
 from .rows import RowCounts
-from .stream import each_system
+from .stream import each_system, is_data_set
 from .structures import label_of
 
 
@@ -68,7 +68,7 @@ class PlainAdapter(Adapter):
             adapter = cls(model, systems, replace(request, inputs=inputs))
             adapter._described["data"] = label_of(data, len(systems))
             return adapter
-        if isinstance(data, (torch.Tensor, Mapping)) or not isinstance(data, Iterable):
+        if isinstance(data, (torch.Tensor, Mapping)) or not is_data_set(data):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
         return cls(model, data, request)
 
@@ -215,7 +215,7 @@ class PlainAdapter(Adapter):
                 "it as it is)"
             )
         values = tuple(
-            self._leaf(f"{where}.{key}", leaf, kind, meant=key in self._meant)
+            self._leaf(f"{where}.{key}", leaf, kind, meant=key in self._meant or key in self._batching.indices)
             for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)
         )
         # a module takes tensors, a function what it was given
@@ -234,7 +234,7 @@ class PlainAdapter(Adapter):
             return leaf
         if leaf.layout != torch.strided or leaf.is_nested:
             fail(ArgumentError, where, "a dense (strided) tensor", "a nested one" if leaf.is_nested else leaf.layout)
-        check_leaf(where, leaf, kind)
+        check_leaf(where, leaf, kind, meant=meant)
         if kind is not None:
             kind.check(tuple(leaf.shape), where)
             check_axes(where, kind, leaf.shape, meant=meant)

@@ -10,11 +10,12 @@ from ..errors import DataError, fail
 from .containers import container_of
 
 
-def each_system(data: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def each_system(data: Any) -> Iterator[tuple[str, Any]]:
     """Name and system, of pairs ``(name, system)`` or of systems, which are then called by their number."""
     loader = _is_loader(data)
     count = 0
-    for item in data:
+    # a Dataset that is indexed need not end where its iteration does
+    for item in data if isinstance(data, Iterable) else (data[index] for index in range(len(data))):
         pair = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
         name, item = item if pair else (None, item)
         container = container_of(item)
@@ -25,6 +26,11 @@ def each_system(data: Iterable[Any]) -> Iterator[tuple[str, Any]]:
             own = str(count) if name is None else name if several is None else f"{name}@{index}"
             yield own, system
             count += 1
+
+
+def is_data_set(data: Any) -> bool:
+    """Whether `data` yields one system after the other: by itself, or by its numbers as a torch Dataset does."""
+    return isinstance(data, Iterable) or (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
 
 
 def _is_loader(data: Any) -> bool:

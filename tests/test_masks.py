@@ -1,0 +1,178 @@
+"""Rows of padding are no rows: numbers depend neither on how many there are nor on what they hold."""
+
+import pytest
+import torch
+
+import equiscope as eq
+from equiscope.errors import ArgumentError, DataError, DTypeError
+
+QUICK = {"lmax": 2, "degree": 8, "shift": None, "progress": False}
+GENERATOR = torch.Generator().manual_seed(0)
+REAL = torch.randn(5, 3, dtype=torch.float64, generator=GENERATOR)
+OTHER = torch.randn(3, 3, dtype=torch.float64, generator=GENERATOR)
+
+
+def padded(to, real=REAL, fill=0.0, **masks):
+    """With `mask`, True for rows that are real, or what `masks` makes of it under other names."""
+    rows = torch.full((to - len(real), 3), fill, dtype=torch.float64)
+    mask = torch.arange(to) < len(real)
+    named = {name: made(mask) for name, made in masks.items()} if masks else {"mask": mask}
+    return {"pos": torch.cat([real, rows]), **named}
+
+
+def pushed(pos, **masks):
+    """One vector per row, with a broken symmetry, and what it likes in the padding."""
+    return pos * pos[..., :1].abs()
+
+
+def audited(data, masks, model=pushed, **settings):
+    asked = {"inputs": {"pos": "vector"}, "outputs": {"v": "vector"}, **QUICK, **settings}
+    return eq.audit(model, data, masks=masks, **asked)
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """Without padding."""
+    return audited([{"pos": REAL}], None).outputs["v"]
+
+
+WAYS = {
+    "by name": ({"mask": lambda mask: mask}, "mask"),
+    "of numbers": ({"mask": lambda mask: mask.double()}, "mask"),
+    "of integers": ({"mask": lambda mask: mask.long()}, "mask"),
+    "of padding": ({"padding": lambda mask: ~mask}, "~padding"),
+    "for one output": ({"mask": lambda mask: mask}, {"v": "mask"}),
+    "for a pattern": ({"ok": lambda mask: mask}, {"*": "ok"}),
+    "found": ({"mask": lambda mask: mask}, None),
+    "found, of padding": ({"key_padding_mask": lambda mask: ~mask}, None),
+    "found, of numbers": ({"valid": lambda mask: mask.double()}, None),
+}
+
+
+@pytest.mark.parametrize("to", [5, 6, 10, 50])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_does_not_depend_on_the_padding(way, to, bare):
+    made, masks = WAYS[way]
+    report = audited([padded(to, **made)], masks)
+    assert report.outputs["v"].rmse == pytest.approx(bare.rmse, rel=1e-12)
+    assert report.outputs["v"].samples == 5
+    torch.testing.assert_close(report.outputs["v"].power, bare.power)
+    if way.startswith("found") and to > 5:
+        assert "by itself" in report.settings["masks"]
+
+
+def test_a_mask_that_is_named_keeps_what_stands_in_the_padding_out(bare):
+    for fill in (7.0, 1e6, float("nan")):
+        report = audited([padded(8, fill=fill)], "mask")
+        assert report.outputs["v"].rmse == pytest.approx(bare.rmse, rel=1e-12)
+        assert not report.failures
+    with pytest.raises(DataError, match="pos: expected finite values"):
+        audited([padded(8, fill=float("nan"))], {"other": "mask"})
+
+
+def test_systems_of_different_sizes_are_pooled_by_their_real_rows(bare):
+    other = audited([{"pos": OTHER}], None).outputs["v"]
+    pooled = ((5 * bare.rmse**2 + 3 * other.rmse**2) / 8) ** 0.5
+    assert audited([padded(6), padded(6, OTHER)], "mask").outputs["v"].rmse == pytest.approx(pooled, rel=1e-12)
+    assert audited([padded(6), padded(9, OTHER)], "mask").outputs["v"].rmse == pytest.approx(pooled, rel=1e-12)
+
+
+def test_without_a_mask_padding_counts():
+    item = {"pos": padded(10)["pos"], "rows": torch.arange(10) < 5}
+    diluted = audited([item], None, model=lambda pos, rows: pushed(pos)).outputs["v"]
+    full = audited([{"pos": REAL}], None).outputs["v"]
+    assert diluted.rmse == pytest.approx(full.rmse / 2**0.5, rel=1e-9)
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Linear(3, 6, dtype=torch.float64)
+        self.pool = torch.nn.Linear(6, 4, dtype=torch.float64)
+
+    def forward(self, pos, mask):
+        h = self.embed(pos).tanh()
+        pooled = self.pool((h * mask[..., None]).sum(-2))
+        return {"v": pushed(pos), "e": pooled.sum(-1)}
+
+
+def test_layers_by_row_lose_the_padding_and_others_stay():
+    torch.manual_seed(0)
+    net, outputs = Net(), {"v": "vector", "e": "scalar"}
+    shares = []
+    for to in (5, 12):
+        report = audited([padded(to, fill=2.0)], "mask", model=net, outputs=outputs, layers="*")
+        assert {name: layer.samples for name, layer in report.layers.items()} == {"embed": 5, "pool": 1}
+        shares.append({name: layer.fractions for name, layer in report.layers.items()})
+    for name in shares[0]:
+        torch.testing.assert_close(shares[0][name], shares[1][name])
+
+
+def test_an_output_of_the_whole_with_as_many_numbers_as_rows_is_not_masked():
+    def model(pos, mask):
+        h = pos * mask[..., None]
+        return {"v": pushed(pos), "numbers": torch.stack([(h[..., 0].abs() ** k).sum(-1) for k in range(1, 7)], -1)}
+
+    outputs = {"v": "vector", "numbers": "scalar"}
+    found = audited([padded(6)], "mask", model=model, outputs=outputs, keep="samples").outputs["numbers"]
+    longer = audited([padded(9)], "mask", model=model, outputs=outputs, keep="samples").outputs["numbers"]
+    assert found.rmse == pytest.approx(longer.rmse, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "masks, kind, message",
+    [
+        ("masks", ArgumentError, r"masks: expected names of inputs \(pos, mask\), got 'masks'"),
+        ({"v": "~masks"}, ArgumentError, r"masks: expected names of inputs \(pos, mask\), got '~masks'"),
+        ("pos", ArgumentError, r"pos: expected a mask: true or false, or 1 and 0, along the rows, got torch\.float64"),
+        (["mask"], DTypeError, "masks: expected the name of an input, or a dict to such names, got list"),
+        ({"v": 3}, DTypeError, "masks: expected a dict from name or pattern to the name of an input"),
+    ],
+)
+def test_masks_that_cannot_be_are_refused(masks, kind, message):
+    with pytest.raises(kind, match=message):
+        audited([padded(7)], masks)
+
+
+def test_a_mask_declared_for_an_output_that_has_no_such_rows_is_refused():
+    with pytest.raises(ArgumentError, match=r"masks\['e'\]: expected a mask of the leading axes of"):
+        audited(
+            [padded(7)],
+            {"e": "mask"},
+            model=lambda pos, mask: pos[..., :4, :].square().sum(-1),
+            outputs={"e": "scalar"},
+        )
+
+
+# -- masks that are inputs of the model, and rotate nothing ----------------------------------------------------------
+
+LAYER = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0, dtype=torch.float64).eval()
+EMBED = torch.nn.Linear(3, 8, dtype=torch.float64)
+ATTENTION = {
+    "minus infinity above the diagonal": torch.full((5, 5), float("-inf"), dtype=torch.float64).triu(1),
+    "minus infinity far away": torch.where(
+        (torch.arange(5)[:, None] - torch.arange(5)).abs() > 1, float("-inf"), 0.0
+    ).double(),
+    "true where nothing is seen": torch.ones(5, 5, dtype=torch.bool).triu(1),
+    "infinite cutoffs": torch.full((5, 5), float("inf"), dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_infinite_masks_are_taken_as_they_are(name):
+    mask = ATTENTION[name]
+
+    def model(pos, near):
+        if name == "infinite cutoffs":
+            return (EMBED(pos) * (1 / (1 + near[0].sum()))).mean(1) + EMBED(pos).mean(1)
+        return LAYER(EMBED(pos), src_mask=near[0]).mean(1)
+
+    asked = {"masks": None, "outputs": {"h": "scalar"}}
+    found = audited([{"pos": REAL, "near": mask}], model=model, **asked).outputs["h"]
+    within = audited([{"pos": REAL}], model=lambda pos: model(pos, mask[None]), **asked).outputs["h"]
+    assert found.rmse == pytest.approx(within.rmse, rel=1e-12) and found.rmse > 0
+
+
+def test_not_a_number_is_no_mask():
+    with pytest.raises(DataError, match="bias: expected finite values, got NaN"):
+        audited([{"pos": REAL, "bias": torch.full((5, 5), float("nan")).double()}], None, model=lambda pos, bias: pos)
