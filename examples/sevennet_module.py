@@ -17,7 +17,7 @@ report = eq.audit(
     [AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(atoms, 5.0)) for atoms in molecules],
     inputs={"pos": "vector", "edge_vec": "vector"},
     outputs={"inferred_total_energy": "scalar", "inferred_force": "vector"},
-    layers="*_convolution",
+    layers="*_convolution['x']",
     lmax=2,
 )
 print(report)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.errors import ArgumentError, ModelError
+from equiscope.errors import ArgumentError, DTypeError, ModelError
 
 QUICK = {"lmax": 1, "degree": 4, "shift": None, "progress": False}
 GENERATOR = torch.Generator().manual_seed(0)
@@ -99,6 +99,25 @@ def test_what_a_model_does_not_take_is_said_and_refused_where_it_turns():
     assert report.warnings == ["the model has no parameter for `z`: it was called without"]
     with pytest.raises(ArgumentError, match=r"inputs that the model takes, got 'pos'"):
         eq.audit(lambda z: z.double().sum(-1), data, outputs={"e": "scalar"}, **ASKED)
+
+
+def test_keys_that_are_no_words_can_only_be_of_the_whole_dict(plain):
+    data = [{0: pos, "a b": torch.arange(4)} for pos in POINTS]
+    report = eq.audit(lambda x: energy(x[0]), data, inputs={"0": "vector"}, outputs={"e": "scalar"}, **QUICK)
+    assert report.outputs["e"].rmse == pytest.approx(plain, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "model, data, message",
+    [
+        (torch.nn.Linear, POINTS[0], r"model: expected a torch\.nn\.Module or a callable, got the class Linear"),
+        (torch.nn.Linear(3, 1), POINTS[0], r"\(dtype=torch\.float32 brings data to that of the model\)"),
+        (lambda x: {"e": energy(x)} if len(x[0]) > 4 else {"f": x}, POINTS[0], r"returns for system 0 \(f\), got 'e'"),
+    ],
+)
+def test_what_is_given_by_mistake_is_named(model, data, message):
+    with pytest.raises((ArgumentError, DTypeError), match=message):
+        eq.audit(model, [data], inputs="vector", outputs={"e": "scalar"}, **QUICK)
 
 
 # -- call= -----------------------------------------------------------------------------------------------------------

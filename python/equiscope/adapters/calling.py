@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ import torch
 from ..errors import ArgumentError, fail
 from .checks import explain
 from .containers import container_of
+
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 OFF, ON, BY_INPUTS = range(3)
 """Gradients: not recorded; recorded; recorded from inputs that require them, for a model that leaves that to its
@@ -47,16 +50,17 @@ class Way:
             return cls("")
         if isinstance(argument, dict):
             parts = {**argument, **extra}
-            if _binds(signature, **parts):
+            if _binds(signature, (), parts):
                 return cls("")
-            return cls._by_name(signature, parts, extra) or cls("dict", whole=_binds(signature, parts))
+            return cls._by_name(signature, parts, extra) or cls("dict", whole=_binds(signature, (parts,)))
         if isinstance(argument, tuple):
-            whole = not _binds(signature, *argument, **extra) and _binds(signature, argument, **extra)
+            whole = not _binds(signature, argument, extra) and _binds(signature, (argument,), extra)
             return cls("tuple", whole=True) if whole else cls("")
         container = container_of(argument)
         if container is None:
             return cls("")
-        return cls._by_name(signature, container.parts(argument), container.bookkeeping) or cls(container.words)
+        parts = {**container.parts(argument), **extra}
+        return cls._by_name(signature, parts, (*container.bookkeeping, *extra)) or cls(container.words)
 
     @classmethod
     def _by_name(cls, signature: inspect.Signature, parts: Mapping[str, Any], aside: Collection[str]) -> Way | None:
@@ -66,7 +70,7 @@ class Way:
         ]
         if not all(name in parts and name in keywords for name in _required(signature)):
             return None
-        whole = _binds(signature, parts)
+        whole = _binds(signature, (parts,))
         any_name = not whole and any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         names = tuple(parts) if any_name else tuple(name for name in keywords if name in parts)
         if not set(names) - set(aside):
@@ -171,7 +175,7 @@ class Call:
         return True
 
 
-def _binds(signature: inspect.Signature, *arguments: Any, **keywords: Any) -> bool:
+def _binds(signature: inspect.Signature, arguments: Sequence[Any], keywords: Mapping[str, Any] = NONE) -> bool:
     try:
         signature.bind(*arguments, **keywords)
     except TypeError:

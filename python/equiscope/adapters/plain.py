@@ -35,7 +35,7 @@ from .registry import register
 from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
 from .rows import RowCounts
-from .stream import each_system, is_data_set
+from .stream import each_system, is_data_set, is_one_system
 from .structures import label_of
 
 
@@ -68,6 +68,7 @@ class PlainAdapter(Adapter):
             adapter = cls(model, systems, replace(request, inputs=inputs))
             adapter._described["data"] = label_of(data, len(systems))
             return adapter
+        data = [data] if is_one_system(data) else data
         if isinstance(data, (torch.Tensor, Mapping)) or not is_data_set(data):
             fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
         return cls(model, data, request)
@@ -76,8 +77,9 @@ class PlainAdapter(Adapter):
         self, model: Callable[..., Any], data: Iterable[Any], request: Request | None = None, **asked: Any
     ) -> None:
         request = replace(request or Request(), **asked)
-        if not callable(model):
-            fail(ArgumentError, "model", "a torch.nn.Module or a callable", type(model).__name__)
+        if not callable(model) or (isinstance(model, type) and issubclass(model, torch.nn.Module)):
+            what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+            fail(ArgumentError, "model", "a torch.nn.Module or a callable", what)
         self._asked_batching = request.batching
         self._batching: Batching = batching_of(request.batching, None)
         self._call = Call(model, request.call, request.grad)
@@ -257,7 +259,8 @@ class PlainAdapter(Adapter):
         if len(own) == 1:
             dtypes["model"] = own.pop()
         if len(set(dtypes.values())) > 1:
-            fail(DTypeError, f"data[{name}]", "one floating-point dtype for model and inputs", _listing(dtypes))
+            way = f" (dtype={dtypes['model']} brings data to that of the model)" if "model" in dtypes else ""
+            fail(DTypeError, f"data[{name}]", f"one floating-point dtype for model and inputs{way}", _listing(dtypes))
 
     # -- copies and the call -------------------------------------------------------------------------------------
 
@@ -284,7 +287,8 @@ class PlainAdapter(Adapter):
 
     def forward(self, pieces: Sequence[Piece]) -> dict[str, list[torch.Tensor]]:
         copies = sum(len(piece.rotations) for piece in pieces)
-        returned = by_name(self._evaluated(pieces), list(self.outputs), copies if self._batching.listed else None)
+        where, listed = ", ".join(p.system.name for p in pieces), copies if self._batching.listed else None
+        returned = by_name(self._evaluated(pieces), list(self.outputs), listed, where=where)
         if untaken := [name for name in self._call.left if name in self.inputs and not self.inputs[name].is_invariant]:
             named = ", ".join(map(repr, untaken))
             fail(ArgumentError, "inputs", "inputs that the model takes", f"{named}, for which it has no parameter")

@@ -31,10 +31,11 @@ def of_copies(results: Sequence[Leaves]) -> dict[str, Any]:
     return {name: stacked(*(dict(result).get(name) for result in results)) for name, _ in results[0]}
 
 
-def by_name(result: Any, wanted: Sequence[str], listed: int | None) -> dict[str, torch.Tensor]:
+def by_name(result: Any, wanted: Sequence[str], listed: int | None, *, where: str) -> dict[str, torch.Tensor]:
     """The tensors of a result by name, those of `wanted` among them or an ArgumentError.
 
     listed: the number of copies where the model was given a list of them: lists with an entry for each are joined.
+    where: the systems that it was called with.
     """
     flat = isinstance(result, dict) and all(isinstance(leaf, torch.Tensor) for leaf in result.values())
     every = {str(key): leaf for key, leaf in (result.items() if flat else values(result, own=False))}
@@ -49,7 +50,8 @@ def by_name(result: Any, wanted: Sequence[str], listed: int | None) -> dict[str,
     missing = [name for name in wanted if name not in leaves]
     if missing:
         has = ", ".join(leaves) or "no tensor"
-        fail(ArgumentError, "outputs", f"names that the model returns ({has})", explain_missing(missing, every))
+        expected = f"names that the model returns for system {where} ({has})"
+        fail(ArgumentError, "outputs", expected, explain_missing(missing, every))
     return leaves
 
 

@@ -33,6 +33,12 @@ def is_data_set(data: Any) -> bool:
     return isinstance(data, Iterable) or (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
 
 
+def is_one_system(data: Any) -> bool:
+    """Whether `data` is a system itself, of a type that says how many rows it has: one PyG `Data`, or a `Batch`."""
+    container = container_of(data)
+    return container is not None and container.rows(data) is not None
+
+
 def _is_loader(data: Any) -> bool:
     """Whether `data` is a DataLoader that makes batches."""
     loader = getattr(sys.modules.get("torch.utils.data"), "DataLoader", ())
