@@ -103,7 +103,7 @@ def sums(x):
 
 
 def test_unknown_output_is_refused_with_the_names_there_are():
-    message = r"outputs: expected names that the model returns \(u, v, k\), got 'e'"
+    message = r"outputs: expected names that the model returns for system \S+ \(u, v, k\), got 'e'"
     with pytest.raises(errors.ArgumentError, match=message):
         eq.audit(sums, [{"x": POINTS}], **{**GOOD, "outputs": {"e": "scalar"}})
 

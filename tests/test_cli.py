@@ -244,7 +244,7 @@ def test_what_no_structure_has_is_refused_with_what_they_have(monkeypatch, capsy
         (["audit", "torch.nn:Identity", XYZ, "--outputs", "energy"], "NAME=REPRESENTATION on the command line"),
         (
             ["audit", "torch.nn:Identity", XYZ, "--outputs", "y=scalar"],
-            "outputs: expected names that the model returns (positions",
+            "outputs: expected names that the model returns for system water (positions",
         ),
     ],
 )
