@@ -176,3 +176,85 @@ def test_infinite_masks_are_taken_as_they_are(name):
 def test_not_a_number_is_no_mask():
     with pytest.raises(DataError, match="bias: expected finite values, got NaN"):
         audited([{"pos": REAL, "bias": torch.full((5, 5), float("nan")).double()}], None, model=lambda pos, bias: pos)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_mask_is_found_whichever_system_has_padding(order, bare):
+    full, half = padded(5), padded(5, OTHER)
+    report = audited([full, half][::order], None)
+    other = audited([{"pos": OTHER}], None).outputs["v"]
+    pooled = ((5 * bare.rmse**2 + 3 * other.rmse**2) / 8) ** 0.5
+    assert report.outputs["v"].rmse == pytest.approx(pooled, rel=1e-12) and not report.warnings
+
+
+def test_a_point_at_the_origin_is_no_padding():
+    centred = REAL - REAL[2]
+    expected = audited([{"pos": centred}], None).outputs["v"]
+    found = audited([padded(8, centred)], None)
+    assert found.outputs["v"].rmse == pytest.approx(expected.rmse, rel=1e-12) and found.settings["masks"].startswith(
+        "mask"
+    )
+
+
+HEADS = torch.randn(6, 3, 3, dtype=torch.float64, generator=GENERATOR)
+HEADS[:4] = 0.0
+
+
+def dipoles(pos, mask):
+    """Six vectors of the whole, of which the last two are broken; and a channel-first copy of what is pushed."""
+    total = (pos * mask[..., None]).sum(-2)
+    broken = torch.einsum("kij,...j->...ki", HEADS, total) + total[..., None, :]
+    return {"heads": broken, "first": pushed(pos)[..., None, :, :].expand(*pos.shape[:-2], 6, *pos.shape[-2:])}
+
+
+@pytest.mark.parametrize("masks", [None, "mask", {"**": "mask"}])
+@pytest.mark.parametrize("to", [5, 6, 7])
+def test_what_counts_as_many_things_as_there_are_rows_is_no_row(to, masks):
+    declared = {"heads": "vector", "first": eq.Representation.parse("vector")}
+    found = audited([padded(to)], masks, model=dipoles, outputs=declared).outputs
+    assert found["heads"].samples == 6
+    assert found["first"].samples * found["first"].channels == 30
+    alone = audited([padded(5)], None, model=dipoles, outputs=declared).outputs
+    for name in declared:
+        assert found[name].rmse == pytest.approx(alone[name].rmse, rel=1e-12)
+
+
+class Maps(torch.nn.Module):
+    """Six channels of each of six rows, six heads of maps between them, six numbers of the whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Linear(3, 6, dtype=torch.float64)
+        self.maps, self.pooled = torch.nn.Identity(), torch.nn.Identity()
+
+    def forward(self, pos, mask):
+        rows = self.embed(pos).tanh()
+        maps = self.maps(rows.mT[..., :, None] * rows.mT[..., None, :])
+        pooled = self.pooled((rows * mask[..., None]).sum(-2)[..., None].expand(*pos.shape[:-2], 6, 6))
+        return maps.sum((-1, -2, -3)) + pooled.sum((-1, -2))
+
+
+@pytest.mark.parametrize("to", [6, 8])
+def test_axes_of_layers_are_those_that_grow_with_a_row(to):
+    torch.manual_seed(0)
+    net = Maps()
+    asked = dict(inputs={"pos": "vector"}, layers="*", **QUICK)
+    bare = eq.audit(net, [padded(5)], masks=None, **asked).layers
+    found = eq.audit(net, [padded(to)], masks="mask", **asked).layers
+    assert {name: layer.samples * layer.channels for name, layer in found.items()} == {
+        "embed": 30, "maps": 150, "pooled": 36,
+    }  # fmt: skip
+    for name in bare:
+        torch.testing.assert_close(found[name].power.sum(), bare[name].power.sum())
+
+
+@pytest.mark.parametrize("masks", [{"w": "mask"}, {"vv*": "mask"}, {"v": "mask", "w": "mask"}])
+def test_a_mask_for_a_name_that_is_none_is_refused(masks):
+    with pytest.raises(ArgumentError, match="masks: expected names or patterns of inputs, outputs and layers, got '"):
+        audited([padded(6)], masks)
+
+
+def test_what_may_be_a_mask_and_is_not_taken_for_one_is_named():
+    item = padded(6, fill=1.0)
+    report = audited([item], None)
+    assert any("masks='mask' does" in warning for warning in report.warnings)

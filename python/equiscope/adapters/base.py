@@ -278,6 +278,13 @@ class Adapter(Kind, ABC):
         """
         return None
 
+    def longer(self, system: System) -> System | None:
+        """`system` under another name and with one more row of padding; None where no mask says what padding is.
+
+        What grows with it runs over the rows that the mask counts.
+        """
+        return None
+
     def suspicion(self, system: System) -> str:
         """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""
         return "Statistics over a batch do that, and functions that were written for one system"

@@ -89,6 +89,12 @@ class Framed(Adapter):
     def mask(self, name: str, system: System) -> torch.Tensor | None:
         return self._inner.mask(name, system)
 
+    def longer(self, system: System) -> System | None:
+        longer = self._inner.longer(system)
+        if longer is not None:
+            self._frames[longer.name] = self._frames[system.name]
+        return longer
+
     def suspicion(self, system: System) -> str:
         return self._inner.suspicion(system)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -18,9 +19,12 @@ class Masks:
     """What `masks` says: which input holds the truth for which values.
 
     asked: the name of an input that is true, or not 0, where rows are real ("~name": where they are padding), for all
-        inputs, outputs and layers whose leading axes are those of the mask; or a dict to it from patterns of their
-        names. None: an input is taken for the mask if its name says so and the padding it states is exactly where rows
-        that rotate are 0 throughout (`infer`).
+        inputs, outputs and layers that have such rows; or a dict to it from patterns of their names. None: an input is
+        taken for the mask if its name says so, the padding that it states stands at the end, and all that rotates is 0
+        there (`infer`).
+
+    Which axes of an output run over the rows is measured where it can be: they are those that grow when a system gets
+    one more row of padding (`stretched`). Else the leading axes are taken if they have the shape of the mask.
     """
 
     def __init__(self, asked: str | Mapping[str, str] | None) -> None:
@@ -32,6 +36,10 @@ class Masks:
         self._table = dict(asked) if isinstance(asked, Mapping) else {} if asked is None else {"**": asked}
         self._exact = isinstance(asked, Mapping)
         self._undecided = asked is None
+        self._longer: dict[str, tuple[int, ...]] = {}
+        self._axes: dict[str, tuple[int, ...] | None] = {}
+        self._unused = set(self._table) if self._exact else set()
+        self._doubtful: str | None = None
         self.note = ""
         """What was decided without being told, for the settings."""
 
@@ -42,45 +50,88 @@ class Masks:
         """Refuse masks that the system does not have, or that are none."""
         for mask in self._table.values():
             self._value(where, mask, system)
+        for name in system.keys:
+            self.of(name, system)
 
     def infer(self, system: Opened) -> None:
-        """Look for a mask in the first system."""
+        """Look for a mask, until a system has padding."""
         if not self._undecided:
             return
-        self._undecided = False
         for name, value in system.tensors.items():
             if not any(word in name.lower() for word in WORDS) or value.ndim != 1 or not _is_truth(value):
                 continue
-            padded = _padding(system, len(value))
-            if padded is None or not bool(padded.any()) or bool(padded.all()):
+            empty = _empty_rows(system, len(value))
+            if empty is None or bool((value != 0).all()) or bool((value == 0).all()):
                 continue
             for text, real in ((name, value != 0), (f"~{name}", value == 0)):
-                if torch.equal(real, ~padded):
-                    self._table = {"**": text}
-                    self.note = f"{text}, by itself: {int(padded.sum())} rows of what rotates are 0 there"
+                # what comes first is a system of its own, what is 0 at its end is filled up
+                if bool(real[0]) and bool(empty[int(real.sum()) :].all()) and not bool(real[int(real.sum()) :].any()):
+                    self._table, self._undecided, self._doubtful = {"**": text}, False, None
+                    self.note = f"{text}, by itself: what rotates is 0 in {_counted(int((~real).sum()))} at its end"
                     return
+            self._doubtful = name
+
+    def notes(self) -> list[str]:
+        """What a report should warn of."""
+        said = [f"masks[{pattern!r}] was asked for by no input, output or layer" for pattern in sorted(self._unused)]
+        if self._doubtful is not None:
+            name = self._doubtful
+            said.append(
+                f"`{name}` may say which rows are padding, and was not taken for that: masks={name!r} does, or "
+                f"masks='~{name}' where it is true for padding"
+            )
+        return said
+
+    def check_used(self) -> None:
+        """Refuse patterns that nothing asked for, where no layers could."""
+        if self._unused:
+            named = ", ".join(map(repr, sorted(self._unused)))
+            fail(ArgumentError, "masks", "names or patterns of inputs, outputs and layers", named)
 
     def of(self, name: str, system: Opened) -> torch.Tensor | None:
         """True where rows of the value `name` are real; None where nothing is said of it."""
         for pattern, mask in self._table.items():
             if pattern == name or fits(pattern, name.partition("[")[0].partition("#")[0]):
+                self._unused.discard(pattern)
                 return self._value("data", mask, system)
         return None
 
-    def real(self, name: str, shape: tuple[int, ...], system: Opened, components: int = 1) -> torch.Tensor | None:
-        """The mask of a value whose shape, without its `components` axes, is `shape`; None where it has none.
+    def stretched(self, name: str, shape: tuple[int, ...]) -> None:
+        """The shape, without components, that the output `name` has with one more row of padding."""
+        self._longer[name] = shape
 
-        Raises ArgumentError where a mask was declared for it by name and does not fit.
+    def rows(self, system: Opened) -> tuple[str, int] | None:
+        """Name and length of a mask of one axis, which can be made longer."""
+        for mask in self._table.values():
+            name = mask.removeprefix("~")
+            if name in system.tensors and system.tensors[name].ndim == 1:
+                return mask, len(system.tensors[name])
+        return None
+
+    def unpadded(
+        self, name: str, flat: torch.Tensor, shape: tuple[int, ...], system: Opened, components: int = 1
+    ) -> torch.Tensor:
+        """The real rows of a value ``(copies, *shape, ...)``; all of it where it has no such rows.
+
+        `components` axes of the value are left out of `shape`. Raises ArgumentError where a mask was declared for it by
+        name and does not fit.
         """
         mask = self.of(name, system)
         if mask is None:
-            return None
-        if tuple(shape[: mask.ndim]) == tuple(mask.shape):
+            return flat
+        if name in self._longer:  # the system that was made longer comes first
+            self._axes[name] = grown_axes(shape, self._longer.pop(name), len(mask))
+        axes = self._axes.get(name) if mask.ndim == 1 else None
+        if axes:
+            return along(flat, mask, axes)
+        declared = self._exact and name in self._table
+        if tuple(shape[: mask.ndim]) == tuple(mask.shape) and (declared or axes is None):
             # one axis of as many numbers may count anything, unless the mask is meant for it
-            return mask if self._exact or components or len(shape) > mask.ndim else None
-        if self._exact and name in self._table:
+            if self._exact or components or len(shape) > mask.ndim:
+                return flat[:, mask]
+        elif declared:
             fail(ArgumentError, f"masks[{name!r}]", f"a mask of the leading axes of {shape}", tuple(mask.shape))
-        return None
+        return flat
 
     @staticmethod
     def _value(where: str, mask: str, system: Opened) -> torch.Tensor:
@@ -94,15 +145,52 @@ class Masks:
         return value == 0 if mask.startswith("~") else value != 0
 
 
+def grown_axes(shape: Sequence[int], longer: Sequence[int], rows: int) -> tuple[int, ...] | None:
+    """The axes of `shape` that have `rows` entries, and one more in `longer`; None where that cannot be told."""
+    if len(longer) != len(shape):
+        return None
+    return tuple(i for i, (a, b) in enumerate(zip(shape, longer, strict=True)) if a == rows and b == rows + 1)
+
+
+def along(value: torch.Tensor, mask: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
+    """The entries of ``(copies, ...)`` where `mask` ``(n,)`` holds, along each of `axes`, counted after the copies."""
+    index = torch.nonzero(mask.to(value.device))[:, 0]
+    for axis in axes:
+        value = value.index_select(axis + 1, index)
+    return value
+
+
+def with_a_row(system: Opened, mask: str, rows: int) -> Opened:
+    """`system` with one more row of padding in everything that has as many rows as the mask."""
+    values = []
+    for key, value, kind in zip(system.keys, system.values, system.kinds, strict=True):
+        if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape[0] != rows:
+            values.append(value)
+            continue
+        last = torch.zeros_like(value[-1:]) if kind is not None else value[-1:]
+        if key == mask.removeprefix("~"):
+            last = torch.full_like(value[-1:], mask.startswith("~"))
+        longer = torch.cat([value, last])
+        if kind is None and value.ndim > 1 and value.shape[1] == rows:
+            # between all pairs of rows
+            longer = torch.cat([longer, longer[:, -1:]], 1)
+        values.append(longer)
+    return replace(system, values=tuple(values), rows=system.rows + (system.rows == rows), longer=True)
+
+
+def _counted(rows: int) -> str:
+    return f"{rows} row{'s' if rows != 1 else ''}"
+
+
 def _is_truth(value: torch.Tensor) -> bool:
     return value.dtype == torch.bool or bool(((value == 0) | (value == 1)).all())
 
 
-def _padding(system: Opened, rows: int) -> torch.Tensor | None:
+def _empty_rows(system: Opened, rows: int) -> torch.Tensor | None:
     """Rows in which all that rotates is 0; None where nothing with so many rows rotates."""
-    padded: torch.Tensor | None = None
+    found: torch.Tensor | None = None
     for value, turns in zip(system.values, system.turns, strict=True):
         if turns and value.ndim > 1 and value.shape[0] == rows:
             empty = (value.nan_to_num(0.0) == 0).reshape(rows, -1).all(1)
-            padded = empty if padded is None else padded & empty
-    return padded
+            found = empty if found is None else found & empty
+    return found

@@ -30,6 +30,8 @@ class Opened:
     layout: Layout
     rows: int
     """Rows of one copy."""
+    longer: bool = False
+    """Whether it was given one more row of padding, to see what grows with it."""
 
     @property
     def tensors(self) -> Mapping[str, torch.Tensor]:

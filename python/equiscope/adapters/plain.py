@@ -29,7 +29,7 @@ from .checks import (
 )
 from .containers import Layout, opened
 from .keywords import holds_structures, systems_of
-from .masks import Masks
+from .masks import Masks, with_a_row
 from .opened import Opened
 from .registry import register
 from .returned import NUMERIC, SINGLE, by_name, of_copies, values
@@ -84,6 +84,7 @@ class PlainAdapter(Adapter):
         self._batching: Batching = batching_of(request.batching, None)
         self._call = Call(model, request.call, request.grad)
         self._masks = Masks(request.outer_masks)
+        self._has_layers = bool(request.patterns)
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
         self.count = len(data) if isinstance(data, Sized) else None
@@ -141,9 +142,17 @@ class PlainAdapter(Adapter):
 
     @property
     def notes(self) -> list[str]:  # type: ignore[override]
-        """Of data that the model does not take."""
+        """Of data that the model does not take, and of masks."""
         left = ", ".join(f"`{name}`" for name in self._call.left)
-        return [f"the model has no parameter for {left}: it was called without"] if left else []
+        without = [f"the model has no parameter for {left}: it was called without"] if left else []
+        return [*without, *self._masks.notes()]
+
+    def longer(self, system: System) -> System | None:
+        rows = self._masks.rows(system.payload)
+        if rows is None:
+            return None
+        payload = with_a_row(system.payload, *rows)
+        return replace(system, name=f"{system.name} and a row", payload=payload, rows=payload.rows)
 
     def suspicion(self, system: System) -> str:
         return self._batching.suspicion(system.payload)
@@ -178,8 +187,8 @@ class PlainAdapter(Adapter):
         self._masks.check(where, found)
         for key, value, kind in zip(found.keys, found.values, found.kinds, strict=True):
             if isinstance(value, torch.Tensor):
-                real = self._masks.real(key, tuple(value.shape), found)
-                check_finite(f"{where}.{key}", value if real is None else value[real], kind)
+                (real,) = self._masks.unpadded(key, value.unsqueeze(0), tuple(value.shape), found)
+                check_finite(f"{where}.{key}", real, kind)
         turned = [v for v, turns in zip(found.values, found.turns, strict=True) if turns]
         rows = max(1, self._batching.rows(where, found))
         found = replace(found, rows=rows)
@@ -292,7 +301,10 @@ class PlainAdapter(Adapter):
         if untaken := [name for name in self._call.left if name in self.inputs and not self.inputs[name].is_invariant]:
             named = ", ".join(map(repr, untaken))
             fail(ArgumentError, "inputs", "inputs that the model takes", f"{named}, for which it has no parameter")
-        return {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
+        found = {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
+        if not self._has_layers:
+            self._masks.check_used()
+        return found
 
     def _evaluated(self, pieces: Sequence[Piece]) -> Any:
         try:
@@ -352,10 +364,11 @@ class PlainAdapter(Adapter):
         own = shape[2:] if len(shape) > 2 and shape[1] == 1 else shape[1:]
         check_axes(f"outputs[{name!r}]", kind, own, meant=name in self._meant)
         flat = kind.flatten(part)
-        real = self._masks.real(name, rest, system, components=kind.component_axes)
-        if real is not None:
-            flat = flat[:, real]
-            rest = (flat.shape[1], *rest[real.ndim :])
+        if system.longer:
+            self._masks.stretched(name, rest)
+        else:
+            flat = self._masks.unpadded(name, flat, rest, system, components=kind.component_axes)
+            rest = tuple(flat.shape[1:-1])
         self._tails[name] = rest[1:]
         samples = rest[0] if rest else 1
         return flat.reshape(shape[0], samples, math.prod(rest[1:]), kind.components)

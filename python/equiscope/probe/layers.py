@@ -9,11 +9,12 @@ import torch
 
 from ..adapters.base import Piece, System
 from ..adapters.checks import check_axes
+from ..adapters.masks import grown_axes
 from ..adapters.rows import RowCounts
 from ..errors import ArgumentError, ModelError
 from ..groups.representation import Representation
 from .leaves import representation_of
-from .masks import Masks, real_rows
+from .masks import Masks, real_rows, shape_of_one
 from .names import place_of, stem
 
 Values = dict[str, torch.Tensor]
@@ -42,6 +43,11 @@ class Layers:
         """By system and layer: the masks that fit."""
         self._masked: dict[str, list[int]] = {}
         """Of layers with a mask: rows that are padding, and all rows, over the systems so far."""
+        self._longer: dict[str, tuple[int, ...]] = {}
+        """Shapes of the values of one copy that has one more row of padding."""
+        self._grown: dict[str, tuple[int, ...] | None] = {}
+        """Axes of the values of one copy that grew with it."""
+        self._stretching = False
         self._whole: dict[str, None] = {}
         """Layers with a mask that their values do not fit, and which are taken as they are."""
         self._meant = meant
@@ -86,6 +92,16 @@ class Layers:
         self._filled |= set(values)
         return values
 
+    def stretch(self, captured: Mapping[str, torch.Tensor], longer: System, copies: int) -> None:
+        """Take the shapes that values have in a system with one more row of padding."""
+        skipped, empty, filled = dict(self.skipped), set(self._empty), set(self._filled)
+        self._stretching = True
+        try:
+            self.learn(captured, longer, copies)
+        finally:
+            self._stretching = False
+            self.skipped, self._empty, self._filled = skipped, empty, filled
+
     def skip(self, name: str, reason: str) -> None:
         """Leave the layer out, of the systems that were measured already too."""
         self.skipped.setdefault(name, reason)
@@ -112,12 +128,17 @@ class Layers:
         return part if float(alike.double().mean()) > 0.5 or tensor.shape[axis] == copies else None
 
     def _rows_by(self, name: str, mask: torch.Tensor, part: torch.Tensor) -> torch.Tensor | str | None:
-        return real_rows(part, mask, meant=self._masks.names_exactly(name))
+        if name in self._longer:  # the system that was made longer comes first
+            self._grown[name] = grown_axes(shape_of_one(part), self._longer.pop(name), len(mask))
+        return real_rows(part, mask, meant=self._masks.names_exactly(name), grown=self._grown.get(name))
 
     def _unpadded(self, name: str, system: System, part: torch.Tensor) -> torch.Tensor | None:
         """Rehearsal: the rows that are real by the mask of the layer, which is remembered where it fits; None where
         that cannot be told, and the layer is left out."""
         mask = self._masks.of(name, system)
+        if self._stretching:
+            self._longer[name] = shape_of_one(part)
+            return part
         if mask is None:
             return part
         real = mask if isinstance(mask, str) else self._rows_by(name, mask, part)

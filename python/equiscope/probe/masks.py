@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from ..adapters.base import System
+from ..adapters.masks import along
 from ..patterns import fits
 from .names import split, stem
 
@@ -72,14 +73,32 @@ def _of_one(name: str, captured: torch.Tensor | None, copies: int) -> torch.Tens
     return every[0, 0] if every.shape[1] == 1 and every.ndim > 2 else every[0]
 
 
-def real_rows(values: torch.Tensor, mask: torch.Tensor, *, meant: bool = False) -> torch.Tensor | str | None:
+def shape_of_one(values: torch.Tensor) -> tuple[int, ...]:
+    """The shape of the value of one copy, of values ``(copies, rows, ...)``, or ``(copies, 1, ...)`` where stacked."""
+    return tuple(values.shape[2 if _stacked(values) else 1 :])
+
+
+def _stacked(values: torch.Tensor) -> bool:
+    return values.shape[1] == 1 and values.ndim > 2
+
+
+def real_rows(
+    values: torch.Tensor, mask: torch.Tensor, *, meant: bool = False, grown: tuple[int, ...] | None = None
+) -> torch.Tensor | str | None:
     """The real rows ``(copies, k, ...)`` of values ``(copies, rows, ...)``; None where the mask does not fit.
 
-    It fits where the value of one copy begins with its shape. A mask ``(n,)`` of the rows also fits maps
-    ``(heads, n, n)`` between them, of which real rows and columns stay. Where as many heads or channels as rows let
-    several axes fit, the answer is why that cannot be told. `meant`: the mask is known to be that of these values.
+    `grown` are the axes of the value of one copy that run over the rows of a mask ``(n,)``, which were longer when the
+    system had one more row of padding. Where that is not known, a mask fits if the value of one copy begins with its
+    shape, and a mask ``(n,)`` also fits maps ``(heads, n, n)`` between the rows, of which real rows and columns stay.
+    Where as many heads or channels as rows let several axes fit, the answer is why that cannot be told. `meant`: the
+    mask is known to be that of these values.
     """
     mask = mask.to(values.device)
+    if mask.ndim == 1 and grown:
+        kept = along(values[:, 0] if _stacked(values) else values, mask, grown)
+        return kept.unsqueeze(-1) if kept.ndim == 2 else kept
+    if mask.ndim == 1 and grown == () and not meant:
+        return None
     for value in [values[:, 0], values] if values.shape[1] == 1 and values.ndim > 2 else [values]:
         own = tuple(value.shape[1:])
         if own[: mask.ndim] == tuple(mask.shape):

@@ -147,6 +147,7 @@ class Rehearsal:
         self._mixed: set[frozenset[int]] = set()
         """Sizes of the systems that were tried in one batch."""
         self._largest = COPIES
+        self._stretched = False
         self.evaluations = 0
         """Copies that rehearsals took so far."""
 
@@ -178,6 +179,7 @@ class Rehearsal:
             seen = self._seen(system)
             self._dtype = self._stated or seen
         epsilon = self._epsilon(system)
+        self._stretch(system)
         first = self._run(system, range(COPIES), epsilon, learn=True)
         noises = self._noise({name: value[IDENTICAL:] for name, value in first.items()}, DITHERS)
         inner = self._inside(system, first, noises) if self._stated is None else None
@@ -198,6 +200,23 @@ class Rehearsal:
                 self._mixed.add(sizes)
                 self._mix(system, neighbour, epsilon)
         return found
+
+    def _stretch(self, system: System) -> None:
+        """Once, where a mask says what is padding: find the axes of values that grow with a row of it."""
+        longer = None if self._stretched else self._adapter.longer(system)
+        if longer is None:
+            return
+        self._stretched = True
+        try:
+            _, captured = self._evaluator([self._piece(longer, range(IDENTICAL), DOUBLE)])
+            self._layers.stretch(captured, longer, IDENTICAL)
+        except Exception as error:  # a model of fixed size, say: then shapes alone decide
+            if ran_out(error):
+                raise
+        finally:
+            self._evaluator.overwritten()
+            self._layers.forget(longer)
+            self._adapter.forget(longer)
 
     def forget(self, system: System) -> None:
         """The system was finished or dropped."""
