@@ -255,6 +255,8 @@ class CalculatorAdapter(Adapter):
                         value = calculator.get_property(name, atoms) if known is None else known
                     except NotImplementedError as error:  # what ASE raises where a structure has no such property
                         lacking = lacking or (name, error)
+                        # what a calculation left that did not end
+                        calculator.results = {}
                         continue
                     if value is not None:
                         found[name] = np.array(value)

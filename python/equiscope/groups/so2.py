@@ -12,7 +12,7 @@ import torch
 
 from ..errors import ArgumentError, fail
 from .group import ElementGrid, Group, Label
-from .rotations import about_z, handedness
+from .rotations import about_z, handedness, polar
 
 FINEST = 131
 """Degree of the finest grid, as of O(3): 263 elements, and as many mirrored ones."""
@@ -96,7 +96,8 @@ class SO2(Group):
     def elements(self, angles: torch.Tensor) -> torch.Tensor:
         """``(n, 3, 3)``: the rotations by ``(n,)`` angles."""
         frame = self._frame.to(angles.device)
-        return frame @ about_z(angles) @ frame.T
+        # products of three are orthogonal to a few units in the last place, which a model would feel
+        return polar(frame @ about_z(angles) @ frame.T)
 
     @property
     def _frame(self) -> torch.Tensor:
