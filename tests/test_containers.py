@@ -456,6 +456,17 @@ def test_a_pattern_declares_what_no_name_does():
 # -- data sets ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("data", [[POINTS], torch.utils.data.TensorDataset(POINTS[None]), [{"pos": POINTS}]])
+def test_one_declaration_is_that_of_the_only_input(data, plain):
+    report = eq.audit(lambda pos: energy(pos), data, inputs="vector", outputs={"e": "scalar"}, **QUICK)
+    assert report.outputs["e"].rmse == pytest.approx(plain, rel=1e-12)
+
+
+def test_one_declaration_beside_several_inputs_is_refused():
+    with pytest.raises(ArgumentError, match="inputs: expected names among pos, name, got 'input'"):
+        eq.audit(lambda item: energy(item.pos), [Frozen(POINTS)], inputs="vector", outputs={"e": "scalar"}, **QUICK)
+
+
 def test_loaders_of_single_systems_generators_and_data_sets_are_alike(plain):
     systems = [{"pos": POINTS}, {"pos": POINTS}]
 

@@ -287,6 +287,8 @@ def test_every_example_has_its_loop_by_hand_and_is_short():
     assert set(files) == {name.partition(",")[0] for name in TABLE}
     too_long = {name: n for name, path in files.items() if (n := len(path.read_text().splitlines())) > LONGEST}
     assert not too_long
+    page = (EXAMPLES.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(files) if f"../examples/{name}.py" not in page] == []
 
 
 @functools.cache

@@ -38,6 +38,9 @@ from .rows import RowCounts
 from .stream import each_system, is_data_set, is_one_system
 from .structures import label_of
 
+ONLY = "input"
+"""Name of the only input, where the data have none for it."""
+
 
 @register
 class PlainAdapter(Adapter):
@@ -88,7 +91,7 @@ class PlainAdapter(Adapter):
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
         self.count = len(data) if isinstance(data, Sized) else None
-        declared = request.parsed("inputs", request.inputs, "input")
+        declared = request.parsed("inputs", request.inputs, ONLY)
         self._patterns = {name: kind for name, kind in declared.items() if "*" in name}
         self.inputs = {name: kind for name, kind in declared.items() if name not in self._patterns}
         self.outputs = request.parsed("outputs", request.outputs, SINGLE)
@@ -174,7 +177,7 @@ class PlainAdapter(Adapter):
         where = f"data[{name}]"
         leaves, layout = opened(item)
         check_system(where, item, (leaf for _, leaf in leaves))
-        leaves = [(key or "input", leaf) for key, leaf in leaves]
+        leaves = [(key or ONLY, leaf) for key, leaf in leaves]
         keys = [key for key, _ in leaves]
         self._look_at(layout, keys)
         missing = [key for key in self.inputs if key not in keys]
@@ -204,6 +207,8 @@ class PlainAdapter(Adapter):
             self._containers.add(container.words)
             known = {name: Representation.parse(kind) for name, kind in container.inputs.items() if name in keys}
             self.inputs = {**known, **self.inputs}
+        if len(keys) == 1 and list(self.inputs) == [ONLY]:
+            self.inputs = {keys[0]: self.inputs[ONLY]}
         if self._asked_batching is None:
             self._batching = batching_of(None, container)
 
