@@ -363,6 +363,17 @@ def test_graphs_are_collated_by_their_own_library(monkeypatch, library, way):
     assert joined.outputs["e"].rmse == pytest.approx(report.outputs["e"].rmse, rel=1e-12)
 
 
+def test_a_batch_of_graphs_is_averaged_graph_by_graph(monkeypatch):
+    Data, Batch = imitation(monkeypatch, "torch_geometric")
+    index = torch.tensor([[0, 1, 2], [1, 2, 0]])
+    graphs = [Data(pos=POINTS[:n], edge_index=index) for n in (4, 3)]
+    average = eq.symmetrize(WAYS["the batch"], inputs={"batch.pos": "vector"}, outputs="scalar", degree=4)
+    together, *alone = (average.with_spread(Batch.from_data_list(some)) for some in (graphs, graphs[:1], graphs[1:]))
+    torch.testing.assert_close(together.outputs, torch.cat([one.outputs for one in alone]))
+    torch.testing.assert_close(together.variance["output"], torch.cat([one.variance["output"] for one in alone]))
+    assert (together.spread["output"] > 1e-3).all()
+
+
 def test_graphs_of_several_kinds_of_nodes_are_refused(monkeypatch):
     Data, _ = imitation(monkeypatch, "torch_geometric")
     hetero = type("HeteroData", (Data,), {"__module__": "torch_geometric.data.hetero_data"})

@@ -275,6 +275,27 @@ def test_what_a_model_writes_into_reaches_neither_the_user_nor_the_next_copy():
     assert torch.equal(positions, kept[0]) and torch.equal(weights, kept[1]) and options == {"shift": 0.5}
 
 
+def test_a_model_that_writes_into_its_arguments_has_one_gradient_however_copies_are_handed_over():
+    def centred(positions, weights):
+        positions -= positions.mean(-2, keepdim=True)
+        weights *= 2
+        return (positions[..., 0].square() * weights).tanh().sum(-1)
+
+    positions, weights = molecule().requires_grad_(), torch.rand(4, dtype=F64).requires_grad_()
+    ways = [(batching, batch) for batching in ("loop", "stack") for batch in (1, 7)]
+    ways.append((lambda copies: {name: torch.stack([one[name] for one in copies]) for name in copies[0]}, 7))
+    found = []
+    for batching, batch in ways:
+        sym = eq.symmetrize(centred, inputs={"positions": "vector"}, outputs="scalar", degree=2,
+                            batching=batching, batch=batch)  # fmt: skip
+        value = sym(positions=positions, weights=weights)
+        found.append([value, *torch.autograd.grad(value, [positions, weights])])
+    assert found[0][1].abs().min() > 1e-6
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            torch.testing.assert_close(other.reshape(one.shape), one)
+
+
 def test_an_audit_of_the_average_finds_less_the_higher_the_degree():
     def rough(positions):
         return torch.exp(positions[..., 2]).sum(-1)
@@ -569,6 +590,8 @@ def test_train_mode_is_told_where_it_matters_and_once():
         ({"rotations": 9, "seed": None}, ArgumentError, "seed"),
         ({"seed": 1.5}, ArgumentError, "seed"),
         ({"group": "U1"}, ArgumentError, "group"),
+        ({"group": eq.groups.SO2(axis="normal")}, ArgumentError, r"group: expected one axis .*got SO2\(normal\)"),
+        ({"group": eq.groups.O2(axis="normal"), "rotations": 9}, ArgumentError, r"group: .*got O2\(normal\)"),
         ({"batching": "rows"}, ArgumentError, "batching: expected one of loop, stack, concat"),
         ({"batch": 0}, ArgumentError, "batch: expected a positive integer"),
     ],

@@ -118,6 +118,7 @@ def test_atoms_and_weights_are_taken_too():
         ({"outputs": ["dipole"]}, "outputs: .*energy.*'dipole'"),
         ({"inputs": {"positions": "vector"}}, "inputs: expected nothing: a metatomic model knows"),
         ({"batching": "stack"}, "batching: expected nothing"),
+        ({"group": eq.groups.SO2(axis="field")}, r"group: expected one axis .*got SO2\(field\)"),
     ],
 )
 def test_what_a_metatomic_model_has_no_use_for_is_refused(settings, message):
@@ -331,6 +332,7 @@ def test_properties_are_those_whose_representation_is_known_or_said():
         ({"outputs": "charges"}, "outputs: .*'charges'"),
         ({"inputs": {"positions": "vector"}}, "inputs: expected nothing: an ASE calculator knows"),
         ({"batch": 4}, "batch: expected nothing"),
+        ({"group": eq.groups.SO2(axis="field")}, r"group: expected one axis .*got SO2\(field\)"),
     ],
 )
 def test_what_a_calculator_has_no_use_for_is_refused(settings, message):

@@ -86,7 +86,8 @@ class Call:
             yield self._filled([_rows(name, x) for name, x in zip(self.names, turned, strict=True)])
         else:
             every = [
-                self._filled([x[i] if isinstance(x, torch.Tensor) else x for x in turned])
+                # clones: slices are views, and to write into one counts as writing into all
+                self._filled([x[i].clone() if isinstance(x, torch.Tensor) else x for x in turned])
                 for i in range(len(rotations))
             ]
             if callable(self._batching):

@@ -30,6 +30,10 @@ class Elements:
     def asked(cls, group: Any, degree: Any, rotations: Any, seed: Any) -> Elements:
         """The grid of a degree, turned by a random pair unless `seed` is None, or so many random elements."""
         own = resolve(group)
+        if own.input is not None:
+            # its elements would turn all about z
+            expected = "one axis for every call, such as axis=(0, 0, 1): the elements are chosen once"
+            fail(ArgumentError, "group", expected, f"{own}, an axis that is read off an input")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0):
             fail(ArgumentError, "seed", "a non-negative integer, or None for the bare grid", repr(seed))
         if rotations is None:

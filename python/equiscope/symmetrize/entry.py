@@ -59,7 +59,7 @@ def symmetrize(
         rotations: so many independent random elements in place of a grid: the average then has a standard error.
         seed: of the random pair that turns the grid, so that its points lie askew to the axes of the data, or of the
             random elements; None: the bare grid.
-        group: "O3", "SO3" or a `Group`.
+        group: "O3", "SO3" or a `Group`, with one axis for every call where it has one.
         batching: of a callable, how copies are handed over: "loop" (the default) calls the model once per copy, with
             arguments of the shape of the user's; "stack" adds a leading axis of copies; "concat" joins copies along the
             first axis of every tensor, for models with a batch axis; a function makes one argument of a list of
