@@ -137,11 +137,6 @@ def check_output(name: str, value: torch.Tensor) -> None:
         raise ModelError(f"{name}: expected a floating-point output, got {value.dtype}")
 
 
-def stacked(*values: Any) -> Any:
-    """The same leaf of what every copy returned: tensors joined, anything else as the first has it."""
-    return torch.stack(values) if all(isinstance(value, torch.Tensor) for value in values) else values[0]
-
-
 def explain_missing(missing: Sequence[str], leaves: Mapping[str, Any]) -> str:
     """What the model returns in place of the tensors that were asked for, and what it should."""
     tensors = [key for key, leaf in leaves.items() if isinstance(leaf, torch.Tensor)]
@@ -157,8 +152,10 @@ def _described(leaf: Any) -> str:
     kind = type(leaf).__name__
     if _is_array(leaf):
         return f"a NumPy {kind}: return torch.from_numpy of it"
+    if leaf is None:
+        return "None: return a tensor"
     if isinstance(leaf, float | int):
-        return f"a {kind}: return torch.tensor of it"
+        return f"{'an' if kind == 'int' else 'a'} {kind}: return a floating-point number or tensor"
     if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
         return f"a {kind}, a dataclass: return a dict, such as vars(result)"
     return f"a {kind}: return tensors, or dicts and tuples of them"

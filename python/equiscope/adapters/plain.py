@@ -313,7 +313,8 @@ class PlainAdapter(Adapter):
             ((argument, extra),) = calls
             return self._call(argument, extra)
         # a model may hand out the same buffer every time
-        return of_copies([values(self._call(argument, extra), own=True) for argument, extra in calls])
+        results = [values(self._call(argument, extra), own=True) for argument, extra in calls]
+        return of_copies(results, list(self.outputs))
 
     # -- what came back ------------------------------------------------------------------------------------------
 
