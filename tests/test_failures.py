@@ -198,6 +198,8 @@ def test_the_int_0_of_a_sum_over_nothing_is_a_number():
 
 
 def test_leaves_beside_the_outputs_may_differ_from_copy_to_copy():
-    model = lambda pos: {"u": pos, "up": pos[pos[:, 2] > 0], "first": None if looks_up(pos) else pos[0]}
+    def model(pos):
+        return {"u": pos, "up": pos[pos[:, 2] > 0], "first": None if looks_up(pos) else pos[0]}
+
     settings = {"inputs": "vector", "outputs": {"u": "vector"}, "batching": "loop", "lmax": 1, "degree": 4}
     assert eq.audit(model, [FAR], progress=False, **settings).outputs["u"].verdict is eq.Verdict.EXACT
