@@ -289,7 +289,7 @@ class PlainAdapter(Adapter):
         copies = sum(len(piece.rotations) for piece in pieces)
         where, listed = ", ".join(p.system.name for p in pieces), copies if self._batching.listed else None
         returned = by_name(self._evaluated(pieces), list(self.outputs), listed, where=where)
-        if untaken := [name for name in self._call.left if name in self.inputs and not self.inputs[name].is_invariant]:
+        if untaken := [name for name in self._call.left if pieces[0].system.payload.rotates(name)]:
             named = ", ".join(map(repr, untaken))
             fail(ArgumentError, "inputs", "inputs that the model takes", f"{named}, for which it has no parameter")
         return {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
