@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from ..errors import ArgumentError, DataError, DTypeError, ModelError, ShapeError, fail
+from ..errors import ArgumentError, DataError, DTypeError, EquiscopeError, ModelError, ShapeError, fail
 from ..groups.cartesian import Cartesian
 from ..groups.representation import Representation
 
@@ -28,6 +29,16 @@ def check_system(where: str, item: Any, leaves: Iterable[Any]) -> None:
     kind = type(item).__name__
     kinds = sorted({type(leaf).__name__ for leaf in found if leaf is not item})
     fail(DataError, where, expected, f"{kind} of {', '.join(kinds)}" if kinds else kind)
+
+
+def check_distinct(
+    kind: type[EquiscopeError], argument: str, names: Iterable[str], asked: Collection[str] | None = None
+) -> None:
+    """Refuse names that stand for more than one value: any of them, or those that are `asked` for."""
+    several = [name for name, n in Counter(names).items() if n > 1 and (asked is None or name in asked)]
+    if several:
+        expected = "names that stand for one value each (keys of nested containers are joined by dots)"
+        fail(kind, argument, expected, f"{', '.join(map(repr, several))} for several")
 
 
 def check_rotates(where: str, inputs: Mapping[str, Representation], leaves: Mapping[str, Any]) -> None:

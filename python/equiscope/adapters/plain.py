@@ -20,6 +20,7 @@ from .calling import Call
 from .checks import (
     axis_hint,
     check_axes,
+    check_distinct,
     check_finite,
     check_leaf,
     check_output,
@@ -167,6 +168,7 @@ class PlainAdapter(Adapter):
         check_system(where, item, (leaf for _, leaf in leaves))
         leaves = [(key or "input", leaf) for key, leaf in leaves]
         keys = [key for key, _ in leaves]
+        check_distinct(DataError, where, keys)
         self._look_at(layout, keys)
         missing = [key for key in self.inputs if key not in keys]
         if missing:

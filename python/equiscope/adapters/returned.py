@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import ArgumentError, ModelError, fail
-from .checks import explain_missing
+from .checks import check_distinct, explain_missing
 from .containers import opened
 
 SINGLE = "output"
@@ -32,6 +32,8 @@ def of_copies(results: Sequence[Leaves], wanted: Sequence[str]) -> dict[str, Any
     Outputs among `wanted` that are not alike for all copies are refused; of the rest the first copy's stand for all.
     """
     bare = wanted[0] if len(wanted) == 1 else SINGLE
+    for result in results:
+        check_distinct(ArgumentError, "outputs", (name for name, _ in result), wanted)
     columns = [dict(result) for result in results]
     names = dict.fromkeys(name for column in columns for name in column)
     return {
@@ -69,7 +71,9 @@ def by_name(result: Any, wanted: Sequence[str], listed: int | None, *, where: st
     where: the systems that it was called with.
     """
     flat = isinstance(result, dict) and all(isinstance(leaf, torch.Tensor) for leaf in result.values())
-    every = {str(key): leaf for key, leaf in (result.items() if flat else values(result, own=False))}
+    pairs = [(str(key), leaf) for key, leaf in (result.items() if flat else values(result, own=False))]
+    check_distinct(ArgumentError, "outputs", (name for name, _ in pairs), wanted)
+    every = dict(pairs)
     leaves = {key: leaf for key, leaf in every.items() if isinstance(leaf, torch.Tensor)}
     if set(leaves) == {""}:
         leaves = {wanted[0] if len(wanted) == 1 else SINGLE: leaves[""]}

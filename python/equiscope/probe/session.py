@@ -45,7 +45,7 @@ class Hooked:
 
 @dataclass
 class Session:
-    """Context manager: state and gradients of the module are saved on entry and restored on exit. `run` does the work."""
+    """Context manager: state and gradients of the module are saved on entry, restored on exit. `run` does the work."""
 
     adapter: Adapter
     hooked: Hooked | None
