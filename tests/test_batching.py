@@ -69,6 +69,7 @@ def each(n):
     }
 
 
+PADDED = {"pos": "vector", "neighbours": "invariant"}
 LAYOUTS = {
     "columns_of_edges": (columns_of_edges, "edge_index"),
     "rows_of_edges": (rows_of_edges, "edges"),
@@ -99,6 +100,22 @@ def test_indices_get_the_offset_of_their_copy(layout):
     assert joined.outputs["e"].rmse == pytest.approx(alone.outputs["e"].rmse, rel=1e-12)
     for one, other in zip(joined.systems, alone.systems, strict=True):
         assert one.outputs["e"]["rmse"] == pytest.approx(other.outputs["e"]["rmse"], rel=1e-12)
+
+
+def padded_neighbours(pos, neighbours, batch=None):
+    """Rows of neighbours, -1 after the last."""
+    i, k = (neighbours >= 0).nonzero(as_tuple=True)
+    return pairs(pos, i, neighbours[i, k], batch)
+
+
+def test_negative_indices_point_to_no_row_and_stay_as_they_are():
+    table = torch.tensor([[1, 2, -1], [0, -1, -1], [0, 3, 1], [-1, -1, -1], [2, -1, -1]])
+    data = [{"pos": points(n), "neighbours": table[:n].where(table[:n] < n, -1)} for n in (5, 4)]
+    joined = audited(padded_neighbours, data, eq.Concat(index={"neighbours": 0}), inputs=PADDED, batch_rows=70)
+    alone = audited(padded_neighbours, data, "loop", inputs=PADDED)
+    assert joined.outputs["e"].rmse == pytest.approx(alone.outputs["e"].rmse, rel=1e-12)
+    with pytest.raises((CrossTalkError, ModelError), match=r"eq\.Concat\(index='neighbours'\) adds it"):
+        audited(padded_neighbours, data, "concat", inputs=PADDED)
 
 
 def test_edges_by_hand():

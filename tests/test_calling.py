@@ -101,6 +101,17 @@ def test_what_a_model_does_not_take_is_said_and_refused_where_it_turns():
         eq.audit(lambda z: z.double().sum(-1), data, outputs={"e": "scalar"}, **ASKED)
 
 
+@pytest.mark.parametrize("way", ["by a pattern", "within a container", "by a pattern within"])
+def test_what_turns_by_any_name_and_is_not_taken_is_refused(way):
+    within = "within" in way
+    extra = {"vel": {"now": POINTS[0], "n": 4} if within else POINTS[0]}
+    inputs = {"pos": "vector", {"within a container": "vel.now"}.get(way, "vel.*" if within else "ve*"): "vector"}
+    with pytest.raises(ArgumentError, match=r"inputs: expected inputs that the model takes, got 'vel', for which"):
+        eq.audit(
+            lambda pos: energy(pos), [{"pos": POINTS[0], **extra}], outputs={"e": "scalar"}, inputs=inputs, **QUICK
+        )
+
+
 def test_keys_that_are_no_words_can_only_be_of_the_whole_dict(plain):
     data = [{0: pos, "a b": torch.arange(4)} for pos in POINTS]
     report = eq.audit(lambda x: energy(x[0]), data, inputs={"0": "vector"}, outputs={"e": "scalar"}, **QUICK)
@@ -345,3 +356,30 @@ def test_the_users_tensors_and_parameters_are_left_without_gradients():
     eq.audit(net, data, outputs={"e": "scalar"}, grad=True, **ASKED)
     assert all(parameter.grad is None for parameter in net.parameters())
     assert not any(system["pos"].requires_grad for system in data)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_gradients_of_parameters_are_as_before_though_the_model_calls_backward(failing):
+    torch.manual_seed(0)
+    net = Potential()
+    weights = list(net.parameters())
+    net.act(net.embed(POINTS[0])).sum().backward()
+    weights[-1].grad = None
+    before = [(weight.grad, None if weight.grad is None else weight.grad.clone()) for weight in weights]
+    assert [grad is None for grad, _ in before] == [False] * (len(weights) - 1) + [True]
+
+    def forces(model, batch):
+        pos = batch["pos"].requires_grad_()
+        model.act(model.embed(pos)).sum().backward()
+        if failing:
+            raise RuntimeError("in the middle")
+        return {"f": pos.grad}
+
+    asked = {"outputs": {"f": "vector"}, "call": forces, "grad": True, **ASKED}
+    if failing:
+        with pytest.raises(RuntimeError, match="in the middle"):
+            eq.audit(net, [{"pos": POINTS[0]}], **asked)
+    else:
+        eq.audit(net, [{"pos": POINTS[0]}], **asked)
+    for weight, (grad, values) in zip(weights, before, strict=True):
+        assert weight.grad is grad and (grad is None or torch.equal(grad, values))

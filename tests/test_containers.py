@@ -6,6 +6,7 @@ the real ones are in examples/.
 
 import collections
 import dataclasses
+import functools
 import sys
 import types
 from collections.abc import Mapping
@@ -57,6 +58,28 @@ class Object:
         self.label = "no tensor"
 
 
+class Slotted:
+    __slots__ = ("__own", "pos", "unset")
+
+    def __init__(self, pos):
+        self.pos, self.__own = pos, pos.sum()
+
+
+class Attributes(dict):
+    """The idiom by which keys are attributes."""
+
+    def __init__(self, items):
+        super().__init__(items)
+        self.__dict__ = self
+
+
+class Counted(dict):
+    """Its constructor takes no items."""
+
+    def __init__(self, name, **items):
+        super().__init__(items)
+
+
 class Table(Mapping):
     """A mapping that is no dict."""
 
@@ -86,6 +109,10 @@ SYSTEMS = {
     "object": (Object(POINTS), lambda item: item.pos),
     "namespace": (types.SimpleNamespace(pos=POINTS, k=3), lambda item: item.pos),
     "mapping": (Table({"pos": POINTS}), lambda table: table["pos"]),
+    "mapping of other keys": (Table({1: POINTS, (2, 3): 4}), lambda table: table[1] * (table[2, 3] / 4)),
+    "object with slots": (Slotted(POINTS), lambda item: item.pos),
+    "subclass of dict": (Attributes({"pos": POINTS, "z": 3}), lambda pos, z: pos),
+    "subclass of dict in a dict": ({"graph": Attributes({"pos": POINTS})}, lambda graph: graph.pos),
     "dict of a dict": ({"graph": {"pos": POINTS}}, lambda graph: graph["pos"]),
     "dataclass in a dict": ({"cloud": Cloud(POINTS)}, lambda cloud: cloud.pos),
     "tuple": ((torch.ones(4, dtype=torch.float64), POINTS), lambda weights, pos: pos),
@@ -93,6 +120,8 @@ SYSTEMS = {
 PLACES = {
     "dict of a dict": "graph.pos",
     "dataclass in a dict": "cloud.pos",
+    "subclass of dict in a dict": "graph.pos",
+    "mapping of other keys": "1",
     "dataclass within a dataclass": "inside.pos",
     "tuple": "1",
 }
@@ -126,6 +155,102 @@ def test_what_was_opened_is_made_again_with_other_leaves(name):
     assert same == layout and [key for key, _ in again] == [key for key, _ in leaves]
     for (_, old), (_, new) in zip(leaves, again, strict=True):
         assert torch.equal(old + 1, new) if isinstance(old, torch.Tensor) else old is new or old == new
+
+
+def test_a_model_of_a_subclass_of_dict_is_given_one(plain):
+    asked = {"inputs": {"pos": "vector"}, "outputs": {"e": "scalar"}, **QUICK}
+    report = eq.audit(lambda data: energy(data.pos), [Attributes({"pos": POINTS})], **asked)
+    assert report.outputs["e"].rmse == pytest.approx(plain, rel=1e-12)
+
+
+def test_a_dict_that_cannot_be_made_of_its_items_is_given_as_a_dict(plain):
+    asked = {"inputs": {"pos": "vector"}, "outputs": {"e": "scalar"}, **QUICK}
+    for system in (Counted("x", pos=POINTS), collections.Counter(pos=POINTS)):
+        report = eq.audit(lambda data: energy(data["pos"]), [system], **asked)
+        assert report.outputs["e"].rmse == pytest.approx(plain, rel=1e-12)
+
+
+@dataclasses.dataclass
+class Centred:
+    """Keeps a vector, and what turns nowhere, beside its field."""
+
+    pos: torch.Tensor
+
+    def __post_init__(self):
+        self.center = self.pos.mean(0)
+        self.rows = len(self.pos)
+
+
+class Lazy:
+    """Keeps what was asked for once."""
+
+    def __init__(self, pos):
+        self.pos = pos
+
+    @functools.cached_property
+    def unit(self):
+        return self.pos / self.pos.norm(dim=-1, keepdim=True)
+
+
+LazyData = dataclasses.make_dataclass("LazyData", ["pos"], bases=(Lazy,))
+
+
+@pytest.mark.parametrize("batching", ["stack", "loop"])
+def test_what_a_dataclass_keeps_beside_its_fields_is_a_part_of_it(batching):
+    def radius(cloud):
+        return (cloud.pos - cloud.center.unsqueeze(-2)).square().sum((-1, -2)) / cloud.rows
+
+    asked = {"outputs": {"e": "scalar"}, "batching": batching, **QUICK}
+    with pytest.raises(ArgumentError, match=r"undeclared center \(3,\)"):
+        eq.audit(radius, [Centred(POINTS)], inputs={"pos": "vector"}, **asked)
+    declared = {"pos": "vector", "center": "vector"}
+    assert eq.audit(radius, [Centred(POINTS)], inputs=declared, **asked).outputs["e"].verdict is eq.Verdict.EXACT
+
+
+@pytest.mark.parametrize("batching", ["stack", "loop"])
+@pytest.mark.parametrize("kind", [Lazy, LazyData])
+def test_cached_properties_are_made_anew_by_every_copy(kind, batching):
+    system = kind(POINTS)
+    kept = system.unit
+    report = eq.audit(
+        lambda item: (item.pos * item.unit).sum((-1, -2)),
+        [system],
+        inputs={"pos": "vector"},
+        outputs={"e": "scalar"},
+        batching=batching,
+        **QUICK,
+    )
+    assert report.outputs["e"].verdict is eq.Verdict.EXACT and system.unit is kept
+
+
+@pytest.mark.parametrize("batching", ["stack", "loop"])
+@pytest.mark.parametrize(
+    "returned", [lambda e: {"a": {"b": e}, "a.b": -e}, lambda e: {"a.b": e, "a": types.SimpleNamespace(b=e)}]
+)
+def test_two_outputs_of_one_name_are_refused_where_it_is_asked_for(returned, batching):
+    model = lambda pos: {**returned(energy(pos)), "c": energy(pos)}  # noqa: E731
+    asked = {"inputs": "vector", "batching": batching, **QUICK}
+    with pytest.raises(
+        ArgumentError, match=r"outputs: expected names that stand for one value each.*'a\.b' for several"
+    ):
+        eq.audit(model, [POINTS], outputs={"a.b": "scalar"}, **asked)
+    assert eq.audit(model, [POINTS], outputs={"c": "scalar"}, **asked).outputs["c"].rmse > 0
+    with pytest.raises(ArgumentError, match=r"outputs: .*'a\.b' for several"):
+        eq.symmetrize(model, inputs="vector", outputs={"a.b": "scalar"})(POINTS)
+
+
+@pytest.mark.parametrize(
+    "system, name",
+    [
+        ({"a": {"b": POINTS}, "a.b": POINTS}, "a.b"),
+        ({1: POINTS, "1": POINTS}, "1"),
+        (Table({1: POINTS, "1": POINTS}), "1"),
+        ({"a": Object(POINTS), "a.pos": POINTS}, "a.pos"),
+    ],
+)
+def test_two_inputs_of_one_name_are_refused(system, name):
+    with pytest.raises(DataError, match=rf"data\[0\]: expected names that stand for one.*'{name}' for several"):
+        eq.audit(lambda item: POINTS.sum(), [system], inputs={name: "vector"}, outputs={"e": "scalar"}, **QUICK)
 
 
 @dataclasses.dataclass
@@ -374,6 +499,31 @@ def test_a_batch_of_graphs_is_averaged_graph_by_graph(monkeypatch):
     assert (together.spread["output"] > 1e-3).all()
 
 
+def test_what_graphs_hold_beside_their_keys_is_refused_and_what_is_cached_made_anew(monkeypatch):
+    Data, _ = imitation(monkeypatch, "torch_geometric")
+
+    class Own(Data):
+        def to_dict(self):
+            return {name: part for name, part in self.__dict__.items() if name in ("pos", "edge_index")}
+
+        @functools.cached_property
+        def length(self):
+            return self.pos.norm(dim=-1)
+
+        @functools.cached_property
+        def unit(self):
+            return self.pos / self.length[:, None]
+
+    graph = Own(pos=POINTS, edge_index=torch.stack([torch.arange(4), torch.arange(4).roll(1)]))
+    assert graph.unit.shape == POINTS.shape
+    asked = {"inputs": {"pos": "vector"}, "outputs": {"e": "scalar"}, "batching": "loop", **QUICK}
+    report = eq.audit(lambda graph: (graph.pos * graph.unit).sum(), [graph], **asked)
+    assert report.outputs["e"].verdict is eq.Verdict.EXACT
+    graph._before = POINTS
+    with pytest.raises(DataError, match=r"data: expected graphs whose tensors are all among their keys.* got _before"):
+        eq.audit(lambda graph: (graph.pos * graph._before).sum(), [graph], **asked)
+
+
 def test_graphs_of_several_kinds_of_nodes_are_refused(monkeypatch):
     Data, _ = imitation(monkeypatch, "torch_geometric")
     hetero = type("HeteroData", (Data,), {"__module__": "torch_geometric.data.hetero_data"})
@@ -408,14 +558,12 @@ def test_a_batch_size_grows_by_the_copies(monkeypatch, plain):
 
 def test_a_type_of_ones_own_is_opened_once_it_is_registered(monkeypatch, plain):
     class Sealed:
-        __slots__ = ("hidden",)
-
         def __init__(self, hidden):
-            self.hidden = hidden
+            self.open = lambda: hidden
 
     asked = {"inputs": {"pos": "vector"}, "outputs": {"e": "scalar"}, **QUICK}
     with pytest.raises(DataError, match="Sealed"):
-        eq.audit(lambda item: energy(item.hidden), [Sealed(POINTS)], **asked)
+        eq.audit(lambda item: energy(item.open()), [Sealed(POINTS)], **asked)
     monkeypatch.setattr(base, "_containers", list(base._containers))
 
     @register
@@ -429,14 +577,14 @@ def test_a_type_of_ones_own_is_opened_once_it_is_registered(monkeypatch, plain):
 
         @classmethod
         def parts(cls, item):
-            return {"pos": item.hidden}
+            return {"pos": item.open()}
 
         @classmethod
         def rebuilt(cls, item, parts):
             return Sealed(parts["pos"])
 
     del asked["inputs"]  # the type says it
-    report = eq.audit(lambda item: energy(item.hidden), [Sealed(POINTS)], **asked)
+    report = eq.audit(lambda item: energy(item.open()), [Sealed(POINTS)], **asked)
     assert report.outputs["e"].rmse == pytest.approx(plain, rel=1e-12)
     assert report.settings["data_opened"] == "a sealed thing"
 

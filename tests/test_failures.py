@@ -1,11 +1,13 @@
 """A model that fails on one system does not lose the others."""
 
+import re
+
 import pytest
 import torch
 
 import equiscope as eq
 from equiscope.adapters import Adapter, System, rounded
-from equiscope.errors import ArgumentError, CrossTalkError, MemoryLimitError
+from equiscope.errors import ArgumentError, CrossTalkError, MemoryLimitError, ModelError
 
 ASKED = {"inputs": {"x": "vector"}, "outputs": {"y": "scalar"}, "lmax": 2, "degree": 6, "progress": False}
 KINDS = {"one": 1, "two": 2, "bad": 9, "three": 1}
@@ -151,3 +153,53 @@ def test_an_error_in_the_last_check_of_a_system_is_its_own():
     report = eq.audit(Sometimes(data("one", "bad")), None, lmax=2, degree=6, progress=False)
     assert [row.name for row in report.systems] == ["one"]
     assert [failure.reason for failure in report.failures] == ["RuntimeError: worn out"]
+
+
+FAR = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def looks_up(pos):
+    """Of the far system at some of the rotations, of the small one at none."""
+    return pos[0, 2] > 0.5
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        (lambda pos: pos[pos[:, 0] > 0.5] if pos.norm() > 0.1 else pos, r"u: .*got \(.*different numbers of rows$"),
+        (lambda pos: pos[0] if looks_up(pos) else pos, r"u: .*\(4, 3\).*came back with different shapes$"),
+        (
+            lambda pos: None if looks_up(pos) else pos,
+            "u: expected a tensor from every rotated copy.*got None from some",
+        ),
+        (lambda pos: {} if looks_up(pos) else {"u": pos}, "u: expected a tensor from every.*got None from some"),
+        (lambda pos: {"u": "far" if looks_up(pos) else pos}, "u: expected a tensor from every.*got a str from some"),
+        (lambda pos: {"u": 0 if looks_up(pos) else pos}, r"u: .*\(\).*came back with different shapes$"),
+    ],
+)
+def test_copies_of_a_system_that_come_back_unlike_are_named_and_other_systems_kept(model, message):
+    asked = {"inputs": "vector", "outputs": {"u": "vector"}, "batching": "loop", "lmax": 1, "degree": 4}
+    report = eq.audit(model, [("far", FAR), ("small", FAR * 1e-3)], progress=False, **asked)
+    assert [row.name for row in report.systems] == ["small"] and report.outputs["u"].samples == 4
+    (failure,) = report.failures
+    assert failure.system == "far" and re.search(message, failure.reason), failure.reason
+    with pytest.raises(ModelError, match=message):
+        eq.audit(model, [FAR], progress=False, **asked)
+
+
+def test_the_int_0_of_a_sum_over_nothing_is_a_number():
+    settings = {"inputs": "vector", "outputs": "scalar", "batching": "loop", "lmax": 1, "degree": 4, "progress": False}
+
+    def heights(pos, nothing):
+        return sum((float(row[2]) for row in pos if row[2] > 0.5), nothing)
+
+    whole, real = (eq.audit(lambda pos, n=n: heights(pos, n), [FAR, FAR * 1e-3], **settings) for n in (0, 0.0))
+    assert not whole.failures and whole.outputs["output"].rmse == real.outputs["output"].rmse > 0.1
+
+
+def test_leaves_beside_the_outputs_may_differ_from_copy_to_copy():
+    def model(pos):
+        return {"u": pos, "up": pos[pos[:, 2] > 0], "first": None if looks_up(pos) else pos[0]}
+
+    settings = {"inputs": "vector", "outputs": {"u": "vector"}, "batching": "loop", "lmax": 1, "degree": 4}
+    assert eq.audit(model, [FAR], progress=False, **settings).outputs["u"].verdict is eq.Verdict.EXACT

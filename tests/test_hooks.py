@@ -473,6 +473,42 @@ def test_names_of_leaves_lead_back_to_their_module():
     assert place_of("a.b[0]#2", ["a", "a.b"]) == "a.b"
 
 
+SIGNS = ("x[0]", "q#2", "mtt::dos", "x:relu", "it's[1]", "*", "a b")
+
+
+class Heads(torch.nn.Module):
+    """Modules under keys that hold the signs that names of tensors are made of."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = torch.nn.ModuleDict({key: torch.nn.ModuleList([torch.nn.Linear(3, 4)]) for key in SIGNS})
+        self.last = Returns(lambda x: {"a[b]": x, "c:d": x})
+
+    def forward(self, x):
+        return self.last(torch.stack([head[0](x) for head in self.heads.values()]).relu().sum(0))["c:d"]
+
+
+@pytest.mark.parametrize("key", SIGNS)
+def test_modules_are_heard_whatever_signs_are_in_their_names(key):
+    net, x = Heads(), torch.randn(2, 4, 3)
+    captured, notes = heard(net, "**", x=x)
+    name = f"heads.{key!r}.0" if set(key) & set("[]#:") else f"heads.{key}.0"
+    assert not notes and len(captured) == len(SIGNS) + 2 and list(captured)[-2:] == ["last['a[b]']", "last['c:d']"]
+    assert torch.equal(captured[name][0], net.heads[key][0](x))
+    # a name of the report is a pattern, and so is torch's own
+    for pattern in (name, f"heads.{key}.0", "heads.*.0", "heads.**"):
+        assert torch.equal(heard(net, pattern, x=x)[0][name], captured[name])
+    assert torch.equal(heard(net, f"{name}:input", x=x)[0][f"{name}:input"][0], x)
+    assert torch.equal(heard(net, f"{name}:linear", x=x)[0][f"{name}:linear"], captured[name])
+
+
+def test_modules_with_signs_in_their_names_are_audited_and_declared_by_them():
+    net = Net(Heads())
+    report = run(net, layers={"parts.0.heads.mtt::dos.0": "invariant", "parts.0.heads.*.0:input": "vector"})
+    breaks = [name for name, layer in report.layers.items() if layer.rmse > 1e-5]
+    assert breaks == ["parts.0.heads.'mtt::dos'.0"] and len(report.layers) == len(SIGNS) + 1
+
+
 class Block(torch.nn.Module):
     """What people write in a forward: functions, methods and operators of torch, and a module within."""
 

@@ -1,11 +1,14 @@
-"""Glob patterns on qualified names: ``*`` stays within one level and before a colon, ``**`` crosses levels."""
+"""Glob patterns on qualified names: ``*`` stays within one level and before a colon, ``**`` crosses levels.
+
+What is in quotes is part of one level.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
 
-WILD = {"**": ".*", "*": r"[^.:]*", "?": r"[^.:]"}
+WILD = {"**": ".*", "*": r"""(?:'[^']*'|"[^"]*"|[^.:])*""", "?": r"[^.:]"}
 
 
 def fits(pattern: str, name: str) -> bool:

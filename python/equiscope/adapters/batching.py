@@ -138,7 +138,7 @@ class Concat(Batching):
         rows: the input whose rows `batch` counts; asked for where declared inputs have different numbers of rows.
         index: inputs of integers that point to these rows, to which the offset of each copy is added: a name, several,
             or a dict from name to the axis along which they are joined. Without an axis that is the last for
-            (2, edges), the first for (edges, 2) and (edges,).
+            (2, edges), the first for (edges, 2) and (edges,). Negative ones point to no row, and stay as they are.
         system: inputs that belong to the system and not to a row, a cell (3, 3) say: they get a leading axis of copies.
 
     >>> Concat(rows="pos", index="edge_index", system="cell").name
@@ -227,7 +227,7 @@ class Concat(Batching):
         """Indices of all copies, each with the number of rows before its copy added."""
         joined = []
         for copies, before in zip(column, offsets, strict=True):
-            shifted = copies + before.to(copies).reshape(-1, *[1] * (copies.ndim - 1))
+            shifted = copies + (copies >= 0) * before.to(copies).reshape(-1, *[1] * (copies.ndim - 1))
             joined.append(torch.cat(list(shifted), dim=self._axis(key, copies[0])))
         return torch.cat(joined, dim=self._axis(key, column[0][0]))
 
@@ -277,14 +277,14 @@ def _first(value: torch.Tensor) -> int:
 
 
 def _may_index(system: Opened) -> list[str]:
-    """The inputs that could hold indices into rows."""
+    """The inputs that could hold indices into rows, -1 where there is none."""
     return [
         key
         for key, value in system.tensors.items()
         if not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
         and value.ndim > 0
         and value.numel() > 0
-        and 0 <= int(value.min()) <= int(value.max()) < system.rows
+        and -1 <= int(value.min()) <= int(value.max()) < system.rows
     ]
 
 

@@ -86,7 +86,10 @@ class Way:
             parts = {**parts, **extra}
             return function(**{name: parts[name] for name in self.names})
         if isinstance(argument, dict):
-            return function({**argument, **extra}) if self.whole else function(**argument, **extra)
+            if not self.whole:
+                return function(**argument, **extra)
+            # a type of dict of one's own stays one
+            return function({**argument, **extra} if extra else argument)
         if isinstance(argument, tuple) and not self.whole:
             return function(*argument, **extra)
         return function(argument, **extra)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from ..errors import ArgumentError, DataError, DTypeError, ModelError, ShapeError, fail
+from ..errors import ArgumentError, DataError, DTypeError, EquiscopeError, ModelError, ShapeError, fail
 from ..groups.cartesian import Cartesian
 from ..groups.representation import Representation
 
@@ -28,6 +29,16 @@ def check_system(where: str, item: Any, leaves: Iterable[Any]) -> None:
     kind = type(item).__name__
     kinds = sorted({type(leaf).__name__ for leaf in found if leaf is not item})
     fail(DataError, where, expected, f"{kind} of {', '.join(kinds)}" if kinds else kind)
+
+
+def check_distinct(
+    kind: type[EquiscopeError], argument: str, names: Iterable[str], asked: Collection[str] | None = None
+) -> None:
+    """Refuse names that stand for more than one value: any of them, or those that are `asked` for."""
+    several = [name for name, n in Counter(names).items() if n > 1 and (asked is None or name in asked)]
+    if several:
+        expected = "names that stand for one value each (keys of nested containers are joined by dots)"
+        fail(kind, argument, expected, f"{', '.join(map(repr, several))} for several")
 
 
 def check_rotates(where: str, inputs: Mapping[str, Representation], leaves: Mapping[str, Any]) -> None:
@@ -137,11 +148,6 @@ def check_output(name: str, value: torch.Tensor) -> None:
         raise ModelError(f"{name}: expected a floating-point output, got {value.dtype}")
 
 
-def stacked(*values: Any) -> Any:
-    """The same leaf of what every copy returned: tensors joined, anything else as the first has it."""
-    return torch.stack(values) if all(isinstance(value, torch.Tensor) for value in values) else values[0]
-
-
 def explain_missing(missing: Sequence[str], leaves: Mapping[str, Any]) -> str:
     """What the model returns in place of the tensors that were asked for, and what it should."""
     tensors = [key for key, leaf in leaves.items() if isinstance(leaf, torch.Tensor)]
@@ -157,8 +163,10 @@ def _described(leaf: Any) -> str:
     kind = type(leaf).__name__
     if _is_array(leaf):
         return f"a NumPy {kind}: return torch.from_numpy of it"
+    if leaf is None:
+        return "None: return a tensor"
     if isinstance(leaf, float | int):
-        return f"a {kind}: return torch.tensor of it"
+        return f"{'an' if kind == 'int' else 'a'} {kind}: return a floating-point number or tensor"
     if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
         return f"a {kind}, a dataclass: return a dict, such as vars(result)"
     return f"a {kind}: return tensors, or dicts and tuples of them"

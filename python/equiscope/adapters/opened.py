@@ -43,6 +43,11 @@ class Opened:
         """Which leaves rotate."""
         return tuple(kind is not None and not kind.is_invariant for kind in self.kinds)
 
+    def rotates(self, part: str) -> bool:
+        """Whether that key, or one within the container of that name, does."""
+        own = (key for key, turns in zip(self.keys, self.turns, strict=True) if turns)
+        return any(key == part or key.startswith(f"{part}.") for key in own)
+
     def argument(self, leaves: Sequence[Any], *, differentiable: bool) -> Any:
         """What the model is given in place of this system: `leaves` in its containers.
 

@@ -20,6 +20,7 @@ from .calling import Call
 from .checks import (
     axis_hint,
     check_axes,
+    check_distinct,
     check_finite,
     check_leaf,
     check_output,
@@ -179,6 +180,7 @@ class PlainAdapter(Adapter):
         check_system(where, item, (leaf for _, leaf in leaves))
         leaves = [(key or ONLY, leaf) for key, leaf in leaves]
         keys = [key for key, _ in leaves]
+        check_distinct(DataError, where, keys)
         self._look_at(layout, keys)
         missing = [key for key in self.inputs if key not in keys]
         if missing:
@@ -303,7 +305,7 @@ class PlainAdapter(Adapter):
         copies = sum(len(piece.rotations) for piece in pieces)
         where, listed = ", ".join(p.system.name for p in pieces), copies if self._batching.listed else None
         returned = by_name(self._evaluated(pieces), list(self.outputs), listed, where=where)
-        if untaken := [name for name in self._call.left if name in self.inputs and not self.inputs[name].is_invariant]:
+        if untaken := [name for name in self._call.left if pieces[0].system.payload.rotates(name)]:
             named = ", ".join(map(repr, untaken))
             fail(ArgumentError, "inputs", "inputs that the model takes", f"{named}, for which it has no parameter")
         found = {name: self._canonical(name, kind, returned[name], pieces) for name, kind in self.outputs.items()}
@@ -330,7 +332,8 @@ class PlainAdapter(Adapter):
             ((argument, extra),) = calls
             return self._call(argument, extra)
         # a model may hand out the same buffer every time
-        return of_copies([values(self._call(argument, extra), own=True) for argument, extra in calls])
+        results = [values(self._call(argument, extra), own=True) for argument, extra in calls]
+        return of_copies(results, list(self.outputs))
 
     # -- what came back ------------------------------------------------------------------------------------------
 

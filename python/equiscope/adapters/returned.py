@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, fail
-from .checks import explain_missing, stacked
+from ..errors import ArgumentError, ModelError, fail
+from .checks import check_distinct, explain_missing
 from .containers import opened
 
 SINGLE = "output"
@@ -26,9 +26,42 @@ def values(result: Any, *, own: bool) -> Leaves:
     return [(name, _as_tensor(leaf, own)) for name, leaf in opened(result)[0]]
 
 
-def of_copies(results: Sequence[Leaves]) -> dict[str, Any]:
-    """What the calls for one copy each returned as one result with a leading axis of copies."""
-    return {name: stacked(*(dict(result).get(name) for result in results)) for name, _ in results[0]}
+def of_copies(results: Sequence[Leaves], wanted: Sequence[str]) -> dict[str, Any]:
+    """What the calls for one copy each returned as one result with a leading axis of copies.
+
+    Outputs among `wanted` that are not alike for all copies are refused; of the rest the first copy's stand for all.
+    """
+    bare = wanted[0] if len(wanted) == 1 else SINGLE
+    for result in results:
+        check_distinct(ArgumentError, "outputs", (name for name, _ in result), wanted)
+    columns = [dict(result) for result in results]
+    names = dict.fromkeys(name for column in columns for name in column)
+    return {
+        name: _stacked(name or bare, [column.get(name) for column in columns], asked=(name or bare) in wanted)
+        for name in names
+    }
+
+
+def _stacked(name: str, values: Sequence[Any], *, asked: bool) -> Any:
+    """The same leaf of every copy."""
+    if asked:  # a sum over nothing is the int 0
+        dtype = next((value.dtype for value in values if isinstance(value, torch.Tensor)), torch.float64)
+        values = [torch.tensor(value, dtype=dtype) if type(value) is int else value for value in values]
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    shapes = list(dict.fromkeys(tuple(value.shape) for value in tensors))
+    if len(tensors) == len(values) and len(shapes) == 1:
+        return torch.stack(tensors)
+    if not asked or not tensors:
+        return values[0]
+    if len(tensors) < len(values):
+        kind = next(type(value) for value in values if not isinstance(value, torch.Tensor))
+        came = "None" if kind is type(None) else f"a {kind.__name__}"
+        raise ModelError(f"{name}: expected a tensor from every rotated copy of a system, got {came} from some of them")
+    rows = () not in shapes and len({shape[1:] for shape in shapes}) == 1
+    raise ModelError(
+        f"{name}: expected values of one shape from all copies of a system, got {', '.join(map(str, shapes))}: rotated "
+        f"copies came back with different {'numbers of rows' if rows else 'shapes'}"
+    )
 
 
 def by_name(result: Any, wanted: Sequence[str], listed: int | None, *, where: str) -> dict[str, torch.Tensor]:
@@ -38,7 +71,9 @@ def by_name(result: Any, wanted: Sequence[str], listed: int | None, *, where: st
     where: the systems that it was called with.
     """
     flat = isinstance(result, dict) and all(isinstance(leaf, torch.Tensor) for leaf in result.values())
-    every = {str(key): leaf for key, leaf in (result.items() if flat else values(result, own=False))}
+    pairs = [(str(key), leaf) for key, leaf in (result.items() if flat else values(result, own=False))]
+    check_distinct(ArgumentError, "outputs", (name for name, _ in pairs), wanted)
+    every = dict(pairs)
     leaves = {key: leaf for key, leaf in every.items() if isinstance(leaf, torch.Tensor)}
     if set(leaves) == {""}:
         leaves = {wanted[0] if len(wanted) == 1 else SINGLE: leaves[""]}

@@ -15,7 +15,7 @@ from ..errors import ArgumentError, ModelError
 from ..groups.representation import Representation
 from .leaves import representation_of
 from .masks import Masks, real_rows, shape_of_one
-from .names import place_of, stem
+from .names import place_of, stem, uncounted
 
 Values = dict[str, torch.Tensor]
 
@@ -204,7 +204,7 @@ class Layers:
             kind.check(own, f"layers[{name!r}]")
             check_axes(f"layers[{name!r}]", kind, own, meant=place_of(name, self._meant) is not None)
         except ArgumentError as error:
-            if "[" not in name:
+            if uncounted(name) == stem(name):
                 raise
             # the module was declared, and this is but one of the values that it returns
             self.skip(name, str(error))

@@ -2,7 +2,8 @@
 
 ``block.3`` is what the module of that name returns, ``block.3:input`` what it is given, ``block.3:relu`` what the calls
 of that function return that stand in its forward. Tensors that pass these places have names of their own:
-``block.3#2`` from the second call, ``block.3[0]`` and ``block.3['x']`` where there are several.
+``block.3#2`` from the second call, ``block.3[0]`` and ``block.3['x']`` where there are several. A part of a module's
+name that holds one of these signs itself stands in quotes: ``heads.'mtt::dos'``.
 """
 
 from __future__ import annotations
@@ -24,12 +25,21 @@ INPUT = "input"
 HELPER = "_compiled_"
 """What e3nn puts before the names of its TorchScript helpers: code of the module that holds them, and no layers."""
 
-_TAIL = re.compile(r"(\[[^\]]*\])*(#\d+)?")
+_TAIL = re.compile(r"""(\[('[^']*'|"[^"]*"|[^\]]*)\])*(#\d+)?""")
 """What follows the name of a place in the name of a tensor: where the tensor lay, and in which call."""
+
+_PLACE = re.compile(r"(.*):([^:'\"]*)")
+"""The name of a module and what stands after the colon, which is not in quotes."""
+
+_SIGNS = re.compile(r"[\[\]#:]")
+"""What a name is put in quotes for: without them it would be read as more than a name."""
 
 
 def modules_by_name(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
-    """All modules by all of their names: one that stands in two places has two. A wrapper is what is inside."""
+    """All modules by all of their names: one that stands in two places has two. A wrapper is what is inside.
+
+    Parts of names with brackets, colons or number signs are in quotes.
+    """
     return dict(_named(module, ""))
 
 
@@ -38,7 +48,11 @@ def _named(module: torch.nn.Module, name: str) -> Iterator[tuple[str, torch.nn.M
     yield name, module
     for part, child in module._modules.items():
         if child is not None:
-            yield from _named(child, f"{name}.{part}" if name else part)
+            yield from _named(child, f"{name}.{_quoted(part)}" if name else _quoted(part))
+
+
+def _quoted(part: str) -> str:
+    return repr(part) if _SIGNS.search(part) else part
 
 
 def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
@@ -63,8 +77,9 @@ def is_compiler(module: torch.nn.Module) -> bool:
 def split(name: str) -> tuple[str, str]:
     """Of a place or a tensor the name of the module, and what of it: nothing for what it returns, `INPUT`, or a
     function."""
-    module, _, what = stem(name).partition(":")
-    return module, what
+    place = stem(name)
+    found = _PLACE.fullmatch(place)
+    return (found[1], found[2]) if found else (place, "")
 
 
 def is_function(what: str) -> bool:
@@ -80,16 +95,18 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
     calls of that function in their forwards, and ``encoder.*:*`` those of any function of torch.nn.functional. Which
     functions a module calls shows only when it does, so in names of places such patterns stay what they are. Without a
     name before the colon the model itself is meant, which ``**`` fits too. `HELPER` fits no wildcard. A pattern may end
-    as the name of a tensor does, ``encoder.*[0]``, which is then kept.
+    as the name of a tensor does, ``encoder.*[0]``, which is then kept. Quotes may be left out where without them
+    nothing fits.
     """
     names = list(modules_by_name(module))
     found: dict[str, list[str]] = {}
     for pattern in patterns:
-        base = stem(pattern)
-        before, colon, what = base.partition(":")
-        if colon and what != INPUT:
-            _check_function(pattern, what)
-        hits = [name for name in names if (name or colon) and _fits(before, name)]
+        hits = _fitting(pattern, names)
+        if not hits:
+            quoted = ".".join(map(_quoted, pattern.split(".")))
+            if hits := _fitting(quoted, names):
+                pattern = quoted
+        before, what = split(pattern)
         if not hits:
             every = [name for name in names if name]
             near = difflib.get_close_matches(before.replace("*", ""), every, n=5, cutoff=0.3) or every[:8]
@@ -97,9 +114,18 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
                 f"layers: expected patterns that fit a module, got {pattern!r}, which fits none of the "
                 f"{len(every)} modules (nearest: {', '.join(near) or 'none'})"
             )
+        if before != stem(pattern) and what != INPUT:
+            _check_function(pattern, what)
         for name in hits:
-            found.setdefault(name, []).append(colon + what + pattern[len(base) :])
+            found.setdefault(name, []).append(pattern[len(before) :])
     return [name + what for name in names for what in dict.fromkeys(sorted(found.get(name, ())))]
+
+
+def _fitting(pattern: str, names: Iterable[str]) -> list[str]:
+    """The modules that a pattern of places or tensors means."""
+    place = stem(pattern)
+    before, _ = split(place)
+    return [name for name in names if (name or before != place) and _fits(before, name)]
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -45,7 +45,7 @@ class Hooked:
 
 @dataclass
 class Session:
-    """Context manager: the state of the module is saved on entry and restored on exit. `run` does the work."""
+    """Context manager: state and gradients of the module are saved on entry, restored on exit. `run` does the work."""
 
     adapter: Adapter
     hooked: Hooked | None
@@ -86,6 +86,11 @@ class Session:
             for part in module.modules():
                 stack.callback(setattr, part, "training", part.training)
             _to_eval(module)
+        if module is not None:
+            for parameter in module.parameters():
+                # what a forward that calls backward leaves there must not reach the user's
+                stack.callback(setattr, parameter, "grad", parameter.grad)
+                parameter.grad = None
         masks = Masks(self.adapter.mask, self.hooked.masks if self.hooked is not None else {})
         if self.hooked is not None:
             self.adapter.hooked()

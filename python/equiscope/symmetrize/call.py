@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..adapters.checks import check_axes, check_finite, check_leaf
+from ..adapters.checks import check_axes, check_distinct, check_finite, check_leaf
 from ..adapters.containers import opened
 from ..errors import ArgumentError, DTypeError, ModelError, fail
 from ..groups.representation import Representation
@@ -68,6 +68,7 @@ class Call:
         if missing:
             has = ", ".join(self.names) or "nothing"
             fail(ArgumentError, "inputs", f"names among {has}", ", ".join(map(repr, missing)))
+        check_distinct(ArgumentError, "inputs", self.names, inputs)
         return [inputs.get(name) for name in self.names]
 
     def arguments(self, tensors: Sequence[torch.Tensor], rotations: torch.Tensor) -> Iterator[tuple[Any, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..adapters.base import Request
-from ..adapters.checks import axis_hint, check_output, explain_missing
+from ..adapters.checks import axis_hint, check_distinct, check_output, explain_missing
 from ..adapters.containers import opened
 from ..errors import ArgumentError, ModelError, ShapeError, fail
 from ..groups.representation import Representation
@@ -175,6 +175,7 @@ class _Evaluation:
     def _named(self, returned: Any) -> dict[str, torch.Tensor]:
         """The declared outputs among what the model returned; its form is kept."""
         leaves, layout = opened(returned)
+        check_distinct(ArgumentError, "outputs", (name for name, _ in leaves), self._kinds)
         every, names = dict(leaves), [name for name, _ in leaves]
         tensors = {name: leaf for name, leaf in every.items() if isinstance(leaf, torch.Tensor)}
         if len(self._kinds) == 1 and len(tensors) == 1 and ("" in tensors or "" in self._kinds):

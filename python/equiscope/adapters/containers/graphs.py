@@ -12,6 +12,8 @@ from typing import Any
 
 from ...errors import DataError, fail
 from .base import Container, named, register
+from .caches import cached, without_caches
+from .objects import HOLDS
 
 LIBRARY = "torch_geometric"
 
@@ -33,12 +35,18 @@ class Graphs(Container):
         if named(item, "torch_geometric.HeteroData", "torch_geometric.TemporalData"):
             expected = "graphs of one kind of node (torch_geometric.data.Data; `hetero.to_homogeneous()` makes one)"
             fail(DataError, "data", expected, type(item).__name__)
-        return dict(item.to_dict())
+        parts = dict(item.to_dict())
+        held = {**vars(item), **vars(getattr(item, "_store", item))}
+        known = {*parts, *cached(item)}
+        if hidden := [name for name, value in held.items() if isinstance(value, HOLDS) and name not in known]:
+            expected = "graphs whose tensors are all among their keys, without a leading underscore"
+            fail(DataError, "data", expected, ", ".join(hidden))
+        return parts
 
     @classmethod
     def rebuilt(cls, item: Any, parts: Mapping[str, Any]) -> Any:
         # shallow: a class of one's own keeps what it says of offsets
-        made = copy.copy(item)
+        made = without_caches(copy.copy(item))
         for name, value in parts.items():
             made[name] = value
         return made

@@ -6,31 +6,34 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.utils import _pytree
 
 from .base import Container, named, register
 
 
 @register
 class Mappings(Container):
-    """A mapping of another type than those that torch knows."""
+    """A mapping of another type than those that torch knows, a subclass of dict too."""
 
     words = "a mapping"
 
     @classmethod
     def serves(cls, item: Any) -> bool:
-        return isinstance(item, Mapping) and not isinstance(item, dict)
+        return isinstance(item, Mapping) and type(item) not in _pytree.SUPPORTED_NODES
 
     @classmethod
     def parts(cls, item: Any) -> Mapping[str, Any]:
-        return {str(key): value for key, value in item.items()}
+        return dict(item)
 
     @classmethod
     def rebuilt(cls, item: Any, parts: Mapping[str, Any]) -> Any:
-        made: Any = type(item)
+        kind: Any = type(item)
         try:
-            return made(parts)
+            made = kind(parts)
         except TypeError:
             return dict(parts)
+        # a constructor may take something else than items
+        return made if list(made) == list(parts) else dict(parts)
 
 
 @register
