@@ -182,6 +182,60 @@ def test_a_property_that_structures_lack_is_measured_where_it_is_and_asked_for_o
     assert Without.calculated <= timings["evaluations"] + 2 * len(Tensors.values)
 
 
+class Moments(Tensors):
+    """Moments of atoms that have some to begin with, of the same form."""
+
+    implemented_properties = ["energy", "magmoms"]  # noqa: RUF012
+
+    def calculate(self, atoms=None, *rest):
+        super().calculate(atoms, *rest)
+        self.results = {"energy": self.results["energy"]}
+        if "initial_magmoms" in atoms.arrays:
+            self.results["magmoms"] = 0.9 * atoms.arrays["initial_magmoms"]
+
+
+def magnets():
+    """Atoms without moments, with moments along one axis, and with moments of three components: three of each."""
+    bare, along, free = (cluster(seed, 3) for seed in range(3))
+    along.arrays["initial_magmoms"] = np.array([0.5, 1.0, 1.5])
+    free.arrays["initial_magmoms"] = np.random.default_rng(0).normal(size=(3, 3))
+    return bare, along, free
+
+
+def test_a_property_is_what_the_first_structure_that_has_it_says():
+    bare, along, free = magnets()
+    for data, kind in (((bare, bare, free), "pseudovector"), ((free, bare), "pseudovector"), ((bare, along), "scalar")):
+        report = eq.audit(Moments(), list(data), **FAST)
+        found = report.outputs["magmoms"]
+        assert (found.representation, found.verdict.value) == (kind, "exact") and not report.failures
+        assert f"`magmoms` is given by 1 of {len(data)} systems, and measured on these alone" in report.warnings
+
+
+@pytest.mark.parametrize("outputs", [None, ["energy", "magmoms"], {"energy": "scalar", "magmoms": "declared"}])
+def test_a_value_of_another_form_is_no_value_of_that_property(outputs):
+    _, along, free = magnets()
+    for data, kind, got in (((along, free), "scalar", "atoms, 3"), ((free, along), "pseudovector", "atoms,")):
+        own = {**outputs, "magmoms": kind} if isinstance(outputs, dict) else outputs
+        report = eq.audit(Moments(), list(data), outputs=own, **FAST)
+        (failure,) = report.failures
+        assert (
+            failure.system == "structure@1" and f"taken for '{kind}', of every structure, got ({got})" in failure.reason
+        )
+        assert [row.name for row in report.systems] == ["structure@0"]
+        assert report.outputs["magmoms"].verdict.value == "exact"
+
+
+def test_three_numbers_for_three_atoms_are_no_vector():
+    _, along, _ = magnets()
+    with pytest.raises(
+        ModelError, match=r"magmoms: expected an axis of atoms before.*'pseudovector', got shape \(3,\)"
+    ):
+        eq.audit(Moments(), along, outputs={"magmoms": "pseudovector"}, **FAST)
+    along.calc = eq.symmetrize(Moments(), degree=1, outputs={"magmoms": "pseudovector"})
+    with pytest.raises(ModelError, match=r"magmoms: expected an axis of atoms"):
+        along.get_magnetic_moments()
+
+
 def test_what_has_another_shape_than_its_name_says_is_left_out_in_words():
     report = eq.audit(Tensors(energies=lambda r: np.ones(2)), cluster(), **FAST)
     assert "energies" not in report.outputs
@@ -311,6 +365,19 @@ def test_what_structures_carry_comes_along_and_vectors_among_it_turn():
     )
 
 
+def test_moments_turn_where_they_have_three_components_and_nowhere_else():
+    one, three = ase.Atoms("Cu3", cluster(0, 3).positions), ase.Atoms("Cu3", cluster(1, 3).positions)
+    one.set_initial_magnetic_moments([0.5, 1.0, 1.5])
+    three.set_initial_magnetic_moments(np.random.default_rng(0).normal(size=(3, 3)))
+    for structures in ((one, three), (three, one)):
+        Keeps.seen.clear()
+        eq.audit(Keeps(), list(structures), outputs=["energy"], **FAST)
+        of_one, of_three = ([a.arrays["initial_magmoms"] for a in Keeps.seen
+                             if a.arrays["initial_magmoms"].ndim == n] for n in (1, 2))  # fmt: skip
+        assert all((moments == [0.5, 1.0, 1.5]).all() for moments in of_one)
+        assert len(of_one) > 10 and len({moments.tobytes() for moments in of_three}) > 10
+
+
 def test_a_field_that_does_not_turn_is_a_direction_of_space():
     class Field(Tensors):
         def calculate(self, atoms=None, *rest):
@@ -386,6 +453,40 @@ def test_a_structure_that_cannot_be_calculated_is_recorded_and_the_rest_is_done(
     assert [row.name for row in report.systems] == ["structure@1"]
     (failure,) = report.failures
     assert failure.system == "structure@0" and "energy: NotImplementedError: No EMT-potential for Fe" in failure.reason
+
+
+@pytest.mark.parametrize("order", [("H2O", "U3"), ("U3", "CH4O")])
+def test_what_a_calculation_leaves_that_did_not_end_is_in_no_number(order):
+    known = {"U3": ase.Atoms("U3", cluster(0, 3).positions), "H2O": molecule("H2O"), "CH4O": molecule("CH3OH")}
+    report = eq.audit(EMT(), {name: known[name] for name in order}, **FAST)
+    (failure,) = report.failures
+    assert failure.system == "U3" and failure.reason == "energy: NotImplementedError: No EMT-potential for U"
+    alone = eq.audit(EMT(), known[next(name for name in order if name != "U3")], **FAST)
+    assert {name: o.samples for name, o in report.outputs.items()} == {n: o.samples for n, o in alone.outputs.items()}
+    for name, found in report.outputs.items():
+        assert found.pooled_total == pytest.approx(alone.outputs[name].pooled_total, rel=1e-12)
+    with pytest.raises(ModelError, match=r"^energy: NotImplementedError: No EMT-potential for U$"):
+        eq.audit(EMT(), known["U3"], **FAST)
+
+
+class Halfway(Tensors):
+    """Raises a plain NotImplementedError for one property, and by then has written others."""
+
+    implemented_properties = ["energy", "stress", "forces"]  # noqa: RUF012
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        if "stress" in properties:
+            self.atoms, self.results = atoms.copy(), {"forces": np.full((len(atoms), 3), 7.0)}
+            raise NotImplementedError("stress is not there yet")
+        super().calculate(atoms, properties, system_changes)
+        self.results = {name: self.results[name] for name in ("energy", "forces")}
+
+
+def test_a_property_that_is_not_implemented_beside_others_is_left_out():
+    report = eq.audit(Halfway(), cluster(), **FAST)
+    assert not report.failures and verdicts(report)["energy"] == verdicts(report)["forces"] == "exact"
+    with pytest.raises(ModelError, match=r"^stress: NotImplementedError: stress is not there yet$"):
+        eq.audit(Halfway(), cluster(), outputs=["stress", "energy"], **FAST)
 
 
 def test_a_calculator_that_does_not_take_left_handed_cells_is_audited_under_rotations():

@@ -266,6 +266,42 @@ def test_magnetic_moments_of_atoms_turn_as_axial_vectors():
     assert atoms.calc.spread["energy"] < 1e-14
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("momenta", "vector"), ("velocities", "vector"), ("initial_magmoms", "pseudovector"), ("tags", None)],
+)
+def test_the_spread_is_what_an_audit_finds_of_whatever_atoms_carry(name, kind):
+    class Carried(Calculator):
+        """Is invariant, but for a small term that knows an axis of space, where what it reads turns as it should."""
+
+        implemented_properties = ("energy",)
+
+        def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+            super().calculate(atoms, properties, system_changes)
+            own = atoms.arrays[name] if kind else atoms.arrays[name][:, None] * [1.0, 2.0, 3.0]
+            around = np.cross(atoms.positions[0], own[1]) if kind == "pseudovector" else own[1]
+            self.results = {"energy": float(around @ atoms.positions[2] + 0.1 * np.tanh(atoms.positions[1, 2] ** 2))}
+
+    atoms = cluster(3)
+    atoms.set_array(name, np.random.default_rng(2).normal(size=(3, 3)) if kind else np.array([1, 2, 3]))
+    report = eq.audit(Carried(), atoms, lmax=1, degree=4, shift=None, progress=False)
+    atoms.calc = eq.symmetrize(Carried(), degree=4, seed=None)
+    energy = atoms.get_potential_energy()
+    assert atoms.calc.spread["energy"] == pytest.approx(report.outputs["energy"].rmse, rel=1e-10)
+    by_hand = []
+    for rotation in eq.quadrature(4).rotations.numpy():
+        turned = atoms.copy()
+        turned.positions = atoms.positions @ rotation.T
+        if kind:
+            sign = np.linalg.det(rotation) if kind == "pseudovector" else 1.0
+            turned.arrays[name] = sign * atoms.arrays[name] @ rotation.T
+        turned.calc = Carried()
+        by_hand.append(turned.get_potential_energy())
+    by_hand, weights = np.array(by_hand), eq.quadrature(4).weights.numpy()
+    assert energy == pytest.approx(by_hand @ weights, rel=1e-10)
+    assert atoms.calc.spread["energy"] == pytest.approx(((by_hand - energy) ** 2 @ weights) ** 0.5, rel=1e-10)
+
+
 def test_atoms_and_cell_relax_on_the_average():
     atoms = crystal()
     atoms.calc = eq.symmetrize(Broken(), group="SO3", degree=1)

@@ -24,23 +24,24 @@ from ..errors import (
 )
 from ..groups.cartesian import ASE_ORDER
 from ..groups.representation import Representation
-from ..ops.rotation import rotate_copies
-from .atoms import atoms_of, copied
+from .atoms import atoms_of, turned, turning, usual_inputs
 from .base import Adapter, Piece, Request, System
 from .checks import check_axes
-from .properties import PROPERTIES, Shape, shape_of_one
+from .properties import PROPERTIES, Shape, check_rows, shape_of_one
 from .registry import register
-from .rounding import rounded
-from .structures import Structure, label_of, read_structures, usual_kind
+from .structures import label_of, read_structures
 
-PROBED = 3
-"""Structures that are tried for a first look at what the calculator returns: the first may be one that it cannot do."""
+PROBED = 8
+"""Structures that are tried for a first look at what the calculator returns: the first may be such as it cannot do, or
+have no property of the kind whose form is looked for."""
 
 SYMMETRY = 1e-4
 """Part of a 3 x 3 stress by which it may be asymmetric and still be brought to Voigt order: single precision."""
 
 ENTRIES = [("xyz".index(name[0]), "xyz".index(name[1])) for name in ASE_ORDER]
 """Where Voigt components lie in the matrix."""
+
+Form = tuple[int | str, ...]
 
 ASYMMETRIC = "a symmetric matrix (declare it 'tensor' where it is none)"
 
@@ -58,7 +59,9 @@ class CalculatorAdapter(Adapter):
     all others reach the calculator as they are, as do constraints, which have no part in the forces.
 
     ``request.outputs`` chooses among the properties of the calculator, or declares those that `PROPERTIES` does not
-    know. None: every one that it implements and is known. A property that a structure does not have is left out there.
+    know. None: every one that it implements and is known. A property that a structure does not have is left out there:
+    one for which the calculator raises ASE's `PropertyNotImplementedError`, or a plain `NotImplementedError` where it
+    gave another one before. Whatever else it raises ends that structure.
     """
 
     wants = "an ASE calculator, a class of these, or a function without arguments that makes one"
@@ -85,7 +88,8 @@ class CalculatorAdapter(Adapter):
         _check_calculator(self._calculator)
         self._structures = read_structures(data)
         self.count = len(self._structures)
-        self.inputs = self._declared_inputs(request)
+        self._declared = request.parsed("inputs", request.inputs, "positions")
+        self.inputs = self._all_inputs()
         self.calls_per_copy = True
         self.model_seconds = 0.0
         self.unhookable_reason = "a calculator is called as it is: for hidden layers audit the module inside of it"
@@ -102,6 +106,7 @@ class CalculatorAdapter(Adapter):
             "calculators": "one for all copies" if self._make is None else "a new one for every copy",
         }
         self._tails: dict[str, Shape] = {}
+        self._forms: dict[str, Form] = {}
         self._given: dict[str, list[str]] = {}
         """By system: the properties that its first copy had. To ask for others means another calculation."""
         self.outputs, notes = self._declared_outputs(request)
@@ -111,17 +116,13 @@ class CalculatorAdapter(Adapter):
 
     # -- what turns, and how -------------------------------------------------------------------------------------
 
-    def _declared_inputs(self, request: Request) -> dict[str, Representation]:
-        kinds: dict[str, Any] = {"positions": "vector"}
-        if any(structure.cell.any() for structure in self._structures):
-            kinds["cell"] = "vector"
+    def _all_inputs(self) -> dict[str, Representation]:
+        inputs: dict[str, Representation] = {}
         carried = dict[str, None]()
         for structure in self._structures:
             carried |= dict.fromkeys([*structure.arrays, *structure.info])
-            known = {name: usual_kind(name, value) for name, value in structure.arrays.items()}
-            kinds |= {name: kind for name, kind in known.items() if kind is not None}
-        inputs = {name: Representation.parse(kind) for name, kind in kinds.items()}
-        inputs |= request.parsed("inputs", request.inputs, "positions")
+            inputs |= usual_inputs(structure)
+        inputs |= self._declared
         unknown = [name for name in inputs if name not in ("positions", "cell") and name not in carried]
         if unknown:
             expected = f"names of what the structures carry ({', '.join(['positions', 'cell', *carried])})"
@@ -147,12 +148,13 @@ class CalculatorAdapter(Adapter):
         shapes = self._seen(names)
         found: dict[str, Representation] = {}
         for name in names:
-            kinds = PROPERTIES[name].kinds
+            kinds, per_atom = PROPERTIES[name].kinds, PROPERTIES[name].per_atom
             shape = shapes.get(name, next(iter(kinds)))
             if shape is not None and shape in kinds:
                 found[name] = Representation.parse(kinds[shape])
+                self._forms[name] = ("atoms", *shape) if per_atom else shape
             else:
-                what = "value per atom" if PROPERTIES[name].per_atom else "value"
+                what = "value per atom" if per_atom else "value"
                 notes.append(f"`{name}` is no {what} of shape {' or '.join(map(str, kinds))}, and was left out")
         return found, notes
 
@@ -168,56 +170,35 @@ class CalculatorAdapter(Adapter):
             )
 
     def _seen(self, names: Sequence[str]) -> dict[str, Shape | None]:
-        """Shape of one value of each property, in the first structure that can be calculated; None: it has no row for
-        each atom."""
+        """Shape of one value of each property, in the first structure that has it; None: it has no row for each atom.
+
+        Where the first that can be calculated has none, further ones are asked for what may have several forms.
+        """
+        found: dict[str, Shape | None] = {}
         with torch.random.fork_rng(devices=[]):
             for structure in self._structures[:PROBED]:
+                left = [name for name in names if name not in found and (not found or len(PROPERTIES[name].kinds) > 1)]
+                if not left:
+                    break
                 try:
-                    values = self._calculated(atoms_of(structure), names)
+                    values = self._calculated(atoms_of(structure), left)
                 except Exception as error:  # the audit comes to this structure, and says what it was
                     if not ends_the_system(error):
                         raise
                     continue
-                return {name: shape_of_one(name, value, len(structure)) for name, value in values.items()}
-        return {}
+                found |= {name: shape_of_one(name, value, len(structure)) for name, value in values.items()}
+        return found
 
     # -- systems and copies --------------------------------------------------------------------------------------
 
     def systems(self) -> Iterator[System]:
         for structure in self._structures:
-            values = {name: self._turning(structure, name, kind) for name, kind in self.inputs.items()}
-            own = {name: value for name, value in values.items() if value is not None}
-            yield System(structure.name, (structure, own), len(structure), sum(v.nbytes for v in own.values()))
-
-    def _turning(self, structure: Structure, name: str, kind: Representation) -> torch.Tensor | None:
-        """What of `structure` turns under `name`; None where it has nothing of that name, or what stays as it is."""
-        value = structure.named(name)
-        if value is None or kind.is_invariant or (name == "cell" and not structure.cell.any()):
-            return None
-        where = f"data[{structure.name}].{name}"
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            fail(DTypeError, where, f"finite real numbers, because it is declared {kind.name!r}", repr(value)[:80])
-        kind.check(array.shape, where)
-        return torch.from_numpy(array.astype(np.float64))
+            parts = turning(structure, self._declared)
+            size = sum(part.values.nbytes for part in parts.values())
+            yield System(structure.name, (structure, parts), len(structure), size)
 
     def compatible(self, first: System, other: System) -> bool:
         return False
-
-    def _copies(self, piece: Piece) -> Iterator[Any]:
-        structure, values = piece.system.payload
-        n = piece.rotations.shape[0]
-        turned = {}
-        for name, value in values.items():
-            kind = self.inputs[name]
-            rows = rotate_copies(kind, value.reshape(1, -1, *kind.component_shape), piece.rotations)
-            turned[name] = rounded(rows.reshape(n, *value.shape), torch.float64, piece.dither).numpy()
-        original = atoms_of(structure)
-        for i in range(n):
-            atoms = copied(original)
-            for name, copies in turned.items():
-                _put(atoms, name, copies[i].copy())
-            yield atoms
 
     # -- calculations --------------------------------------------------------------------------------------------
 
@@ -226,7 +207,9 @@ class CalculatorAdapter(Adapter):
         for piece in pieces:
             results: list[dict[str, np.ndarray]] = []
             given, system = self._given, piece.system.name
-            for element, atoms in zip(piece.rotations, self._copies(piece), strict=True):
+            structure, turns = piece.system.payload
+            copies = turned(structure, turns, piece.rotations, piece.dither)
+            for element, atoms in zip(piece.rotations, copies, strict=True):
                 try:
                     results.append(self._calculated(atoms, given.get(system, list(self.outputs))))
                     given.setdefault(system, list(results[0]))
@@ -235,7 +218,7 @@ class CalculatorAdapter(Adapter):
                         raise
                     raise ModelError(f"{error}, at an element that inverts (group='SO3' leaves these out)") from error
             for name, parts in found.items():
-                parts.append(self._canonical(name, system, [result.get(name) for result in results]))
+                parts.append(self._canonical(name, piece.system, [result.get(name) for result in results]))
         return found
 
     def _calculated(self, atoms: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -253,10 +236,12 @@ class CalculatorAdapter(Adapter):
                         # asked again, it would compare the atoms with those before
                         known = calculator.results.get(name)
                         value = calculator.get_property(name, atoms) if known is None else known
-                    except NotImplementedError as error:  # what ASE raises where a structure has no such property
+                    except NotImplementedError as error:
+                        if not found and not isinstance(error, _absences()):
+                            raise  # it may be the structure that it cannot do
                         lacking = lacking or (name, error)
-                        # what a calculation left that did not end
-                        calculator.results = {}
+                        # what a calculation has left that did not end is no result
+                        emptied(calculator)
                         continue
                     if value is not None:
                         found[name] = np.array(value)
@@ -273,13 +258,9 @@ class CalculatorAdapter(Adapter):
 
     def _fresh(self) -> Any:
         """A calculator that remembers no results."""
-        calculator = self._calculator if self._make is None else self._make()
-        if hasattr(calculator, "reset"):
-            calculator.reset()
-        calculator.atoms, calculator.results = None, {}
-        return calculator
+        return emptied(self._calculator if self._make is None else self._make())
 
-    def _canonical(self, name: str, system: str, values: Sequence[np.ndarray | None]) -> torch.Tensor:
+    def _canonical(self, name: str, system: System, values: Sequence[np.ndarray | None]) -> torch.Tensor:
         kind = self.outputs[name]
         own = [_as_declared(name, kind, value) for value in values if value is not None]
         if not own:
@@ -287,13 +268,18 @@ class CalculatorAdapter(Adapter):
         shapes = {value.shape for value in own}
         if len(own) < len(values) or len(shapes) > 1:
             got = f"{len(own)} of {len(values)} copies have one" if len(shapes) == 1 else ", ".join(map(str, shapes))
-            raise ModelError(f"{name}: expected a value of one shape for every copy of {system!r}, got {got}")
+            raise ModelError(f"{name}: expected a value of one shape for every copy of {system.name!r}, got {got}")
         stacked = torch.from_numpy(np.stack(own))
         shape = tuple(stacked.shape[1:])
+        form = _form(name, shape, kind, system.rows)
+        if self._forms.get(name, form) != form:
+            expected = f"a value of shape {_words(self._forms[name])}, which is taken for {kind.name!r},"
+            raise ModelError(f"{name}: expected {expected} of every structure, got {_words(form)} of {system.name!r}")
+        check_rows(name, shape, kind)
         kind.check(shape, f"outputs[{name!r}]")
         check_axes(f"outputs[{name!r}]", kind, shape, meant=name in self._meant or name in PROPERTIES)
         rest = shape[: len(shape) - kind.component_axes]
-        self._tails[name] = rest[1:] + kind.component_shape
+        self._forms[name], self._tails[name] = form, rest[1:] + kind.component_shape
         return stacked.reshape(len(values), rest[0] if rest else 1, math.prod(rest[1:]), kind.components)
 
     def forget(self, system: System) -> None:
@@ -343,12 +329,28 @@ def _check_calculator(calculator: Any) -> None:
         fail(ArgumentError, "model", expected, f"a {type(calculator).__name__}, which holds results of one structure")
 
 
-def _put(atoms: Any, name: str, value: np.ndarray) -> None:
-    if name == "cell":
-        atoms.cell[:] = value
-    else:
-        # past the setters of ASE, which mind the constraints
-        (atoms.arrays if name in atoms.arrays else atoms.info)[name] = value
+def emptied(calculator: Any) -> Any:
+    """`calculator`, which remembers no results, and no atoms that it would take for calculated."""
+    if hasattr(calculator, "reset"):
+        calculator.reset()
+    calculator.atoms, calculator.results = None, {}
+    return calculator
+
+
+def _absences() -> Any:
+    """What ASE raises where a structure has no such property."""
+    return sys.modules["ase.calculators.calculator"].PropertyNotImplementedError
+
+
+def _form(name: str, shape: Shape, kind: Representation, atoms: int) -> Form:
+    """`shape` of a value without what may differ from one structure to the other: how many rows it has."""
+    if name in PROPERTIES and PROPERTIES[name].per_atom:
+        return ("atoms", *shape[1:]) if shape[:1] == (atoms,) else shape
+    return ("rows", *shape[1:]) if len(shape) > kind.component_axes else shape
+
+
+def _words(form: Form) -> str:
+    return f"({', '.join(map(str, form))}{',' if len(form) == 1 else ''})"
 
 
 def _as_declared(name: str, kind: Representation, value: np.ndarray) -> np.ndarray:

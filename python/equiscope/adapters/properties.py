@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import ModelError
+from ..groups.representation import Representation
+
 Shape = tuple[int, ...]
 Kinds = Mapping[Shape, str]
 
@@ -51,6 +54,13 @@ PROPERTIES = {
     "magmoms": Property(True, MOMENT, "mu_B"),
 }
 """The properties whose transformation is known, in the units of ASE."""
+
+
+def check_rows(name: str, shape: Shape, kind: Representation) -> None:
+    """Refuse one number per atom where each was declared to have several: three atoms would pass for a vector."""
+    if name in PROPERTIES and PROPERTIES[name].per_atom and len(shape) <= kind.component_axes:
+        expected = f"an axis of atoms before the components of {kind.name!r}"
+        raise ModelError(f"{name}: expected {expected}, got shape {shape}")
 
 
 def shape_of_one(name: str, value: np.ndarray, atoms: int) -> Shape | None:

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
+from ..adapters.atoms import turned, turning
 from ..adapters.base import Request
-from ..adapters.properties import PROPERTIES, shape_of_one
+from ..adapters.calculators import emptied
+from ..adapters.properties import PROPERTIES, check_rows, shape_of_one
+from ..adapters.structures import read_structures
 from ..errors import ArgumentError, ModelError, fail
 from ..groups.representation import Representation
 from .average import Averager, Value
 from .elements import Elements
-
-MOMENTS = "initial_magmoms"
-"""What calculators read of atoms, beside positions and cell, that turns: axial vectors where it is ``(atoms, 3)``."""
 
 
 class SymmetrizedCalculator(Calculator):
@@ -26,7 +26,8 @@ class SymmetrizedCalculator(Calculator):
     Made by `equiscope.symmetrize`. Of `calculator` those properties are there whose representation is known
     (`adapters.properties`). The elements of the group are the same for every structure and step, so forces and
     stress are the derivatives of the averaged energy to the accuracy to which they are those of `calculator`:
-    E(g x) has the derivative g^-1 F(g x), term by term.
+    E(g x) has the derivative g^-1 F(g x), term by term. What turns is what `equiscope.audit` turns of atoms: positions
+    and cell, and momenta, velocities, forces and moments of three components where they have these.
 
     spread: by property, after a calculation: sqrt(A), how much one component varies with the orientation.
     error: likewise the standard error of the average over random elements, sqrt(A / n); None on a grid.
@@ -85,19 +86,17 @@ class _Evaluation:
         self._calculator = owner.calculator
         self._kinds = owner.kinds
         self._known = owner.implemented_properties
-        self._atoms = atoms.copy()
-        # what holds atoms in place has no part in what a calculator gives
-        self._atoms.set_constraint()
+        (self._structure,) = read_structures(atoms)
+        self._turning = turning(self._structure, {})
         self._asked = list(asked)
         self._names: list[str] = []
 
     def __call__(self, tensors: Sequence[torch.Tensor], rotations: torch.Tensor) -> list[Value]:
-        (rotation,) = rotations
-        atoms = _turned(self._atoms, rotation.numpy())
-        if hasattr(self._calculator, "reset"):
-            # a calculator that starts from its last result would give an average that depends on the order
-            self._calculator.reset()
-        self._calculator.calculate(atoms, self._asked, all_changes)
+        (atoms,) = turned(self._structure, self._turning, rotations)
+        # what holds atoms in place has no part in what a calculator gives
+        atoms.set_constraint()
+        # a calculator that starts from its last result would give an average that depends on the order
+        emptied(self._calculator).calculate(atoms, self._asked, all_changes)
         results = self._calculator.results
         self._names = self._names or [name for name in self._known if results.get(name) is not None]
         absent = [name for name in {*self._asked, *self._names} if results.get(name) is None]
@@ -107,7 +106,8 @@ class _Evaluation:
 
     def _value(self, name: str, result: Any) -> Value:
         values = torch.from_numpy(np.array(result, dtype=np.float64))
-        kind = self._kinds.get(name) or _kind_of(name, result, len(self._atoms))
+        kind = self._kinds.get(name) or _kind_of(name, result, len(self._structure))
+        check_rows(name, tuple(values.shape), kind)
         kind.check(tuple(values.shape), name)
         return Value(name, kind, values.unsqueeze(0))
 
@@ -119,12 +119,3 @@ def _kind_of(name: str, result: Any, atoms: int) -> Representation:
         expected = f"a value{' per atom' if PROPERTIES[name].per_atom else ''} of shape {' or '.join(map(str, kinds))}"
         raise ModelError(f"{name}: expected {expected}, got {np.shape(result)}")
     return Representation.parse(kinds[shape])
-
-
-def _turned(atoms: Any, rotation: np.ndarray) -> Any:
-    turned = atoms.copy()
-    turned.set_cell(np.asarray(atoms.cell) @ rotation.T, scale_atoms=False)
-    turned.positions = atoms.positions @ rotation.T
-    if atoms.has(MOMENTS) and atoms.arrays[MOMENTS].ndim == 2:
-        turned.arrays[MOMENTS] = atoms.arrays[MOMENTS] @ rotation.T * np.linalg.det(rotation)
-    return turned
