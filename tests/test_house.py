@@ -17,7 +17,7 @@ PACKAGE = "equiscope"
 
 LEVELS = (
     ("errors",),
-    ("tolerance", "progress", "inuse", "patterns"),
+    ("tolerance", "progress", "inuse", "patterns", "version", "interrupts", "terminal"),
     ("groups",),
     ("kernels",),
     ("ops",),

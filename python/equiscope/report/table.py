@@ -59,15 +59,19 @@ STYLES = {
 
 def to_text(audit: AuditData, width: int | None = None) -> str:
     """The table in plain characters, at most `width` columns wide (default: the terminal, 80 to 140)."""
-    width = width or _terminal()
-    buffer, parts = io.StringIO(), to_rich(audit, width)
     plain: Options = {"color_system": None, "force_terminal": False, "legacy_windows": False}
-    # a table that has nothing more to give sticks out rather than losing digits
+    console = Console(file=io.StringIO(), width=width or _terminal(), **plain)
+    with console.capture() as capture:
+        show(to_rich(audit, console.width), console)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
+
+
+def show(parts: Group, console: Console) -> None:
+    """Print `parts`; a table that has nothing more to give sticks out of a narrow console rather than losing digits."""
+    unbounded = console.options.update(width=10 * WIDE)
     tables = [part for part in parts.renderables if isinstance(part, Table)]
-    widths = [Console(file=io.StringIO(), width=10 * WIDE, **plain).measure(table).maximum for table in tables]
-    console = Console(file=buffer, width=max([width, *widths]), **plain)
-    console.print(parts)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
+    widths = [console.measure(table, options=unbounded).maximum for table in tables]
+    console.print(parts, width=max([console.width, *widths]), crop=False, soft_wrap=False)
 
 
 def to_notebook(audit: AuditData) -> str:
