@@ -319,6 +319,27 @@ def test_the_summary_is_json_and_alone_on_standard_output(monkeypatch, capsys, t
     assert demo(monkeypatch, "--json", str(file / "below")) == 2
 
 
+def test_saved_audits_are_compared(monkeypatch, capsys, tmp_path):
+    for name, factor in (("before", 1.0), ("after", 0.5)):
+        report = realistic(systems=8, depth=2)
+        for row in report.systems:
+            row.outputs["dipole"]["rmse"] *= factor
+        report.outputs["dipole"].rmse *= factor
+        report.save(tmp_path / name / "audit")
+    both = [str(tmp_path / name / "audit") for name in ("before", "after")]
+    assert run(monkeypatch, "compare", *both, "-o", str(tmp_path / "out")) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "equiscope comparison of before/audit, after/audit"
+    assert shown[-1] == "verdict: dipole of after/audit better; against before/audit"
+    assert (tmp_path / "out" / "index.html").is_file()
+    assert run(monkeypatch, "compare", f"1={both[0]}", f"2={both[1]}", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["baseline"] == "1"
+    assert run(monkeypatch, "compare", f"1={both[0]}", f"1={both[1]}") == 2
+    assert "AUDITS: expected different names" in capsys.readouterr().err
+    assert run(monkeypatch, "compare", both[0], str(tmp_path)) == 2
+    assert run(monkeypatch, "compare", both[0]) == 2
+
+
 def test_help_and_version_need_neither_torch_nor_rich():
     code = (
         "import sys; sys.argv = ['equiscope', sys.argv[1]]\n"

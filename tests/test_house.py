@@ -26,7 +26,7 @@ LEVELS = (
     ("probe",),
     ("report", "metrics"),
     ("demo", "info", "settings"),
-    ("audit", "symmetrize"),
+    ("audit", "symmetrize", "compare"),
     ("testing",),
     ("cli",),
     ("__main__",),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import adapters, demo, errors, groups, metrics, report, testing
     from .adapters.batching import Concat
     from .audit import audit
+    from .compare import compare
     from .groups.irreps import Irreps
     from .groups.quadrature import Quadrature
     from .groups.registry import quadrature, random_rotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .info import info
     from .ops import character_power, rotate, spherical_harmonics, wigner_D
     from .report import Audit
+    from .report.comparison import Comparison
     from .result.judge import Verdict
     from .symmetrize import symmetrize
 
@@ -30,12 +32,14 @@ _MODULES = ("adapters", "demo", "errors", "groups", "metrics", "report", "testin
 
 _HOMES = {
     "Audit": ".report",
+    "Comparison": ".report.comparison",
     "Concat": ".adapters.batching",
     "Irreps": ".groups.irreps",
     "Quadrature": ".groups.quadrature",
     "Representation": ".groups.representation",
     "Verdict": ".result.judge",
     "audit": ".audit",
+    "compare": ".compare",
     "character_power": ".ops",
     "info": ".info",
     "quadrature": ".groups.registry",
@@ -49,6 +53,7 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "Comparison",
     "Concat",
     "Irreps",
     "Quadrature",
@@ -57,6 +62,7 @@ __all__ = [
     "adapters",
     "audit",
     "character_power",
+    "compare",
     "demo",
     "errors",
     "groups",

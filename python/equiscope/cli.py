@@ -1,4 +1,4 @@
-"""Command line: ``equiscope audit``, ``demo``, ``info``. Nothing here imports torch before it must."""
+"""Command line: ``equiscope audit``, ``compare``, ``demo``, ``info``. Nothing here imports torch before it must."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from equiscope.interrupts import INTERRUPTED, TERMINATED, Terminated
 from equiscope.terminal import forgiving_output
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from equiscope.report import Audit
     from equiscope.result.limits import Limit
 
@@ -224,6 +226,58 @@ def demo(
 
 
 @app.command()
+def compare(
+    audits: Annotated[
+        list[str],
+        typer.Argument(help="Directories of saved audits, each as DIR or NAME=DIR; the first is the baseline."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory for page, table, numbers, pictures.")
+    ] = None,
+    json_to: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare saved audits: which error is larger, and is the difference real.
+
+    \b
+    Examples:
+      equiscope compare before after -o comparison
+      equiscope compare 1000=runs/a 2000=runs/b 4000=runs/c --json comparison.json
+    """
+    import equiscope as eq
+    from equiscope.report.comparison.table import to_rich, verdict_line
+    from equiscope.result.place import check_writable
+
+    places = _named(audits)
+    if out is not None:
+        check_writable(out)
+    found = eq.compare({name: eq.Audit.load(place) for name, place in places.items()})
+    if out is not None:
+        found.save(out)
+    _write(found.summary(), json_to)
+    if not quiet and json_to != "-":
+        _print(lambda width: to_rich(found, width), out)
+    typer.echo(verdict_line(found), err=json_to == "-")
+
+
+def _named(audits: list[str]) -> dict[str, Path]:
+    """Directories by what they are called: as given, else by the shortest end of the path that tells them apart."""
+    from equiscope.errors import ArgumentError, fail
+
+    pairs = [text.partition("=") if not Path(text).exists() else ("", "", text) for text in audits]
+    paths = [Path(path if sign or not name else name) for name, sign, path in pairs]
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths) and depth < max(len(path.parts) for path in paths):
+        depth += 1
+    names = [
+        name if sign else "/".join(path.parts[-depth:]) for (name, sign, _), path in zip(pairs, paths, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        fail(ArgumentError, "AUDITS", "different names, as NAME=DIR", ", ".join(names))
+    return dict(zip(names, paths, strict=True))
+
+
+@app.command()
 def info() -> None:
     """Version, devices, instruction set, CUDA, threads."""
     import equiscope as eq
@@ -284,13 +338,9 @@ class _Ending:
         from equiscope.result.limits import check
 
         checks = check(report, self.limits)
-        said = json.dumps(summary(report, checks), indent=1, ensure_ascii=False, allow_nan=False)
-        if self.json_to == "-":
-            typer.echo(said)
-        elif not self.quiet:
+        _write(summary(report, checks), self.json_to)
+        if not self.quiet and self.json_to != "-":
             _show(report, self.out)
-        if self.json_to not in (None, "-"):
-            Path(str(self.json_to)).write_text(said + "\n", encoding="utf-8")
         # standard output is the summary's alone where it goes there
         typer.echo(verdict_line(report, checks), err=self.json_to == "-")
         if not passes(report, checks):
@@ -299,12 +349,30 @@ class _Ending:
 
 def _show(report: Audit, out: Path | None) -> None:
     """Print the table, and say where the report lies."""
+    from equiscope.report.table import to_rich
+
+    _print(lambda width: to_rich(report, width), out)
+
+
+def _write(summary: dict[str, Any], to: str | None) -> None:
+    """A summary as JSON, to a file or, for "-", to standard output."""
+    if to is None:
+        return
+    said = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
+    if to == "-":
+        typer.echo(said)
+    else:
+        Path(to).write_text(said + "\n", encoding="utf-8")
+
+
+def _print(view: Callable[[int], Group], out: Path | None) -> None:
+    """Print what is laid out for the terminal, and say where the page lies."""
     from rich.console import Console
 
-    from equiscope.report.table import show, to_rich
+    from equiscope.report.table import show
 
     console = Console()
-    show(to_rich(report, console.width), console)
+    show(view(console.width), console)
     if out is not None:
         typer.echo(f"report: {out / 'index.html'}")
 
