@@ -28,7 +28,7 @@ LEVELS = (
     ("demo", "info", "settings"),
     ("audit", "symmetrize", "compare"),
     ("testing",),
-    ("cli",),
+    ("cli", "plugin"),
     ("__main__",),
 )
 """Rooms (folders and files at the top), lowest first. A file imports from its own room and from lower levels; rooms on
