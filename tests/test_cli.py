@@ -330,7 +330,7 @@ def test_saved_audits_are_compared(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, "compare", *both, "-o", str(tmp_path / "out")) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "equiscope comparison of before/audit, after/audit"
-    assert shown[-1] == "verdict: dipole of after/audit better; against before/audit"
+    assert shown[-1] == "verdict: after/audit: dipole better; against before/audit"
     assert (tmp_path / "out" / "index.html").is_file()
     assert run(monkeypatch, "compare", f"1={both[0]}", f"2={both[1]}", "--json", "-") == 0
     assert json.loads(capsys.readouterr().out)["baseline"] == "1"

@@ -207,7 +207,7 @@ def test_table_markdown_page_and_files_hold_the_same(tmp_path):
     said = json.loads((tmp_path / "comparison.json").read_text())
     (entry,) = [e for e in said["outputs"] if e["output"] == "dipole" and e["audit"] == name]
     assert entry["difference"]["value"] == pytest.approx(0.01 - a.outputs["dipole"].rmse)
-    assert "dipole of <b> | $x$ better" in said["verdict"]
+    assert said["verdict"] == "verdict: <b> | $x$: dipole better; against a"
     page = (tmp_path / "index.html").read_text()
     assert "&lt;b&gt; | $x$" in page and "<b>" not in page
     assert page.count("<svg") == 3
@@ -222,3 +222,13 @@ def test_table_markdown_page_and_files_hold_the_same(tmp_path):
 def test_no_window_costs_a_digit(width):
     found = eq.compare({"one": changed(rmse_error=1e-3), "another": changed(rmse_error=1e-3)})
     assert to_text(found, width).count("0.0336 +- 0.001") == 2
+
+
+def test_the_verdict_names_each_audit_once():
+    better, worse = changed(rmse=0.02), changed(rmse=0.05)
+    for audit, factor in ((better, 0.02 / 0.0336), (worse, 0.05 / 0.0336)):
+        for row in audit.systems:
+            row.outputs["dipole"]["rmse"] *= factor
+    found = eq.compare({"a": changed(), "b": better, "c": worse})
+    assert found.summary()["verdict"] == "verdict: b: dipole better; c: dipole worse; against a"
+    assert "Of 6 differences that are none, 0.3 would be seen by chance" in " ".join(str(found).split())

@@ -16,7 +16,7 @@ from ..format import number
 from ..html import code, path
 from ..render import inline, render
 from .pictures import caption, kinds, plot
-from .table import COLUMNS, entries, legend, notes, summary, to_markdown, verdict_line
+from .table import COLUMNS, entries, legend, summary, to_markdown, verdict_line
 
 PAGE = "index.html"
 PICTURES = ("errors", "layers", "spectra")
@@ -33,7 +33,7 @@ def to_html(found: ComparisonData) -> str:
         names=list(found.audits),
         baseline=found.baseline,
         verdict=verdict_line(found).removeprefix("verdict: "),
-        notes=notes(found),
+        notes=found.notes,
         columns=COLUMNS,
         rows=[
             [{"text": column.cell(entry), "css": f"{'left ' * column.left}{column.css(entry)}"} for column in COLUMNS]

@@ -116,24 +116,16 @@ def entries(found: ComparisonData) -> list[Entry]:
 
 def verdict_line(found: ComparisonData) -> str:
     """What is better and what is worse than the baseline, in one line."""
-    said = {"better": list[str](), "worse": list[str]()}
-    for name, others in found.differences.items():
-        for audit, difference in others.items():
-            if difference.standing.is_seen:
-                said["better" if difference.value < 0 else "worse"].append(f"{name} of {audit}")
-    told = [f"{', '.join(names)} {word}" for word, names in said.items() if names]
     if not found.differences:
         return f"verdict: no output can be compared with {found.baseline}"
+    told = []
+    for audit in found.audits:
+        own = {name: others[audit] for name, others in found.differences.items() if audit in others}
+        seen = {name: difference.value for name, difference in own.items() if difference.standing.is_seen}
+        better, worse = ([name for name, value in seen.items() if (value < 0) == wanted] for wanted in (True, False))
+        parts = [f"{', '.join(names)} {word}" for word, names in (("better", better), ("worse", worse)) if names]
+        told += [f"{audit}: {', '.join(parts)}"] if parts else []
     return f"verdict: {'; '.join(told) or 'no difference seen'}; against {found.baseline}"
-
-
-def notes(found: ComparisonData) -> list[str]:
-    """Those of the comparison, and what many differences do to chance."""
-    count = sum(len(others) for others in found.differences.values())
-    if count < MANY:
-        return found.notes
-    chance = f"of {count} differences that are none, {LEVEL * count:.1f} would be seen by chance"
-    return [*found.notes, chance]
 
 
 def to_rich(found: ComparisonData, width: int) -> Group:
@@ -154,7 +146,7 @@ def to_rich(found: ComparisonData, width: int) -> Group:
         for line in cells:
             table.add_row(*map(Text, line))
         parts += [table, Text(legend(found), style="dim")]
-    if said := notes(found):
+    if said := found.notes:
         parts += [Text(), Text("Not compared, and to be known", style="bold"), *bullets(said, "")]
     return Group(*parts)
 
@@ -166,7 +158,12 @@ def legend(found: ComparisonData) -> str:
         "smaller error; p: signed ranks over systems; better and worse: beyond the errors of both measurements, and "
         f"with p < {LEVEL} or else on these systems alone"
     )
-    return f"{told}; {ASSUMED}" if any(assumed(entry.output) for entry in entries(found)) else told
+    if any(assumed(entry.output) for entry in entries(found)):
+        told += f"; {ASSUMED}"
+    count = sum(len(others) for others in found.differences.values())
+    if count >= MANY:
+        told += f". Of {count} differences that are none, {LEVEL * count:.1f} would be seen by chance"
+    return told
 
 
 def to_text(found: ComparisonData, width: int | None = None) -> str:
@@ -188,7 +185,7 @@ def to_markdown(found: ComparisonData) -> str:
     lines = [[column.heading for column in COLUMNS], ["---" if column.left else "---:" for column in COLUMNS]]
     lines += [[column.cell(entry).replace("|", "\\|") for column in COLUMNS] for entry in entries(found)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    said = "\n".join(f"- {note}" for note in notes(found))
+    said = "\n".join(f"- {note}" for note in found.notes)
     return f"{table}\n\n{legend(found)}\n" + (f"\n{said}\n" if said else "")
 
 
@@ -212,7 +209,7 @@ def summary(found: ComparisonData) -> dict[str, Any]:
         ],
         "layers": found.layers,
         "settings": found.differing(),
-        "notes": notes(found),
+        "notes": found.notes,
         "verdict": verdict_line(found),
     }
 
