@@ -1,13 +1,16 @@
 """The command line, as a user meets it."""
 
+import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import ase
 import numpy as np
 import pytest
 from ase.io import write
+from report_builder import realistic
 
 import equiscope as eq
 from equiscope import cli
@@ -260,6 +263,121 @@ def test_unwritable_directory_is_refused_before_the_model_is_loaded(monkeypatch,
     blocked.write_text("here")
     assert run(monkeypatch, "audit", "missing.pt", XYZ, "--out", str(blocked)) == 2
     assert str(blocked) in capsys.readouterr().err
+
+
+def demo(monkeypatch, *arguments):
+    """The demo with an audit that is made up: breaks by 1.1 % and 2.1 %."""
+    report = realistic(systems=3, depth=2)
+    report.outputs["dipole"].unit = "D"
+    monkeypatch.setattr(eq, "audit", lambda *_, **settings: report)
+    return run(monkeypatch, "demo", *arguments)
+
+
+@pytest.mark.parametrize(
+    "limits, code, last",
+    [
+        ([], 0, "verdict: energy breaks by 3.00e-04; dipole breaks by 2.10%; charge exact"),
+        (["5%"], 0, "PASS: dipole 2.10% (limit 5%); energy 0.0300% (limit 5%); charge 1.20e-05% (limit 5%, within"),
+        (["1%"], 1, "FAIL: dipole 2.10% (limit 1%)"),
+        (["1%", "dipole=3%"], 0, "PASS: dipole 2.10% (limit 3%); energy"),
+        (["energy=1e-3"], 1, "FAIL: energy 0.0123 (limit 0.001)"),
+        (["dipole=1"], 0, "PASS: dipole 0.0336 D (limit 1 D)"),
+        (["charge=1e-12"], 0, "PASS: charge 4.80e-08 (limit 1e-12, within noise)"),
+    ],
+)
+def test_a_limit_decides_the_exit_code_and_the_last_line(monkeypatch, capsys, limits, code, last):
+    monkeypatch.setattr(eq.demo, "REPRESENTATIONS", dict.fromkeys(("energy", "dipole", "charge"), "scalar"))
+    for quiet in ([], ["--quiet"]):
+        assert demo(monkeypatch, *(f"--fail-above={limit}" for limit in limits), *quiet) == code
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-1].startswith(last)
+        assert (len(lines) == 1) == bool(quiet)
+
+
+@pytest.mark.parametrize("text", ["1e-3", "x%", "=1%", "-1%", "energy=", "energy=nan", "nan%", "inf%"])
+def test_limits_that_mean_nothing_are_refused_before_anything_runs(monkeypatch, capsys, text):
+    assert demo(monkeypatch, f"--fail-above={text}") == 2
+    assert "--fail-above: expected a share such as 1%, or NAME=1e-3" in capsys.readouterr().err
+    assert demo(monkeypatch, "--fail-above", "mass=1%") == 2
+    assert "--fail-above: expected names of outputs (energy, dipole, quadrupole), got mass" in capsys.readouterr().err
+
+
+def test_the_summary_is_json_and_alone_on_standard_output(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(eq.demo, "REPRESENTATIONS", {"energy": "scalar", "dipole": "vector"})
+    assert demo(monkeypatch, "--json", "-", "--fail-above", "1%") == 1
+    shown = capsys.readouterr()
+    said = json.loads(shown.out)
+    assert said["passed"] is False and shown.err.splitlines()[-1] == said["verdict"]
+    assert said["outputs"]["dipole"]["relative"] == 0.021 and said["outputs"]["dipole"]["unit"] == "D"
+    assert [(limit["output"], limit["passed"]) for limit in said["limits"]] == [
+        ("energy", True), ("dipole", False), ("charge", True),
+    ]  # fmt: skip
+    file = tmp_path / "summary.json"
+    assert demo(monkeypatch, "--json", str(file)) == 0
+    assert json.loads(file.read_text())["passed"] is None
+    assert "verdict: " in capsys.readouterr().out.splitlines()[-1]
+    assert demo(monkeypatch, "--json", str(file / "below")) == 2
+
+
+def test_saved_audits_are_compared(monkeypatch, capsys, tmp_path):
+    for name, factor in (("before", 1.0), ("after", 0.5)):
+        report = realistic(systems=8, depth=2)
+        for row in report.systems:
+            row.outputs["dipole"]["rmse"] *= factor
+        report.outputs["dipole"].rmse *= factor
+        report.save(tmp_path / name / "audit")
+    both = [str(tmp_path / name / "audit") for name in ("before", "after")]
+    assert run(monkeypatch, "compare", *both, "-o", str(tmp_path / "out")) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "equiscope comparison of before/audit, after/audit"
+    assert shown[-1] == "verdict: after/audit: dipole better; against before/audit"
+    assert (tmp_path / "out" / "index.html").is_file()
+    assert run(monkeypatch, "compare", f"1={both[0]}", f"2={both[1]}", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["baseline"] == "1"
+    assert run(monkeypatch, "compare", f"1={both[0]}", f"1={both[1]}") == 2
+    assert "AUDITS: expected different names" in capsys.readouterr().err
+    assert run(monkeypatch, "compare", both[0], str(tmp_path)) == 2
+    assert run(monkeypatch, "compare", both[0]) == 2
+
+
+def test_help_and_version_need_neither_torch_nor_rich():
+    code = (
+        "import sys; sys.argv = ['equiscope', sys.argv[1]]\n"
+        "from equiscope import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print({'torch', 'numpy', 'rich', 'matplotlib'} & set(sys.modules))"
+    )
+    for option, shown in (
+        ("--help", "Examples:\n    equiscope demo\n"),
+        ("--version", f"equiscope {eq.__version__}\n"),
+    ):
+        ran = subprocess.run([sys.executable, "-c", code, option], capture_output=True, text=True, check=True)
+        assert shown in ran.stdout and ran.stdout.endswith("set()\n")
+
+
+@pytest.mark.slow
+def test_help_takes_less_than_0_15_seconds():
+    command = [sys.executable, "-m", "equiscope", "--help"]
+
+    def taken():
+        start = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(taken() for _ in range(5)) < 0.15
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    code = "import sys; sys.argv = ['equiscope', 'audit', '--help']; from equiscope import cli; cli.main()"
+    shell = f'set -o pipefail; {sys.executable} -c "{code}" | true'
+    ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_completion_is_offered(monkeypatch, capsys):
+    assert run(monkeypatch, "--help") == 0
+    assert "--install-completion" in capsys.readouterr().out
 
 
 def test_info_names_versions_instruction_set_threads_and_cuda(monkeypatch, capsys):

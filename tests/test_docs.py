@@ -4,16 +4,46 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+from typer.main import get_command
+
+from equiscope import plugin
+from equiscope.cli import app
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["calculators", "data", "layers", "representations", "symmetrize"]
+PAGES = ["calculators", "ci", "compare", "data", "layers", "representations", "symmetrize"]
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch):
+def test_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch, pytestconfig):
+    plugin.pytest_configure(pytestconfig)  # its marker is on one of the pages
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
     assert examples
     names = {"__name__": page}
     for example in examples:
         exec(compile(example, f"docs/{page}.md", "exec"), names)
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:e[+-]\d+)?", text)]
+
+
+def test_the_message_of_the_assertion_is_shown_as_it_prints(capsys):
+    page = (DOCS / "ci.md").read_text(encoding="utf-8")
+    (example, shown) = re.search(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", page, re.DOTALL).groups()
+    exec(compile(example, "docs/ci.md", "exec"), {"__name__": "ci"})
+    printed = capsys.readouterr().out
+    words = re.compile(r"\d[\d.]*(?:e[+-]\d+)?")
+    assert words.sub("#", printed).split() == words.sub("#", shown).split()
+    # round-off differs between machines, and the noise floor is nothing else
+    assert numbers(printed) == pytest.approx(numbers(shown), rel=0.5)
+
+
+def test_the_workflow_is_one_and_asks_for_options_that_there_are():
+    page = (DOCS / "ci.md").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])["jobs"]
+    (line,) = [step["run"] for step in jobs["audit"]["steps"] if step.get("run", "").startswith("equiscope")]
+    known = {option for parameter in get_command(app).commands["audit"].params
+             for option in (*parameter.opts, *parameter.secondary_opts)}  # fmt: skip
+    assert {word for word in line.split() if word.startswith("-")} <= known

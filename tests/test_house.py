@@ -17,7 +17,7 @@ PACKAGE = "equiscope"
 
 LEVELS = (
     ("errors",),
-    ("tolerance", "progress", "inuse", "patterns"),
+    ("tolerance", "progress", "inuse", "patterns", "version", "interrupts", "terminal"),
     ("groups",),
     ("kernels",),
     ("ops",),
@@ -26,9 +26,9 @@ LEVELS = (
     ("probe",),
     ("report", "metrics"),
     ("demo", "info", "settings"),
-    ("audit", "symmetrize"),
+    ("audit", "symmetrize", "compare"),
     ("testing",),
-    ("cli",),
+    ("cli", "plugin"),
     ("__main__",),
 )
 """Rooms (folders and files at the top), lowest first. A file imports from its own room and from lower levels; rooms on

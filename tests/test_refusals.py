@@ -354,7 +354,7 @@ def test_character_power_answers_or_refuses(values, R, weights, lmax):
 
 
 def test_missing_compiled_module_is_said_with_a_remedy():
-    code = "import sys; sys.modules['equiscope._C'] = None; import equiscope"
+    code = "import sys; sys.modules['equiscope._C'] = None; import equiscope; equiscope.rotate"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode != 0
     assert "ImportError: equiscope: expected the compiled module" in run.stderr and "pip install" in run.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .groups.group import Group
 from .groups.representation import Representation
 from .groups.so2 import SO2
 from .info import info
+from .interrupts import Terminated, terminable, undisturbed
 from .measure.measure import Measure
 from .probe.batch import BatchRows
 from .probe.declared import declared_by_module
@@ -159,6 +161,8 @@ def audit(
         dtype, device: data are brought there; the default leaves them.
         progress: show a progress bar; by default only on a terminal.
         out: directory into which the result is saved, as by `Audit.save`; refused at once when it cannot be written.
+            Ctrl-C and SIGTERM then leave there a valid audit of the systems that had ended, which says so; the
+            interrupt is raised after that.
         units: of outputs, ``{"energy": "eV"}``, for table, page and pictures. A metatomic model states its own.
         reference_rmse: error of the model against its reference by output, in the same unit: the error of symmetry is
             then also given as a share of it.
@@ -236,13 +240,35 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         seed=int(asked.seed),
         model_dtype=asked.precision_of_model,
     )
-    # tensors made in inference mode are kept by caches, and could never be differentiated
-    with memory.explained(), session, torch.inference_mode(False), torch.no_grad():
-        convergence = session.run(measure)
-    result = _result(asked, session, convergence, time.perf_counter() - started)
+    with nullcontext() if asked.out is None else terminable():
+        try:
+            # tensors made in inference mode are kept by caches, and could never be differentiated
+            with memory.explained(), session, torch.inference_mode(False), torch.no_grad():
+                session.run(measure)
+        except (KeyboardInterrupt, Terminated) as stop:
+            with undisturbed():
+                _keep_partial(asked, session, time.perf_counter() - started, stop)
+            raise
+    result = _result(asked, session, time.perf_counter() - started)
     if asked.out is not None:
         result.save(asked.out)
     return result
+
+
+def _keep_partial(asked: Settings, session: Session, total: float, stop: BaseException) -> None:
+    """Save the systems that ended, if there is a place for them; `stop` then says what was saved."""
+    if asked.out is None:
+        return
+    ended, of = len(session.collector.systems), session.adapter.count
+    if not ended:
+        stop.args = ("stopped before any system had ended: nothing is saved",)
+        return
+    told = f"{ended} systems" if of is None else f"{ended} of {of} systems"
+    result = _result(asked, session, total)
+    result.settings["stopped_after"] = told
+    result.warnings.insert(0, f"the audit was stopped after {told}: no other system is in any number")
+    result.save(asked.out)
+    stop.args = (f"stopped after {told}, which are saved in {str(asked.out)!r}",)
 
 
 def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:
@@ -304,7 +330,7 @@ def _is_hookable(adapter: Adapter) -> bool:
     return adapter.module is not None and not isinstance(unwrapped(adapter.module), torch.jit.ScriptModule)
 
 
-def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]], total: float) -> Audit:
+def _result(asked: Settings, session: Session, total: float) -> Audit:
     collector, adapter = session.collector, session.adapter
     outputs, layers = collector.results()
     if collector.raised is not None:
@@ -322,7 +348,7 @@ def _result(asked: Settings, session: Session, convergence: list[dict[str, Any]]
         systems=collector.systems,
         failures=collector.failures,
         warnings=session.warnings(),
-        convergence=convergence,
+        convergence=session.record(),
         settings={
             **adapter.description,
             "lmax": asked.resolved,

@@ -1,4 +1,4 @@
-"""Command line: ``equiscope audit``, ``equiscope demo``, ``equiscope info``."""
+"""Command line: ``equiscope audit``, ``compare``, ``demo``, ``info``. Nothing here imports torch before it must."""
 
 from __future__ import annotations
 
@@ -7,25 +7,51 @@ import importlib
 import inspect
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from equiscope.interrupts import INTERRUPTED, TERMINATED, Terminated
+from equiscope.terminal import forgiving_output
+
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from equiscope.report import Audit
+    from equiscope.result.limits import Limit
 
 app = typer.Typer(
     name="equiscope",
-    help="Symmetry audit of 3-D machine-learning models: equivariance errors and irrep spectra.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-OutOption = Annotated[Path | None, typer.Option("--out", help="Directory for numbers, pictures and index.html.")]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Directory for numbers, pictures and index.html.")]
+JsonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--json", help='File for a summary that programs read; "-" is standard output, and the table is left out.'
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict alone, and no progress.")]
+ProgressOption = Annotated[
+    bool | None, typer.Option("--progress/--no-progress", help="A progress bar; by default on a terminal.")
+]
+FailOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-above",
+        help="Exit with 1 where an error is above, beyond its own error: 1% of its size for every output, NAME=1%, or "
+        "NAME=1e-3 in the unit of that output; may be given several times.",
+    ),
+]
+ToleranceOption = Annotated[float, typer.Option(help="Relative error of the numbers at which auto is content.")]
 DEGREES = "an integer from 0 to 131"
 DegreeOption = Annotated[str, typer.Option(help='Degree of the grid, 0..131, or "auto".')]
 LmaxOption = Annotated[int, typer.Option(help="Highest l resolved.")]
@@ -51,6 +77,43 @@ OutputsOption = Annotated[
     list[str] | None,
     typer.Option(help="Output to audit, as NAME or NAME=REPRESENTATION; may be given several times."),
 ]
+LayersOption = Annotated[
+    list[str] | None, typer.Option(help="Module name pattern or feature output; may be given several times.")
+]
+PrecisionOption = Annotated[
+    float | None, typer.Option(help="Relative standard error of the RMSE at which monte-carlo stops.")
+]
+MemoryOption = Annotated[
+    float | None, typer.Option(help="Gigabytes (1e9 bytes) that statistics and one batch may take.")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from equiscope.version import VERSION
+
+        typer.echo(f"equiscope {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def equiscope(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Symmetry audit of 3-D machine-learning models: equivariance errors and irrep spectra.
+
+    \b
+    Examples:
+      equiscope demo
+      equiscope audit model.pt structures.xyz -o report
+      equiscope audit model.pt structures.xyz --outputs energy --fail-above 1%
+      equiscope COMMAND --help
+
+    Exit codes: 0, or 1 where a limit of --fail-above is exceeded, 2 for what cannot be done as asked, 130 and 143 when
+    interrupted or terminated.
+    """
 
 
 @app.command()
@@ -61,9 +124,7 @@ def audit(
     fresh: FreshOption = False,
     inputs: InputsOption = None,
     outputs: OutputsOption = None,
-    layers: Annotated[
-        list[str] | None, typer.Option(help="Module name pattern or feature output; may be given several times.")
-    ] = None,
+    layers: LayersOption = None,
     basis: Annotated[str | None, typer.Option(help="Of irreps with l >= 1 in --outputs: standard or e3nn.")] = None,
     units: Annotated[list[str] | None, typer.Option(help="NAME=UNIT of an output; may be given several times.")] = None,
     group: Annotated[str, typer.Option(help="O3, SO3 for rotations without inversion, SO2 or O2 about z.")] = "O3",
@@ -71,20 +132,29 @@ def audit(
     degree: DegreeOption = "auto",
     estimator: Annotated[str, typer.Option(help="quadrature or monte-carlo.")] = "quadrature",
     rotations: Annotated[int | None, typer.Option(help="Random rotations per system, of monte-carlo.")] = None,
-    precision: Annotated[
-        float | None, typer.Option(help="Relative standard error of the RMSE at which monte-carlo stops.")
-    ] = None,
+    precision: PrecisionOption = None,
     seed: Annotated[int, typer.Option(help="Of the random rotations.")] = 0,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; default: as the model.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda:0.")] = None,
     batch_rows: Annotated[str, typer.Option(help='Rows (atoms) per batch, or "auto".')] = "auto",
-    max_memory: Annotated[
-        float | None, typer.Option(help="Gigabytes (1e9 bytes) that statistics and one batch may take.")
-    ] = None,
+    max_memory: MemoryOption = None,
     batching: Annotated[str | None, typer.Option(help="stack, concat or loop, for a model from a factory.")] = None,
+    tolerance: ToleranceOption = 1e-2,
+    fail_above: FailOption = None,
     out: OutOption = None,
+    json_to: JsonOption = None,
+    quiet: QuietOption = False,
+    progress: ProgressOption = None,
 ) -> None:
-    """Audit MODEL on the structures in DATA."""
+    """Audit MODEL on the structures in DATA.
+
+    \b
+    Examples:
+      equiscope audit model.pt structures.xyz -o report
+      equiscope audit ase.calculators.emt:EMT copper.xyz --outputs energy --outputs forces
+      equiscope audit my_package:make_model data.xyz --outputs energy=scalar --layers "encoder.*"
+      equiscope audit model.pt data.xyz --fail-above 1% --fail-above energy=1e-3 --json summary.json
+    """
     settings: dict[str, Any] = {
         "inputs": dict(_pair("--inputs", text) for text in inputs) if inputs else None,
         "outputs": _declared(outputs),
@@ -103,8 +173,11 @@ def audit(
         "batch_rows": _number("--batch-rows", batch_rows, "a positive integer"),
         "max_memory": None if max_memory is None else int(max_memory * 1e9),
         "batching": batching,
+        "tolerance": tolerance,
+        "progress": False if quiet else progress,
         "out": out,
     }
+    ending = _Ending.of(out, json_to, quiet, fail_above, settings["outputs"])
     import torch
 
     import equiscope as eq
@@ -112,7 +185,7 @@ def audit(
     target = _model(model, dict(_option(text) for text in options or ()), fresh=fresh)
     if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
         target.to(settings["dtype"])
-    _show(eq.audit(target, data, **settings), out)
+    ending.close(ending.undisturbed(lambda: eq.audit(target, data, **settings)))
 
 
 @app.command()
@@ -120,12 +193,26 @@ def demo(
     out: OutOption = Path("equiscope-demo"),
     lmax: LmaxOption = 6,
     degree: DegreeOption = "auto",
+    tolerance: ToleranceOption = 1e-2,
+    fail_above: FailOption = None,
+    json_to: JsonOption = None,
+    quiet: QuietOption = False,
+    progress: ProgressOption = None,
 ) -> None:
     """Audit a small transformer on eight molecules; both ship with the package."""
     import equiscope as eq
     from equiscope import demo as shipped
 
-    report = eq.audit(
+    ending = _Ending.of(out, json_to, quiet, fail_above, shipped.REPRESENTATIONS)
+    settings: dict[str, Any] = {
+        "lmax": lmax,
+        "degree": _number("--degree", degree, DEGREES),
+        "tolerance": tolerance,
+        "progress": False if quiet else progress,
+        "out": out,
+    }
+    run = functools.partial(
+        eq.audit,
         shipped.load_model(),
         list(zip(shipped.names(), shipped.load_molecules(), strict=True)),
         inputs=shipped.INPUTS,
@@ -133,11 +220,61 @@ def demo(
         layers=shipped.LAYERS,
         units=shipped.UNITS,
         reference_rmse=shipped.VALIDATION_RMSE,
-        lmax=lmax,
-        degree=_number("--degree", degree, DEGREES),
-        out=out,
+        **settings,
     )
-    _show(report, out)
+    ending.close(ending.undisturbed(run))
+
+
+@app.command()
+def compare(
+    audits: Annotated[
+        list[str],
+        typer.Argument(help="Directories of saved audits, each as DIR or NAME=DIR; the first is the baseline."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory for page, table, numbers, pictures.")
+    ] = None,
+    json_to: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare saved audits: which error is larger, and is the difference real.
+
+    \b
+    Examples:
+      equiscope compare before after -o comparison
+      equiscope compare 1000=runs/a 2000=runs/b 4000=runs/c --json comparison.json
+    """
+    import equiscope as eq
+    from equiscope.report.comparison.table import to_rich, verdict_line
+    from equiscope.result.place import check_writable
+
+    places = _named(audits)
+    if out is not None:
+        check_writable(out)
+    found = eq.compare({name: eq.Audit.load(place) for name, place in places.items()})
+    if out is not None:
+        found.save(out)
+    _write(found.summary(), json_to)
+    if not quiet and json_to != "-":
+        _print(lambda width: to_rich(found, width), out)
+    typer.echo(verdict_line(found), err=json_to == "-")
+
+
+def _named(audits: list[str]) -> dict[str, Path]:
+    """Directories by what they are called: as given, else by the shortest end of the path that tells them apart."""
+    from equiscope.errors import ArgumentError, fail
+
+    pairs = [text.partition("=") if not Path(text).exists() else ("", "", text) for text in audits]
+    paths = [Path(path if sign or not name else name) for name, sign, path in pairs]
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths) and depth < max(len(path.parts) for path in paths):
+        depth += 1
+    names = [
+        name if sign else "/".join(path.parts[-depth:]) for (name, sign, _), path in zip(pairs, paths, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        fail(ArgumentError, "AUDITS", "different names, as NAME=DIR", ", ".join(names))
+    return dict(zip(names, paths, strict=True))
 
 
 @app.command()
@@ -163,14 +300,79 @@ def _dtype(text: str | None) -> Any:
     return None if text is None else dtypes[text]
 
 
+@dataclass(frozen=True)
+class _Ending:
+    """What is done with an audit: the table, the place of the report, a summary, and the verdict as the last line."""
+
+    out: Path | None
+    json_to: str | None
+    quiet: bool
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def of(
+        cls, out: Path | None, json_to: str | None, quiet: bool, fail_above: list[str] | None, outputs: Any
+    ) -> _Ending:
+        """Refuses limits that mean nothing, and a summary that could not be written, before anything is computed."""
+        from equiscope.result.limits import check_names, parse_limit
+        from equiscope.result.place import check_writable
+
+        limits = tuple(map(parse_limit, fail_above or ()))
+        if outputs:
+            check_names(limits, list(outputs))
+        if json_to not in (None, "-"):
+            check_writable(Path(str(json_to)).parent)
+        return cls(out, json_to, quiet, limits)
+
+    def undisturbed(self, run: Callable[[], Audit]) -> Audit:
+        """What `run` returns; interrupted, the command ends with a line on what is left of the audit."""
+        try:
+            return run()
+        except (KeyboardInterrupt, Terminated) as stop:
+            typer.echo(str(stop) or "stopped", err=True)
+            raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
+
+    def close(self, report: Audit) -> None:
+        """Print and write what was asked for; exit code 1 where a limit is exceeded."""
+        from equiscope.report.summary import passes, summary, verdict_line
+        from equiscope.result.limits import check
+
+        checks = check(report, self.limits)
+        _write(summary(report, checks), self.json_to)
+        if not self.quiet and self.json_to != "-":
+            _show(report, self.out)
+        # standard output is the summary's alone where it goes there
+        typer.echo(verdict_line(report, checks), err=self.json_to == "-")
+        if not passes(report, checks):
+            raise typer.Exit(1)
+
+
 def _show(report: Audit, out: Path | None) -> None:
     """Print the table, and say where the report lies."""
-    from rich.console import Console
-
     from equiscope.report.table import to_rich
 
+    _print(lambda width: to_rich(report, width), out)
+
+
+def _write(summary: dict[str, Any], to: str | None) -> None:
+    """A summary as JSON, to a file or, for "-", to standard output."""
+    if to is None:
+        return
+    said = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
+    if to == "-":
+        typer.echo(said)
+    else:
+        Path(to).write_text(said + "\n", encoding="utf-8")
+
+
+def _print(view: Callable[[int], Group], out: Path | None) -> None:
+    """Print what is laid out for the terminal, and say where the page lies."""
+    from rich.console import Console
+
+    from equiscope.report.table import show
+
     console = Console()
-    console.print(to_rich(report, console.width))
+    show(view(console.width), console)
     if out is not None:
         typer.echo(f"report: {out / 'index.html'}")
 
@@ -265,11 +467,12 @@ def main() -> None:
     """Entry point: errors of the library end with their message and exit code 2, without a traceback."""
     from equiscope.errors import EquiscopeError
 
-    try:
-        app()
-    except EquiscopeError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(2) from None
+    with forgiving_output():
+        try:
+            app(prog_name="equiscope")
+        except EquiscopeError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

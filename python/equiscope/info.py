@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import platform
-from importlib import metadata
 from typing import Any
 
 import torch
 
 from .ops import backend
+from .version import version_of
 
 _PACKAGES = ("equiscope", "torch", "numpy", "scipy", "torchmetrics", "metatomic-torch", "vesin", "ase", "e3nn")
-
-
-@functools.cache
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-VERSION = _version("equiscope") or "0+source"
-"""Of the installed package, from its metadata; "0+source" where a source tree runs without being installed."""
 
 
 def info() -> dict[str, Any]:
@@ -41,7 +28,7 @@ def info() -> dict[str, Any]:
         cuda = f"yes: {torch.cuda.get_device_name()}"
     built = {key: native[key] for key in ("toolkit", "architectures") if key in native}
     return {
-        "versions": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        "versions": {name: found for name in _PACKAGES if (found := version_of(name)) is not None},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "isa": native["isa"],

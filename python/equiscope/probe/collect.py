@@ -14,6 +14,7 @@ from ..adapters.base import Adapter, System
 from ..errors import EquiscopeError, ModelError, ends_the_system
 from ..groups.group import Chart
 from ..groups.representation import Representation
+from ..interrupts import undisturbed
 from ..measure.finite import fault, in_range
 from ..measure.measure import Measure, Moments
 from ..measure.quantity import QUANTITIES, Pool, Tensors
@@ -272,12 +273,13 @@ class Collector:
             return
         row = SystemRow(system.name, system.rows, {}, {})
         index = len(self.systems)
-        for name, orbit in orbits.items():
-            pool = self._pools[name]
-            pool.seen = seen[name] if pool.seen is None else seen[name].joined(pool.seen)
-            self._add_errors(pool, orbit, ruling)
-            self._add(pool, begin, orbit, index, row)
-        self.systems.append(row)
+        with undisturbed():  # an audit that is interrupted holds all of a system or nothing
+            for name, orbit in orbits.items():
+                pool = self._pools[name]
+                pool.seen = seen[name] if pool.seen is None else seen[name].joined(pool.seen)
+                self._add_errors(pool, orbit, ruling)
+                self._add(pool, begin, orbit, index, row)
+            self.systems.append(row)
         self.raised = None  # it holds the frames of the model
 
     def _raise_floors(self, begin: Begin, orbits: Mapping[str, OrbitSummary], drive: Drive) -> None:

@@ -51,8 +51,8 @@ class Refinement:
     _before: dict[str, dict[str, Seen]] = field(default_factory=dict)
     """What systems showed at the last degree, of those that go on."""
 
-    def run(self, stream: Iterator[System]) -> Measure:
-        """Returns the measure at which most systems settled."""
+    def run(self, stream: Iterator[System]) -> None:
+        """Evaluate all of `stream`."""
         start = self._confirm(stream)
         while window := list(itertools.islice(stream, WINDOW)):
             start = self._window(window, start)
@@ -61,7 +61,11 @@ class Refinement:
                 if measure.degree == entry["degree"]:
                     entry.update(systems=ran, settled=self._settled[measure])
         self.collector.judge = None
-        return _most(self._settled, start)
+
+    @property
+    def mostly(self) -> Measure:
+        """The measure at which most systems settled so far."""
+        return _most(self._settled, self.begun)
 
     def settings(self) -> dict[str, Any]:
         """For the report: how many systems ran at which degree, and how many had not settled at the last."""
@@ -138,7 +142,6 @@ class Refinement:
         while systems and measure is not None:
             systems = self._evaluated(systems, measure, self._judging(coarser, measure, settled))
             coarser, measure = measure, measure.finer()
-        self._settled += settled
         return _most(settled, start)
 
     def _judging(
@@ -152,6 +155,7 @@ class Refinement:
             self._before.pop(name, None)
             self.unsettled += not fine
             settled[measure] += 1
+            self._settled[measure] += 1
             return Ruling(trust, measured=coarser is not None)
 
         return judge

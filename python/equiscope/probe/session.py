@@ -63,6 +63,8 @@ class Session:
     measure: Measure = field(init=False)
     settled: dict[str, Any] = field(init=False, default_factory=dict)
     """Of a measure that refines, for the settings of the report."""
+    convergence: list[dict[str, Any]] = field(init=False, default_factory=list)
+    """What was tried until the numbers settled; nothing where nothing had to."""
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
     _capture: Capture | None = field(init=False, default=None)
     _evaluator: Evaluator = field(init=False)
@@ -115,34 +117,38 @@ class Session:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def run(self, measure: Measure) -> list[dict[str, Any]]:
-        """Evaluate the whole data set; the record of what was tried, from `measure` on, until the numbers settled."""
+    def run(self, measure: Measure) -> None:
+        """Evaluate the whole data set, by `measure` and what follows it until the numbers settle.
+
+        Interrupted, by whatever is raised, it leaves in `collector` the systems that ended, and nothing of the others.
+        """
+        self._open(measure)
         stream = self.memory.reading(self.adapter.systems())
         if measure.refines:
-            return self._refine(measure, stream)
+            self._refine(measure, stream)
+            return
         first = list(itertools.islice(stream, measure.pilot))
         further = next(stream, None)
-        self._open(measure)
-        entries = self._settle(first, has_more=further is not None) if first else []
+        if first:
+            self._settle(first, has_more=further is not None)
         self.collector.settle()
         if further is not None:
             count = self.adapter.count
             self._evaluate(itertools.chain([further], stream), None if count is None else count - len(first))
-        return entries or [self._entry(self.collector.results(), change=None)]
 
-    def _refine(self, measure: Measure, stream: Iterator[System]) -> list[dict[str, Any]]:
+    def _refine(self, measure: Measure, stream: Iterator[System]) -> None:
         """Evaluate every system at the degree that it needs."""
-        self._open(measure)
         with self.bar(len(measure), self.adapter.count) as advance:
             refinement = Refinement(self.collector, lambda systems: self._hand_over(systems, advance), measure)
-            self.measure = refinement.run(stream)
-        self.settled = refinement.settings()
-        self.collector.sort()
-        return refinement.entries or [self._entry(self.collector.results(), change=None)]
+            try:
+                refinement.run(stream)
+            finally:
+                self.measure, self.settled = refinement.mostly, refinement.settings()
+                self.convergence = refinement.entries
+                self.collector.sort()
 
-    def _settle(self, pilot: list[System], *, has_more: bool) -> list[dict[str, Any]]:
+    def _settle(self, pilot: list[System], *, has_more: bool) -> None:
         """Evaluate the first systems by one measure after the other, until their numbers do."""
-        entries: list[dict[str, Any]] = []
         coarser: tuple[Measure, Collector] | None = None
         previous: Found | None = None
         done = 0
@@ -150,14 +156,14 @@ class Session:
             self._evaluate(pilot, len(pilot), first=done)
             found = self.collector.results()
             judgement = self.measure.judge(found, previous)
-            entries.append(self._entry(found, **judgement.judged))
+            self.convergence.append(self._entry(found, **judgement.judged))
             if judgement.note is not None:
                 self._notes.append(judgement.note)
             if judgement.following is None:
                 # the better numbers of the first systems are at hand, and are kept where these are all there is
                 if judgement.previous_suffices and coarser is not None and has_more:
                     self.measure, self.collector = coarser
-                return entries
+                return
             if judgement.goes_on:
                 done, self.measure = len(self.measure), judgement.following
                 left = self.collector.reopen(self.measure)
@@ -200,6 +206,10 @@ class Session:
             memory=self.memory,
         )
         self.collector.consume(drive, advance)
+
+    def record(self) -> list[dict[str, Any]]:
+        """Entries for `AuditData.convergence`, one at least."""
+        return self.convergence or [self._entry(self.collector.results(), change=None)]
 
     def _entry(self, found: Found, **judged: float | None) -> dict[str, Any]:
         outputs, layers = found

@@ -34,7 +34,8 @@ def headline(audit: AuditData) -> list[str]:
 
 def _facts(audit: AuditData) -> list[str]:
     get = audit.settings.get
-    facts = [f"{count(len(audit.systems))} system{'s' if len(audit.systems) != 1 else ''}"]
+    systems = f"{count(len(audit.systems))} system{'s' if len(audit.systems) != 1 else ''}"
+    facts = [f"stopped after {get('stopped_after')}" if get("stopped_after") else systems]
     facts += [f"group {get('group')}"] if get("group") not in (None, "O3") else []
     facts += [f"lmax {get('lmax')}"] if get("lmax") is not None else []
     rotations = get("rotations")

@@ -51,7 +51,7 @@ def to_html(audit: AuditData) -> str:
     All text of the audit is escaped. Pictures are inline SVG in the colours of the page, light or dark.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(code=_code, path=_path)
+    environment.filters.update(code=code, path=path)
     template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
     data, judged = data_name(audit), (*audit.outputs.values(), *audit.declared_layers.values())
     return template.render(
@@ -99,13 +99,13 @@ def _terms(audit: AuditData) -> dict[str, Any]:
     }
 
 
-def _code(text: str) -> Markup:
+def code(text: str) -> Markup:
     """Escaped text, with `...` as code, and numbers with an exponent that do not break in two."""
     safe = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))).replace(" +- ", " ± ")
     return Markup(re.sub(r"(\d[\d.]*e[+-]\d+)", r'<span class="n">\1</span>', safe))
 
 
-def _path(name: str) -> Markup:
+def path(name: str) -> Markup:
     """An escaped name; a long one may break after its dots, slashes and underscores."""
     if len(name) <= UNBROKEN:
         return Markup('<span class="n">{}</span>').format(name)

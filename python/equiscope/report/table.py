@@ -59,15 +59,21 @@ STYLES = {
 
 def to_text(audit: AuditData, width: int | None = None) -> str:
     """The table in plain characters, at most `width` columns wide (default: the terminal, 80 to 140)."""
-    width = width or _terminal()
-    buffer, parts = io.StringIO(), to_rich(audit, width)
     plain: Options = {"color_system": None, "force_terminal": False, "legacy_windows": False}
-    # a table that has nothing more to give sticks out rather than losing digits
+    console = Console(file=io.StringIO(), width=width or terminal_width(), **plain)
+    with console.capture() as capture:
+        show(to_rich(audit, console.width), console)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
+
+
+def show(parts: Group, console: Console) -> None:
+    """Print `parts`; a table that has nothing more to give sticks out of a narrow console rather than losing digits."""
+    unbounded = console.options.update(width=10 * WIDE)
     tables = [part for part in parts.renderables if isinstance(part, Table)]
-    widths = [Console(file=io.StringIO(), width=10 * WIDE, **plain).measure(table).maximum for table in tables]
-    console = Console(file=buffer, width=max([width, *widths]), **plain)
+    widths = [console.measure(table, options=unbounded).maximum for table in tables]
+    narrow, console.width = console.width, max([console.width, *widths])
     console.print(parts)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
+    console.width = narrow
 
 
 def to_notebook(audit: AuditData) -> str:
@@ -79,7 +85,7 @@ def to_notebook(audit: AuditData) -> str:
 
 def to_rich(audit: AuditData, width: int | None = None) -> Group:
     """The same as a rich renderable, laid out for `width` columns (default: the terminal)."""
-    width = width or _terminal()
+    width = width or terminal_width()
     parts: list[Any] = [Text(line) for line in headline(audit)]
     if audit.outputs:
         parts += [Text(), _errors(audit, "output", audit.outputs, width)]
@@ -91,20 +97,21 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
         parts += [Text(), _layers(audit, width), Text(_legend(widest(audit.layers.values())), style="dim")]
     said = findings(audit)
     if said:
-        parts += [Text(), Text("Findings", style="bold"), *_bullets(said, "")]
+        parts += [Text(), Text("Findings", style="bold"), *bullets(said, "")]
     if audit.failures:
         lines = [f"{failure.system}: {failure.where}: {failure.reason}" for failure in audit.failures]
-        parts += [Text(), Text(f"Failures ({len(lines)})", style="bold red"), *_bullets(lines, "red")]
+        parts += [Text(), Text(f"Failures ({len(lines)})", style="bold red"), *bullets(lines, "red")]
     if audit.warnings:
         parts += [
             Text(),
             Text(f"Warnings ({len(audit.warnings)})", style="bold yellow"),
-            *_bullets(audit.warnings, "yellow"),
+            *bullets(audit.warnings, "yellow"),
         ]
     return Group(*parts)
 
 
-def _terminal() -> int:
+def terminal_width() -> int:
+    """Columns of the terminal, within what is laid out."""
     return min(max(shutil.get_terminal_size((100, 24)).columns, NARROW), 140)
 
 
@@ -120,12 +127,12 @@ def _legend(chart: Chart) -> str:
     )
 
 
-def _table(gap: int) -> Table:
+def ruled(gap: int) -> Table:
     """An empty table with `gap` blanks between columns; the box draws one of them."""
     return Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), header_style="bold")
 
 
-def _column(table: Table, name: str, *cells: str, right: bool = True) -> None:
+def add_column(table: Table, name: str, *cells: str, right: bool = True) -> None:
     """A column just as wide as its widest line; nothing in it wraps by itself or is cut."""
     width = max(len(line) for cell in (name, *cells) for line in cell.split("\n"))
     table.add_column(Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop")
@@ -143,12 +150,12 @@ def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output], width: i
         elastic = sorted((i for i, column in enumerate(shown) if column.elastic), key=lambda i: shown[i].elastic)
         spare = min((column for column in shown if column.spare), key=lambda column: column.spare, default=None)
         least = READABLE if spare is not None else SHORTEST
-        if _fit(rows, heads, width, gap, elastic, least) or spare is None:
+        if fit(rows, heads, width, gap, elastic, least) or spare is None:
             break
         shown.remove(spare)
-    table = _table(gap)
+    table = ruled(gap)
     for i, head in enumerate(heads):
-        _column(table, head, *(row[i] for row in rows), right=not shown[i].left)
+        add_column(table, head, *(row[i] for row in rows), right=not shown[i].left)
     for row, output in zip(rows, outputs.values(), strict=True):
         table.add_row(*(Text(cell) for cell in row), style=STYLES.get(grade(output), ""))
     return table
@@ -159,7 +166,7 @@ def _head(column: Column, width: int) -> str:
     return column.terminal[0 if width >= 100 else 1]
 
 
-def _fit(
+def fit(
     rows: list[list[str]], heads: list[str], width: int, gap: int, elastic: list[int], least: int = SHORTEST
 ) -> bool:
     """Break the cells of the elastic columns into lines, the widest column first, until a row fits into `width`, and
@@ -181,10 +188,10 @@ def _layers(audit: AuditData, width: int) -> Table:
         heads, rows, whole = _grouped(audit, width, digits)
         if whole:
             break
-    _fit(rows, heads, width, 1, elastic=[0])
-    table = _table(1)
+    fit(rows, heads, width, 1, elastic=[0])
+    table = ruled(1)
     for i, head in enumerate(heads):
-        _column(table, head, *(row[i] for row in rows), right=i > 0)
+        add_column(table, head, *(row[i] for row in rows), right=i > 0)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
@@ -207,7 +214,8 @@ def _grouped(audit: AuditData, width: int, digits: int) -> tuple[list[str], list
     return heads, rows, columns == count
 
 
-def _bullets(lines: list[str], style: str) -> list[Padding]:
+def bullets(lines: list[str], style: str) -> list[Padding]:
+    """Sentences as a list, the first `MESSAGES` of them."""
     shown = lines[:MESSAGES]
     if len(lines) > MESSAGES:
         shown = [*shown, f"... and {len(lines) - MESSAGES} more"]

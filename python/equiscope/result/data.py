@@ -221,7 +221,8 @@ class AuditData:
     settings: dict[str, Any] = field(default_factory=dict)
     """JSON values: model, data, lmax, estimator, degree, rotations, group, dtype, keep, tolerance, batch, inputs,
     outputs, seed; of grids shift, and where the degree was found degrees {degree: systems that ran at it} and unsettled
-    (systems whose errors were too large at the finest); of random rotations precision, precision_reached."""
+    (systems whose errors were too large at the finest); of random rotations precision, precision_reached; of an audit
+    that was interrupted stopped_after, in words."""
     environment: dict[str, Any] = field(default_factory=dict)
     """JSON values: versions, instruction set, threads, date."""
     timings: dict[str, float] = field(default_factory=dict)

@@ -6,19 +6,17 @@ import contextlib
 import os
 import re
 import secrets
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from ..errors import DataError, DTypeError, fail
+from ..interrupts import undisturbed
 
 if sys.platform != "win32":
     import fcntl
@@ -64,7 +62,7 @@ def write_all(directory: Path, contents: Mapping[str, bytes], stale: Callable[[s
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        with _alone(directory), _undisturbed():
+        with _alone(directory), undisturbed():
             for name, path in temporary.items():
                 os.replace(path, directory / name)
                 _sync(directory)
@@ -99,27 +97,6 @@ def _sync(directory: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C is kept until the end of the block."""
-    previous = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or previous is None:
-        yield  # interrupts go to the main thread; a handler that Python did not set cannot be put back
-        return
-    waiting: list[int] = []
-
-    def keep(number: int, frame: FrameType | None) -> None:
-        waiting.append(number)
-
-    signal.signal(signal.SIGINT, keep)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        if waiting:
-            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,96 @@
+"""How far an output may be from its declared symmetry, and whether an audit shows that it is farther."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..errors import ArgumentError, fail
+from .data import AuditData, Output
+from .judge import Verdict
+
+WITHIN = {
+    Verdict.EXACT: "within noise",
+    Verdict.VANISHES: "vanishes within noise",
+    Verdict.STOCHASTIC: "within the scatter of repeats",
+}
+"""Verdicts that keep every limit, and why."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The largest error that passes: of one output, or of every output that has no limit of its own."""
+
+    name: str | None
+    value: float
+    relative: bool
+    """Whether it is a share of the root mean square of the output; else in its unit."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One output, held against its limit."""
+
+    output: str
+    unit: str | None
+    limit: Limit
+    value: float
+    """RMSE, or relative error, as the limit is."""
+    error: float
+    """Half width of an interval of 95 % about `value`."""
+    passed: bool
+    reason: str
+    """Why, where the numbers alone do not say it."""
+
+
+def parse_limit(text: str) -> Limit:
+    """``1%``, a relative error that holds for every output; ``energy=1%``; or ``energy=1e-3``, in the unit of it."""
+    name, sign, amount = text.rpartition("=")
+    relative = amount.endswith("%")
+    try:
+        value = float(amount.removesuffix("%")) / (100.0 if relative else 1.0)
+    except ValueError:
+        value = math.nan
+    if not (0 <= value < math.inf) or bool(sign) != bool(name) or not (relative or name):
+        expected = "a share such as 1%, or NAME=1e-3 in the unit of an output, or NAME=1%"
+        fail(ArgumentError, "--fail-above", expected, repr(text))
+    return Limit(name or None, value, relative)
+
+
+def check_names(limits: Iterable[Limit], names: Sequence[str]) -> None:
+    """Refuse limits of outputs that are none of `names`."""
+    unknown = [limit.name for limit in limits if limit.name is not None and limit.name not in names]
+    if unknown:
+        fail(ArgumentError, "--fail-above", f"names of outputs ({', '.join(names) or 'none'})", ", ".join(unknown))
+
+
+def check(audit: AuditData, limits: Sequence[Limit]) -> list[Check]:
+    """Every output that has a limit, held against it; a limit by name goes before one for all.
+
+    An error fails when all of its interval lies above the limit, ``value - error > limit``: what cannot be told from
+    the limit passes, and is said to. What lies within measured noise passes; what shows nothing, an output that is 0
+    for every input or has no finite value, fails.
+    """
+    check_names(limits, list(audit.outputs))
+    own = {limit.name: limit for limit in limits}
+    held = [(output, own.get(name, own.get(None))) for name, output in audit.outputs.items()]
+    return [_held(output, limit) for output, limit in held if limit is not None]
+
+
+def _held(output: Output, limit: Limit) -> Check:
+    scale = output.size if limit.relative else 1.0
+    value = output.relative if limit.relative else output.rmse
+    error = output.rmse_error / scale if scale and not math.isnan(output.rmse_error) else 0.0
+    verdict = output.verdict
+    if verdict in (Verdict.UNMEASURED, Verdict.ZERO):
+        told = "could not be measured" if verdict is Verdict.UNMEASURED else "is zero for every input: nothing is shown"
+        return Check(output.name, output.unit, limit, value, error, False, told)
+    if verdict in WITHIN:
+        return Check(output.name, output.unit, limit, value, error, True, WITHIN[verdict])
+    passed, reason = value - error <= limit.value, ""
+    if passed and value > limit.value:
+        reason = "above the limit, but not beyond its error"
+    elif passed and value + error > limit.value:
+        reason = "its error reaches above the limit"
+    return Check(output.name, output.unit, limit, value, error, passed, reason)

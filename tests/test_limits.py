@@ -1,0 +1,56 @@
+"""Limits on errors: what passes, what fails, and what cannot be told."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from report_builder import output
+
+from equiscope.report import Audit, Failure
+from equiscope.report.summary import passes, verdict_line
+from equiscope.result.limits import check, parse_limit
+
+
+def held(text: str, *, failures=(), **changes):
+    """The check of an output with RMSE 0.02 and size 1."""
+    found = output("y", "scalar", (0, 1), relative=0.02)
+    for name, value in changes.items():
+        setattr(found, name, value)
+    audit = Audit(outputs={"y": found}, layers={}, systems=[], failures=list(failures))
+    (only,) = check(audit, [parse_limit(text)])
+    return audit, only
+
+
+@pytest.mark.parametrize("text", ["1%", "y=1%", "y=0.01"])
+def test_an_error_fails_where_all_of_its_interval_lies_above(text):
+    assert not held(text, rmse_error=0.0099)[1].passed
+    _, found = held(text, rmse_error=0.0101)
+    assert found.passed and found.reason == "above the limit, but not beyond its error"
+
+
+def test_a_number_below_that_may_lie_above_says_so():
+    _, found = held("y=0.025", rmse_error=0.01)
+    assert found.passed and found.reason == "its error reaches above the limit"
+
+
+def test_an_error_that_is_not_known_excuses_nothing():
+    assert not held("1%", rmse_error=math.nan)[1].passed
+
+
+def test_what_shows_nothing_fails():
+    assert "could not be measured" in held("99%", rmse=math.nan)[1].reason
+    _, dead = held("99%", total=0 * output("y", "scalar", (0, 1), relative=0.02).total, rmse=0.0, responds=False)
+    assert not dead.passed and "zero for every input" in dead.reason
+
+
+def test_noise_passes_whatever_the_limit():
+    _, found = held("y=1e-9", noise_floor=0.02)
+    assert found.passed and found.reason == "within noise"
+
+
+def test_a_limit_is_not_kept_by_the_systems_that_were_left():
+    audit, found = held("5%", failures=[Failure("bad", "y", "NaN")])
+    assert found.passed and not passes(audit, [found])
+    assert verdict_line(audit, [found]) == "FAIL: 1 system failed"
+    assert passes(audit, [])
