@@ -27,7 +27,7 @@ LEVELS = (
     ("report", "metrics"),
     ("demo", "info", "settings"),
     ("audit", "symmetrize"),
-    ("testing",),
+    ("testing", "training"),
     ("cli",),
     ("__main__",),
 )

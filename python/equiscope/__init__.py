@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import adapters, demo, errors, groups, metrics, report, testing
+from . import adapters, demo, errors, groups, metrics, report, testing, training
 from .adapters.batching import Concat
 from .audit import audit
 from .groups.irreps import Irreps
@@ -39,6 +39,7 @@ __all__ = [
     "spherical_harmonics",
     "symmetrize",
     "testing",
+    "training",
     "wigner_D",
 ]
 
