@@ -43,6 +43,7 @@ def to_html(history: History, drawn: Mapping[str, Figure] | None = None) -> str:
         ],
         outputs=[(name, history.curves(name).unit) for name in history.outputs],
         rows=_rows(history),
+        skipped=any(point.skipped for point in history),
         settings=[(key, value) for key, value in _settings(history) if value is not None],
         at_noise=int(AT_NOISE),
     )
