@@ -23,9 +23,9 @@ import torch
 
 import equiscope as eq
 from equiscope.training import History, SymmetryTracker, clock, files, tracker
-from equiscope.training.history import FILE
 from equiscope.training.journal import Journal
 from equiscope.training.schedule import NEVER, schedule
+from equiscope.training.stored import FILE
 from equiscope.training.untouched import untouched
 
 KINDS = {"inputs": {"x": "vector"}, "outputs": {"energy": "scalar"}}
@@ -111,6 +111,16 @@ def bits(value):
 @pytest.mark.parametrize("after_backward", [False, True])
 def test_training_with_the_tracker_equals_training_without_it_bit_for_bit(after_backward):
     assert bits(trained(True, after_backward=after_backward)) == bits(trained(False))
+
+
+@pytest.mark.gpu
+def test_the_random_state_of_a_card_is_put_back():
+    model = torch.nn.Linear(2, 2, device="cuda")
+    before = bits([torch.cuda.get_rng_state(), model.state_dict()["weight"].cpu()])
+    with untouched(model):
+        torch.rand(3, device="cuda")
+        model.weight.data.zero_()
+    assert bits([torch.cuda.get_rng_state(), model.state_dict()["weight"].cpu()]) == before
 
 
 def test_values_that_do_not_compare_are_put_back_too():

@@ -15,22 +15,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .history import Curves, Failed, History, Point
+    from .data import Curves, Failed, HistoryData, Point
+    from .history import History
     from .tracker import SymmetryTracker
     from .view import HistoryPicture, register
 
 _LATER = {
-    "Curves": "history",
-    "Failed": "history",
+    "Curves": "data",
+    "Failed": "data",
     "History": "history",
+    "HistoryData": "data",
     "HistoryPicture": "view",
-    "Point": "history",
+    "Point": "data",
     "SymmetryTracker": "tracker",
     "register": "view",
 }
 """Imported at first use: files and their checksums take their time."""
 
-__all__ = ["Curves", "Failed", "History", "HistoryPicture", "Point", "SymmetryTracker", "register"]
+__all__ = ["Curves", "Failed", "History", "HistoryData", "HistoryPicture", "Point", "SymmetryTracker", "register"]
 
 
 def __getattr__(name: str) -> Any:

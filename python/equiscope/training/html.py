@@ -19,10 +19,10 @@ from .view import PICTURES, figures
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .history import History
+    from .data import HistoryData
 
 
-def to_html(history: History, drawn: Mapping[str, Figure] | None = None) -> str:
+def to_html(history: HistoryData, drawn: Mapping[str, Figure] | None = None) -> str:
     """One self-contained HTML page: findings, pictures, a table of points, settings. All text is escaped.
 
     drawn: the pictures by name, where they are drawn already.
@@ -49,7 +49,7 @@ def to_html(history: History, drawn: Mapping[str, Figure] | None = None) -> str:
     )
 
 
-def _facts(history: History) -> list[str]:
+def _facts(history: HistoryData) -> list[str]:
     if not history.points:
         return []
     first, last = history.points[0], history.points[-1]
@@ -60,7 +60,7 @@ def _facts(history: History) -> list[str]:
     ]
 
 
-def _rows(history: History) -> list[dict[str, Any]]:
+def _rows(history: HistoryData) -> list[dict[str, Any]]:
     rows = []
     for point in history:
         cells = []
@@ -79,7 +79,7 @@ def _ink(verdict: Verdict) -> str:
     return "good" if verdict.is_kept else "poor" if verdict.is_broken else ""
 
 
-def _settings(history: History) -> list[tuple[str, Any]]:
+def _settings(history: HistoryData) -> list[tuple[str, Any]]:
     settings = history.settings
     asked = {key: value for key, value in settings.get("asked", {}).items() if key != "batch_rows"}
     own = [(key, settings.get(key)) for key in ("batch_rows", "budget")]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from ..report.format import listing, number, percent, quantity, quote
 
 if TYPE_CHECKING:
-    from .history import History, Point
+    from .data import HistoryData, Point
 
 FAR = 2.0
 """Factor between the lowest error and the last one from which the lowest is worth a word."""
 
 
-def findings(history: History) -> list[str]:
+def findings(history: HistoryData) -> list[str]:
     """A line for each output, then what failed, what was skipped and what it cost."""
     if not history.points:
         return ["There are no points.", *_missing(history)]
@@ -21,7 +21,7 @@ def findings(history: History) -> list[str]:
     return [*lines, *_missing(history)]
 
 
-def _output(history: History, name: str) -> str:
+def _output(history: HistoryData, name: str) -> str:
     found = [(point, point.audit.outputs[name]) for point in history if name in point.audit.outputs]
     (first, before), (last, now) = found[0], found[-1]
     text = f"{quote(name)}: RMSE {quantity(before, before.rmse)} ({percent(before.relative)} of its size) {_at(first)}"
@@ -42,7 +42,7 @@ def _at(point: Point) -> str:
     return "untrained" if point.step == 0 else f"at step {point.step}"
 
 
-def _missing(history: History) -> list[str]:
+def _missing(history: HistoryData) -> list[str]:
     lines = []
     if history.failures:
         steps = listing([str(failed.step) for failed in history.failures]).replace("`", "")

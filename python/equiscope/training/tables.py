@@ -12,7 +12,7 @@ from ..result.data import Output, Spectrum, widest
 from ..result.floor import unresolved_share
 
 if TYPE_CHECKING:
-    from .history import History
+    from .data import HistoryData
 
 GAP = "  "
 
@@ -28,7 +28,7 @@ ERRORS: dict[str, Callable[[Output], Any]] = {
 """Columns of a file that are empty for a layer without a representation."""
 
 
-def to_text(history: History) -> str:
+def to_text(history: HistoryData) -> str:
     """A line for each point, with the RMSE of each output, its relative size, and the verdict."""
     if not history.points:
         return "no points"
@@ -44,7 +44,7 @@ def to_text(history: History) -> str:
     return "\n".join(lines)
 
 
-def _cells(history: History, outputs: dict[str, Output]) -> list[str]:
+def _cells(history: HistoryData, outputs: dict[str, Output]) -> list[str]:
     cells = []
     for name in history.outputs:
         output = outputs.get(name)
@@ -56,7 +56,7 @@ def _cells(history: History, outputs: dict[str, Output]) -> list[str]:
     return cells
 
 
-def to_csv(history: History) -> str:
+def to_csv(history: HistoryData) -> str:
     """A row for each point and each output or layer; shares of irreps by their symbols, ``share 1o``."""
     chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
     shares = [f"share {chart.symbol(label)}" for label in chart.labels]

@@ -21,10 +21,12 @@ from ..result.place import check_writable
 from ..settings import Settings
 from . import loggers as ways
 from .clock import Clock, settle
-from .history import FILE, Failed, History, Point, failed_record, header, point_record, rewind_record
+from .data import Failed, Point
+from .history import History
 from .journal import Journal
 from .records import fingerprint, told
 from .schedule import NEVER, schedule
+from .stored import FILE, failed_record, header, point_record, read, rewind_record
 from .untouched import untouched
 
 LMAX = 4
@@ -229,7 +231,7 @@ class SymmetryTracker:
 
     def _resumed(self, journal: Journal) -> History:
         """The history of a run that goes on; refused if it was asked otherwise."""
-        history = History.read(journal)
+        history = read(History, journal)
         if not history.settings:
             return history
         own = self._identity()

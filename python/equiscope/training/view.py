@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ArgumentError, fail
-from .history import History
+from .data import HistoryData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,15 +32,15 @@ class HistoryPicture(ABC):
     """Which of "names" and "steps" can be chosen."""
 
     @abstractmethod
-    def caption(self, history: History) -> str:
+    def caption(self, history: HistoryData) -> str:
         """What a reader of the page is told about it."""
 
     @abstractmethod
-    def lacks(self, history: History) -> tuple[str, str] | None:
+    def lacks(self, history: HistoryData) -> tuple[str, str] | None:
         """What the picture needs and what there is in its place; None where it can be drawn."""
 
     @abstractmethod
-    def draw(self, history: History, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
+    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
         """The figure, made without pyplot, of a history that lacks nothing; `names` and `steps` occur in it."""
 
 
@@ -72,7 +72,7 @@ def _import_shipped() -> None:
         importlib.import_module(module.name)
 
 
-def figures(history: History) -> dict[str, Figure]:
+def figures(history: HistoryData) -> dict[str, Figure]:
     """All pictures that the history has numbers for, by name, laid out once for every format they are written in."""
     drawn = {each.name: each.draw(history, None, None) for each in pictures() if each.lacks(history) is None}
     for figure in drawn.values():
@@ -81,7 +81,9 @@ def figures(history: History) -> dict[str, Figure]:
     return drawn
 
 
-def plot(history: History, kind: str, names: Sequence[str] | None = None, steps: Sequence[int] | None = None) -> Figure:
+def plot(
+    history: HistoryData, kind: str, names: Sequence[str] | None = None, steps: Sequence[int] | None = None
+) -> Figure:
     """The figure of `History.plot`."""
     kinds = {picture.name: picture for picture in pictures()}
     if kind not in kinds:

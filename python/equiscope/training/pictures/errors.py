@@ -15,7 +15,7 @@ from ...report.format import broken
 from ...report.palette import FAINT, INK, MARKERS, PROPER, RULE, Options
 from ...report.style import decades, finish, legend, new_figure, plain
 from ...result.judge import AT_NOISE
-from ..history import Curves, History
+from ..data import Curves, HistoryData
 from ..view import HistoryPicture, register
 from ._axes import COLUMN, place, step_axis
 
@@ -36,17 +36,17 @@ class Errors(HistoryPicture):
     name, order = "errors", 1
     chooses = ("names",)
 
-    def caption(self, history: History) -> str:
+    def caption(self, history: HistoryData) -> str:
         return (
             "Equivariance error (RMSE) of each output over training, with the range in which the true value lies in 95 "
             "of 100 cases, beside the size of the output (one component, root mean square). Grey is what noise alone "
             "makes. The point at 0 is the untrained model."
         )
 
-    def lacks(self, history: History) -> tuple[str, str] | None:
+    def lacks(self, history: HistoryData) -> tuple[str, str] | None:
         return None if history.points and history.outputs else ("a point with an output", "none")
 
-    def draw(self, history: History, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
+    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
         curves = [history.curves(name) for name in names or history.outputs]
         every = np.concatenate([curve.steps.numpy() for curve in curves])
         figure = new_figure(COLUMN, PANEL * len(curves) + LEGEND)

@@ -19,7 +19,7 @@ from ...report.style import finish, new_figure, plain
 from ...report.words import axis_title
 from ...result.data import Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
-from ..history import History, Point
+from ..data import HistoryData, Point
 from ..view import HistoryPicture, register
 from ._axes import COLUMN, place
 
@@ -43,17 +43,17 @@ class LayersOverSteps(HistoryPicture):
     name, order = "layers", 3
     chooses = ("steps",)
 
-    def caption(self, history: History) -> str:
+    def caption(self, history: HistoryData) -> str:
         return (
             "Share of the power of each layer, in order of execution, then of each output, in every column of irreps "
             "(both parities together), at several steps. The last column of a panel is the power above lmax; grey is "
             "what lies within noise or its own error."
         )
 
-    def lacks(self, history: History) -> tuple[str, str] | None:
+    def lacks(self, history: HistoryData) -> tuple[str, str] | None:
         return None if history.points else ("a point", "none")
 
-    def draw(self, history: History, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
+    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
         points = [history.point(step) for step in steps] if steps else _chosen(history)
         rows = [*history.layers, *history.outputs]
         chart = widest(spectrum for point in points for _, spectrum in point.audit.results())
@@ -70,7 +70,7 @@ class LayersOverSteps(HistoryPicture):
         return figure
 
 
-def _chosen(history: History) -> list[Point]:
+def _chosen(history: HistoryData) -> list[Point]:
     at = place([point.step for point in history])
     wanted = np.linspace(at[0], at[-1], min(MOST, len(history)))
     return [history.points[i] for i in sorted({int(np.abs(at - each).argmin()) for each in wanted})]

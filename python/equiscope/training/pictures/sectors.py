@@ -19,7 +19,7 @@ from ...report.palette import FAINT, INK, MAP, MARKERS, Options
 from ...report.style import decades, finish, legend, new_figure, plain
 from ...report.words import family_title
 from ...result.data import widest
-from ..history import Curves, History
+from ..data import Curves, HistoryData
 from ..view import HistoryPicture, register
 from ._axes import COLUMN, place, step_axis
 
@@ -48,7 +48,7 @@ class Sectors(HistoryPicture):
     name, order = "sectors", 2
     chooses = ("names",)
 
-    def caption(self, history: History) -> str:
+    def caption(self, history: HistoryData) -> str:
         left_out = len(history.outputs) + len(history.layers) - len(_chosen(history))
         rest = f" {left_out} more layers are in history.csv." if left_out > 0 else ""
         return (
@@ -56,10 +56,10 @@ class Sectors(HistoryPicture):
             f"What lies within noise, or within its own error, is left out.{rest}"
         )
 
-    def lacks(self, history: History) -> tuple[str, str] | None:
+    def lacks(self, history: HistoryData) -> tuple[str, str] | None:
         return None if history.points else ("a point", "none")
 
-    def draw(self, history: History, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
+    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
         curves = [history.curves(name) for name in names or _chosen(history)]
         chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
         columns = min(COLUMNS, len(curves))
@@ -91,7 +91,7 @@ class Sectors(HistoryPicture):
         return figure
 
 
-def _chosen(history: History) -> list[str]:
+def _chosen(history: HistoryData) -> list[str]:
     layers, room = history.layers, max(0, MOST - len(history.outputs))
     picks = np.unique(np.linspace(0, len(layers) - 1, min(room, len(layers))).round().astype(int))
     return [*history.outputs, *(layers[i] for i in picks)]
