@@ -495,7 +495,7 @@ def test_pictures_are_as_wide_as_a_column_and_choose_what_they_are_asked_for(tmp
     lines = history.plot("errors").axes[0].get_lines()
     assert any(np.allclose(line.get_ydata(), history.curves("energy").rmse) for line in lines)
     for arguments, message in [
-        (("pie",), "kind: expected one of errors, sectors, layers"),
+        (("pie",), "kind: expected one of errors, layers, sectors"),
         (("sectors", ["forces"]), "names: expected names of outputs or layers"),
         (("errors", None, [0]), "steps: expected None where kind is 'errors'"),
         (("layers", None, [5]), "step: expected a step of this history"),

@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from ...report.style import new_figure
 
 COLUMN = 3.4
 """Inches that a column of text is wide; pictures are drawn at that width, in the sizes that they are printed in."""
@@ -14,8 +17,40 @@ COLUMN = 3.4
 BELOW = 0.45
 """Decades left of step 1 at which the untrained model stands on a logarithmic axis, which has no place for step 0."""
 
-LABELS = 7
-"""Powers of ten with a label at most."""
+LABEL = 0.34
+"""Inches that the label of a power of ten takes on an axis."""
+
+LEFT, RIGHT, TOP = 0.6, 0.08, 0.26
+"""Inches around all panels: labels of values, half the label of a step, a title."""
+
+GAP, BETWEEN = 0.32, 0.14
+"""Inches between two panels: a title above, nothing beside."""
+
+AXIS, KEYS = 0.45, 0.17
+"""Inches below: labels and title of the axis of steps; a row of a legend."""
+
+
+def panels(rows: int, columns: int, height: float, legend_rows: int) -> tuple[Figure, np.ndarray]:
+    """A figure as wide as a column, and its axes, each `height` inches high.
+
+    Laid out by inches: to measure every label, as constrained layout does, takes longer than all the rest.
+    """
+    below = AXIS + KEYS * legend_rows + 0.1
+    whole = TOP + rows * height + (rows - 1) * GAP + below
+    figure = new_figure(COLUMN, whole)
+    figure.set_layout_engine("none")
+    width = (COLUMN - LEFT - RIGHT - (columns - 1) * BETWEEN) / columns
+    inches = {"left": LEFT / COLUMN, "right": 1 - RIGHT / COLUMN, "top": 1 - TOP / whole, "bottom": below / whole}
+    grid = figure.add_gridspec(rows, columns, **inches, hspace=GAP / height, wspace=BETWEEN / width)
+    return figure, grid.subplots(squeeze=False, sharey=columns > 1)
+
+
+def short(step: int) -> str:
+    """A step in few letters: 398, 39.8k, 3M."""
+    for unit, factor in (("M", 1e6), ("k", 1e3)):
+        if step >= max(factor, 1e4):
+            return f"{step / factor:.3g}{unit}"
+    return str(step)
 
 
 def place(steps: object) -> np.ndarray:
@@ -25,15 +60,18 @@ def place(steps: object) -> np.ndarray:
 
 
 def step_axis(axes: Axes, steps: object, *, label: bool = True) -> None:
-    """Ticks at powers of ten and at step 0, limits around `steps`, and the title where it is asked for."""
+    """Ticks at powers of ten, as many as have room, and at step 0; limits around `steps`; labels where asked for."""
     at = place(steps)
     low, high = float(at.min()), max(float(at.max()), 0.3)
     room = 0.04 * (high - low) + 0.02
     axes.set_xlim(low - room, high + room)
-    decades = range(math.ceil(low), math.floor(high + 1e-9) + 1)
-    shown = [power for power in decades if power >= 0][:: max(1, math.ceil(len(decades) / LABELS))]
-    major = [*([-BELOW] if low < 0 else []), *shown]
-    axes.xaxis.set_major_locator(FixedLocator(major))
+    inches = axes.get_position().width * COLUMN / (high - low)
+    powers = [power for power in range(math.floor(high + 1e-9) + 1) if power >= low - 1e-9]
+    shown = powers[:: max(1, math.ceil(LABEL / inches))]
+    if low < 0 and BELOW * inches < LABEL / 2:
+        shown = shown[1:]  # no room for 1 beside 0
+    ticks = [*([-BELOW] if low < 0 else []), *shown]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: _written(tick)))
     if not label:
         axes.tick_params(labelbottom=False)

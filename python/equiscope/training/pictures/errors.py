@@ -12,18 +12,21 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from ...report.format import broken
-from ...report.palette import FAINT, INK, MARKERS, PROPER, RULE, Options
-from ...report.style import decades, finish, legend, new_figure, plain
+from ...report.palette import FAINT, INK, MARKERS, PROPER, RULE, SMALL, Options
+from ...report.style import decades, finish, legend, plain
 from ...result.judge import AT_NOISE
 from ..data import Curves, HistoryData
 from ..view import HistoryPicture, register
-from ._axes import COLUMN, place, step_axis
+from ._axes import panels, place, step_axis
 
-PANEL, LEGEND = 1.25, 0.65
-"""Inches that a panel, and what stands below all of them, is high."""
+PANEL = 0.95
+"""Inches that a panel is high."""
 
 TITLE = 40
 """Characters of a name in a line."""
+
+ALONE = 0.1
+"""Decades by which the band of noise goes on beyond the points, so that it is seen of one point too."""
 
 FAINTEST = 1e-18
 """Least RMSE drawn, as a part of the largest: what is 0 has a place there."""
@@ -49,15 +52,15 @@ class Errors(HistoryPicture):
     def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
         curves = [history.curves(name) for name in names or history.outputs]
         every = np.concatenate([curve.steps.numpy() for curve in curves])
-        figure = new_figure(COLUMN, PANEL * len(curves) + LEGEND)
-        for i, (axes, curve) in enumerate(zip(figure.subplots(len(curves), squeeze=False).flat, curves, strict=True)):
+        figure, grid = panels(len(curves), 1, PANEL, legend_rows=1)
+        for i, (axes, curve) in enumerate(zip(grid.flat, curves, strict=True)):
             _panel(axes, curve)
             last = i == len(curves) - 1
             step_axis(axes, every, label=last)
             unit = f"RMSE / {curve.unit}" if curve.unit else "RMSE"
             title = plain(broken(curve.name, TITLE))
             finish(axes, grid="y", title=title, bold=True, ylabel=plain(unit), xlabel="step" if last else "")
-        legend(figure, _keys(), loc="outside lower center", ncols=3, columnspacing=1.2)
+        legend(figure, _keys(), loc="lower center", ncols=3, columnspacing=1.2)
         return figure
 
 
@@ -79,9 +82,14 @@ def _panel(axes: Axes, curve: Curves) -> None:
         size = rmse / curve.relative.numpy()
     noise = AT_NOISE * curve.noise_floor.numpy()
     largest = float(np.nanmax(np.concatenate([rmse, size[np.isfinite(size)], noise])))
-    least = max(largest, 1e-300) * FAINTEST
+    if largest <= 0:
+        axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center", color=FAINT, fontsize=SMALL)
+        axes.set_yticks([])
+        return
+    least = largest * FAINTEST
     axes.set_yscale("log")
-    axes.fill_between(at, np.maximum(noise, least), least, color=RULE, alpha=0.6, linewidth=0)
+    wide = np.concatenate([at[:1] - ALONE, at, at[-1:] + ALONE])
+    axes.fill_between(wide, np.maximum(np.pad(noise, 1, mode="edge"), least), least, color=RULE, alpha=0.6, linewidth=0)
     axes.plot(at, size, **SIZE, zorder=4)
     low, high = np.maximum(rmse - error, least), rmse + error
     axes.fill_between(at, low, high, color=PROPER, alpha=0.2, linewidth=0)

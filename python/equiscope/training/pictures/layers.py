@@ -21,7 +21,7 @@ from ...result.data import Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ..data import HistoryData, Point
 from ..view import HistoryPicture, register
-from ._axes import COLUMN, place
+from ._axes import COLUMN, place, short
 
 MOST = 4
 """Steps shown when nobody chooses any: first, last, and between them evenly on the axis of steps."""
@@ -29,8 +29,8 @@ MOST = 4
 ROW, TALLEST, AROUND = 0.17, 9.0, 1.0
 """Inches: height of a row, of all rows together, and of what is around them."""
 
-MARKED = 24
-"""Columns of all panels together that have room for a number."""
+HEADING, LETTER, WORD = 0.13, 0.055, 0.6
+"""Inches that the heading of a column takes, a letter of a name, and a title that says "step"."""
 
 FAINTEST = 1e-6
 """Share at the dark end of the scale."""
@@ -40,7 +40,7 @@ FAINTEST = 1e-6
 class LayersOverSteps(HistoryPicture):
     """A panel for each step. Grey: within noise or its own error."""
 
-    name, order = "layers", 3
+    name, order = "layers", 2
     chooses = ("steps",)
 
     def caption(self, history: HistoryData) -> str:
@@ -60,13 +60,14 @@ class LayersOverSteps(HistoryPicture):
         height = min(ROW * len(rows), TALLEST)
         figure = new_figure(COLUMN, height + AROUND)
         panels = figure.subplots(1, len(points), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.03})[0]
+        width = (COLUMN - LETTER * max(map(len, rows)) - 0.1) / len(points)
         mesh = None
         for axes, point in zip(panels, points, strict=True):
             mesh = _panel(axes, *_cells(point, rows, chart))
-            _finish(axes, chart, point, axes is panels[0], len(points))
+            _finish(axes, chart, point, width, axes is panels[0])
         _labels(panels[0], rows, len(history.layers), height / len(rows))
         assert mesh is not None
-        _bar(figure, list(panels), mesh)
+        _bar(figure, list(panels), mesh, height)
         return figure
 
 
@@ -105,9 +106,10 @@ def _panel(axes: Axes, shares: np.ndarray, quiet: np.ndarray) -> QuadMesh:
     return mesh
 
 
-def _finish(axes: Axes, chart: Chart, point: Point, first: bool, panels: int) -> None:
+def _finish(axes: Axes, chart: Chart, point: Point, width: float, first: bool) -> None:
+    """Title and headings of one panel, `width` inches wide."""
     symbol = f"${chart.axis}$" if chart.counts else axis_title(chart)
-    finish(axes, title=f"step {point.step}" if first else str(point.step), xlabel=symbol)
+    finish(axes, title=f"step {short(point.step)}" if first and width > WORD else short(point.step), xlabel=symbol)
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0, left=False)
@@ -115,8 +117,9 @@ def _finish(axes: Axes, chart: Chart, point: Point, first: bool, panels: int) ->
     if not chart.counts:
         axes.set_xticks(range(last + 1), [*map(plain, chart.headings), "above"], rotation=90)
         return
-    step = max(1, math.ceil(last * panels / MARKED))
-    axes.set_xticks([*range(0, last, step), last], [*chart.headings[::step], "$>$"])
+    step = max(1, math.ceil(HEADING * (last + 1) / width))
+    ticks = [tick for tick in range(0, last, step) if last - tick >= step]
+    axes.set_xticks([*ticks, last], [*(chart.headings[tick] for tick in ticks), "$>$"])
 
 
 def _labels(axes: Axes, rows: list[str], first_output: int, height: float) -> None:
@@ -126,12 +129,14 @@ def _labels(axes: Axes, rows: list[str], first_output: int, height: float) -> No
     axes.set_yticks(kept, [plain(rows[i]) for i in kept])
     for i, tick in zip(kept, axes.get_yticklabels(), strict=True):
         tick.set_color(INK)
-        tick.set_fontsize(min(SMALL - 0.5, max(5.0, 72 * height * step * 0.8)))
+        room = height if i >= first_output else height * step
+        tick.set_fontsize(min(SMALL - 0.5, max(5.0, 72 * room * 0.8)))
         tick.set_fontweight("bold" if i >= first_output else "normal")
 
 
-def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh) -> None:
-    bar = figure.colorbar(mesh, ax=panels, location="bottom", extend="min", fraction=0.05, pad=0.02, aspect=30)
+def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, height: float) -> None:
+    """The scale of colours below the panels, a tenth of an inch high."""
+    bar = figure.colorbar(mesh, ax=panels, location="bottom", extend="min", fraction=0.1 / height, pad=0.02, aspect=24)
     bar.set_label("share of power", fontsize=SMALL, color=INK)
     bar.ax.xaxis.set_major_locator(LogLocator(numticks=8))
     bar.ax.xaxis.set_major_formatter(LogFormatterSciNotation())

@@ -15,21 +15,24 @@ from matplotlib.ticker import NullLocator
 
 from ...groups.group import Chart
 from ...report.format import broken
-from ...report.palette import FAINT, INK, MAP, MARKERS, Options
-from ...report.style import decades, finish, legend, new_figure, plain
+from ...report.palette import FAINT, INK, MAP, MARKERS, SMALL, Options
+from ...report.style import decades, finish, legend, plain
 from ...report.words import family_title
 from ...result.data import widest
 from ..data import Curves, HistoryData
 from ..view import HistoryPicture, register
-from ._axes import COLUMN, place, step_axis
+from ._axes import panels, place, step_axis
 
 MOST = 12
 """Panels when nobody names any: all outputs, then layers from first to last."""
 
 COLUMNS = 2
 
-PANEL, LEGEND = 1.2, 0.85
-"""Inches that a row of panels, and what stands below all of them, is high."""
+PANEL = 0.85
+"""Inches that a panel is high."""
+
+KEYS = 4
+"""Entries in a row of the legend."""
 
 TITLE = 20
 """Characters of a name in a line."""
@@ -45,7 +48,7 @@ LINES: tuple[Any, ...] = ("solid", (0, (3, 1.5)), (0, (1, 1)))
 class Sectors(HistoryPicture):
     """A panel for each output and layer, a line for each irrep. What is within noise or its own error is left out."""
 
-    name, order = "sectors", 2
+    name, order = "sectors", 3
     chooses = ("names",)
 
     def caption(self, history: HistoryData) -> str:
@@ -65,8 +68,8 @@ class Sectors(HistoryPicture):
         columns = min(COLUMNS, len(curves))
         rows = math.ceil(len(curves) / columns)
         every = np.concatenate([curve.steps.numpy() for curve in curves])
-        figure = new_figure(COLUMN, PANEL * rows + LEGEND)
-        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        keys = _keys(chart)
+        figure, grid = panels(rows, columns, PANEL, legend_rows=math.ceil(len(keys) / KEYS))
         low = min(_draw(axes, curve) for axes, curve in zip(grid.flat, curves, strict=False))
         for i, axes in enumerate(grid.flat):
             if i >= len(curves):
@@ -97,9 +100,10 @@ def _chosen(history: HistoryData) -> list[str]:
     return [*history.outputs, *(layers[i] for i in picks)]
 
 
-def _colour(chart: Chart, column: int) -> tuple[float, ...]:
-    """Dark to bright along the columns; the brightest end of the map is too faint for a line."""
-    return tuple(colormaps[MAP](0.9 * column / max(len(chart.headings) - 1, 1)))
+def _colour(chart: Chart, column: int) -> Any:
+    """Ink for the first column, of what is invariant; then along the map, between what is too dark for a line on dark
+    paper and too bright for one on white."""
+    return INK if column == 0 else colormaps[MAP](0.25 + 0.65 * (column - 1) / max(len(chart.headings) - 2, 1))
 
 
 def _line(chart: Chart, column: int, family: int) -> Options:
@@ -154,5 +158,5 @@ def _draw(axes: Axes, curve: Curves) -> float:
     loud = np.concatenate([seen.reshape(-1), above])
     loud = loud[np.isfinite(loud)]
     if not loud.size:
-        axes.text(0.5, 0.5, "nothing above noise", transform=axes.transAxes, ha="center", color=FAINT, fontsize="small")
+        axes.text(0.5, 0.5, "nothing above noise", transform=axes.transAxes, ha="center", color=FAINT, fontsize=SMALL)
     return float(10 ** math.floor(math.log10(min([*loud.tolist(), 1e-2])))) * 0.7
