@@ -50,7 +50,8 @@ def _missing(history: HistoryData) -> list[str]:
     if history.all_skipped:
         share = history.settings.get("budget")
         most = f"more than {percent(share)} of the time" if share else "too much of the time"
-        lines.append(f"{history.all_skipped} due points were skipped, since audits would have taken {most}.")
+        points = f"{history.all_skipped} due points were" if history.all_skipped > 1 else "One due point was"
+        lines.append(f"{points} skipped, since audits would have taken {most}.")
     if history.points and history.points[-1].seconds > 0:
         point = history.points[-1]
         taken, whole = number(point.spent), number(point.seconds)

@@ -17,8 +17,11 @@ COLUMN = 3.4
 BELOW = 0.45
 """Decades left of step 1 at which the untrained model stands on a logarithmic axis, which has no place for step 0."""
 
-LABEL = 0.34
-"""Inches that the label of a power of ten takes on an axis."""
+LABEL = 0.3
+"""Inches between two labels of steps at least."""
+
+WIDE = 1.5
+"""Decades from which powers of ten are labels enough."""
 
 LEFT, RIGHT, TOP = 0.6, 0.08, 0.26
 """Inches around all panels: labels of values, half the label of a step, a title."""
@@ -60,24 +63,19 @@ def place(steps: object) -> np.ndarray:
 
 
 def step_axis(axes: Axes, steps: object, *, label: bool = True) -> None:
-    """Ticks at powers of ten, as many as have room, and at step 0; limits around `steps`; labels where asked for."""
+    """Ticks at step 0 and round steps, as many as have room; limits around `steps`; labels where asked for."""
     at = place(steps)
     low, high = float(at.min()), max(float(at.max()), 0.3)
     room = 0.04 * (high - low) + 0.02
     axes.set_xlim(low - room, high + room)
-    inches = axes.get_position().width * COLUMN / (high - low)
-    powers = [power for power in range(math.floor(high + 1e-9) + 1) if power >= low - 1e-9]
-    shown = powers[:: max(1, math.ceil(LABEL / inches))]
-    if low < 0 and BELOW * inches < LABEL / 2:
-        shown = shown[1:]  # no room for 1 beside 0
-    ticks = [*([-BELOW] if low < 0 else []), *shown]
+    parts = (1,) if high - max(low, 0.0) >= WIDE else (1, 2, 5)
+    round_steps = [part * 10**power for power in range(math.floor(high) + 1) for part in parts]
+    apart = LABEL * (high - low) / (axes.get_position().width * COLUMN)
+    ticks = [-BELOW] if low < 0 else []
+    for tick in map(math.log10, round_steps):
+        if low - 1e-9 <= tick <= high + 1e-9 and (not ticks or tick - ticks[-1] >= apart):
+            ticks.append(tick)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: _written(tick)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: "0" if tick < 0 else short(round(10**tick))))
     if not label:
         axes.tick_params(labelbottom=False)
-
-
-def _written(tick: float) -> str:
-    if tick < 0:
-        return "0"
-    return f"$10^{{{round(tick)}}}$" if tick >= 2.5 else str(round(10**tick))

@@ -16,7 +16,6 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 from ...groups.group import Chart
 from ...report.palette import INK, MAP, PAPER, RULE, SMALL, Options
 from ...report.style import finish, new_figure, plain
-from ...report.words import axis_title
 from ...result.data import Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ..data import HistoryData, Point
@@ -29,8 +28,9 @@ MOST = 4
 ROW, TALLEST, AROUND = 0.17, 9.0, 1.0
 """Inches: height of a row, of all rows together, and of what is around them."""
 
-HEADING, LETTER, WORD = 0.13, 0.055, 0.6
-"""Inches that the heading of a column takes, a letter of a name, and a title that says "step"."""
+HEADING, UPRIGHT, LETTER, WORD = 0.13, 0.1, 0.055, 0.6
+"""Inches that the heading of a column takes, one that stands upright, a letter of a name, and a title that says
+"step"."""
 
 FAINTEST = 1e-6
 """Share at the dark end of the scale."""
@@ -54,13 +54,14 @@ class LayersOverSteps(HistoryPicture):
         return None if history.points else ("a point", "none")
 
     def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
-        points = [history.point(step) for step in steps] if steps else _chosen(history)
         rows = [*history.layers, *history.outputs]
-        chart = widest(spectrum for point in points for _, spectrum in point.audit.results())
+        chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
+        room = COLUMN - LETTER * max(map(len, rows)) - 0.1
+        points = [history.point(step) for step in steps] if steps else _chosen(history, _most(chart, room))
         height = min(ROW * len(rows), TALLEST)
         figure = new_figure(COLUMN, height + AROUND)
         panels = figure.subplots(1, len(points), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.03})[0]
-        width = (COLUMN - LETTER * max(map(len, rows)) - 0.1) / len(points)
+        width = room / len(points)
         mesh = None
         for axes, point in zip(panels, points, strict=True):
             mesh = _panel(axes, *_cells(point, rows, chart))
@@ -71,9 +72,14 @@ class LayersOverSteps(HistoryPicture):
         return figure
 
 
-def _chosen(history: HistoryData) -> list[Point]:
+def _most(chart: Chart, room: float) -> int:
+    """Panels in so many inches: headings that are names cannot be thinned out."""
+    return MOST if chart.counts else max(1, min(MOST, int(room / (UPRIGHT * (len(chart.headings) + 1)))))
+
+
+def _chosen(history: HistoryData, most: int) -> list[Point]:
     at = place([point.step for point in history])
-    wanted = np.linspace(at[0], at[-1], min(MOST, len(history)))
+    wanted = np.linspace(at[0], at[-1], min(most, len(history))) if most > 1 else at[-1:]
     return [history.points[i] for i in sorted({int(np.abs(at - each).argmin()) for each in wanted})]
 
 
@@ -108,7 +114,7 @@ def _panel(axes: Axes, shares: np.ndarray, quiet: np.ndarray) -> QuadMesh:
 
 def _finish(axes: Axes, chart: Chart, point: Point, width: float, first: bool) -> None:
     """Title and headings of one panel, `width` inches wide."""
-    symbol = f"${chart.axis}$" if chart.counts else axis_title(chart)
+    symbol = f"${chart.axis}$" if chart.counts else ""  # names say what they are
     finish(axes, title=f"step {short(point.step)}" if first and width > WORD else short(point.step), xlabel=symbol)
     for spine in axes.spines.values():
         spine.set_visible(False)
