@@ -42,12 +42,20 @@ class Clock:
     @contextmanager
     def audit(self) -> Iterator[None]:
         """What is done inside is an audit."""
+        self.last = 0.0
+        with self.counted():
+            yield
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """What is done inside belongs to the last audit."""
         before = time.perf_counter()
         try:
             yield
         finally:
-            self.last = time.perf_counter() - before
-            self.spent += self.last
+            taken = time.perf_counter() - before
+            self.last += taken
+            self.spent += taken
 
 
 def settle() -> None:

@@ -208,21 +208,26 @@ class SymmetryTracker:
             return None
         point = Point(n, seconds, spent, report, self.history.skipped)
         self.history.add(point)
-        self._write(point_record(point))
-        self._log(point)
+        with self._clock.counted():
+            self._write(point_record(point))
+            self._log(point)
         return point
 
     def _measure(self, model: Any) -> Audit:
-        with untouched(model):
-            report = audit(model, self.data, **self.settings)
-            if self.history.settings:
-                return report
-            rows = report.settings["batch_rows"]
-            if rows != self._asked["batch_rows"]:
-                report = audit(model, self.data, **{**self._asked, "batch_rows": rows})
+        """One audit. The first one of a history settles the size of batches, and is repeated if that was another."""
+        report = self._audited(model, self.settings)
+        if self.history.settings:
+            return report
+        rows = report.settings["batch_rows"]
+        if rows != self._asked["batch_rows"]:
+            report = self._audited(model, {**self._asked, "batch_rows": rows})
         self.history.settings = {**self._identity(), "batch_rows": rows, "environment": info()}
         self._write(header(self.history.settings))
         return report
+
+    def _audited(self, model: Any, settings: dict[str, Any]) -> Audit:
+        with untouched(model):
+            return audit(model, self.data, **settings)
 
     def _identity(self) -> dict[str, Any]:
         """What all points of one history have in common."""
