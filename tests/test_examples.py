@@ -8,7 +8,9 @@ install.
 import functools
 import importlib.util
 import math
+import os
 import runpy
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 LONGEST = 30
 ELEMENTS = 200
 ERRORS = 4.0
@@ -227,6 +229,11 @@ def pet(run, g):
     return {"energy": returned}
 
 
+def clouds(run, g):
+    returned = [run["model"](moved(system["points"], g)[None]) for system in run["held_out"]]
+    return {name: [values[name][0] for values in returned] for name in ("size", "dipole")}
+
+
 def jets(run, g):
     turned = [torch.cat([jet["p4"][:, :1], moved(jet["p4"][:, 1:], g)], 1) for jet in run["jets"]]
     return {"logits": [run["model"](p4) for p4 in turned]}
@@ -273,6 +280,8 @@ TABLE = {
     "sevennet_module": Example(
         sevennet, dict.fromkeys(("inferred_total_energy", "inferred_force"), "breaks"), ("sevenn",)
     ),
+    "training_lightning": Example(clouds, {"size": "breaks", "dipole": "breaks"}, ("lightning",)),
+    "training_loop": Example(clouds, {"size": "breaks", "dipole": "breaks"}),
 }
 
 
@@ -293,8 +302,14 @@ def test_every_example_has_its_loop_by_hand_and_is_short():
 
 @functools.cache
 def ran(file):
-    """The names that an example defines."""
-    return runpy.run_path(str(EXAMPLES / f"{file}.py"))
+    """The names that an example defines; what it writes goes to a directory that does not stay."""
+    here = os.getcwd()
+    with tempfile.TemporaryDirectory() as directory:
+        os.chdir(directory)
+        try:
+            return runpy.run_path(str(EXAMPLES / f"{file}.py"))
+        finally:
+            os.chdir(here)
 
 
 @pytest.mark.parametrize("name", CASES)

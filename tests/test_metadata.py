@@ -16,7 +16,8 @@ import equiscope as eq
 ROOT = Path(__file__).parent.parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 VERSION = re.search(r'^version = "(.*)"$', PYPROJECT, re.MULTILINE).group(1)
-PACKAGES = ("equiscope", "equiscope.adapters", "equiscope.groups", "equiscope.metrics", "equiscope.report")
+ROOMS = ("adapters", "groups", "metrics", "report", "training")
+PACKAGES = ("equiscope", *(f"equiscope.{room}" for room in ROOMS))
 YAML = sorted([*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml", ROOT / "CITATION.cff"])
 
 

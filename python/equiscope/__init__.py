@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import adapters, demo, errors, groups, metrics, report, testing
+    from . import adapters, demo, errors, groups, metrics, report, testing, training
     from .adapters.batching import Concat
     from .audit import audit
     from .compare import compare
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_MODULES = ("adapters", "demo", "errors", "groups", "metrics", "report", "testing")
+_MODULES = ("adapters", "demo", "errors", "groups", "metrics", "report", "testing", "training")
 
 _HOMES = {
     "Audit": ".report",
@@ -75,6 +75,7 @@ __all__ = [
     "spherical_harmonics",
     "symmetrize",
     "testing",
+    "training",
     "wigner_D",
 ]
 

@@ -28,7 +28,8 @@ NUMBERS = "audit.json"
 _ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
 """Named by their content: arrays of two audits never stand under one name."""
 
-_CHECKSUM = "sha256"
+CHECKSUM = "sha256"
+"""Key of the `checksum` of what stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def pack(audit: AuditData) -> Numbers:
     body, tensors = encode_audit(audit)
     numbers = Numbers(save_tensors(tensors), b"")
     body = {"schema": SCHEMA, "arrays": {"file": numbers.arrays_name, "sha256": _digest(numbers.arrays)}, **body}
-    signed = {_CHECKSUM: checksum(body), **body}
+    signed = {CHECKSUM: checksum(body), **body}
     text = json.dumps(signed, indent=1, ensure_ascii=False, allow_nan=False)
     return Numbers(numbers.arrays, text.encode("utf-8", "surrogatepass"))
 
@@ -94,7 +95,7 @@ def load(kind: type[Kind], directory: str | Path) -> Kind:
 
 def checksum(body: Mapping[str, Any]) -> str:
     """Of all that `body` says, however it is laid out in the file."""
-    said = {key: value for key, value in body.items() if key != _CHECKSUM}
+    said = {key: value for key, value in body.items() if key != CHECKSUM}
     return _digest(json.dumps(said, separators=(",", ":"), allow_nan=False).encode("ascii"))
 
 
@@ -134,7 +135,7 @@ def _parsed(path: Path, content: bytes) -> dict[str, Any]:
         got = f"schema {body['schema']!r}: another version of equiscope wrote it"
         fail(DataError, str(path), f"schema {SCHEMA}", got)
     try:
-        whole = checksum(body) == body.get(_CHECKSUM)
+        whole = checksum(body) == body.get(CHECKSUM)
     except (ValueError, RecursionError):
         whole = False
     if not whole:

@@ -1,0 +1,42 @@
+"""A history as a directory: its records, its page, its pictures as PNG, its table."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..report.render import render
+from ..result.place import check_writable, write_all
+from .data import HistoryData
+from .html import to_html
+from .journal import Journal
+from .stored import FILE, header, point_record
+from .tables import to_csv
+from .view import figures, pictures
+
+PAGE, TABLE = "index.html", "history.csv"
+
+
+def save(history: HistoryData, directory: str | Path) -> Path:
+    """The directory, with the files of `History.save`; they are written whole or not at all."""
+    path = check_writable(directory)
+    if not (path / FILE).exists():
+        _write_records(history, path / FILE)
+    drawn = figures(history)
+    page = to_html(history, drawn)
+    contents = {TABLE: to_csv(history).encode("utf-8", "replace"), PAGE: page.encode("utf-8", "replace")}
+    contents |= {f"{name}.png": render(figure, "png") for name, figure in drawn.items()}
+    names = {f"{picture.name}.png" for picture in pictures()}
+    write_all(path, contents, stale=lambda name: name in names)
+    return path
+
+
+def _write_records(history: HistoryData, path: Path) -> None:
+    """All records at once, under their name only when the last is there."""
+    growing = path.with_suffix(".new")
+    growing.unlink(missing_ok=True)
+    journal = Journal(growing)
+    journal.append(header(history.settings))
+    for point in history:
+        journal.append(point_record(point))
+    shutil.move(growing, path)

@@ -1,0 +1,108 @@
+"""What a picture of a history is. Those in ``pictures/`` are found by being there; another one is registered."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import ArgumentError, fail
+from .data import HistoryData
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURES: dict[str, HistoryPicture] = {}
+"""Those registered so far; `pictures` knows all."""
+
+
+class HistoryPicture(ABC):
+    """One kind of picture of a `History`. With `register` before it, it is in `History.plot`, on the page, and among
+    the files that `History.save` writes."""
+
+    name: str
+    """What `History.plot` calls it, and the stem of its file."""
+    order: float
+    """Pictures stand in rising order; those that ship with the package have 1, 2, 3."""
+    chooses: tuple[str, ...] = ()
+    """Which of "names" and "steps" can be chosen."""
+
+    @abstractmethod
+    def caption(self, history: HistoryData) -> str:
+        """What a reader of the page is told about it."""
+
+    @abstractmethod
+    def lacks(self, history: HistoryData) -> tuple[str, str] | None:
+        """What the picture needs and what there is in its place; None where it can be drawn."""
+
+    @abstractmethod
+    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
+        """The figure, made without pyplot, of a history that lacks nothing; `names` and `steps` occur in it."""
+
+
+Kind = TypeVar("Kind", bound=type[HistoryPicture])
+
+
+def register(kind: Kind) -> Kind:
+    """Class decorator: make the picture known. A name that another picture has is refused."""
+    known = type(PICTURES.get(kind.name))
+    if not re.fullmatch("[a-z][a-z0-9_]*", kind.name):
+        fail(ArgumentError, "name", "a word of lower case letters, digits and underscores", repr(kind.name))
+    if kind.name in PICTURES and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        fail(ArgumentError, "name", "a name that no picture has", f"{kind.name!r}, which {known.__qualname__} has")
+    PICTURES[kind.name] = kind()
+    return kind
+
+
+def pictures() -> list[HistoryPicture]:
+    """All pictures, in the order in which a reader wants them."""
+    _import_shipped()
+    return sorted(PICTURES.values(), key=lambda picture: (picture.order, picture.name))
+
+
+@functools.cache
+def _import_shipped() -> None:
+    """Matplotlib comes with them, so they wait for the first question about pictures."""
+    package = importlib.import_module(f"{__package__}.pictures")
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+
+
+def figures(history: HistoryData) -> dict[str, Figure]:
+    """All pictures that the history has numbers for, by name, laid out once for every format they are written in."""
+    drawn = {each.name: each.draw(history, None, None) for each in pictures() if each.lacks(history) is None}
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    for figure in drawn.values():
+        if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+    return drawn
+
+
+def plot(
+    history: HistoryData, kind: str, names: Sequence[str] | None = None, steps: Sequence[int] | None = None
+) -> Figure:
+    """The figure of `History.plot`."""
+    kinds = {picture.name: picture for picture in pictures()}
+    if kind not in kinds:
+        fail(ArgumentError, "kind", f"one of {', '.join(kinds)}", repr(kind))
+    picture = kinds[kind]
+    missing = picture.lacks(history)
+    if missing is not None:
+        needs, found = missing
+        fail(ArgumentError, "kind", f"a picture that this history has numbers for, {kind!r} needs {needs}", found)
+    for argument, chosen in (("names", names), ("steps", steps)):
+        if chosen is not None and argument not in picture.chooses:
+            fail(ArgumentError, argument, f"None where kind is {kind!r}", repr(list(chosen)))
+    known = [*history.outputs, *history.layers]
+    for name in names or ():
+        if name not in known:
+            fail(ArgumentError, "names", f"names of outputs or layers of this history ({', '.join(known)})", repr(name))
+    for step in steps or ():
+        history.point(step)
+    return picture.draw(history, names, steps)
