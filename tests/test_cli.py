@@ -9,6 +9,7 @@ from pathlib import Path
 import ase
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.io import write
 from report_builder import realistic
 
@@ -104,6 +105,9 @@ class Scaled(LennardJones):
 def make(scale=1.0):
     return Scaled(scale, "one")
 
+def licensed():
+    raise OSError("no licence\\nhere")
+
 ready = Scaled(2.0, "one")
 """
 
@@ -155,11 +159,28 @@ def test_audit_of_a_calculator_by_its_class_by_what_makes_it_or_as_it_is(calcula
         (["my_calculators:ready", "--batching", "loop"], "batching: expected nothing"),
         (["my_calculators:ready", "--inputs", "field=vector"], "inputs: expected names of what the structures carry"),
         (["my_calculators:ready", "--inputs", "field"], "--inputs: expected NAME=VALUE"),
+        (
+            ["my_calculators:licensed"],
+            "MODEL: expected a model from my_calculators:licensed, got OSError: no licence here",
+        ),
+        (["my_calculators:licensed", "--fresh"], "MODEL: expected a model from my_calculators:licensed, got OSError"),
     ],
 )
 def test_what_no_calculator_can_be_asked_is_refused(calculators, capsys, arguments, message):
     assert calculators(*arguments) == 2
-    assert message in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert message in shown and shown.startswith("error: ") and shown.count("\n") == 1
+
+
+def test_names_beside_declarations_are_what_the_model_says(monkeypatch, reports, tmp_path):
+    water = str(tmp_path / "water.xyz")
+    write(water, molecule("H2O"))
+    for model, force in (("ase.calculators.emt:EMT", "forces"), (MODEL, "non_conservative_force")):
+        outputs = ["--outputs", force, "--outputs", "energy=scalar"]
+        assert run(monkeypatch, "audit", model, water, *outputs, "--lmax", "1", "--degree", "4") == 0
+        kinds = {name: output.representation for name, output in reports[-1].outputs.items()}
+        assert kinds == {force: "vector", "energy": "scalar"}
+    assert reports[0].outputs["forces"].verdict.value == "exact"
 
 
 def test_a_missing_ase_names_its_extra(monkeypatch, capsys):
@@ -243,8 +264,22 @@ def test_what_no_structure_has_is_refused_with_what_they_have(monkeypatch, capsy
         (["audit", MODEL, "missing.xyz"], "missing.xyz"),
         (["audit", "missing.pt", XYZ], "missing.pt"),
         (["audit", "no.such.module:make", XYZ], "MODEL: expected a file, or package.module:name"),
+        (
+            ["audit", ":", XYZ],
+            "MODEL: expected a file, or package.module:name that can be imported, got ':' (ValueError",
+        ),
+        (["audit", "..x:y", XYZ], "MODEL: expected a file, or package.module:name"),
+        (["audit", "torch:relu", XYZ, "--outputs", "energy"], "NAME=REPRESENTATION on the command line"),
+        (["audit", MODEL, XYZ, "--max-memory", "nan"], "--max-memory: expected a finite number of gigabytes, got nan"),
+        (["audit", MODEL, XYZ, "--max-memory", "inf"], "--max-memory: expected a finite number of gigabytes, got inf"),
+        (["audit", MODEL, XYZ, "--degree", "\u00b2"], "--degree: expected an integer"),
+        (["audit", MODEL, XYZ, "--outputs", "energy="], "--outputs: expected NAME=VALUE, got 'energy='"),
         (["audit", "json:decoder", XYZ], "model: expected an Adapter, or what one of these serves"),
         (["audit", "torch.nn:Identity", XYZ, "--outputs", "energy"], "NAME=REPRESENTATION on the command line"),
+        (
+            ["audit", "torch.nn:Identity", XYZ, "--outputs", "energy", "--outputs", "y=scalar"],
+            "NAME=REPRESENTATION on the command line), got {'energy': None, 'y': 'scalar'}",
+        ),
         (
             ["audit", "torch.nn:Identity", XYZ, "--outputs", "y=scalar"],
             "outputs: expected names that the model returns for system water (positions",

@@ -92,7 +92,7 @@ def audit(
             dots. Undeclared inputs are invariant; an undeclared floating-point input whose last axis is 3 is
             refused, and so is an audit in which no input rotates.
         outputs: likewise per output; for a metatomic model or a calculator a list of names is enough, and None takes
-            all whose representation is known.
+            all whose representation is known; in a dict None leaves a representation to these.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels): what
             they return. "block.*:input" is what they are given, "block.*:relu" what calls of that function of torch in
             their forwards return, "block.*:*" those of any function of torch.nn.functional. For metatomic models also

@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,7 +76,9 @@ InputsOption = Annotated[
 ]
 OutputsOption = Annotated[
     list[str] | None,
-    typer.Option(help="Output to audit, as NAME or NAME=REPRESENTATION; may be given several times."),
+    typer.Option(
+        help="Output to audit, as NAME=REPRESENTATION, or as NAME where the model knows; may be given several times."
+    ),
 ]
 LayersOption = Annotated[
     list[str] | None, typer.Option(help="Module name pattern or feature output; may be given several times.")
@@ -171,7 +174,7 @@ def audit(
         "dtype": _dtype(dtype),
         "device": device,
         "batch_rows": _number("--batch-rows", batch_rows, "a positive integer"),
-        "max_memory": None if max_memory is None else int(max_memory * 1e9),
+        "max_memory": _bytes(max_memory),
         "batching": batching,
         "tolerance": tolerance,
         "progress": False if quiet else progress,
@@ -380,19 +383,26 @@ def _print(view: Callable[[int], Group], out: Path | None) -> None:
 def _number(option: str, text: str, expected: str) -> int | str:
     from equiscope.errors import ArgumentError, fail
 
-    if text != "auto" and not text.isdigit():
+    if text != "auto" and not text.isdecimal():
         fail(ArgumentError, option, f'{expected} or "auto"', repr(text))
     return text if text == "auto" else int(text)
 
 
+def _bytes(gigabytes: float | None) -> int | None:
+    from equiscope.errors import ArgumentError, fail
+
+    if gigabytes is not None and not math.isfinite(gigabytes):
+        fail(ArgumentError, "--max-memory", "a finite number of gigabytes", gigabytes)
+    return None if gigabytes is None else int(gigabytes * 1e9)
+
+
 def _declared(outputs: list[str] | None) -> Any:
-    """Names alone as a list, NAME=REPRESENTATION as a dict."""
+    """Names alone as a list, NAME=REPRESENTATION as a dict; a name beside these is what the model says of it."""
     if not outputs:
         return None
-    pairs = [text.partition("=") for text in outputs]
-    if any(sign for _, sign, _ in pairs):
-        return {name: kind or "scalar" for name, _, kind in pairs}
-    return [name for name, _, _ in pairs]
+    if any("=" in text for text in outputs):
+        return dict(_pair("--outputs", text) if "=" in text else (text, None) for text in outputs)
+    return outputs
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
@@ -432,8 +442,24 @@ def _model(text: str, options: dict[str, Any], *, fresh: bool) -> Any:
         fail(ArgumentError, "--set", f"the keywords of {text}{inspect.signature(found)}", error)
     except ValueError:  # it is compiled, and says nothing of its keywords
         pass
-    make = functools.partial(found, **options)
+    make = functools.partial(_made, text, functools.partial(found, **options))
     return (lambda: make()) if fresh else make()
+
+
+def _made(text: str, make: Callable[[], Any]) -> Any:
+    """What `make`, which is called `text`, makes; what it raises in the words of the command line."""
+    from equiscope.errors import EquiscopeError, ModelError, fail, ran_out
+
+    try:
+        return make()
+    except Exception as error:  # whatever the code of others raises
+        if isinstance(error, EquiscopeError) or ran_out(error):
+            raise
+        fail(ModelError, "MODEL", f"a model from {text}", _in_a_line(error))
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _imported(text: str) -> Any:
@@ -443,11 +469,16 @@ def _imported(text: str) -> Any:
     sys.path.insert(0, "")
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module of others runs when it is imported
         if module_name.partition(".")[0] == "ase" and find_spec("ase") is None:
             told = f"MODEL: expected an installed ase for {text}, got none; pip install equiscope[ase]"
             raise MissingExtraError(told) from None
-        fail(ArgumentError, "MODEL", "a file, or package.module:name that can be imported", f"{text!r} ({error})")
+        fail(
+            ArgumentError,
+            "MODEL",
+            "a file, or package.module:name that can be imported",
+            f"{text!r} ({_in_a_line(error)})",
+        )
 
 
 def _makes_a_model(found: Any) -> bool:
@@ -458,7 +489,10 @@ def _makes_a_model(found: Any) -> bool:
         return True
     if not callable(found) or isinstance(found, torch.nn.Module):
         return False
-    parameters = inspect.signature(found).parameters.values()
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except ValueError:  # it is compiled, and a model itself
+        return False
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return all(p.default is not p.empty for p in parameters if p.kind not in variable)
 

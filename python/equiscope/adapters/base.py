@@ -30,7 +30,7 @@ class Request:
     inputs: Mapping[str, Any] | str | None = None
     """Representation per input name, or the one of the only input."""
     outputs: Mapping[str, Any] | Sequence[str] | str | None = None
-    """Representation per output name, or names alone where the model states the rest."""
+    """Representation per output name, or names alone where the model states the rest; so does None in a dict."""
     layers: Mapping[str, Any] | Sequence[str] | str | None = None
     """Patterns of module names, or names of outputs without a representation; a dict adds representations."""
     batching: Any = None
@@ -71,6 +71,12 @@ class Request:
         """The representations that `layers` declares, by pattern."""
         declared = self.layers if isinstance(self.layers, Mapping) else {}
         return self.parsed("layers", {pattern: kind for pattern, kind in declared.items() if kind})
+
+    @property
+    def output_kinds(self) -> dict[str, Representation]:
+        """The representations that `outputs` declares, by name; what it leaves to the model is not among them."""
+        declared = self.outputs if isinstance(self.outputs, Mapping) else {}
+        return self.parsed("outputs", {name: kind for name, kind in declared.items() if kind is not None})
 
     @property
     def inner_masks(self) -> dict[str, str]:

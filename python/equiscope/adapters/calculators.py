@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,23 +131,22 @@ class CalculatorAdapter(Adapter):
 
     def _declared_outputs(self, request: Request) -> tuple[dict[str, Representation], list[str]]:
         """The representation of each property that is audited, and what is to be said of the others."""
-        asked = request.outputs
-        if isinstance(asked, Mapping):
-            declared = request.parsed("outputs", asked)
-            self._check_implemented(list(declared))
-            return declared, []
+        asked, declared = request.outputs, request.output_kinds
         names = [asked] if isinstance(asked, str) else list(asked or self._calculator.implemented_properties)
         self._check_implemented(names)
-        unknown = [name for name in names if name not in PROPERTIES]
+        unknown = [name for name in names if name not in PROPERTIES and name not in declared]
         if unknown and asked is not None:
             known = ", ".join(name for name in PROPERTIES if name in self._calculator.implemented_properties)
             expected = f"names among {known}, or a dict from name to representation for others"
             fail(ArgumentError, "outputs", expected, ", ".join(map(repr, unknown)))
         notes = [f"how `{name}` transforms is not known: outputs={{{name!r}: ...}} declares it" for name in unknown]
-        names = [name for name in names if name in PROPERTIES]
-        shapes = self._seen(names)
+        names = [name for name in names if name not in unknown]
+        shapes = self._seen([name for name in names if name not in declared])
         found: dict[str, Representation] = {}
         for name in names:
+            if name in declared:
+                found[name] = declared[name]
+                continue
             kinds, per_atom = PROPERTIES[name].kinds, PROPERTIES[name].per_atom
             shape = shapes.get(name, next(iter(kinds)))
             if shape is not None and shape in kinds:

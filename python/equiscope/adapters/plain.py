@@ -63,7 +63,8 @@ class PlainAdapter(Adapter):
 
     @classmethod
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
-        if request.outputs is not None and not isinstance(request.outputs, (Mapping, str)):
+        named = isinstance(request.outputs, Mapping) and None not in request.outputs.values()
+        if request.outputs is not None and not (named or isinstance(request.outputs, str)):
             expected = "a dict from output name to representation (NAME=REPRESENTATION on the command line)"
             fail(ArgumentError, "outputs", expected, repr(request.outputs))
         if holds_structures(data):

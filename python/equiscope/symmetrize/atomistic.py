@@ -38,9 +38,8 @@ class SymmetrizedAtomistic(torch.nn.Module):
         self.model = loaded.model
         self.elements = elements
         offered = loaded.outputs()
-        outputs = request.outputs
-        self._request = requested(offered, asked_outputs(outputs, offered), None)
-        self.outputs = request.parsed("outputs", outputs if isinstance(outputs, Mapping) else {})
+        self._request = requested(offered, asked_outputs(request.outputs, offered), None)
+        self.outputs = request.output_kinds
         self._device = loaded.placed(request.device)
         self._dtype = dtype_of(self.model, request.dtype)
         unit = self.model.capabilities().length_unit

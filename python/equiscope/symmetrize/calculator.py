@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class SymmetrizedCalculator(Calculator):
     def __init__(self, calculator: Any, elements: Elements, request: Request) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         asked = request.outputs
-        self.kinds = request.parsed("outputs", asked if isinstance(asked, Mapping) else {})
+        self.kinds = request.output_kinds
         offered = list(calculator.implemented_properties)
         known = [name for name in offered if name in PROPERTIES or name in self.kinds]
         chosen = known if asked is None else [asked] if isinstance(asked, str) else list(asked)

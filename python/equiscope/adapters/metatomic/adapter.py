@@ -29,7 +29,8 @@ class MetatomicAdapter(Adapter):
 
     model: path of an exported model, or an `AtomisticModel`, loaded or built in Python.
     data: whatever `read_structures` reads; lengths in `length_unit`.
-    outputs: names, or a dict from name to representation that overrides what the labels of the output say.
+    outputs: names, or a dict from name to representation that overrides what the labels of the output say; None leaves
+        it to them.
         None: every output whose labels state a representation; `left_out` says why each other is not taken.
     features: names of outputs without a representation, audited as layers.
     basis, layout: of Irreps strings in `outputs`. Irreps that metatomic states are in the standard basis.
@@ -92,8 +93,7 @@ class MetatomicAdapter(Adapter):
         self.features = asked_features(features, offered, wanted if outputs is not None else ())
         wanted = [name for name in wanted if name not in self.features]
         request = requested(offered, [*wanted, *self.features], sample_kind)
-        overrides = Request(outputs=outputs if isinstance(outputs, Mapping) else {}, basis=basis, layout=layout)
-        declared = overrides.parsed("outputs", overrides.outputs)
+        declared = Request(outputs=outputs, basis=basis, layout=layout).output_kinds
         first = self._structures[0]
         with in_use(self.module), self._calls.undisturbed():
             returned = self._calls.checked(first.name, self._unrotated(first), request)
