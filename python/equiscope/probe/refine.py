@@ -164,8 +164,12 @@ class Refinement:
         self, systems: list[System], measure: Measure, judge: Callable[[str, dict[str, Seen]], Ruling | None]
     ) -> list[System]:
         """Those of `systems` that `judge` let go on; a system that fails goes nowhere."""
-        self.collector.measure, self.collector.judge = measure, judge
-        self._ran[measure] += len(systems)
+
+        def counted(name: str, seen: dict[str, Seen]) -> Ruling | None:
+            self._ran[measure] += 1
+            return judge(name, seen)
+
+        self.collector.measure, self.collector.judge = measure, counted
         self.evaluate(systems)
         held = self.collector.take_unsettled()
         return [system for system in systems if system.name in held]
