@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from ..adapters.base import Adapter, System
+from ..adapters.labels import Labels
 from ..errors import EquiscopeError, ModelError, ends_the_system
 from ..groups.group import Chart
 from ..groups.representation import Representation
+from ..measure.against import against
 from ..measure.finite import fault, in_range
 from ..measure.measure import Measure, Moments
 from ..measure.quantity import QUANTITIES, Pool, Tensors
@@ -99,6 +101,7 @@ class Collector:
         keep: str | None,
         layer_representations: Mapping[str, Representation],
         skipped: Mapping[str, str],
+        labels: Labels | None = None,
     ) -> None:
         self._skipped = skipped
         """Layers that are left out, with the reason; more may join them while systems run."""
@@ -114,6 +117,9 @@ class Collector:
         self._lmax = lmax
         self._chart: Chart = measure.group.chart(lmax)
         self._keep = keep == "samples"
+        self._labels = labels
+        self._targets: dict[str, Tensors] = {}
+        """By system and output: what the values ought to be."""
         self._reopens = measure.extends
         self._pools: dict[str, _Kept] = {}
         self._running: dict[str, tuple[Begin, dict[str, Moments]]] = {}
@@ -192,6 +198,8 @@ class Collector:
             if (kind := kinds[name]) is not None:
                 kind.check_values(value, f"{'outputs' if name in self._adapter.outputs else 'layers'}[{name!r}]")
             self._pool(name, kind, value)
+        if self._labels:
+            self._targets[event.system.name] = self._labels.of(event.system, self._adapter, event.values)
         if event.system.name in self._running:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
@@ -249,7 +257,7 @@ class Collector:
             if name in self._skipped:
                 continue
             try:
-                orbits[name] = moment.finish()
+                orbits[name] = replace(moment.finish(), target=self._target(system, name))
             except NonFiniteValues as error:
                 self._stop(system, name, error)
                 return
@@ -279,6 +287,9 @@ class Collector:
             self._add(pool, begin, orbit, index, row)
         self.systems.append(row)
         self.raised = None  # it holds the frames of the model
+
+    def _target(self, system: System, name: str) -> torch.Tensor | None:
+        return self._targets.get(system.name, {}).get(name)
 
     def _raise_floors(self, begin: Begin, orbits: Mapping[str, OrbitSummary], drive: Drive) -> None:
         """Where an output stands out at few elements and is as noisy there, its floor is what that noise makes of it.
@@ -334,7 +345,7 @@ class Collector:
             if worst is not None and (pool.worst is None or worst.deviation > pool.worst.deviation):
                 pool.worst = worst
         if pool.name in self._adapter.outputs:
-            row.outputs[pool.name] = _error_row(orbit, begin, pool.name)
+            row.outputs[pool.name] = {**_error_row(orbit, begin, pool.name), **self._target_row(orbit)}
         else:
             row.layers[pool.name] = {
                 **_share_row(orbit, self._chart),
@@ -347,6 +358,19 @@ class Collector:
                     f"got {orbit.channels} in {begin.system.name!r}"
                 )
             pool.kept.append((index, orbit, None if mean is None else self._native(pool.name, mean)))
+
+    def _target_row(self, orbit: OrbitSummary) -> dict[str, float]:
+        if orbit.target is None:
+            return {}
+        assert orbit.representation is not None
+        found = against(self.measure.group, self._lmax, orbit)
+        entries = orbit.representation.entries
+        missed, broken, total = (float(x.sum(0).mean()) for x in (found.missed, found.broken, found.target))
+        return {
+            "target_total": total,
+            "target_rmse": math.sqrt(max(missed + broken, 0.0) / entries),
+            "target_rmse_symmetrised": math.sqrt(max(missed, 0.0) / entries),
+        }
 
     def _native(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         return self._adapter.native_mean(name, mean) if name in self._adapter.outputs else mean.squeeze(1)
@@ -405,7 +429,9 @@ class Collector:
             "noise_floor": (pool.floor_sum / pool.samples) ** 0.5,
             "dtype": str(pool.dtype).removeprefix("torch."),
             "chart": self._chart,
-            "quantities": {key: _on_host(own) for key, own in pool.pools.items() if key not in OWN},
+            "quantities": {
+                key: found for key, own in pool.pools.items() if key not in OWN and (found := _on_host(own))
+            },
         }
         if self._keep:
             orbits = [orbit for _, orbit, _ in pool.kept]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..adapters.base import Adapter, System
+from ..adapters.labels import Labels
 from ..groups.group import Group
 from ..groups.representation import Representation
 from ..inuse import in_use
@@ -57,6 +58,8 @@ class Session:
     bar: Bar
     group: Group
     seed: int = 0
+    labels: Labels | None = None
+    """What outputs ought to be."""
     model_dtype: torch.dtype | None = None
     """What the model computes in, where it was said."""
     collector: Collector = field(init=False)
@@ -113,6 +116,7 @@ class Session:
     def run(self, measure: Measure) -> list[dict[str, Any]]:
         """Evaluate the whole data set; the record of what was tried, from `measure` on, until the numbers settled."""
         stream = self.memory.reading(self.adapter.systems())
+        stream = stream if self.labels is None else self.labels.counted(stream)
         if measure.refines:
             return self._refine(measure, stream)
         first = list(itertools.islice(stream, measure.pilot))
@@ -170,6 +174,7 @@ class Session:
             keep=self.keep,
             layer_representations=self._representations,
             skipped=self._layers.skipped,
+            labels=self.labels,
         )
         self.memory.statistics = self.collector.nbytes
 
