@@ -27,7 +27,7 @@ LEVELS = (
     ("report", "metrics"),
     ("demo", "info", "settings"),
     ("audit", "symmetrize"),
-    ("testing",),
+    ("testing", "diagnose"),
     ("cli",),
     ("__main__",),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import adapters, demo, errors, groups, metrics, report, testing
 from .adapters.batching import Concat
 from .audit import audit
+from .diagnose import Diagnosis, Fate, diagnose
 from .groups.irreps import Irreps
 from .groups.quadrature import Quadrature
 from .groups.registry import quadrature, random_rotations
@@ -20,6 +21,8 @@ __version__ = VERSION
 __all__ = [
     "Audit",
     "Concat",
+    "Diagnosis",
+    "Fate",
     "Irreps",
     "Quadrature",
     "Representation",
@@ -28,6 +31,7 @@ __all__ = [
     "audit",
     "character_power",
     "demo",
+    "diagnose",
     "errors",
     "groups",
     "info",

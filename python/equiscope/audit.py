@@ -26,6 +26,7 @@ from .probe.masks import PADDING
 from .probe.memory import Memory
 from .probe.names import matching_places, modules_by_name, split, stem, unwrapped
 from .probe.session import Hooked, Session
+from .probe.witness import Witness
 from .progress import progress_bar
 from .report import Audit
 from .result.place import check_writable
@@ -214,10 +215,11 @@ def audit(
         units=units,
         reference_rmse=reference_rmse,
     )
-    return _audit(model, data, request, settings)
+    return run(model, data, request, settings)
 
 
-def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
+def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witness | None = None) -> Audit:
+    """The audit of what was asked; `witness` sees all values."""
     started = time.perf_counter()
     asked.check()
     if asked.out is not None:
@@ -245,6 +247,7 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         group=measure.group,
         seed=int(asked.seed),
         labels=request.labels,
+        witness=witness,
         model_dtype=asked.precision_of_model,
     )
     # tensors made in inference mode are kept by caches, and could never be differentiated

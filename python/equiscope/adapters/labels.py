@@ -74,6 +74,10 @@ class Labels:
         self._found[system] = {key: parts[key] for key in self.keys}
         return {key: part for key, part in item.items() if key not in self.keys} if isinstance(item, dict) else item
 
+    def place(self, system: str) -> int:
+        """Which one it is, in the order of the data."""
+        return self._places[system]
+
     def counted(self, systems: Iterator[System]) -> Iterator[System]:
         """The same systems, whose order is noted."""
         for system in systems:

@@ -23,9 +23,10 @@ from ..measure.settling import Seen
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
 from ..result.judge import AT_NOISE
-from .drive import Drive, Empty, End, Failed, numbers
+from .drive import Drive, Empty, End, Failed, Slice, numbers
 from .leaves import representation_of
 from .rehearsal import Begin
+from .witness import Witness
 
 RARE = 2.0
 """Jumps by rounding are rare: the farthest value then stands out by more than this many root mean squares."""
@@ -102,6 +103,7 @@ class Collector:
         layer_representations: Mapping[str, Representation],
         skipped: Mapping[str, str],
         labels: Labels | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._skipped = skipped
         """Layers that are left out, with the reason; more may join them while systems run."""
@@ -118,6 +120,7 @@ class Collector:
         self._chart: Chart = measure.group.chart(lmax)
         self._keep = keep == "samples"
         self._labels = labels
+        self._witness = witness
         self._targets: dict[str, Tensors] = {}
         """By system and output: what the values ought to be."""
         self._reopens = measure.extends
@@ -145,7 +148,7 @@ class Collector:
             elif isinstance(event, Failed):
                 self._fail(event)
             else:
-                self._update(event.system, event.values, drive)
+                self._update(event, drive)
                 advance(event.stop - event.start)
             del event  # else the values of this batch stay in memory, and in cache, while the model runs on the next
 
@@ -205,6 +208,8 @@ class Collector:
         system, values = event.system.name, event.values
         moments = {name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()}
         self._running[system] = (event, moments)
+        if self._witness is not None:
+            self._witness.begin(event.system, self.measure.elements(system), self._targets.get(system, {}))
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
         if name in self._pools:
@@ -217,7 +222,8 @@ class Collector:
         parts = [Pool(spectrum, device) for _ in several] if len(several) > 1 else []
         self._pools[name] = _Kept(name, kind, pools, parts, value.dtype, value.shape[1])
 
-    def _update(self, system: System, values: Mapping[str, torch.Tensor], drive: Drive) -> None:
+    def _update(self, event: Slice, drive: Drive) -> None:
+        system, values = event.system, event.values
         if system.name not in self._running:
             return
         _, moments = self._running[system.name]
@@ -228,12 +234,19 @@ class Collector:
                 self._stop(system, name, error)
                 drive.drop(system)
                 return
+        if self._witness is not None:
+            self._witness.update(system, event.start, event.stop, values)
 
     def _stop(self, system: System, name: str, error: NonFiniteValues) -> None:
         index = error.index
         rotation = self._element(system.name, index)
         self.failures.append(Failure(system.name, name, f"{error.what} at rotation {index}", index, rotation))
+        self._dropped(system)
+
+    def _dropped(self, system: System) -> None:
         self._running.pop(system.name, None)
+        if self._witness is not None:
+            self._witness.drop(system)
 
     def _fail(self, event: Failed) -> None:
         ours = isinstance(event.error, EquiscopeError)
@@ -244,7 +257,7 @@ class Collector:
             turn = "rotation" if torch.linalg.det(rotation) > 0 else "improper rotation"
             reason += f" (at {turn} {event.index})"
         self.failures.append(Failure(event.system.name, "model", reason, event.index, rotation))
-        self._running.pop(event.system.name, None)
+        self._dropped(event.system)
         if not self.systems and self.raised is None:
             self.raised = event.error
 
@@ -286,6 +299,8 @@ class Collector:
             self._add_errors(pool, orbit, ruling)
             self._add(pool, begin, orbit, index, row)
         self.systems.append(row)
+        if self._witness is not None:
+            self._witness.end(system, orbits)
         self.raised = None  # it holds the frames of the model
 
     def _target(self, system: System, name: str) -> torch.Tensor | None:

@@ -27,6 +27,7 @@ from .masks import Masks
 from .memory import Memory
 from .refine import Refinement
 from .rehearsal import Rehearsal
+from .witness import Witness
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Session:
     seed: int = 0
     labels: Labels | None = None
     """What outputs ought to be."""
+    witness: Witness | None = None
+    """Who sees all values."""
     model_dtype: torch.dtype | None = None
     """What the model computes in, where it was said."""
     collector: Collector = field(init=False)
@@ -175,6 +178,7 @@ class Session:
             layer_representations=self._representations,
             skipped=self._layers.skipped,
             labels=self.labels,
+            witness=self.witness,
         )
         self.memory.statistics = self.collector.nbytes
 
