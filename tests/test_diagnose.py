@@ -31,15 +31,18 @@ def check(name, seed):
     assert all(words in text for words in case.says), text
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = list(CASES)[::2]
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_networks_of_which_the_fault_is_known_are_diagnosed_rightly(name):
     check(name, 0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", CASES)
-def test_networks_of_which_the_fault_is_known_are_diagnosed_rightly_with_other_seeds(name, seed):
+def test_networks_of_which_the_fault_is_known_are_diagnosed_rightly_with_five_seeds(name, seed):
     check(name, seed)
 
 

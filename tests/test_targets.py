@@ -1,6 +1,7 @@
 """Outputs against labels: target, prediction and error by irrep, and what symmetry breaking adds to the error."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -157,6 +158,35 @@ def test_labels_are_found_by_key_by_order_and_by_name_and_the_model_does_not_see
     assert by_key == found(plain, {"mu": {str(i): each["y"] for i, each in enumerate(data)}})
     assert by_key == found(iter(data), {"mu": "y"})
     assert "y" in data[0]
+
+
+def test_objects_and_atoms_hold_their_labels_too():
+    ase = pytest.importorskip("ase")
+
+    @dataclass
+    class Cloud:
+        x: torch.Tensor
+        y: torch.Tensor
+
+    clouds = [Cloud(x, dipole(x)) for x in systems()]
+    settings = {**SETTINGS, "outputs": {"mu": "vector"}, "targets": {"mu": "y"}}
+    model = lambda cloud: biased(cloud.x)  # noqa: E731
+    found = eq.audit(model, clouds, **{**settings, "inputs": {"x": "vector"}, "batching": "loop"}).outputs["mu"].target
+    atoms = [ase.Atoms("H4", positions=cloud.x.numpy(), info={"y": cloud.y.numpy()}) for cloud in clouds]
+    given = {**settings, "inputs": None, "dtype": torch.float64}
+    read = eq.audit(lambda positions: biased(positions), atoms, **given).outputs["mu"].target
+    assert found.mse_symmetrised == pytest.approx(read.mse_symmetrised, rel=1e-9)
+
+
+def test_padded_labels_lose_the_rows_that_the_mask_takes():
+    data = [{"x": torch.cat([x, x.new_zeros(2, 3)]), "mask": torch.arange(6) < 4} for x in systems(2)]
+    settings = {**SETTINGS, "inputs": {"x": "vector"}, "outputs": {"f": "vector"}, "masks": "mask"}
+    labels = {"padded": [each["x"] for each in data], "whole": [each["x"][:4] for each in data]}
+    found = [
+        eq.audit(lambda x, mask: {"f": 2 * x}, data, targets={"f": own}, **settings).outputs["f"].target
+        for own in labels.values()
+    ]
+    assert found[0].mse == found[1].mse and found[0].samples == 8
 
 
 def test_rows_have_labels_and_systems_have_a_row_of_scalars(tmp_path):
