@@ -11,7 +11,7 @@ from equiscope import plugin
 from equiscope.cli import app
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["calculators", "ci", "compare", "data", "layers", "representations", "symmetrize", "training"]
+PAGES = ["calculators", "ci", "compare", "data", "diagnose", "layers", "representations", "symmetrize", "training"]
 
 
 @pytest.mark.parametrize("page", PAGES)

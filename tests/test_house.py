@@ -27,7 +27,7 @@ LEVELS = (
     ("report", "metrics"),
     ("demo", "info", "settings"),
     ("audit", "symmetrize", "compare"),
-    ("testing", "training"),
+    ("testing", "training", "diagnose"),
     ("cli", "plugin"),
     ("__main__",),
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .adapters.batching import Concat
     from .audit import audit
     from .compare import compare
+    from .diagnose import Diagnosis, Fate, diagnose
     from .groups.irreps import Irreps
     from .groups.quadrature import Quadrature
     from .groups.registry import quadrature, random_rotations
@@ -34,6 +35,8 @@ _HOMES = {
     "Audit": ".report",
     "Comparison": ".report.comparison",
     "Concat": ".adapters.batching",
+    "Diagnosis": ".diagnose",
+    "Fate": ".diagnose",
     "Irreps": ".groups.irreps",
     "Quadrature": ".groups.quadrature",
     "Representation": ".groups.representation",
@@ -41,6 +44,7 @@ _HOMES = {
     "audit": ".audit",
     "compare": ".compare",
     "character_power": ".ops",
+    "diagnose": ".diagnose",
     "info": ".info",
     "quadrature": ".groups.registry",
     "random_rotations": ".groups.registry",
@@ -55,6 +59,8 @@ __all__ = [
     "Audit",
     "Comparison",
     "Concat",
+    "Diagnosis",
+    "Fate",
     "Irreps",
     "Quadrature",
     "Representation",
@@ -64,6 +70,7 @@ __all__ = [
     "character_power",
     "compare",
     "demo",
+    "diagnose",
     "errors",
     "groups",
     "info",

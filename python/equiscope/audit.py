@@ -13,6 +13,7 @@ import torch
 
 from .adapters.base import Adapter, Request
 from .adapters.framed import Framed, in_frames
+from .adapters.labels import Labels
 from .adapters.registry import select_adapter
 from .errors import ArgumentError, ModelError, fail
 from .groups.group import Group
@@ -27,6 +28,7 @@ from .probe.masks import PADDING
 from .probe.memory import Memory
 from .probe.names import matching_places, modules_by_name, split, stem, unwrapped
 from .probe.session import Hooked, Session
+from .probe.witness import Witness
 from .progress import progress_bar
 from .report import Audit
 from .result.place import check_writable
@@ -40,6 +42,7 @@ def audit(
     *,
     inputs: Mapping[str, Any] | str | None = None,
     outputs: Mapping[str, Any] | Sequence[str] | str | None = None,
+    targets: Mapping[str, Any] | None = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     group: str | Group = "O3",
     lmax: int | None = 8,
@@ -93,6 +96,12 @@ def audit(
             refused, and so is an audit in which no input rotates.
         outputs: likewise per output; for a metatomic model or a calculator a list of names is enough, and None takes
             all whose representation is known; in a dict None leaves a representation to these.
+        targets: what outputs ought to be, of labelled data: a dict from output to the key of the label in each system,
+            ``{"energy": "y"}``, which is then taken out of systems that are dicts, or to the labels themselves, one per
+            system in order, or a dict by the names of systems. Each label has the layout of the output for its system.
+            Labels transform exactly, so that their irreps are known without a model call: ``outputs[name].target`` has
+            the power of target, prediction and error in each, and the split of the mean square error into that of the
+            symmetrised model and A. ``reference_rmse`` is then measured.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels): what
             they return. "block.*:input" is what they are given, "block.*:relu" what calls of that function of torch in
             their forwards return, "block.*:*" those of any function of torch.nn.functional. For metatomic models also
@@ -188,7 +197,7 @@ def audit(
     """
     request = Request(
         inputs=inputs, outputs=outputs, layers=layers, batching=batching, call=call, grad=grad, masks=masks,
-        basis=basis, layout=layout, dtype=dtype, device=device,
+        basis=basis, layout=layout, dtype=dtype, device=device, labels=Labels(targets, data),
     )  # fmt: skip
     settings = Settings(
         group=group,
@@ -210,10 +219,11 @@ def audit(
         units=units,
         reference_rmse=reference_rmse,
     )
-    return _audit(model, data, request, settings)
+    return run(model, data, request, settings)
 
 
-def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
+def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witness | None = None) -> Audit:
+    """The audit of what was asked; `witness` sees all values."""
     started = time.perf_counter()
     asked.check()
     if asked.out is not None:
@@ -224,6 +234,8 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
     if not adapter.outputs and not adapter.features and not patterns:
         fail(ArgumentError, "outputs", "at least one output or layer to audit", "neither outputs nor layers")
     asked.check_outputs(list(adapter.outputs))
+    if request.labels is not None:
+        request.labels.check(adapter)
     measure = asked.measure(judged=bool(adapter.outputs))
     _check_turns(measure.group, adapter.inputs)
     adapter = in_frames(adapter, measure.group.input, request.layer_kinds)
@@ -238,6 +250,8 @@ def _audit(model: Any, data: Any, request: Request, asked: Settings) -> Audit:
         bar=progress_bar(asked.progress),
         group=measure.group,
         seed=int(asked.seed),
+        labels=request.labels,
+        witness=witness,
         model_dtype=asked.precision_of_model,
     )
     with nullcontext() if asked.out is None else terminable():
@@ -340,7 +354,8 @@ def _result(asked: Settings, session: Session, total: float) -> Audit:
         raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")
     for name, output in outputs.items():
         output.unit = (asked.units or {}).get(name) or adapter.units.get(name)
-        output.reference_rmse = (asked.reference_rmse or {}).get(name)
+        measured = output.target.rmse if output.target is not None else None
+        output.reference_rmse = (asked.reference_rmse or {}).get(name, measured or None)
         output.spread = spread(collector.systems, output)
     return Audit(
         outputs=outputs,

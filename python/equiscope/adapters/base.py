@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -19,6 +19,9 @@ from ..errors import ArgumentError, DTypeError, fail
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 from .rounding import Dither
+
+if TYPE_CHECKING:
+    from .labels import Labels
 
 CPU = torch.device("cpu")
 
@@ -48,6 +51,8 @@ class Request:
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
     """Where data are brought; None leaves them."""
+    labels: Labels | None = None
+    """What outputs ought to be, where the data say it: to be `taken` out of every system before the model sees it."""
 
     def __post_init__(self) -> None:
         checked_device(self.device)
@@ -272,6 +277,11 @@ class Adapter(Kind, ABC):
     def value(self, system: System, name: str) -> torch.Tensor:
         """One input of a system as it was given, for what an audit has to know of it: an axis."""
         fail(ArgumentError, "group", f"an axis of its own for all systems ({type(self).__name__} names none)", name)
+
+    def in_frame(self, name: str, system: System, values: torch.Tensor) -> torch.Tensor:
+        """Values of the output `name` ``(samples, channels, components)``, as the data have them, in the frame in which
+        `forward` gives those of this system."""
+        return values
 
     def hooked(self) -> None:
         """Hidden modules are listened to: copies must lie one after the other in every tensor."""

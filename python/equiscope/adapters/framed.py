@@ -74,6 +74,10 @@ class Framed(Adapter):
         frames = frame.to(values.device).expand(values.shape[0], 3, 3)
         return rotate_copies(self.outputs[name], rows, frames, inverse=True).reshape(values.shape).to(values.dtype)
 
+    def in_frame(self, name: str, system: System, values: torch.Tensor) -> torch.Tensor:
+        frame = self._frames[system.name]
+        return values if self.outputs[name].is_invariant else self._framed(name, values[None], frame)[0]
+
     def compatible(self, first: System, other: System) -> bool:
         return self._inner.compatible(first, other)
 

@@ -92,6 +92,7 @@ class PlainAdapter(Adapter):
         self._has_layers = bool(request.patterns)
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
+        self._labels = request.labels
         self.count = len(data) if isinstance(data, Sized) else None
         declared = request.parsed("inputs", request.inputs, ONLY)
         self._patterns = {name: kind for name, kind in declared.items() if "*" in name}
@@ -134,7 +135,7 @@ class PlainAdapter(Adapter):
             if name in seen:
                 fail(DataError, "data", "names that differ", f"{name!r} twice")
             seen.add(name)
-            yield self._system(name, item)
+            yield self._system(name, item if self._labels is None else self._labels.taken(name, item))
         if not seen:
             fail(DataError, "data", "at least one system", "an empty data set")
 
@@ -225,7 +226,7 @@ class PlainAdapter(Adapter):
         undeclared = [
             f"{key} {tuple(leaf.shape)}"
             for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)
-            if kind is None and may_hold_vectors(leaf)
+            if kind is None and may_hold_vectors(leaf) and not (self._labels and key in self._labels.keys)
         ]
         if undeclared:
             raise ArgumentError(

@@ -158,6 +158,7 @@ class SampledMoments(Moments):
             errors=errors,
             components=parts,
             cosets=self._halves.finish(inverts=self._inverts),
+            scatter=1.0 / n,
         )
 
     def _of_spectrum(

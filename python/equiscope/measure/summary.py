@@ -60,6 +60,10 @@ class OrbitSummary:
     """Of each irrep of the representation."""
     cosets: Cosets | None = None
     """Proper and improper elements apart, where the group has both and a representation is declared."""
+    target: torch.Tensor | None = None
+    """``(s, c, components)``: what the value ought to be, of labelled data."""
+    scatter: float = 0.0
+    """Variance of `mean` in units of that of one value: 1 / n of n random elements, 0 on a grid."""
 
     def known_errors(self) -> dict[str, torch.Tensor]:
         """`errors`; where these are not known, all that is unresolved may be missing, or counted, anywhere."""

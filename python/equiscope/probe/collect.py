@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from ..adapters.base import Adapter, System
+from ..adapters.labels import Labels
 from ..errors import EquiscopeError, ModelError, ends_the_system
 from ..groups.group import Chart
 from ..groups.representation import Representation
 from ..interrupts import undisturbed
+from ..measure.against import against
 from ..measure.finite import fault, in_range
 from ..measure.measure import Measure, Moments
 from ..measure.quantity import QUANTITIES, Pool, Tensors
@@ -22,9 +24,10 @@ from ..measure.settling import Seen
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
 from ..result.judge import AT_NOISE
-from .drive import Drive, Empty, End, Failed, numbers
+from .drive import Drive, Empty, End, Failed, Slice, numbers
 from .leaves import representation_of
 from .rehearsal import Begin
+from .witness import Witness
 
 RARE = 2.0
 """Jumps by rounding are rare: the farthest value then stands out by more than this many root mean squares."""
@@ -100,6 +103,8 @@ class Collector:
         keep: str | None,
         layer_representations: Mapping[str, Representation],
         skipped: Mapping[str, str],
+        labels: Labels | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._skipped = skipped
         """Layers that are left out, with the reason; more may join them while systems run."""
@@ -115,6 +120,10 @@ class Collector:
         self._lmax = lmax
         self._chart: Chart = measure.group.chart(lmax)
         self._keep = keep == "samples"
+        self._labels = labels
+        self._witness = witness
+        self._targets: dict[str, Tensors] = {}
+        """By system and output: what the values ought to be."""
         self._reopens = measure.extends
         self._pools: dict[str, _Kept] = {}
         self._running: dict[str, tuple[Begin, dict[str, Moments]]] = {}
@@ -140,7 +149,7 @@ class Collector:
             elif isinstance(event, Failed):
                 self._fail(event)
             else:
-                self._update(event.system, event.values, drive)
+                self._update(event, drive)
                 advance(event.stop - event.start)
             del event  # else the values of this batch stay in memory, and in cache, while the model runs on the next
 
@@ -193,11 +202,15 @@ class Collector:
             if (kind := kinds[name]) is not None:
                 kind.check_values(value, f"{'outputs' if name in self._adapter.outputs else 'layers'}[{name!r}]")
             self._pool(name, kind, value)
+        if self._labels:
+            self._targets[event.system.name] = self._labels.of(event.system, self._adapter, event.values)
         if event.system.name in self._running:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
         moments = {name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()}
         self._running[system] = (event, moments)
+        if self._witness is not None:
+            self._witness.begin(event.system, self.measure.elements(system), self._targets.get(system, {}))
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
         if name in self._pools:
@@ -210,7 +223,8 @@ class Collector:
         parts = [Pool(spectrum, device) for _ in several] if len(several) > 1 else []
         self._pools[name] = _Kept(name, kind, pools, parts, value.dtype, value.shape[1])
 
-    def _update(self, system: System, values: Mapping[str, torch.Tensor], drive: Drive) -> None:
+    def _update(self, event: Slice, drive: Drive) -> None:
+        system, values = event.system, event.values
         if system.name not in self._running:
             return
         _, moments = self._running[system.name]
@@ -221,12 +235,19 @@ class Collector:
                 self._stop(system, name, error)
                 drive.drop(system)
                 return
+        if self._witness is not None:
+            self._witness.update(system, event.start, event.stop, values)
 
     def _stop(self, system: System, name: str, error: NonFiniteValues) -> None:
         index = error.index
         rotation = self._element(system.name, index)
         self.failures.append(Failure(system.name, name, f"{error.what} at rotation {index}", index, rotation))
+        self._dropped(system)
+
+    def _dropped(self, system: System) -> None:
         self._running.pop(system.name, None)
+        if self._witness is not None:
+            self._witness.drop(system)
 
     def _fail(self, event: Failed) -> None:
         ours = isinstance(event.error, EquiscopeError)
@@ -237,7 +258,7 @@ class Collector:
             turn = "rotation" if torch.linalg.det(rotation) > 0 else "improper rotation"
             reason += f" (at {turn} {event.index})"
         self.failures.append(Failure(event.system.name, "model", reason, event.index, rotation))
-        self._running.pop(event.system.name, None)
+        self._dropped(event.system)
         if not self.systems and self.raised is None:
             self.raised = event.error
 
@@ -250,7 +271,7 @@ class Collector:
             if name in self._skipped:
                 continue
             try:
-                orbits[name] = moment.finish()
+                orbits[name] = replace(moment.finish(), target=self._target(system, name))
             except NonFiniteValues as error:
                 self._stop(system, name, error)
                 return
@@ -280,7 +301,12 @@ class Collector:
                 self._add_errors(pool, orbit, ruling)
                 self._add(pool, begin, orbit, index, row)
             self.systems.append(row)
+            if self._witness is not None:
+                self._witness.end(system, orbits)
         self.raised = None  # it holds the frames of the model
+
+    def _target(self, system: System, name: str) -> torch.Tensor | None:
+        return self._targets.get(system.name, {}).get(name)
 
     def _raise_floors(self, begin: Begin, orbits: Mapping[str, OrbitSummary], drive: Drive) -> None:
         """Where an output stands out at few elements and is as noisy there, its floor is what that noise makes of it.
@@ -336,7 +362,7 @@ class Collector:
             if worst is not None and (pool.worst is None or worst.deviation > pool.worst.deviation):
                 pool.worst = worst
         if pool.name in self._adapter.outputs:
-            row.outputs[pool.name] = _error_row(orbit, begin, pool.name)
+            row.outputs[pool.name] = {**_error_row(orbit, begin, pool.name), **self._target_row(orbit)}
         else:
             row.layers[pool.name] = {
                 **_share_row(orbit, self._chart),
@@ -349,6 +375,19 @@ class Collector:
                     f"got {orbit.channels} in {begin.system.name!r}"
                 )
             pool.kept.append((index, orbit, None if mean is None else self._native(pool.name, mean)))
+
+    def _target_row(self, orbit: OrbitSummary) -> dict[str, float]:
+        if orbit.target is None:
+            return {}
+        assert orbit.representation is not None
+        found = against(self.measure.group, self._lmax, orbit)
+        entries = orbit.representation.entries
+        missed, broken, total = (float(x.sum(0).mean()) for x in (found.missed, found.broken, found.target))
+        return {
+            "target_total": total,
+            "target_rmse": math.sqrt(max(missed + broken, 0.0) / entries),
+            "target_rmse_symmetrised": math.sqrt(max(missed, 0.0) / entries),
+        }
 
     def _native(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         return self._adapter.native_mean(name, mean) if name in self._adapter.outputs else mean.squeeze(1)
@@ -407,7 +446,9 @@ class Collector:
             "noise_floor": (pool.floor_sum / pool.samples) ** 0.5,
             "dtype": str(pool.dtype).removeprefix("torch."),
             "chart": self._chart,
-            "quantities": {key: _on_host(own) for key, own in pool.pools.items() if key not in OWN},
+            "quantities": {
+                key: found for key, own in pool.pools.items() if key not in OWN and (found := _on_host(own))
+            },
         }
         if self._keep:
             orbits = [orbit for _, orbit, _ in pool.kept]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..adapters.base import Adapter, System
+from ..adapters.labels import Labels
 from ..groups.group import Group
 from ..groups.representation import Representation
 from ..inuse import in_use
@@ -26,6 +27,7 @@ from .masks import Masks
 from .memory import Memory
 from .refine import Refinement
 from .rehearsal import Rehearsal
+from .witness import Witness
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Session:
     bar: Bar
     group: Group
     seed: int = 0
+    labels: Labels | None = None
+    """What outputs ought to be."""
+    witness: Witness | None = None
+    """Who sees all values."""
     model_dtype: torch.dtype | None = None
     """What the model computes in, where it was said."""
     collector: Collector = field(init=False)
@@ -124,6 +130,7 @@ class Session:
         """
         self._open(measure)
         stream = self.memory.reading(self.adapter.systems())
+        stream = stream if self.labels is None else self.labels.counted(stream)
         if measure.refines:
             self._refine(measure, stream)
             return
@@ -181,6 +188,8 @@ class Session:
             keep=self.keep,
             layer_representations=self._representations,
             skipped=self._layers.skipped,
+            labels=self.labels,
+            witness=self.witness,
         )
         self.memory.statistics = self.collector.nbytes
 

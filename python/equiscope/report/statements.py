@@ -23,6 +23,7 @@ from ..result.verdict import (
     worst_row,
 )
 from .format import LISTED, listing, margin, number, percent, quantity, quote
+from .labels import against_labels
 from .origin import origin
 from .words import highest, irrep_name, irrep_place, irrep_symbol
 
@@ -56,6 +57,7 @@ def findings(audit: AuditData) -> list[str]:
     return [
         *_failures(audit),
         *_outputs(audit),
+        *against_labels(audit),
         *origin(audit),
         *_dead(audit),
         *_unresolved(audit),

@@ -12,6 +12,7 @@ import torch
 from ..groups.group import Chart, Label
 from ..groups.o3 import O3
 from .judge import Numbers, Verdict, judge
+from .target import Sector, Target
 
 
 @dataclass
@@ -169,6 +170,31 @@ class Output(Spectrum):
     def size(self) -> float:
         """Root mean square of one component."""
         return math.sqrt(max(self.pooled_total, 0.0) / self.components) if self.components else 0.0
+
+    @property
+    def target(self) -> Target | None:
+        """The output against its labels; None where there are none."""
+        found = self.quantities.get("target")
+        if found is None:
+            return None
+        powers = {
+            key: found[key].tolist() for key in ("target", "predicted", "symmetrised", "overlap", "missed", "broken")
+        }
+        sectors = {
+            label: Sector(
+                label=label,
+                error=float(self.power_error[self.chart.place(label)]) if label in self.chart else 0.0,
+                **{key: values[i] for key, values in powers.items()},
+            )
+            for i, label in enumerate(self.parts)
+        }
+        return Target(
+            sectors,
+            found["error_power"],
+            float(found["missed"].sum()) / self.components,
+            float(found["broken"].sum()) / self.components,
+            int(found["samples"]),
+        )
 
     @property
     def verdict(self) -> Verdict:

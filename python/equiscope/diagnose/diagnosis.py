@@ -1,0 +1,124 @@
+"""What `equiscope.diagnose` returns: numbers, with words, a table, a picture and files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError, fail
+from ..groups.group import Label
+from ..report import Audit
+from ..result.place import check_writable, write_all
+from .fate import Fate, LayerReading
+from .sector import SectorDiagnosis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCHEMA = 1
+"""Version of the layout of diagnosis.json."""
+
+NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis.png", "audit"
+
+
+@dataclass
+class Diagnosis:
+    """Which sectors of its targets a model fails to produce, and where they are lost. Prints as a table."""
+
+    sectors: list[SectorDiagnosis]
+    audit: Audit | None = None
+    """The audit that it comes from; not in ``diagnosis.json``, but saved beside it."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """JSON values: systems, groups, folds, degree, lmax, seed."""
+
+    def __getitem__(self, key: tuple[str, Label]) -> SectorDiagnosis:
+        """By output and label: ``diagnosis["dipole", (1, 1)]``."""
+        for sector in self.sectors:
+            if (sector.output, sector.label) == key:
+                return sector
+        raise KeyError(key)
+
+    def findings(self) -> list[str]:
+        """A sentence per sector, in which something is to be learned."""
+        from .words import sentence
+
+        return [sentence(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
+
+    def __str__(self) -> str:
+        from .words import table
+
+        return "\n\n".join([table(self.sectors), *self.findings()])
+
+    def plot(self) -> Figure:
+        """Readability and power of each sector from layer to layer, a matplotlib figure made without pyplot."""
+        from .picture import draw
+
+        return draw(self.sectors)
+
+    def save(self, directory: str | Path) -> Path:
+        """``diagnosis.json``, ``diagnosis.png``, ``diagnosis.md`` (table and sentences), and the audit in ``audit``;
+        the directory is returned."""
+        from ..report.render import render
+        from .words import markdown
+
+        path = check_writable(directory)
+        contents = {NUMBERS: self.to_json().encode(), "diagnosis.md": markdown(self.sectors, self.findings()).encode()}
+        if any(sector.layers for sector in self.sectors):
+            contents[PICTURE] = render(self.plot(), "png")
+        write_all(path, contents, stale=lambda name: name == PICTURE)
+        if self.audit is not None:
+            self.audit.save(path / AUDIT)
+        return path
+
+    def to_json(self) -> str:
+        """Numbers as JSON; those that are none are null."""
+        body = {"schema": SCHEMA, "settings": self.settings, "sectors": [_plain(each) for each in self.sectors]}
+        return json.dumps(body, indent=1, allow_nan=False)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Diagnosis:
+        """What `save` wrote, equal in every number."""
+        path = Path(directory)
+        try:
+            body = json.loads((path / NUMBERS).read_text(encoding="utf-8"))
+            if body["schema"] != SCHEMA:
+                fail(DataError, str(path / NUMBERS), f"schema {SCHEMA}", body["schema"])
+            sectors = [_sector(each) for each in body["sectors"]]
+            settings = body["settings"]
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            fail(DataError, str(path / NUMBERS), "what Diagnosis.save wrote", error)
+        audit = Audit.load(path / AUDIT) if (path / AUDIT).is_dir() else None
+        return cls(sectors, audit, settings)
+
+
+def _plain(sector: SectorDiagnosis) -> dict[str, Any]:
+    from .words import sentence
+
+    return {**_finite(dataclasses.asdict(sector)), "verdict": sector.verdict, "sentence": sentence(sector)}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _sector(body: dict[str, Any]) -> SectorDiagnosis:
+    fields = {key: value for key, value in body.items() if key not in ("verdict", "sentence")}
+    label = fields["label"]
+    fields["label"] = tuple(label) if isinstance(label, list) else label
+    fields["fate"] = Fate(fields["fate"])
+    fields["layers"] = [LayerReading(**_numbers(LayerReading, each)) for each in fields["layers"]]
+    return SectorDiagnosis(**_numbers(SectorDiagnosis, fields))
+
+
+def _numbers(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
+    """NaN where JSON has null in place of a number."""
+    floats = {each.name for each in dataclasses.fields(kind) if each.type == "float"}
+    return {key: math.nan if value is None and key in floats else value for key, value in fields.items()}

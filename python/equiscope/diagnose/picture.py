@@ -1,0 +1,113 @@
+"""The picture of a diagnosis: each sector of the targets on its way through the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ..errors import ArgumentError, fail
+from ..report.format import broken
+from ..report.palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SIZE, SMALL, Options
+from ..report.style import decades, finish, legend, new_figure, plain
+from .fate import Fate
+from .sector import SectorDiagnosis
+
+COLUMNS = 3
+FAINTEST = 1e-12
+"""Least share of power drawn."""
+
+WIDE = 46
+"""Letters of a verdict that stand over a panel."""
+
+BELOW = -0.08
+"""Where shares end that explain less than nothing."""
+
+HELD: Options = {"color": PROPER, "marker": "o", "markersize": 4.5, "linewidth": 1.2}
+LINEAR: Options = {"color": PSEUDO, "marker": "s", "markersize": 3.6, "markerfacecolor": "none", "linewidth": 1.0}
+OUTPUT: Options = {"color": MARK, "marker": "D", "markersize": 5.5, "linestyle": "none"}
+AVERAGED: Options = {**OUTPUT, "markerfacecolor": "none"}
+POWER: Options = {"color": INK, "marker": "_", "markersize": 9, "markeredgewidth": 1.6, "linewidth": 0.6}
+
+
+def draw(sectors: Sequence[SectorDiagnosis]) -> Figure:
+    """Two panels per sector: what can be read of it, and the share of power in it, layer by layer; the output last."""
+    found = [sector for sector in sectors if sector.fate is not Fate.NOISE and sector.layers]
+    if not found:
+        fail(ArgumentError, "diagnosis", "a sector that stands above noise, and a layer", "none")
+    columns = min(COLUMNS, len(found))
+    blocks = math.ceil(len(found) / columns)
+    names = max(len(layer.layer) for layer in found[0].layers)
+    below = min(0.07 * names, 1.3)
+    figure = new_figure(max(2.6 * columns, 3.8) + 0.4, (2.75 + below) * blocks + 0.45)
+    grid = figure.subplots(2 * blocks, columns, squeeze=False, sharex="col", height_ratios=[2.0, 1.0] * blocks)
+    for i in range(blocks * columns):
+        upper, lower = (grid[2 * (i // columns) + k, i % columns] for k in (0, 1))
+        if i >= len(found):
+            upper.set_axis_off()
+            lower.set_axis_off()
+            continue
+        _readability(upper, found[i], first=i % columns == 0)
+        _power(lower, found[i], first=i % columns == 0)
+    keys = [
+        Line2D([], [], label="in the layer, averaged over orientations", **HELD),
+        Line2D([], [], label="by a linear readout at any orientation", **LINEAR),
+        Line2D([], [], label="output, any orientation", **OUTPUT),
+        Line2D([], [], label="output, averaged", **AVERAGED),
+        Patch(facecolor=RULE, alpha=0.6, label="read from nothing"),
+    ]
+    legend(figure, keys, loc="outside lower center", ncols=2 if columns < 3 else 3, columnspacing=1.4)
+    return figure
+
+
+def _readability(axes: Axes, sector: SectorDiagnosis, *, first: bool) -> None:
+    layers, last = sector.layers, len(sector.layers)
+    places = np.arange(last)
+    control = np.array([max(layer.control, 0.0) for layer in layers])
+    edges = np.append(places - 0.5, last - 0.5)
+    axes.fill_between(edges, np.append(control, control[-1:]), BELOW, step="post", color=RULE, alpha=0.6, linewidth=0)
+    axes.plot(places, [_shown(layer.linear) for layer in layers], **LINEAR, zorder=3)
+    axes.plot(places, [_shown(layer.symmetrised) for layer in layers], **HELD, zorder=4)
+    axes.plot(last, _shown(sector.explained), **OUTPUT, zorder=4)
+    axes.plot(last, _shown(sector.symmetrised), **AVERAGED, zorder=4)
+    axes.axvline(last - 0.5, color=FAINT, linewidth=0.6, linestyle=(0, (2, 2)))
+    for name, colour in ((sector.formed_at, PROPER), (sector.lost_at, MARK)):
+        if name is not None:
+            place = next(i for i, layer in enumerate(layers) if layer.layer == name)
+            axes.axvline(place, color=colour, linewidth=5, alpha=0.13, zorder=0)
+    axes.set_ylim(BELOW, 1.06)
+    axes.set_yticks([0, 0.5, 1])
+    title = f"{plain(broken(sector.output, 22))}, {plain(sector.words)}"
+    finish(axes, grid="y", title=title, bold=True, ylabel="share of target" if first else "")
+    axes.tick_params(labelbottom=False)
+    axes.set_title(axes.get_title(loc="left"), fontsize=SIZE, fontweight="bold", color=INK, loc="left", pad=14)
+    verdict = broken(sector.verdict.replace(" ", "_"), WIDE).replace("_", " ").split("\n")[0]
+    cut = verdict if len(verdict) == len(sector.verdict) else f"{verdict} ..."
+    axes.annotate(plain(cut), (0, 1.03), xycoords="axes fraction", fontsize=SMALL, color=INK, va="bottom")
+
+
+def _power(axes: Axes, sector: SectorDiagnosis, *, first: bool) -> None:
+    layers = sector.layers
+    shares = np.array([layer.share if layer.seen else np.nan for layer in layers])
+    low = min(float(np.nanmin(shares, initial=1.0)), 1e-2)
+    low = max(10 ** math.floor(math.log10(max(low, FAINTEST))), FAINTEST) / 10
+    axes.set_yscale("log")
+    axes.plot(np.arange(len(layers)), shares, **POWER)
+    absent = [i for i, layer in enumerate(layers) if not layer.seen]
+    axes.plot(absent, [low * 1.6] * len(absent), linestyle="none", marker="x", color=FAINT, markersize=4)
+    axes.axvline(len(layers) - 0.5, color=FAINT, linewidth=0.6, linestyle=(0, (2, 2)))
+    axes.set_ylim(low, 3.0)
+    axes.set_xlim(-0.6, len(layers) + 0.6)
+    finish(axes, grid="y", ylabel="its power" if first else "")
+    decades(axes, "y")
+    names = [plain(broken(layer.layer, 24)) for layer in layers]
+    axes.set_xticks(range(len(layers) + 1), [*names, "output"], rotation=90)
+
+
+def _shown(share: float) -> float:
+    return max(share, BELOW / 2)
