@@ -31,6 +31,7 @@ WANTED = 0.9
 
 TESTS: dict[str, dict[str, str]] = {
     "measure": {
+        "against.py": "targets",
         "convergence.py": "monte_carlo",
         "elements.py": "monte_carlo",
         "estimators": "refine audit_sectors monte_carlo errors",
@@ -67,6 +68,7 @@ TESTS: dict[str, dict[str, str]] = {
         "refine.py": "refine monte_carlo",
         "rehearsal.py": "rehearsal floor hooks",
         "session.py": "accounts refine rehearsal audit_layers monte_carlo audit_groups in_use",
+        "witness.py": "diagnose",
     },
     "result": {
         "comparison.py": "compare",
@@ -78,6 +80,7 @@ TESTS: dict[str, dict[str, str]] = {
         "limits.py": "limits cli",
         "paired.py": "compare",
         "place.py": "report_files",
+        "target.py": "targets",
         "verdict.py": "verdict report_findings words assert_equivariant",
     },
 }
