@@ -191,3 +191,47 @@ def test_pieces_of_one_call_come_back_one_by_one():
     adapter = PotentialAdapter(Potential(), DATA)
     pieces = [Piece(s, eq.random_rotations(n)) for n, s in enumerate(adapter.systems(), start=1)]
     assert [tuple(v.shape) for v in adapter.forward(pieces)["field"]] == [(n, 3, 1, 3) for n in (1, 2, 3)]
+
+
+class Wrong(PotentialAdapter):
+    """Returns what `made` makes of the values."""
+
+    made = staticmethod(lambda values: values)
+
+    def forward(self, pieces):
+        found = super().forward(pieces)
+        return {**found, "field": type(self).made(found["field"])}
+
+
+@pytest.mark.parametrize(
+    "made, got",
+    [
+        (lambda parts: [part.numpy() for part in parts], "ndarray"),
+        (lambda parts: [part[..., :2] for part in parts], r"torch.float64 of shape \(14, 3, 1, 2\)"),
+        (lambda parts: [part[:, :, 0] for part in parts], r"of shape \(14, 3, 3\)"),
+        (lambda parts: [part[:-1] for part in parts], r"of shape \(13, 3, 1, 3\)"),
+        (lambda parts: [part.long() for part in parts], "torch.int64"),
+        (lambda parts: parts[0], "Tensor"),
+        (lambda parts: [*parts, *parts], "2 of them"),
+    ],
+)
+def test_what_forward_must_not_return_is_refused_by_name(made, got):
+    adapter = type("Wrongly", (Wrong,), {"made": staticmethod(made)})(Potential(), DATA)
+    with pytest.raises(eq.errors.ModelError, match=rf"field: expected of Adapter\.forward .*got .*{got}"):
+        eq.audit(adapter, None, **SETTINGS)
+
+
+@pytest.mark.parametrize("rounds", [True, False])
+def test_an_adapter_that_forgets_the_dither_has_a_floor_all_the_same(rounds):
+    class Lengths(PotentialAdapter):
+        def forward(self, pieces):
+            found = {"field": [], "size": []}
+            for piece in pieces:
+                copies = torch.from_numpy(piece.system.payload) @ piece.rotations.mT
+                copies = eq.adapters.rounded(copies, torch.float32, None) if rounds else copies.float()
+                found["field"].append((copies * copies.norm(dim=-1, keepdim=True).exp())[:, :, None])
+                found["size"].append(copies.norm(dim=-1)[..., None, None])
+            return found
+
+    field = eq.audit(Lengths(Potential(), DATA), None, **SETTINGS).outputs["field"]
+    assert field.verdict is eq.Verdict.EXACT and field.noise_floor > 0

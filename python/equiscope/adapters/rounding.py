@@ -26,14 +26,15 @@ class Dither:
         self.epsilon = epsilon
         self._scale = torch.tensor([0.0 if share is None else 1.0 for share in shares], dtype=torch.float64)
         self._shares = [share or 0 for share in shares]
-        self._drawn = 0
+        self.drawn = 0
+        """How many tensors of copies got noise so far."""
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """`values` ``(copies, ...)`` float64 with noise; further tensors of the same copies get noise of their own."""
-        self._drawn += 1
+        self.drawn += 1
         one = values.shape[1:]
         drawn = torch.rand(
-            (max(self._shares) + 1, *one), dtype=torch.float64, generator=torch.Generator().manual_seed(self._drawn)
+            (max(self._shares) + 1, *one), dtype=torch.float64, generator=torch.Generator().manual_seed(self.drawn)
         )
         noise = (drawn[self._shares] - 0.5) * self._scale.reshape(-1, *[1] * len(one))
         noise = noise.to(values.device)

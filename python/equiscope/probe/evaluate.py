@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence, Set
+from typing import Any
 
 import torch
 
@@ -32,6 +33,7 @@ class Evaluator:
             # the generators that a call goes through would turn it into an error that says nothing of the model
             model = self.adapter.description.get("model", "model")
             raise ModelError(f"model: expected {model} to return, got StopIteration") from error
+        _check(outputs, self.adapter, pieces)
         self.evaluations += copies
         calls = copies if self.adapter.calls_per_copy else None
         return outputs, self._capture.take(calls) if self._capture is not None else {}
@@ -52,3 +54,28 @@ class Evaluator:
     def elsewhere(self) -> Set[str]:
         """Modules that were called in other threads."""
         return self._capture.elsewhere if self._capture is not None else set()
+
+
+def _check(outputs: Outputs, adapter: Adapter, pieces: Sequence[Piece]) -> None:
+    """Refuse what is no result of `Adapter.forward`: an adapter of a stranger may be wrong."""
+    for name in (name for name in (*adapter.outputs, *adapter.features) if name in outputs):
+        components = adapter.outputs[name].components if name in adapter.outputs else 1
+        parts: Any = outputs[name]
+        if not isinstance(parts, list | tuple) or len(parts) != len(pieces):
+            got = f"{len(parts)} of them" if isinstance(parts, list | tuple) else type(parts).__name__
+            raise ModelError(
+                f"{name}: expected of Adapter.forward a list with a tensor for each of {len(pieces)} pieces, got {got}"
+            )
+        for part, piece in zip(parts, pieces, strict=True):
+            copies = piece.rotations.shape[0]
+            fits = isinstance(part, torch.Tensor) and part.is_floating_point() and part.ndim == 4
+            if not fits or (part.shape[0], part.shape[3]) != (copies, components):
+                shape = (
+                    f"{part.dtype} of shape {tuple(part.shape)}"
+                    if isinstance(part, torch.Tensor)
+                    else type(part).__name__
+                )
+                expected = (
+                    f"floating-point numbers (copies, samples, channels, components) = ({copies}, ..., {components})"
+                )
+                raise ModelError(f"{name}: expected of Adapter.forward {expected}, got {shape}")

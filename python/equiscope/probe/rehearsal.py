@@ -283,17 +283,18 @@ class Rehearsal:
         """Told from the operations of one call."""
         watch = ComputesIn()
         found: torch.dtype | None = None
+        piece = self._piece(system, range(IDENTICAL), DOUBLE)
         try:
             with eager(), watch:
-                outputs, _ = self._evaluator([self._piece(system, range(IDENTICAL), DOUBLE)])
+                outputs, _ = self._evaluator([piece])
             for parts in outputs.values():
                 found = coarser(found, parts[0].dtype)
         except Exception as error:  # a foreign model, compiled perhaps: what is wrong with it shows in the next call
             if ran_out(error):
                 raise
         self._evaluator.overwritten()
-        # an adapter of a stranger may not round by `rounded`, and add no dither
-        self._rounds = watch.dtype is not None
+        # an adapter of a stranger may not round by `rounded`, or not hand the dither on
+        self._rounds = piece.dither is not None and piece.dither.drawn > 0
         return watch.dtype or found
 
     def _epsilon(self, system: System) -> float:
