@@ -70,17 +70,17 @@ def contrast(audits: Mapping[str, AuditData]) -> ComparisonData:
     first, *others = audits.items()
     same_group = _same_group(found)
     for name in found.outputs:
-        having = [audit for audit, report in audits.items() if name in report.outputs]
+        having = [audit for audit, result in audits.items() if name in result.outputs]
         if len(having) < len(audits):
             found.notes.append(f"`{name}` is an output of {_listing(having)} alone")
         if first[0] not in having or not same_group:
             continue
-        for other, report in others:
+        for other, result in others:
             if other in having and _alike(found, name, other):
-                _add(found, name, other, report)
+                _add(found, name, other, result)
     if same_group:
         found.layers = _shared_layers(found)
-    shared = [name for name in found.outputs if sum(name in report.outputs for report in audits.values()) > 1]
+    shared = [name for name in found.outputs if sum(name in result.outputs for result in audits.values()) > 1]
     if not shared and not found.layers:
         had = "; ".join(f"{name}: {', '.join([*r.outputs, *r.layers]) or 'nothing'}" for name, r in audits.items())
         fail(ArgumentError, "audits", "audits that share an output, or a layer on the same group", had)
@@ -140,34 +140,34 @@ def _units(found: ComparisonData, name: str, other: str, own: Output, its: Outpu
     return True
 
 
-def _add(found: ComparisonData, name: str, other: str, report: AuditData) -> None:
+def _add(found: ComparisonData, name: str, other: str, result: AuditData) -> None:
     baseline = found.audits[found.baseline]
-    systems = shared_systems([baseline, report], name)
-    count = len({row.name for audit in (baseline, report) for row in audit.systems if name in row.outputs})
+    systems = shared_systems([baseline, result], name)
+    count = len({row.name for audit in (baseline, result) for row in audit.systems if name in row.outputs})
     if not systems:
         found.notes.append(f"`{name}`: {found.baseline} and {other} share no system by name and size")
         return
     if len(systems) < count:
         note = f"`{name}`: {other} and {found.baseline} are compared on the {len(systems)} systems that both have"
         found.notes.append(f"{note}, of {count}")
-    found.differences.setdefault(name, {})[other] = paired(baseline, report, name, systems)
+    found.differences.setdefault(name, {})[other] = paired(baseline, result, name, systems)
 
 
 def _shared_layers(found: ComparisonData) -> list[str]:
-    reports = list(found.audits.values())
-    every = list(dict.fromkeys(name for report in reports for name in report.layers))
-    shared = [name for name in every if all(name in report.layers for report in reports)]
+    results = list(found.audits.values())
+    every = list(dict.fromkeys(name for result in results for name in result.layers))
+    shared = [name for name in every if all(name in result.layers for result in results)]
     if left := [name for name in every if name not in shared]:
         found.notes.append(f"{len(left)} of {len(every)} layers are not in every audit: {_listing(left)}")
-    lmax = {widest(spectrum for _, spectrum in report.results()).lmax for report in reports}
+    lmax = {widest(spectrum for _, spectrum in result.results()).lmax for result in results}
     if len(lmax) > 1:
         found.notes.append(f"spectra are compared up to lmax {min(lmax)}, the lowest")
     return shared
 
 
 def _note_partial(found: ComparisonData) -> None:
-    for name, report in found.audits.items():
-        if stopped := report.settings.get("stopped_after"):
+    for name, result in found.audits.items():
+        if stopped := result.settings.get("stopped_after"):
             found.notes.append(f"{name} was stopped after {stopped}")
 
 
