@@ -37,6 +37,7 @@ def test_kernels_agree_with_their_peers_in_quick_mode(monkeypatch, capsys, tmp_p
         assert row["ratios"]
 
 
+@pytest.mark.slow
 def test_audits_agree_with_the_bare_model_in_quick_mode():
     import end_to_end
     import table

@@ -13,7 +13,8 @@ SOURCE = Path(__file__).parent.parent
 
 
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("sanitizer", ["address,undefined", pytest.param("thread", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_core_is_clean(tmp_path, sanitizer):
     cmake, ctest = shutil.which("cmake"), shutil.which("ctest")
     assert cmake is not None and ctest is not None, "the test extra brings cmake"

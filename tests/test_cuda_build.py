@@ -145,6 +145,7 @@ def test_info_says_whether_cuda_is_active(monkeypatch, capsys):
 # ---- the GPU tests themselves ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_gpu_tests_run_on_the_cpu():
     # compilation and second derivatives are those of test_derivatives there
     chosen = "not compiles and not rules and not second"

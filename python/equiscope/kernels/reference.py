@@ -152,8 +152,9 @@ def rotate(
         else:
             assert isinstance(part.term, Cartesian)
             matrix = _cartesian(part.term, wide, sign)
-        # of what stands for a tensor the matrix need not be orthogonal
-        matrix = torch.linalg.inv(matrix) if inverse else matrix
+        if inverse:
+            # D is orthogonal; what stands for a tensor need not be
+            matrix = matrix.mT if isinstance(part.term, Spherical) else torch.linalg.inv(matrix)
         copies = flat[..., part.where].unflatten(-1, (part.mul, -1))
         turned.append((matrix[..., None, :, :] @ copies[..., None])[..., 0].flatten(-2))
     return kind.unflatten(torch.cat(turned, dim=-1)).to(x.dtype)
