@@ -9,6 +9,7 @@ from typer.main import get_command
 
 from equiscope import plugin
 from equiscope.cli import app
+from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = ["calculators", "ci", "compare", "data", "diagnose", "layers", "representations", "symmetrize", "training"]
@@ -18,6 +19,9 @@ PAGES = ["calculators", "ci", "compare", "data", "diagnose", "layers", "represen
 def test_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch, pytestconfig):
     plugin.pytest_configure(pytestconfig)  # its marker is on one of the pages
     monkeypatch.chdir(tmp_path)
+    view.pictures()
+    # what a page registers is for that page alone
+    monkeypatch.setattr(view, "PICTURES", dict(view.PICTURES))
     examples = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
     assert examples
     names = {"__name__": page}

@@ -22,11 +22,12 @@ from .groups.so2 import SO2
 from .info import info
 from .interrupts import Terminated, terminable, undisturbed
 from .measure.measure import Measure
+from .patterns import stem
 from .probe.batch import BatchRows
 from .probe.declared import declared_by_module
 from .probe.masks import PADDING
 from .probe.memory import Memory
-from .probe.names import matching_places, modules_by_name, split, stem, unwrapped
+from .probe.names import matching_places, modules_by_name, split, unwrapped
 from .probe.session import Hooked, Session
 from .probe.witness import Witness
 from .progress import progress_bar

@@ -10,6 +10,14 @@ import re
 
 WILD = {"**": ".*", "*": r"""(?:'[^']*'|"[^"]*"|[^.:])*""", "?": r"[^.:]"}
 
+TAIL = re.compile(r"""(\[('[^']*'|"[^"]*"|[^\]]*)\])*(#\d+)?""")
+"""What follows the name of a place in the name of a tensor: where the tensor lay, and in which call."""
+
+
+def stem(leaf: str) -> str:
+    """The place alone in the name of a tensor."""
+    return re.sub(rf"{TAIL.pattern}$", "", leaf, count=1)
+
 
 def fits(pattern: str, name: str) -> bool:
     """Whether the whole of `name` fits: ``encoder.*`` is encoder.0, encoder.1; ``encoder.**`` all below encoder."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from ..errors import ArgumentError, DTypeError, fail
-from ..patterns import fits
+from ..patterns import fits, stem
 from .opened import Opened
 
 WORDS = ("mask", "pad", "valid")
@@ -91,7 +91,7 @@ class Masks:
     def of(self, name: str, system: Opened) -> torch.Tensor | None:
         """True where rows of the value `name` are real; None where nothing is said of it."""
         for pattern, mask in self._table.items():
-            if pattern == name or fits(pattern, name.partition("[")[0].partition("#")[0]):
+            if pattern == name or fits(pattern, stem(name)):
                 self._unused.discard(pattern)
                 return self._value("data", mask, system)
         return None

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ..groups.representation import Representation
-from .names import INPUT, is_function, split, stem
+from ..patterns import stem
+from .names import INPUT, is_function, split
 
 
 def declared_by_module(module: torch.nn.Module, name: str) -> dict[str, Representation]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
+from ..patterns import stem
 from .calls import Calls
 from .eager import eager
 from .leaves import is_index, leaves, rows_of
@@ -21,7 +22,6 @@ from .names import (
     modules_by_name,
     place_of,
     split,
-    stem,
     uncounted,
 )
 

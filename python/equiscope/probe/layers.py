@@ -13,9 +13,10 @@ from ..adapters.masks import grown_axes
 from ..adapters.rows import RowCounts
 from ..errors import ArgumentError, ModelError
 from ..groups.representation import Representation
+from ..patterns import stem
 from .leaves import representation_of
 from .masks import Masks, real_rows, shape_of_one
-from .names import place_of, stem, uncounted
+from .names import place_of, uncounted
 
 Values = dict[str, torch.Tensor]
 

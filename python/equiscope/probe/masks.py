@@ -8,8 +8,8 @@ import torch
 
 from ..adapters.base import System
 from ..adapters.masks import along
-from ..patterns import fits
-from .names import split, stem
+from ..patterns import fits, stem
+from .names import split
 
 PADDING = "~"
 """Before the name of a tensor that is True where padding is."""

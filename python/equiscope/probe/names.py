@@ -17,16 +17,13 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError
-from ..patterns import fits
+from ..patterns import TAIL, fits, stem
 
 INPUT = "input"
 """After the colon: what a module is given. No function of torch has that name."""
 
 HELPER = "_compiled_"
 """What e3nn puts before the names of its TorchScript helpers: code of the module that holds them, and no layers."""
-
-_TAIL = re.compile(r"""(\[('[^']*'|"[^"]*"|[^\]]*)\])*(#\d+)?""")
-"""What follows the name of a place in the name of a tensor: where the tensor lay, and in which call."""
 
 _PLACE = re.compile(r"(.*):([^:'\"]*)")
 """The name of a module and what stands after the colon, which is not in quotes."""
@@ -140,16 +137,11 @@ def _is_wild(pattern: str) -> bool:
 
 def place_of(leaf: str, places: Iterable[str]) -> str | None:
     """The place among `places` that a tensor of this name came from: "name", "name#2", "name[0]", "name['x']#3"."""
-    fitting = [place for place in places if leaf.startswith(place) and _TAIL.fullmatch(leaf, len(place))]
+    fitting = [place for place in places if leaf.startswith(place) and TAIL.fullmatch(leaf, len(place))]
     if not fitting and ":" in leaf:
         own = stem(leaf)
         fitting = [place for place in places if _is_wild(place) and fits(place, own)]
     return max(fitting, key=len, default=None)
-
-
-def stem(leaf: str) -> str:
-    """The place alone in the name of a tensor."""
-    return re.sub(rf"{_TAIL.pattern}$", "", leaf, count=1)
 
 
 def uncounted(leaf: str) -> str:

@@ -11,7 +11,7 @@ import pkgutil
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ArgumentError, fail
 from ..result.data import AuditData
@@ -74,27 +74,32 @@ Kind = TypeVar("Kind", bound=type[Picture])
 
 def register(kind: Kind) -> Kind:
     """Class decorator: make the picture known. A name that another picture has is refused."""
+    add_to(PICTURES, kind)
+    return kind
+
+
+def add_to(known: dict[str, Any], kind: Any) -> None:
+    """Put a picture among those that are `known` by name; a name that another class has is refused."""
     if not re.fullmatch("[a-z][a-z0-9_]*", kind.name):
         fail(ArgumentError, "name", "a word of lower case letters, digits and underscores", repr(kind.name))
-    known = type(PICTURES.get(kind.name))
-    if kind.name in PICTURES and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
-        fail(ArgumentError, "name", "a name that no picture has", f"{kind.name!r}, which {known.__qualname__} has")
-    PICTURES[kind.name] = kind()
-    return kind
+    own = type(known.get(kind.name))
+    if kind.name in known and (own.__module__, own.__qualname__) != (kind.__module__, kind.__qualname__):
+        fail(ArgumentError, "name", "a name that no picture has", f"{kind.name!r}, which {own.__qualname__} has")
+    known[kind.name] = kind()
+
+
+@functools.cache
+def import_pictures(package: str) -> None:
+    """Those in ``pictures/`` of a package. Matplotlib comes with them, so they wait for the first question."""
+    found = importlib.import_module(f"{package}.pictures")
+    for module in pkgutil.iter_modules(found.__path__, f"{found.__name__}."):
+        importlib.import_module(module.name)
 
 
 def pictures() -> list[Picture]:
     """All pictures, in the order in which a reader wants them."""
-    _import_shipped()
+    import_pictures(__name__.rpartition(".")[0])
     return sorted(PICTURES.values(), key=lambda picture: (picture.order, picture.name))
-
-
-@functools.cache
-def _import_shipped() -> None:
-    """Matplotlib comes with them, so they wait for the first question about pictures."""
-    package = importlib.import_module(f"{__package__}.pictures")
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        importlib.import_module(module.name)
 
 
 def kinds() -> tuple[str, ...]:

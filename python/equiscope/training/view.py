@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ArgumentError, fail
+from ..report.view import add_to, import_pictures
 from .data import HistoryData
 
 if TYPE_CHECKING:
@@ -49,27 +46,14 @@ Kind = TypeVar("Kind", bound=type[HistoryPicture])
 
 def register(kind: Kind) -> Kind:
     """Class decorator: make the picture known. A name that another picture has is refused."""
-    known = type(PICTURES.get(kind.name))
-    if not re.fullmatch("[a-z][a-z0-9_]*", kind.name):
-        fail(ArgumentError, "name", "a word of lower case letters, digits and underscores", repr(kind.name))
-    if kind.name in PICTURES and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
-        fail(ArgumentError, "name", "a name that no picture has", f"{kind.name!r}, which {known.__qualname__} has")
-    PICTURES[kind.name] = kind()
+    add_to(PICTURES, kind)
     return kind
 
 
 def pictures() -> list[HistoryPicture]:
     """All pictures, in the order in which a reader wants them."""
-    _import_shipped()
+    import_pictures(__name__.rpartition(".")[0])
     return sorted(PICTURES.values(), key=lambda picture: (picture.order, picture.name))
-
-
-@functools.cache
-def _import_shipped() -> None:
-    """Matplotlib comes with them, so they wait for the first question about pictures."""
-    package = importlib.import_module(f"{__package__}.pictures")
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        importlib.import_module(module.name)
 
 
 def figures(history: HistoryData) -> dict[str, Figure]:
