@@ -10,9 +10,8 @@ import torch
 import equiscope as eq
 from equiscope.groups.o3 import SO3
 from equiscope.measure.orbit import BLOCK_BYTES, OrbitMoments
-from equiscope.measure.quantities.spectrum import PooledSpectrum
-from equiscope.measure.quantity import Pool
 from equiscope.measure.summary import NonFiniteValues, OrbitSummary
+from equiscope.measure.sums import Beside, Sums, Terms, on_host
 from equiscope.metrics import EquivarianceError
 from equiscope.probe.memory import Memory
 from equiscope.probe.session import _random_devices
@@ -100,10 +99,11 @@ def test_sums_over_systems_lose_no_digits_and_depend_on_no_order():
     totals = [1e16, *[1.0] * 100, -1e16, 0.1]
     found = []
     for order in (totals, totals[::-1], sorted(totals)):
-        pool = Pool(PooledSpectrum(SO3().shape(0)))
+        terms = Terms(SO3(), 0, None)
+        sums = Sums(terms)
         for total in order:
-            pool.add(summary(total))
-        found.append(float(pool.compute()["total"]) * len(totals))
+            sums.add(on_host(terms.of(summary(total), Beside(0.0, 0.0))))
+        found.append(float(sums.results()["spectrum"]["total"]) * len(totals))
     assert found == pytest.approx([math.fsum(totals)] * 3, rel=1e-15)
 
 

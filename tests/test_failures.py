@@ -102,7 +102,7 @@ def test_systems_that_cannot_share_a_batch_end_the_audit_in_words():
         return {"y": value(x)}
 
     with pytest.raises(CrossTalkError, match=r"share a batch.*one kind at a time.*'one' and 'two'.*'loop'"):
-        eq.audit(model, data(), **ASKED)
+        eq.audit(model, data(), **ASKED, batch_rows=4096)
 
 
 class Sometimes(Adapter):

@@ -2,7 +2,6 @@
 
 import functools
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from equiscope import demo
 from equiscope.groups.o3 import O3
 from equiscope.measure.estimators.grid import GridMeasure
 from equiscope.measure.settling import Seen
-from equiscope.probe.refine import WINDOW, Refinement
+from equiscope.probe.refine import Refinement
 from equiscope.probe.session import Session
 
 TOLERANCE = 1e-2
@@ -129,21 +128,21 @@ def test_a_small_system_is_judged_on_the_scale_of_the_others():
     assert len(eq.audit(wave, data[2:], **asked).settings["degrees"]) > 2
 
 
-def test_a_stream_is_read_no_further_than_a_window_ahead():
-    read, evaluated = 0, set()
+def test_a_stream_is_read_no_further_than_a_batch_ahead():
+    read, evaluated, many = 0, set(), 96
 
     def stream():
         nonlocal read
-        for i in range(3 * WINDOW):
+        for i in range(many):
             read += 1
-            assert read - len(evaluated) <= WINDOW + 2
+            assert read - len(evaluated) <= 6
             yield f"{i}", {"x": row(1, 0.1 + 1e-4 * i)["x"]}
 
     def model(x):
         evaluated.update(x.norm(dim=-1).mul(1e4).round().tolist())
         return wave(x)
 
-    assert len(eq.audit(model, stream(), **FAMILY).systems) == 3 * WINDOW
+    assert len(eq.audit(model, stream(), **FAMILY).systems) == many
 
 
 def test_nothing_is_kept_of_systems_that_ended(monkeypatch):
@@ -191,7 +190,7 @@ def two_measures():
 
 def test_others_begin_where_half_of_the_first_systems_settled():
     coarse, fine = two_measures()
-    refinement = Refinement(SimpleNamespace(seen=lambda name: None), None, coarse)
+    refinement = Refinement(None, None, coarse)
     good, bad = seen(1.0, 1e-3), seen(1.0, 1e-1)
     for shown, expected in (([good, bad], coarse), ([good, bad, bad], fine), ([bad, bad], fine)):
         levels = [(coarse, dict(enumerate(shown))), (fine, {0: good})]
@@ -206,7 +205,7 @@ def test_others_begin_where_half_of_the_first_systems_settled():
 
 def test_what_numbers_moved_by_is_compared_with_both_stated_errors():
     coarse, fine = two_measures()
-    refinement = Refinement(SimpleNamespace(seen=lambda name: None), None, coarse)
+    refinement = Refinement(None, None, coarse)
     refinement._before["a"] = seen(2.0, 0.003)
     ratio = refinement._ratio(coarse, fine, "a", seen(1.98, 0.004))
     assert ratio == pytest.approx(0.02 / 1.98 / ((0.003 / 2.0) ** 2 + (0.004 / 1.98) ** 2) ** 0.5)

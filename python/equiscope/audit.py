@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,16 +23,18 @@ from .interrupts import Terminated, terminable, undisturbed
 from .measure.measure import Measure
 from .patterns import stem
 from .probe.batch import BatchRows
+from .probe.book import Alone, Book
 from .probe.declared import declared_by_module
 from .probe.masks import PADDING
 from .probe.memory import Memory
 from .probe.names import matching_places, modules_by_name, split, unwrapped
+from .probe.outcome import Head, outcome
+from .probe.pooled import Pooled
 from .probe.session import Hooked, Session
 from .probe.witness import Witness
 from .progress import progress_bar
 from .report import Audit
 from .result.place import check_writable
-from .result.verdict import spread
 from .settings import Settings
 
 
@@ -225,7 +226,6 @@ def audit(
 
 def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witness | None = None) -> Audit:
     """The audit of what was asked; `witness` sees all values."""
-    started = time.perf_counter()
     asked.check()
     if asked.out is not None:
         check_writable(Path(asked.out))
@@ -255,31 +255,33 @@ def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witne
         witness=witness,
         model_dtype=asked.precision_of_model,
     )
+    pooled = Pooled(measure.group, asked.resolved, list(adapter.outputs))
+    book = Alone(pooled)
     with nullcontext() if asked.out is None else terminable():
         try:
             # tensors made in inference mode are kept by caches, and could never be differentiated
             with memory.explained(), session, torch.inference_mode(False), torch.no_grad():
-                session.run(measure)
+                session.run(measure, book)
         except (KeyboardInterrupt, Terminated) as stop:
             with undisturbed():
-                _keep_partial(asked, session, time.perf_counter() - started, stop)
+                _keep_partial(asked, session, book, stop)
             raise
-    result = _result(asked, session, time.perf_counter() - started)
+    result = _result(asked, session, book, _head(asked, adapter))
     if asked.out is not None:
         result.save(asked.out)
     return result
 
 
-def _keep_partial(asked: Settings, session: Session, total: float, stop: BaseException) -> None:
+def _keep_partial(asked: Settings, session: Session, book: Book, stop: BaseException) -> None:
     """Save the systems that ended, if there is a place for them; `stop` then says what was saved."""
     if asked.out is None:
         return
-    ended, of = len(session.collector.systems), session.adapter.count
+    ended, of = book.pooled.systems, session.adapter.count
     if not ended:
         stop.args = ("stopped before any system had ended: nothing is saved",)
         return
     told = f"{ended} systems" if of is None else f"{ended} of {of} systems"
-    result = _result(asked, session, total)
+    result = _result(asked, session, book, _head(asked, session.adapter))
     result.settings["stopped_after"] = told
     result.warnings.insert(0, f"the audit was stopped after {told}: no other system is in any number")
     result.save(asked.out)
@@ -345,51 +347,29 @@ def _is_hookable(adapter: Adapter) -> bool:
     return adapter.module is not None and not isinstance(unwrapped(adapter.module), torch.jit.ScriptModule)
 
 
-def _result(asked: Settings, session: Session, total: float) -> Audit:
-    collector, adapter = session.collector, session.adapter
-    outputs, layers = collector.results()
-    if collector.raised is not None:
-        raise collector.raised
-    if not collector.systems:
-        reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in collector.failures[:5])
-        raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")
-    for name, output in outputs.items():
-        output.unit = (asked.units or {}).get(name) or adapter.units.get(name)
-        measured = output.target.rmse if output.target is not None else None
-        output.reference_rmse = (asked.reference_rmse or {}).get(name, measured or None)
-        output.spread = spread(collector.systems, output)
-    return Audit(
-        outputs=outputs,
-        layers=layers,
-        systems=collector.systems,
-        failures=collector.failures,
-        warnings=session.warnings(),
-        convergence=session.record(),
+def _head(asked: Settings, adapter: Adapter) -> Head:
+    return Head(
+        lmax=asked.resolved,
+        outputs={name: kind.name for name, kind in adapter.outputs.items()},
+        count=adapter.count,
+        units={**adapter.units, **(asked.units or {})},
+        reference_rmse=dict(asked.reference_rmse or {}),
         settings={
-            **adapter.description,
-            "lmax": asked.resolved,
             "lmax_asked": asked.lmax,
-            "estimator": session.measure.name,
-            **session.measure.settings(outputs),
-            **session.settled,
-            **session.masking(),
             "keep": asked.keep,
-            "batch_rows": session.batch_rows.rows,
             "batch_rows_asked": asked.batch_rows,
             "max_memory": asked.max_memory,
-            "computes_in": session.computes_in,
-            "dtype": next((r.dtype for r in (*outputs.values(), *layers.values())), None),
-            "inputs": {name: kind.name for name, kind in adapter.inputs.items()},
-            "outputs": {name: kind.name for name, kind in adapter.outputs.items()},
-            "layers": list(layers),
             "hookable": _is_hookable(adapter),
         },
-        environment={**info(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")},
-        timings={
-            "total": total,
-            "model": adapter.model_seconds,
-            "rest": total - adapter.model_seconds,
-            "evaluations": session.evaluations,
-            "checks": session.checks,
-        },
     )
+
+
+def _result(asked: Settings, session: Session, book: Book, head: Head) -> Audit:
+    if not book.pooled.systems:
+        if session.collector.raised is not None:
+            raise session.collector.raised
+        reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in book.pooled.failures[:5])
+        raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")
+    found = outcome(head, session.measure, book.pooled, book.rows, book.notes(), session.convergence)
+    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return Audit(**found, environment={**info(), "date": date})

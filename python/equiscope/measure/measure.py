@@ -181,6 +181,15 @@ class Measure(ABC):
         """By which a system is evaluated again that has not settled; None: there is no such one."""
         return None
 
+    def sized(self, elements: int) -> Measure:
+        """This measure, or the one that it goes on to, with that many elements: what another process settled on."""
+        measure: Measure | None = self
+        while measure is not None and len(measure) != elements:
+            measure = measure.finer()
+        if measure is None:
+            fail(ArgumentError, "estimator", f"one that goes on to {elements} elements", type(self).__name__)
+        return measure
+
     def need(self, seen: Seen, pooled: Seen | None) -> float:
         """Largest error of one output or layer of one system over the one that is tolerated: settled up to 1.
 

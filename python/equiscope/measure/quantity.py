@@ -62,20 +62,6 @@ class Quantity(ABC):
         return self.result({name: states[name] + states[f"{name}_error"] for name in self.shapes})
 
 
-class Pool:
-    """One quantity and its states."""
-
-    def __init__(self, quantity: Quantity, device: torch.device | str | None = None) -> None:
-        self.quantity = quantity
-        self._states = quantity.zeros(device)
-
-    def add(self, orbit: OrbitSummary) -> None:
-        self._states = self.quantity.added(self._states, orbit)
-
-    def compute(self) -> Tensors:
-        return self.quantity.pooled(self._states)
-
-
 QUANTITIES: dict[str, type[Quantity]] = {}
 """By name, in the order in which their modules are named: what an audit pools of every output and layer."""
 

@@ -1,12 +1,10 @@
-"""From the events of a drive to the numbers of an audit."""
+"""From the events of a drive to what came of each system."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,17 +13,18 @@ from ..adapters.labels import Labels
 from ..errors import EquiscopeError, ModelError, ends_the_system
 from ..groups.group import Chart
 from ..groups.representation import Representation
-from ..interrupts import undisturbed
 from ..measure.against import against
 from ..measure.finite import fault, in_range
 from ..measure.measure import Measure, Moments
-from ..measure.quantity import QUANTITIES, Pool, Tensors
 from ..measure.settling import Seen
 from ..measure.summary import NonFiniteValues, OrbitSummary
-from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
+from ..measure.sums import Beside, Terms, on_host
+from ..result.data import Failure, SystemRow, Worst
 from ..result.judge import AT_NOISE
 from .drive import Drive, Empty, End, Failed, Slice, numbers
+from .entry import Entry, Kind, Share, Tensors
 from .leaves import representation_of
+from .pooled import root_error
 from .rehearsal import Begin
 from .witness import Witness
 
@@ -40,59 +39,33 @@ DOUBTED = 2
 
 DOUBTFUL, ENOUGH = 300.0, 2
 """Floors from which there is little to doubt: steps of rounding that are rare and large were met at up to 60, chaotic
-models at millions. What stands above is looked at in the first few systems, and is what it was there in the others."""
+models at millions. What stands above is looked at in the first few systems of the data, and is what it was there in the
+others."""
 
 LONGEST = 300
 """Letters of the message of a model that are kept."""
 
-OWN = ("spectrum", "error", "cosets")
-"""Quantities that fill the fields of a result; all others are kept by name."""
-
-
-@dataclass
-class _Kept:
-    """Everything kept of one output or layer while systems come and go."""
-
-    name: str
-    representation: Representation | None
-    pools: dict[str, Pool]
-    """By the name of the quantity."""
-    parts: list[Pool]
-    """Spectra of the irreps of a representation that has several."""
-    dtype: torch.dtype
-    channels: int
-    noise_sum: float = 0.0
-    floor_sum: float = 0.0
-    random: bool = False
-    responds: bool = False
-    samples: int = 0
-    worst: Worst | None = None
-    squared_errors: dict[str, torch.Tensor] = field(default_factory=dict)
-    """Sums over systems of the square of samples times what is random and independent in their errors."""
-    linear_errors: dict[str, torch.Tensor] = field(default_factory=dict)
-    """Sums of samples times what has a sign."""
-    assumed: bool = False
-    """Whether the errors of any system rest on an assumption."""
-    seen: Seen | None = None
-    degrees: Counter[int | None] = field(default_factory=Counter)
-    kept: list[tuple[int, OrbitSummary, torch.Tensor | None]] = field(default_factory=list)
-
 
 @dataclass(frozen=True)
 class Ruling:
-    """A system is pooled: how far its stated errors are to be widened, and whether they were compared with another
-    grid."""
+    """The numbers of a system are taken."""
 
     factor: float = 1.0
+    """By which its stated errors are to be widened."""
     measured: bool = False
+    """Whether they were compared with another grid."""
+    ran: tuple[int | None, ...] = ()
+    """Degrees at which it was evaluated, where these are for it to decide."""
+    settled: bool = True
+    """Whether they are as small as was asked."""
 
 
 Judge = Callable[[str, dict[str, Seen]], Ruling | None]
-"""What becomes of a system whose orbits ended, by what they show; None: it goes on elsewhere, and is not pooled."""
+"""What becomes of a system whose orbits ended, by what they show; None: it goes on elsewhere."""
 
 
 class Collector:
-    """Consumes the events of a drive; `results` gives outputs and layers, in order of execution."""
+    """Consumes the events of drives; `take` gives an `Entry` for every system that ended."""
 
     def __init__(
         self,
@@ -112,11 +85,10 @@ class Collector:
         self._representations = layer_representations
         self.measure = measure
         self.judge: Judge | None = None
-        """Asked of every system that ended; None: all are pooled."""
+        """Asked of every system that ended; None: the numbers of all are taken."""
+        self.places: dict[str, int] = {}
+        """Of the systems that are handed over: which one each is in the data."""
         self._unsettled: set[str] = set()
-        self._places: dict[str, int] = {}
-        self._looked: Counter[str] = Counter()
-        """Systems in which the floor of an output was looked at once more."""
         self._lmax = lmax
         self._chart: Chart = measure.group.chart(lmax)
         self._keep = keep == "samples"
@@ -125,13 +97,14 @@ class Collector:
         self._targets: dict[str, Tensors] = {}
         """By system and output: what the values ought to be."""
         self._reopens = measure.extends
-        self._pools: dict[str, _Kept] = {}
+        self._channels: dict[str, int] = {}
+        self._terms: dict[Representation | None, Terms] = {}
         self._running: dict[str, tuple[Begin, dict[str, Moments]]] = {}
         self._ended: dict[str, tuple[Begin, dict[str, Moments]]] = {}
-        self.systems: list[SystemRow] = []
-        self.failures: list[Failure] = []
+        self._entries: list[Entry] = []
         self.raised: Exception | None = None
         """The first error of the model, as long as no system came through."""
+        self._came_through = False
 
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
@@ -145,7 +118,7 @@ class Collector:
             elif isinstance(event, End):
                 self._end(event.system, drive)
             elif isinstance(event, Empty):
-                self.failures.append(Failure(event.system.name, "input", "it has no rows"))
+                self._failed(event.system, "input", "it has no rows")
             elif isinstance(event, Failed):
                 self._fail(event)
             else:
@@ -156,8 +129,7 @@ class Collector:
     def reopen(self, measure: Measure) -> set[str]:
         """Take the results back and go on with the same orbits on a longer sequence; returns the systems that can."""
         self.measure = measure
-        self._pools = {}
-        self.systems = []
+        self._entries = [entry for entry in self._entries if entry.row is None]
         self._running, self._ended = self._ended, {}
         for name, (_, moments) in self._running.items():
             for moment in moments.values():
@@ -169,29 +141,26 @@ class Collector:
         found, self._unsettled = self._unsettled, set()
         return found
 
-    def seen(self, name: str) -> Seen | None:
-        """What all systems pooled so far show of one output or layer."""
-        return self._pools[name].seen if name in self._pools else None
+    @property
+    def entries(self) -> list[Entry]:
+        """What was not taken yet, in the order of the data."""
+        return sorted(self._entries, key=lambda entry: entry.place)
 
-    def sort(self) -> None:
-        """Put the systems in the order in which they were first met."""
-        order = sorted(range(len(self.systems)), key=lambda i: self._places[self.systems[i].name])
-        place = {old: new for new, old in enumerate(order)}
-        self.systems = [self.systems[i] for i in order]
-        for pool in self._pools.values():
-            pool.kept = sorted(((place[i], orbit, mean) for i, orbit, mean in pool.kept), key=lambda kept: kept[0])
+    def take(self) -> list[Entry]:
+        """Of the systems that ended since the last call, in the order of the data."""
+        found, self._entries = self.entries, []
+        return found
 
     def settle(self) -> None:
         """Let go of the orbits that ended: they will not be reopened."""
         self._ended, self._reopens = {}, False
 
     def _begin(self, event: Begin, drive: Drive) -> None:
-        self._places.setdefault(event.system.name, len(self._places))
         finite = numbers([in_range(value).all() for value in event.values.values()])
         bad = [name for name, fine in zip(event.values, finite, strict=True) if not fine]
         if bad or not event.values:
             where, what = (bad[0], fault(event.values[bad[0]])) if bad else ("output", "nothing")
-            self.failures.append(Failure(event.system.name, where, f"{what} on the unrotated input"))
+            self._failed(event.system, where, f"{what} on the unrotated input")
             drive.drop(event.system)
             return
         kinds = {
@@ -201,7 +170,7 @@ class Collector:
         for name, value in event.values.items():
             if (kind := kinds[name]) is not None:
                 kind.check_values(value, f"{'outputs' if name in self._adapter.outputs else 'layers'}[{name!r}]")
-            self._pool(name, kind, value)
+            self._check_channels(name, event.system, value.shape[1])
         if self._labels:
             self._targets[event.system.name] = self._labels.of(event.system, self._adapter, event.values)
         if event.system.name in self._running:
@@ -212,16 +181,13 @@ class Collector:
         if self._witness is not None:
             self._witness.begin(event.system, self.measure.elements(system), self._targets.get(system, {}))
 
-    def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
-        if name in self._pools:
-            return
-        group, device = self.measure.group, value.device
-        found = {key: quantity.of(group, self._lmax, kind) for key, quantity in QUANTITIES.items()}
-        pools = {key: Pool(quantity, device) for key, quantity in found.items() if quantity is not None}
-        several = () if kind is None else group.decompose(kind).parts
-        spectrum = pools["spectrum"].quantity
-        parts = [Pool(spectrum, device) for _ in several] if len(several) > 1 else []
-        self._pools[name] = _Kept(name, kind, pools, parts, value.dtype, value.shape[1])
+    def _check_channels(self, name: str, system: System, channels: int) -> None:
+        first = self._channels.setdefault(name, channels)
+        if self._keep and channels != first:
+            raise ModelError(
+                f"{name}: expected {first} channels in every system, since keep='samples' joins them, "
+                f"got {channels} in {system.name!r}"
+            )
 
     def _update(self, event: Slice, drive: Drive) -> None:
         system, values = event.system, event.values
@@ -241,7 +207,7 @@ class Collector:
     def _stop(self, system: System, name: str, error: NonFiniteValues) -> None:
         index = error.index
         rotation = self._element(system.name, index)
-        self.failures.append(Failure(system.name, name, f"{error.what} at rotation {index}", index, rotation))
+        self._failed(system, name, f"{error.what} at rotation {index}", index, rotation)
         self._dropped(system)
 
     def _dropped(self, system: System) -> None:
@@ -257,10 +223,21 @@ class Collector:
             rotation = self._element(event.system.name, event.index)
             turn = "rotation" if torch.linalg.det(rotation) > 0 else "improper rotation"
             reason += f" (at {turn} {event.index})"
-        self.failures.append(Failure(event.system.name, "model", reason, event.index, rotation))
+        self._failed(event.system, "model", reason, event.index, rotation)
         self._dropped(event.system)
-        if not self.systems and self.raised is None:
+        if not self._came_through and self.raised is None:
             self.raised = event.error
+
+    def _failed(
+        self,
+        system: System,
+        where: str,
+        reason: str,
+        index: int | None = None,
+        rotation: torch.Tensor | None = None,
+    ) -> None:
+        failure = Failure(system.name, where, reason, index, rotation)
+        self._entries.append(Entry(self.places[system.name], failure=failure))
 
     def _end(self, system: System, drive: Drive) -> None:
         if system.name not in self._running:
@@ -292,18 +269,54 @@ class Collector:
         if ruling is None:
             self._unsettled.add(system.name)
             return
+        self._entries.append(self._entry(system, begin, orbits, ruling))
+        self._targets.pop(system.name, None)
+        if self._witness is not None:
+            self._witness.end(system, orbits)
+        self._came_through, self.raised = True, None  # it holds the frames of the model
+
+    def _entry(self, system: System, begin: Begin, orbits: Mapping[str, OrbitSummary], ruling: Ruling) -> Entry:
         row = SystemRow(system.name, system.rows, {}, {})
-        index = len(self.systems)
-        with undisturbed():  # an audit that is interrupted holds all of a system or nothing
-            for name, orbit in orbits.items():
-                pool = self._pools[name]
-                pool.seen = seen[name] if pool.seen is None else seen[name].joined(pool.seen)
-                self._add_errors(pool, orbit, ruling)
-                self._add(pool, begin, orbit, index, row)
-            self.systems.append(row)
-            if self._witness is not None:
-                self._witness.end(system, orbits)
-        self.raised = None  # it holds the frames of the model
+        sums = self._sums(begin, orbits, ruling)
+        shares = {}
+        for name, orbit in orbits.items():
+            dtype = str(begin.values[name].dtype).removeprefix("torch.")
+            shares[name] = Share(
+                Kind(orbit.representation, dtype, orbit.channels),
+                sums[name],
+                begin.random[name],
+                begin.responds[name],
+                None if orbit.mean is None else self._worst(system.name, orbit),
+                self._samples(name, orbit) if self._keep else {},
+            )
+            self._write(row, name, orbit, begin)
+        degree = next((orbit.degree for orbit in orbits.values()), None)
+        assumed = self.measure.assumes and not ruling.measured
+        return Entry(self.places[system.name], row, shares, None, degree, ruling.ran, ruling.settled, assumed)
+
+    def _sums(self, begin: Begin, orbits: Mapping[str, OrbitSummary], ruling: Ruling) -> Tensors:
+        """What the orbits of a system add, by name; fetched from their device at once."""
+        parts: dict[str, list[torch.Tensor]] = {}
+        for name, orbit in orbits.items():
+            beside = Beside(begin.noise[name], begin.floor[name], ruling.factor, self.measure.independent)
+            parts[name] = self._terms_of(orbit.representation).of(orbit, beside)
+        sizes = [len(self._terms_of(orbit.representation)) for orbit in orbits.values()]
+        joined = on_host([term for terms in parts.values() for term in terms]) if parts else torch.empty(0)
+        return dict(zip(parts, joined.split(sizes), strict=True)) if parts else {}
+
+    def _terms_of(self, kind: Representation | None) -> Terms:
+        if kind not in self._terms:
+            self._terms[kind] = Terms(self.measure.group, self._lmax, kind)
+        return self._terms[kind]
+
+    def _samples(self, name: str, orbit: OrbitSummary) -> Tensors:
+        """Arrays per sample, on the host."""
+        found = {"power": orbit.total_power, "total": orbit.total, "unresolved": orbit.unresolved}
+        if orbit.mean is not None:
+            found |= {"variance": orbit.total_variance, "mean": self._native(name, orbit.mean)}
+            for i, irrep in enumerate(orbit.variance):
+                found |= {f"variance {i}": orbit.variance[irrep], f"power {i}": orbit.power[irrep]}
+        return {key: value.cpu().contiguous() for key, value in found.items()}
 
     def _target(self, system: System, name: str) -> torch.Tensor | None:
         return self._targets.get(system.name, {}).get(name)
@@ -321,13 +334,12 @@ class Collector:
             name
             for name, error in rmse.items()
             if error > AT_NOISE * begin.floor[name]
-            and (above[name] < DOUBTFUL or self._looked[name] < ENOUGH)
+            and (above[name] < DOUBTFUL or self.places[begin.system.name] < ENOUGH)
             and not begin.random[name]
             and orbits[name].worst_index is not None
             and orbits[name].worst_deviation >= RARE * error
         ]
         doubted = sorted(doubted, key=above.__getitem__)[:DOUBTED]
-        self._looked.update(doubted)
         system = begin.system
         worst = {name: self._element(system.name, orbits[name].worst_index or 0) for name in doubted}
         for name, scatter in drive.rehearsal.scatter_at(system, worst).items():
@@ -335,46 +347,14 @@ class Collector:
                 # a little more, or it would end on the edge
                 begin.floor[name] = max(begin.floor[name], 1.001 * rmse[name] / AT_NOISE)
 
-    def _add_errors(self, pool: _Kept, orbit: OrbitSummary, ruling: Ruling) -> None:
-        pool.assumed |= self.measure.assumes and not ruling.measured
-        pool.degrees[orbit.degree] += 1
-        for key, error in orbit.known_errors().items():
-            random, linear = orbit.samples * ruling.factor * error
-            if not self.measure.independent:
-                random, linear = torch.zeros_like(random), random + linear
-            pool.squared_errors[key] = pool.squared_errors.get(key, 0.0) + random.square()
-            pool.linear_errors[key] = pool.linear_errors.get(key, 0.0) + linear
-
-    def _add(self, pool: _Kept, begin: Begin, orbit: OrbitSummary, index: int, row: SystemRow) -> None:
-        for quantity in pool.pools.values():
-            quantity.add(orbit)
-        pool.samples += orbit.samples
-        noise = begin.noise[pool.name]
-        pool.noise_sum += orbit.samples * noise**2
-        pool.floor_sum += orbit.samples * begin.floor[pool.name] ** 2
-        pool.random |= begin.random[pool.name]
-        pool.responds |= begin.responds[pool.name]
-        mean = orbit.mean
-        if mean is not None:
-            for part, irrep in zip(pool.parts, orbit.power, strict=False):
-                part.add(orbit.restricted(irrep))
-            worst = self._worst(begin.system.name, orbit)
-            if worst is not None and (pool.worst is None or worst.deviation > pool.worst.deviation):
-                pool.worst = worst
-        if pool.name in self._adapter.outputs:
-            row.outputs[pool.name] = {**_error_row(orbit, begin, pool.name), **self._target_row(orbit)}
+    def _write(self, row: SystemRow, name: str, orbit: OrbitSummary, begin: Begin) -> None:
+        if name in self._adapter.outputs:
+            row.outputs[name] = {**_error_row(orbit, begin, name), **self._target_row(orbit)}
         else:
-            row.layers[pool.name] = {
+            row.layers[name] = {
                 **_share_row(orbit, self._chart),
-                **(_error_row(orbit, begin, pool.name) if mean is not None else {}),
+                **(_error_row(orbit, begin, name) if orbit.mean is not None else {}),
             }
-        if self._keep:
-            if orbit.channels != pool.channels:
-                raise ModelError(
-                    f"{pool.name}: expected {pool.channels} channels in every system, since keep='samples' joins them, "
-                    f"got {orbit.channels} in {begin.system.name!r}"
-                )
-            pool.kept.append((index, orbit, None if mean is None else self._native(pool.name, mean)))
 
     def _target_row(self, orbit: OrbitSummary) -> dict[str, float]:
         if orbit.target is None:
@@ -399,117 +379,6 @@ class Collector:
 
     def _element(self, system: str, index: int) -> torch.Tensor:
         return self.measure.elements(system).select(index, index + 1)[0]
-
-    def stochastic(self) -> list[str]:
-        """Outputs that the same input gives different values of."""
-        return [name for name in self._adapter.outputs if name in self._pools and self._pools[name].random]
-
-    def absent(self) -> list[str]:
-        """What the report should say of outputs that some systems do not have."""
-        notes = []
-        for name in self._adapter.outputs:
-            have = [row.name for row in self.systems if name in row.outputs]
-            if len(have) < len(self.systems):
-                where = f"{len(have) or 'none'} of {len(self.systems)} system{'s' if len(self.systems) > 1 else ''}"
-                notes.append(f"`{name}` is given by {where}{', and measured on these alone' if have else ''}")
-        return notes
-
-    def results(self) -> tuple[dict[str, Output], dict[str, Spectrum]]:
-        """Outputs and layers of all systems that ended; a layer with a representation is an `Output` too."""
-        outputs: dict[str, Output] = {}
-        layers: dict[str, Spectrum] = {}
-        for name, pool in self._pools.items():
-            if not pool.samples or name in self._skipped:
-                continue
-            if name in self._adapter.outputs:
-                outputs[name] = self._output(pool)
-            else:
-                known = pool.representation is not None
-                layers[name] = self._output(pool) if known else Spectrum(**self._spectrum(pool))
-        return {name: outputs[name] for name in self._adapter.outputs if name in outputs}, layers
-
-    def _spectrum(self, pool: _Kept) -> dict[str, Any]:
-        pooled = _on_host(pool.pools["spectrum"])
-        errors = _pooled_errors(pool)
-        fields = {
-            "name": pool.name,
-            "power": pooled["power"],
-            "total": pooled["total"],
-            "unresolved": pooled["unresolved"],
-            "degree": max(pool.degrees, key=lambda degree: (pool.degrees[degree], -(degree or 0))),
-            "power_error": errors["power"],
-            "unresolved_error": float(errors["unresolved"]),
-            "errors_assumed": pool.assumed,
-            "samples": pool.samples,
-            "channels": pool.channels,
-            "noise": (pool.noise_sum / pool.samples) ** 0.5,
-            "noise_floor": (pool.floor_sum / pool.samples) ** 0.5,
-            "dtype": str(pool.dtype).removeprefix("torch."),
-            "chart": self._chart,
-            "quantities": {
-                key: found for key, own in pool.pools.items() if key not in OWN and (found := _on_host(own))
-            },
-        }
-        if self._keep:
-            orbits = [orbit for _, orbit, _ in pool.kept]
-            fields["power"] = torch.cat([orbit.total_power for orbit in orbits], dim=-2).cpu()
-            fields["total"] = torch.cat([orbit.total for orbit in orbits]).cpu()
-            fields["unresolved"] = torch.cat([orbit.unresolved for orbit in orbits]).cpu()
-            counts = torch.tensor([orbit.samples for orbit in orbits])
-            fields["sample_system"] = torch.repeat_interleave(torch.tensor([i for i, _, _ in pool.kept]), counts)
-        return fields
-
-    def _output(self, pool: _Kept) -> Output:
-        assert pool.representation is not None
-        error, cosets = _on_host(pool.pools["error"]), _on_host(pool.pools["cosets"])
-        fields = self._spectrum(pool)
-        errors = _pooled_errors(pool)
-        rotations, overlap = float(cosets["rmse_rotations"]), float(cosets["overlap"])
-        vanishes = float(cosets["size"]) <= fields["noise_floor"] ** 2
-        output = Output(
-            **fields,
-            representation=pool.representation.name,
-            components=pool.representation.entries,
-            variance=error["variance"],
-            rmse=float(error["rmse"]),
-            relative=float(error["relative"]),
-            rmse_error=root_error(float(error["variance"]), float(errors["variance"])),
-            rmse_rotations=None if math.isnan(rotations) else rotations,
-            inversion=None if math.isnan(overlap) or vanishes else overlap,
-            symmetrised=float(cosets["symmetrised"]),
-            stochastic=pool.random,
-            responds=pool.responds,
-            worst=pool.worst,
-        )
-        powers = [_on_host(part)["power"] for part in pool.parts] or [fields["power"]]
-        variances = error["variance_by_irrep"].reshape(-1)
-        for i, part in enumerate(self.measure.group.decompose(pool.representation).parts):
-            irrep, variance, power = part.label, variances[i], powers[i]
-            rmse = float(variance.sqrt())
-            if self._keep:
-                variance = torch.cat([orbit.variance[irrep] for _, orbit, _ in pool.kept]).cpu()
-                power = torch.cat([orbit.power[irrep] for _, orbit, _ in pool.kept], dim=-2).cpu()
-            output.parts[irrep] = Part(variance, rmse, power, root_error(rmse**2, float(errors["irreps"][i])))
-        if self._keep:
-            output.variance = torch.cat([orbit.total_variance for _, orbit, _ in pool.kept]).cpu()
-            output.mean = torch.cat([native for _, _, native in pool.kept if native is not None]).cpu()
-        return output
-
-
-def _on_host(pool: Pool) -> Tensors:
-    return {name: value.cpu() for name, value in pool.compute().items()}
-
-
-def _pooled_errors(pool: _Kept) -> dict[str, torch.Tensor]:
-    return {
-        key: (squared.sqrt() + pool.linear_errors[key]) / pool.samples for key, squared in pool.squared_errors.items()
-    }
-
-
-def root_error(variance: float, error: float) -> float:
-    """Half width of the root of a variance, from that of the variance: the farther end of its interval."""
-    low, root, high = (math.sqrt(max(value, 0.0)) for value in (variance - error, variance, variance + error))
-    return max(root - low, high - root)
 
 
 def _seen(orbit: OrbitSummary, noise: float) -> Seen:

@@ -15,6 +15,7 @@ from ..errors import ArgumentError, ModelError
 from ..groups.representation import Representation
 from ..patterns import stem
 from .leaves import representation_of
+from .left import NO_ROWS, LeftOut
 from .masks import Masks, real_rows, shape_of_one
 from .names import place_of, uncounted
 
@@ -268,36 +269,10 @@ class Layers:
         self._real.pop(system.name, None)
         self._masks.forget(system)
 
-    def masking(self) -> dict[str, list[str]]:
-        """What masks did, for the settings: the layers by the rows that they lost."""
-        told: dict[str, list[str]] = {}
-        for name, (padding, every) in self._masked.items():
-            told.setdefault(f"{padding} of {every} rows are padding", []).append(name)
-        if self._whole:
-            told["the mask fits no axes, taken whole"] = list(self._whole)
-        return told
-
-    def notes(self, unheard: Mapping[str, str]) -> list[str]:
-        """What the report should say of what was left out; `unheard` is what hooks could not take."""
-        lost: dict[str, list[str]] = {}
-        for name, (rows, every) in self.left_out.items():
-            if name not in self.skipped:
-                lost.setdefault(f"{rows} of {every}", []).append(name)
-        left: dict[str, list[str]] = {}
-        empty = dict.fromkeys(sorted(self._empty), "no system has a row in it")
-        for name, reason in {**unheard, **empty, **self.skipped}.items():
-            left.setdefault(reason, []).append(name)
-        return [
-            *(
-                f"{_layers(names)}: {rows} rows were left out, since their values depend on what else is in the batch "
-                "(padding that is filled from another copy does)"
-                for rows, names in lost.items()
-            ),
-            *(
-                f"{_layers(names)} {'was' if len(names) == 1 else 'were'} left out: {reason}"
-                for reason, names in left.items()
-            ),
-        ]
+    def left(self) -> LeftOut:
+        """What was left out so far."""
+        empty = {name: NO_ROWS for name in sorted(self._empty)}
+        return LeftOut({**empty, **self.skipped}, self.left_out, self._masked, list(self._whole), sorted(self._filled))
 
 
 def beside(layers: list[Values], outputs: Mapping[str, list[torch.Tensor]]) -> list[Values]:
@@ -305,7 +280,3 @@ def beside(layers: list[Values], outputs: Mapping[str, list[torch.Tensor]]) -> l
     for i, values in enumerate(layers):
         values |= {name: parts[i] for name, parts in outputs.items() if parts[i].numel()}
     return layers
-
-
-def _layers(names: Sequence[str]) -> str:
-    return f"layer{'' if len(names) == 1 else 's'} {', '.join(names)}"

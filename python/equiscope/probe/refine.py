@@ -1,7 +1,8 @@
 """How fine a grid every system needs: each is judged by its own errors, and evaluated again where these are too large.
 
-Data may be long and be read once, so systems are taken in windows. The first few are evaluated at two degrees whatever
-they say: what the numbers moved by, over what their errors said, is how far stated errors are trusted from then on.
+The first few are evaluated at two degrees whatever they say: what the numbers moved by, over what their errors said, is
+how far stated errors are trusted from then on. Where the others begin, and on which scale small ones are judged, is
+decided from one stage of the data to the next, so that it does not matter who evaluates which.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from ..adapters.base import System
 from ..measure.measure import Measure
 from ..measure.settling import Seen, relative_error
 from .collect import Collector, Ruling
-
-WINDOW = 32
-"""Systems held at once: those of a window that have not settled go on together at the next degree."""
+from .pooled import Pooled, most
 
 CONFIRMED = 2
 """Systems that are evaluated at two degrees whatever their errors: a third costs more than what it would tell."""
@@ -35,7 +36,7 @@ Evaluate = Callable[[Sequence[System]], None]
 
 @dataclass
 class Refinement:
-    """Evaluates a stream of systems, each at the degree that it needs; `run` does the work."""
+    """Evaluates systems, each at the degree that it needs: the first ones by `confirm`, all others by `run`."""
 
     collector: Collector
     evaluate: Evaluate
@@ -44,43 +45,60 @@ class Refinement:
     """On stated errors, as measured."""
     entries: list[dict[str, Any]] = field(default_factory=list)
     """The record of the systems that were confirmed, one for each degree."""
-    unsettled: int = 0
-    """Systems that had not settled at the finest grid."""
-    _ran: Counter[Measure] = field(default_factory=Counter)
-    _settled: Counter[Measure] = field(default_factory=Counter)
+    start: Measure = field(init=False)
+    """Where systems begin."""
+    scale: dict[str, Seen] = field(default_factory=dict)
+    """What the systems of earlier stages show together."""
+    _ran: dict[str, list[int | None]] = field(default_factory=dict)
+    """Degrees at which systems were evaluated that have not settled."""
     _before: dict[str, dict[str, Seen]] = field(default_factory=dict)
-    """What systems showed at the last degree, of those that go on."""
+    """What these showed at the last degree."""
 
-    def run(self, stream: Iterator[System]) -> None:
-        """Evaluate all of `stream`."""
-        start = self._confirm(stream)
-        while window := list(itertools.islice(stream, WINDOW)):
-            start = self._window(window, start)
-        for entry in self.entries:
-            for measure, ran in self._ran.items():
-                if measure.degree == entry["degree"]:
-                    entry.update(systems=ran, settled=self._settled[measure])
+    def __post_init__(self) -> None:
+        self.start = self.begun
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes, as JSON values."""
+        told = {"elements": len(self.start), "scale": _told(self.scale)}
+        return {"factor": self.factor, "entries": self.entries, "told": told}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on as if the first systems had been evaluated here."""
+        self.factor, self.entries = state["factor"], state["entries"]
+        self.judged_by(state["told"])
+
+    def judged_by(self, told: Mapping[str, Any]) -> None:
+        """Judge the next stage by what the last one showed, as `shown` put it."""
+        if told["elements"] is not None:
+            self.start = self.begun.sized(told["elements"])
+        self.scale = {name: _seen(own) for name, own in told["scale"].items()}
+
+    def shown(self, pooled: Pooled, before: Counter[int | None]) -> dict[str, Any]:
+        """What a stage showed, as JSON values: where most of its systems settled, and what all so far show; `before` is
+        where those of earlier stages settled."""
+        settled = pooled.settled - before
+        elements = len(at_degree(self.begun, most(settled))) if settled else None
+        return {"elements": elements, "scale": _told(pooled.seen())}
+
+    def run(self, systems: Sequence[System]) -> None:
+        """Evaluate them all, and those that have not settled again."""
+        measure: Measure | None = self.start
+        coarser: Measure | None = None
+        left = list(systems)
+        while left and measure is not None:
+            left = self._evaluated(left, measure, self._judging(coarser, measure))
+            coarser, measure = measure, measure.finer()
         self.collector.judge = None
-
-    @property
-    def mostly(self) -> Measure:
-        """The measure at which most systems settled so far."""
-        return _most(self._settled, self.begun)
-
-    def settings(self) -> dict[str, Any]:
-        """For the report: how many systems ran at which degree, and how many had not settled at the last."""
-        order = sorted(self._ran.items(), key=lambda item: item[0].degree or 0)
-        return {"degrees": {str(measure.degree): ran for measure, ran in order}, "unsettled": self.unsettled}
 
     # -- the first systems ---------------------------------------------------------------------------------------
 
-    def _confirm(self, stream: Iterator[System]) -> Measure:
-        """Evaluate a few systems that can be evaluated at two degrees or more; returns where the others begin."""
+    def confirm(self, stream: Iterator[System]) -> None:
+        """Evaluate a few systems that can be evaluated, at two degrees or more, and decide where the others begin."""
         measure, systems = self.begun, list[System]()
         levels: list[tuple[Measure, dict[str, dict[str, Seen]]]] = []
         ratios: list[float] = []
         if measure.finer() is None:
-            return measure
+            return
         while len(systems) < CONFIRMED:
             more = list(itertools.islice(stream, CONFIRMED - len(systems)))
             if not more:
@@ -96,7 +114,8 @@ class Refinement:
             levels.append((measure, seen))
         self.factor = min(_trust(max(ratios, default=1.0 / DOUBT)), MOST_TRUST)
         self.entries = _record(levels)
-        return self._first_that_does(levels)
+        self.start = self._first_that_does(levels)
+        self.collector.judge = None
 
     def _hold(self, name: str, seen: dict[str, Seen]) -> Ruling | None:
         self._before[name] = seen
@@ -110,13 +129,12 @@ class Refinement:
             ratio = self._ratio(coarser, measure, name, seen)
             ratios.append(ratio)
             trust = _trust(ratio)
-            if trust * self._need(measure, seen) > 1.0:
-                if measure.finer() is not None:
-                    return self._hold(name, seen)
-                self.unsettled += 1
-            del self._before[name]
-            self._settled[measure] += 1
-            return Ruling(trust, measured=True)
+            fine = trust * self._need(measure, seen) <= 1.0
+            if not fine and measure.finer() is not None:
+                return self._hold(name, seen)
+            for key, own in seen.items():
+                self.scale[key] = own.joined(self.scale[key]) if key in self.scale else own
+            return self._taken(name, trust, fine, measured=True)
 
         return judge
 
@@ -134,31 +152,19 @@ class Refinement:
 
     # -- all others ----------------------------------------------------------------------------------------------
 
-    def _window(self, systems: list[System], start: Measure) -> Measure:
-        """Evaluate them all, and those that have not settled again; returns where most settled."""
-        measure: Measure | None = start
-        coarser: Measure | None = None
-        settled: Counter[Measure] = Counter()
-        while systems and measure is not None:
-            systems = self._evaluated(systems, measure, self._judging(coarser, measure, settled))
-            coarser, measure = measure, measure.finer()
-        return _most(settled, start)
-
-    def _judging(
-        self, coarser: Measure | None, measure: Measure, settled: Counter[Measure]
-    ) -> Callable[[str, dict[str, Seen]], Ruling | None]:
+    def _judging(self, coarser: Measure | None, measure: Measure) -> Callable[[str, dict[str, Seen]], Ruling | None]:
         def judge(name: str, seen: dict[str, Seen]) -> Ruling | None:
             trust = self.factor if coarser is None else _trust(self._ratio(coarser, measure, name, seen))
             fine = trust * self._need(measure, seen) <= 1.0
             if not fine and measure.finer() is not None:
                 return self._hold(name, seen)
-            self._before.pop(name, None)
-            self.unsettled += not fine
-            settled[measure] += 1
-            self._settled[measure] += 1
-            return Ruling(trust, measured=coarser is not None)
+            return self._taken(name, trust, fine, measured=coarser is not None)
 
         return judge
+
+    def _taken(self, name: str, trust: float, fine: bool, *, measured: bool) -> Ruling:
+        self._before.pop(name, None)
+        return Ruling(trust, measured, tuple(self._ran.pop(name)), fine)
 
     def _evaluated(
         self, systems: list[System], measure: Measure, judge: Callable[[str, dict[str, Seen]], Ruling | None]
@@ -166,16 +172,20 @@ class Refinement:
         """Those of `systems` that `judge` let go on; a system that fails goes nowhere."""
 
         def counted(name: str, seen: dict[str, Seen]) -> Ruling | None:
-            self._ran[measure] += 1
+            self._ran.setdefault(name, []).append(measure.degree)
             return judge(name, seen)
 
         self.collector.measure, self.collector.judge = measure, counted
         self.evaluate(systems)
         held = self.collector.take_unsettled()
+        for system in systems:
+            if system.name not in held:  # it settled, or failed
+                self._before.pop(system.name, None)
+                self._ran.pop(system.name, None)
         return [system for system in systems if system.name in held]
 
     def _need(self, measure: Measure, seen: Mapping[str, Seen]) -> float:
-        return max((measure.need(own, self.collector.seen(name)) for name, own in seen.items()), default=0.0)
+        return max((measure.need(own, self.scale.get(name)) for name, own in seen.items()), default=0.0)
 
     def _ratio(self, coarser: Measure, measure: Measure, name: str, seen: dict[str, Seen]) -> float:
         """What the numbers moved by, over what both errors said."""
@@ -190,11 +200,21 @@ def _trust(ratio: float) -> float:
     return max(DOUBT * ratio, LEAST_TRUST)
 
 
-def _most(settled: Counter[Measure], otherwise: Measure) -> Measure:
-    """Where most systems settled, the coarser of two equals."""
-    if not settled:
-        return otherwise
-    return max(settled, key=lambda measure: (settled[measure], -(measure.degree or 0)))
+def at_degree(begun: Measure, degree: int | None) -> Measure:
+    """The measure of that degree, `begun` or a finer one."""
+    measure: Measure | None = begun
+    while measure is not None and measure.degree != degree:
+        measure = measure.finer()
+    return measure or begun
+
+
+def _told(scale: Mapping[str, Seen]) -> dict[str, Any]:
+    return {name: {**vars(seen), "power": seen.power.tolist(), "power_error": None} for name, seen in scale.items()}
+
+
+def _seen(told: Mapping[str, Any]) -> Seen:
+    power = torch.tensor(told["power"], dtype=torch.float64)
+    return Seen(**{**told, "power": power, "power_error": torch.zeros_like(power)})
 
 
 def _record(levels: list[tuple[Measure, dict[str, dict[str, Seen]]]]) -> list[dict[str, Any]]:

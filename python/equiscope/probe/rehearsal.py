@@ -8,6 +8,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -155,6 +156,16 @@ class Rehearsal:
     def computes_in(self) -> str | None:
         """The dtype for whose rounding the floor was measured."""
         return None if self._dtype is None else str(self._dtype).removeprefix("torch.")
+
+    def learned(self) -> dict[str, Any]:
+        """What the first systems showed of the dtype that the model computes in, as JSON values."""
+        return {"dtype": self.computes_in, "wrapped": self._wrapped, "rounds": self._rounds}
+
+    def told(self, learned: Mapping[str, Any]) -> None:
+        """Take over what another process learned."""
+        if learned["dtype"] is not None:
+            self._dtype = getattr(torch, learned["dtype"])
+            self._wrapped, self._rounds = learned["wrapped"], learned["rounds"]
 
     def begin(self, system: System, neighbour: System | None, room: int) -> Begin:
         """The rehearsal of `system`; `neighbour` is one whose copies may share a batch with it.

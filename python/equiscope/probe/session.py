@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,19 +17,25 @@ from ..adapters.base import Adapter, System
 from ..adapters.labels import Labels
 from ..groups.group import Group
 from ..groups.representation import Representation
+from ..interrupts import undisturbed
 from ..inuse import in_use
 from ..measure.measure import Found, Measure
 from ..progress import Bar
 from .batch import BatchRows
+from .book import Book, Notes
 from .collect import Collector
 from .drive import Drive
+from .entry import Entry
 from .evaluate import Evaluator
 from .hooks import Capture
 from .layers import Layers
 from .masks import Masks
 from .memory import Memory
+from .outcome import convergence_entry
+from .pooled import Pooled
 from .refine import Refinement
 from .rehearsal import Rehearsal
+from .units import Unit, stages, units
 from .witness import Witness
 
 
@@ -67,8 +76,6 @@ class Session:
     """What the model computes in, where it was said."""
     collector: Collector = field(init=False)
     measure: Measure = field(init=False)
-    settled: dict[str, Any] = field(init=False, default_factory=dict)
-    """Of a measure that refines, for the settings of the report."""
     convergence: list[dict[str, Any]] = field(init=False, default_factory=list)
     """What was tried until the numbers settled; nothing where nothing had to."""
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
@@ -77,6 +84,11 @@ class Session:
     _layers: Layers = field(init=False)
     _rehearsal: Rehearsal = field(init=False)
     _notes: list[str] = field(init=False, default_factory=list)
+    _book: Book = field(init=False)
+    _began: float = field(init=False, default=0.0)
+    _place: int = field(init=False, default=0)
+    """In the data, of the next system that is read."""
+    _advance: Callable[[int], None] = field(init=False)
 
     def __enter__(self) -> Session:
         module = self.adapter.module
@@ -123,47 +135,141 @@ class Session:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def run(self, measure: Measure) -> None:
-        """Evaluate the whole data set, by `measure` and what follows it until the numbers settle.
+    def run(self, measure: Measure, book: Book) -> None:
+        """Evaluate what `book` leaves to this process of the whole data set, by `measure` and what follows it until the
+        numbers settle.
 
-        Interrupted, by whatever is raised, it leaves in `collector` the systems that ended, and nothing of the others.
+        Interrupted, by whatever is raised, it leaves in `book` the systems that ended, and nothing of the others.
         """
+        self._book, self._began = book, time.perf_counter()
         self._open(measure)
         stream = self.memory.reading(self.adapter.systems())
-        stream = stream if self.labels is None else self.labels.counted(stream)
-        if measure.refines:
-            self._refine(measure, stream)
-            return
-        first = list(itertools.islice(stream, measure.pilot))
-        further = next(stream, None)
-        if first:
-            self._settle(first, has_more=further is not None)
-        self.collector.settle()
-        if further is not None:
-            count = self.adapter.count
-            self._evaluate(itertools.chain([further], stream), None if count is None else count - len(first))
+        stream = self._counted(stream if self.labels is None else self.labels.counted(stream))
+        refinement = Refinement(self.collector, self._hand_over, measure) if measure.refines else None
+        begun = book.begun()
+        # the first systems of a pilot have bars of their own
+        with self._bar(when=not measure.pilot):
+            if begun is None:
+                stream = self._first(stream, refinement)
+            else:
+                self._take_over(begun, stream, refinement)
+            self.collector.settle()
+            with self._bar(when=bool(measure.pilot)):
+                self._stages(stream, refinement)
 
-    def _refine(self, measure: Measure, stream: Iterator[System]) -> None:
-        """Evaluate every system at the degree that it needs."""
-        with self.bar(len(measure), self.adapter.count) as advance:
-            refinement = Refinement(self.collector, lambda systems: self._hand_over(systems, advance), measure)
-            try:
-                refinement.run(stream)
-            finally:
-                self.measure, self.settled = refinement.mostly, refinement.settings()
-                self.convergence = refinement.entries
-                self.collector.sort()
+    @contextlib.contextmanager
+    def _bar(self, *, when: bool) -> Iterator[None]:
+        """A bar for all systems that are not read yet."""
+        if not when:
+            yield
+            return
+        count = self.adapter.count
+        with self.bar(len(self.measure), None if count is None else count - self._place) as self._advance:
+            yield
+
+    def _counted(self, systems: Iterator[System]) -> Iterator[System]:
+        """The same systems, with their places in the data."""
+        for system in systems:
+            self.collector.places[system.name] = self._place
+            self._place += 1
+            yield system
+
+    def _first(self, stream: Iterator[System], refinement: Refinement | None) -> Iterator[System]:
+        """Evaluate the first systems, which settle how all others are; returns these."""
+        if refinement is not None:
+            refinement.confirm(stream)
+            self.convergence = refinement.entries
+        else:
+            first, following = self._first_ones(stream)
+            self._place -= len(following)
+            stream = itertools.chain(self._counted(iter(following)), stream)
+            if self.measure.pilot and first:
+                self._settle(first, has_more=bool(following))
+            else:
+                self._hand_over(first)
+        found = {
+            "next": self._place,
+            "elements": len(self.measure),
+            "refined": None if refinement is None else refinement.state(),
+            "convergence": self.convergence,
+            "computes": self._rehearsal.learned(),
+            "rows": self.batch_rows.rows,
+        }
+        with undisturbed():
+            self._book.begin(found, self.collector.take(), self.notes())
+        return stream
+
+    def _first_ones(self, stream: Iterator[System]) -> tuple[list[System], list[System]]:
+        """The systems of the pilot, or those of the first unit; and the one behind them, if there is one."""
+        first: list[System] = []
+        fits = self._together(len(self.measure))
+        for system in stream:
+            pilot = self.measure.pilot
+            if first and (len(first) == pilot if pilot else not fits(first, system)):
+                return first, [system]
+            first.append(system)
+        return first, []
+
+    def _take_over(self, begun: Mapping[str, Any], stream: Iterator[System], refinement: Refinement | None) -> None:
+        """Go on from what the first systems showed elsewhere."""
+        self.measure = self.collector.measure = self.measure.sized(begun["elements"])
+        if refinement is not None:
+            refinement.restore(begun["refined"])
+        self.convergence = begun["convergence"]
+        self._rehearsal.told(begun["computes"])
+        self.batch_rows = BatchRows(begun["rows"])
+        collections.deque(itertools.islice(stream, begun["next"]), maxlen=0)
+
+    def _stages(self, stream: Iterator[System], refinement: Refinement | None) -> None:
+        """Evaluate the rest; where every system is judged on its own, each stage by what those before showed."""
+        book, pooled = self._book, self._book.pooled
+        ends: Iterator[int | None] = iter((None,)) if refinement is None else stages(self._place)
+        most = len(self.measure if refinement is None else refinement.start)
+        for end in ends:
+            before = pooled.settled.copy()
+            stage = stream if end is None else itertools.islice(stream, end - self._place)
+            for unit in book.open(units(stage, self._place, book.done, self._together(most))):
+                self._evaluate_unit(unit, refinement)
+            book.close(self._place)
+            if refinement is None or self._place != end:
+                return
+            told = book.told(f"stage {end}", functools.partial(refinement.shown, pooled, before))
+            refinement.judged_by(told)
+            most = len(refinement.start)
+
+    def _together(self, elements: int) -> Callable[[Sequence[System], System], bool]:
+        """Whether all copies of some systems and of one more fit into one batch."""
+        rows = self.batch_rows.rows
+
+        def fits(held: Sequence[System], system: System) -> bool:
+            # where several processes have to come to the same units, one that meets its limits must not matter
+            limit = self.batch_rows.rows if self._book.alone else rows
+            every = [*held, system]
+            within = self.batch_bytes is None or elements * sum(one.nbytes for one in every) <= self.batch_bytes
+            fine = within and elements * sum(one.rows for one in every) <= limit
+            return fine and self.adapter.compatible(held[0], system)
+
+        return fits
+
+    def _evaluate_unit(self, unit: Unit, refinement: Refinement | None) -> None:
+        self.collector.places = unit.places
+        if refinement is None:
+            self._hand_over(unit.systems)
+        else:
+            refinement.run(unit.systems)
+        with undisturbed():
+            self._book.write(self.collector.take(), self.notes())
 
     def _settle(self, pilot: list[System], *, has_more: bool) -> None:
         """Evaluate the first systems by one measure after the other, until their numbers do."""
         coarser: tuple[Measure, Collector] | None = None
         previous: Found | None = None
-        done = 0
+        places, done = self.collector.places, 0
         while True:
-            self._evaluate(pilot, len(pilot), first=done)
-            found = self.collector.results()
+            self._evaluate(pilot, first=done)
+            found = self._found(self.collector.entries)
             judgement = self.measure.judge(found, previous)
-            self.convergence.append(self._entry(found, **judgement.judged))
+            self.convergence.append(convergence_entry(self.measure, found, **judgement.judged))
             if judgement.note is not None:
                 self._notes.append(judgement.note)
             if judgement.following is None:
@@ -176,8 +282,15 @@ class Session:
                 left = self.collector.reopen(self.measure)
                 pilot = [system for system in pilot if system.name in left]
             else:
-                coarser, previous = (self.measure, self.collector), found
+                coarser, previous, done = (self.measure, self.collector), found, 0
                 self._open(judgement.following)
+                self.collector.places = places
+
+    def _found(self, entries: Sequence[Entry]) -> Found:
+        pooled = Pooled(self.group, self.lmax, list(self.adapter.outputs))
+        for entry in entries:
+            pooled.add(entry)
+        return pooled.results(self._layers.skipped)
 
     def _open(self, measure: Measure) -> None:
         self.measure = measure
@@ -197,12 +310,12 @@ class Session:
     def _representations(self) -> Mapping[str, Representation]:
         return self.hooked.representations if self.hooked is not None else {}
 
-    def _evaluate(self, systems: Iterable[System], count: int | None, *, first: int = 0) -> None:
-        """Hand further systems, on the elements from `first` on, to the collector that is open."""
-        with self.bar(len(self.measure) - first, count) as advance:
-            self._hand_over(systems, advance, first=first)
+    def _evaluate(self, systems: Sequence[System], *, first: int = 0) -> None:
+        """Hand the first systems, on the elements from `first` on, to the collector that is open."""
+        with self.bar(len(self.measure) - first, len(systems)) as self._advance:
+            self._hand_over(systems, first=first)
 
-    def _hand_over(self, systems: Iterable[System], advance: Callable[[int], None], *, first: int = 0) -> None:
+    def _hand_over(self, systems: Iterable[System], *, first: int = 0) -> None:
         drive = Drive(
             self._evaluator,
             self._rehearsal,
@@ -214,56 +327,27 @@ class Session:
             batch_bytes=self.batch_bytes,
             memory=self.memory,
         )
-        self.collector.consume(drive, advance)
+        self.collector.consume(drive, self._advance)
 
-    def record(self) -> list[dict[str, Any]]:
-        """Entries for `AuditData.convergence`, one at least."""
-        return self.convergence or [self._entry(self.collector.results(), change=None)]
-
-    def _entry(self, found: Found, **judged: float | None) -> dict[str, Any]:
-        outputs, layers = found
-        return {
-            "degree": self.measure.degree,
-            "rotations": len(self.measure),
-            **judged,
-            "variance": {name: output.rmse**2 for name, output in outputs.items()},
-            "power": {name: r.pooled_power.tolist() for name, r in {**layers, **outputs}.items()},
-        }
-
-    @property
-    def evaluations(self) -> int:
-        """Copies evaluated so far."""
-        return self._evaluator.evaluations
-
-    @property
-    def checks(self) -> int:
-        """How many of them went into rehearsals."""
-        return self._rehearsal.evaluations
-
-    @property
-    def computes_in(self) -> str | None:
-        """The dtype for whose rounding floors were measured."""
-        return self._rehearsal.computes_in
-
-    def masking(self) -> dict[str, Any]:
-        """What masks did to layers, for the settings; nothing where there were none."""
-        told = self._layers.masking()
-        return {"masks_of_layers": told} if told else {}
-
-    def warnings(self) -> list[str]:
-        """What the report should say of how it went."""
+    def notes(self) -> Notes:
+        """What is to be said of the systems that were evaluated here so far."""
         heard = self._capture.notes() if self._capture is not None else {}
-        return [
-            *self._notes,
-            *self.adapter.notes,
-            *self._unrepeatable(),
-            *self.collector.absent(),
-            *self._layers.notes(heard),
-        ]
-
-    def _unrepeatable(self) -> list[str]:
-        random = ", ".join(f"`{name}`" for name in self.collector.stochastic())
-        return [f"{random}: {self.adapter.unrepeatable}"] if random and self.adapter.unrepeatable else []
+        return Notes(
+            said=[*self._notes, *self.adapter.notes],
+            unrepeatable=self.adapter.unrepeatable,
+            left=self._layers.left(),
+            unheard=dict(heard),
+            settings={
+                "described": dict(self.adapter.description),
+                "batch_rows": self.batch_rows.rows,
+                "computes_in": self._rehearsal.computes_in,
+                "inputs": {name: kind.name for name, kind in self.adapter.inputs.items()},
+            },
+            evaluations=self._evaluator.evaluations,
+            checks=self._rehearsal.evaluations,
+            model_seconds=self.adapter.model_seconds,
+            seconds=time.perf_counter() - self._began,
+        )
 
 
 def _to_eval(module: torch.nn.Module) -> None:

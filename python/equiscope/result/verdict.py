@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -50,7 +51,7 @@ def per_row(audit: AuditData, name: str) -> tuple[float, str] | None:
     return math.sqrt(mean) * (1e3 if unit == f"m{output.unit}" else 1.0), unit
 
 
-def spread(systems: list[SystemRow], output: Output) -> float | None:
+def spread(systems: Sequence[SystemRow], output: Output) -> float | None:
     """Standard deviation over the systems of an output that has one value for each; None of others."""
     rows = [row.outputs[output.name] for row in systems if output.name in row.outputs]
     means = [row["mean"] for row in rows if "mean" in row and row.get("samples") == 1]

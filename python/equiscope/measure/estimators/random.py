@@ -82,6 +82,9 @@ class RandomMeasure(Measure):
     def nbytes(self, lmax: int, first: torch.Tensor) -> int:
         return sampled_bytes(self.draws, lmax, first)
 
+    def sized(self, elements: int) -> RandomMeasure:
+        return replace(self, draws=replace(self.draws, count=elements))
+
     def judge(self, found: Found, previous: Found | None) -> Judgement:
         reached = reached_precision(found[0])
         judged = {"precision": reached}

@@ -1,0 +1,127 @@
+"""All that is pooled of one output or layer as one vector of plain sums: what a system adds to it is a vector too.
+
+So systems can be added by whoever evaluated them, written to a file and read back, and the pooled numbers are the same
+bits as long as they are added in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..groups.group import Group
+from ..groups.representation import Representation
+from .quantity import QUANTITIES, Quantity, Tensors
+from .summary import OrbitSummary
+
+OWN = ("spectrum", "error", "cosets")
+"""Quantities that fill the fields of a result; all others are kept by name."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is pooled beside the quantities of an orbit."""
+
+    noise: float
+    """Root mean square change of one entry between repeats."""
+    floor: float
+    """Root mean square scatter of one entry for no reason of symmetry."""
+    factor: float = 1.0
+    """On stated errors, as measured."""
+    independent: bool = True
+    """Whether the random errors of two systems are independent, so that their squares add up."""
+
+
+class Terms:
+    """Which sums there are of an output or layer of that representation, and in which order they stand in a vector.
+
+    The sums of every `Quantity`, those of the spectrum of each irrep where a representation has several, errors (the
+    squares of what is random, and what has a sign), noise, floor and the number of samples.
+    """
+
+    def __init__(self, group: Group, lmax: int, representation: Representation | None) -> None:
+        found = {key: quantity.of(group, lmax, representation) for key, quantity in QUANTITIES.items()}
+        self.quantities: dict[str, Quantity] = {key: own for key, own in found.items() if own is not None}
+        self.irreps = () if representation is None else tuple(p.label for p in group.decompose(representation).parts)
+        self._several = self.irreps if len(self.irreps) > 1 else ()
+        shapes: dict[tuple[str, str], tuple[int, ...]] = {}
+        for key, quantity in self.quantities.items():
+            shapes |= {(key, name): shape for name, shape in quantity.shapes.items()}
+        for i in range(len(self._several)):
+            shapes |= {(f"spectrum {i}", name): shape for name, shape in self.quantities["spectrum"].shapes.items()}
+        errors: dict[str, tuple[int, ...]] = {"power": group.shape(lmax), "unresolved": ()}
+        errors |= {} if representation is None else {"variance": (), "irreps": (len(self.irreps),)}
+        for kind in ("random", "signed"):
+            shapes |= {(kind, name): shape for name, shape in errors.items()}
+        shapes |= {("all", name): () for name in ("samples", "noise", "floor")}
+        self._shapes = shapes
+
+    def __len__(self) -> int:
+        return sum(map(math.prod, self._shapes.values()))
+
+    def of(self, orbit: OrbitSummary, beside: Beside) -> list[torch.Tensor]:
+        """What one system adds, tensors that make the vector when they are joined; each where it was calculated."""
+        held = {key: quantity.terms(orbit) for key, quantity in self.quantities.items()}
+        for i, irrep in enumerate(self._several):
+            held[f"spectrum {i}"] = self.quantities["spectrum"].terms(orbit.restricted(irrep))
+        random, signed = {}, {}
+        for name, (own, other) in orbit.known_errors().items():
+            random[name], signed[name] = orbit.samples * beside.factor * own, orbit.samples * beside.factor * other
+            if not beside.independent:
+                random[name], signed[name] = torch.zeros_like(own), random[name] + signed[name]
+        held["random"] = {name: value.square() for name, value in random.items()}
+        held["signed"] = signed
+        weighed = orbit.samples * torch.tensor([1.0, beside.noise**2, beside.floor**2], dtype=torch.float64)
+        held["all"] = dict(zip(("samples", "noise", "floor"), weighed, strict=True))
+        return [held[key][name].expand(shape) for (key, name), shape in self._shapes.items()]
+
+    def apart(self, vector: torch.Tensor) -> dict[str, Tensors]:
+        """The sums by quantity and name."""
+        found: dict[str, Tensors] = {}
+        sizes = [math.prod(shape) for shape in self._shapes.values()]
+        for ((key, name), shape), own in zip(self._shapes.items(), vector.split(sizes), strict=True):
+            found.setdefault(key, {})[name] = own.reshape(shape)
+        return found
+
+
+class Sums:
+    """The sum of such vectors, with the rounding error that it made so far beside it (Knuth's two-sum)."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self._total = torch.zeros(len(terms), dtype=torch.float64)
+        self._error = torch.zeros(len(terms), dtype=torch.float64)
+
+    def add(self, vector: torch.Tensor) -> None:
+        """One more system, float64 on the host."""
+        total = self._total
+        self._total = new = total + vector
+        shadow = new - total
+        self._error = self._error + ((total - (new - shadow)) + (vector - shadow))
+
+    def results(self) -> dict[str, Tensors]:
+        """The pooled numbers: of every quantity by its name, ``spectrum i`` of irrep i where there are several, and
+        ``errors`` (half widths of averages over samples), ``noise`` and ``floor`` (root mean squares)."""
+        sums = self.terms.apart(self._total + self._error)
+        quantities = self.terms.quantities
+        found = {key: quantity.result(sums[key]) for key, quantity in quantities.items()}
+        found |= {key: quantities["spectrum"].result(own) for key, own in sums.items() if key.startswith("spectrum ")}
+        samples = sums["all"]["samples"]
+        random, signed = sums["random"], sums["signed"]
+        found["errors"] = {name: (own.sqrt() + signed[name]) / samples for name, own in random.items()}
+        found["all"] = {"samples": samples, **{k: (sums["all"][k] / samples).sqrt() for k in ("noise", "floor")}}
+        return found
+
+
+def on_host(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """All of them as one float64 vector on the host; what lies on a device is fetched at once."""
+    there = [i for i, x in enumerate(tensors) if x.device.type != "cpu"]
+    flat = [x.reshape(-1).to(torch.float64) for x in tensors]
+    if there:
+        fetched = torch.cat([flat[i] for i in there]).cpu().split([flat[i].numel() for i in there])
+        for i, own in zip(there, fetched, strict=True):
+            flat[i] = own
+    return torch.cat(flat)

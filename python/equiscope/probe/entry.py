@@ -1,0 +1,131 @@
+"""What came of one system: its row of the report, and what it adds to the numbers of each output and layer."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+from ..groups.representation import Representation
+from ..result.data import Failure, SystemRow, Worst
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an output or layer is, in every system."""
+
+    representation: Representation | None
+    dtype: str
+    channels: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one system gave of one output or layer."""
+
+    kind: Kind
+    sums: torch.Tensor
+    """What it adds to the `measure.sums.Terms` of that representation."""
+    random: bool
+    responds: bool
+    worst: Worst | None
+    kept: Tensors = field(default_factory=dict)
+    """Arrays per sample, where they are kept."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One system that ended: with numbers, or with a failure."""
+
+    place: int
+    """In the order of the data."""
+    row: SystemRow | None = None
+    shares: dict[str, Share] = field(default_factory=dict)
+    failure: Failure | None = None
+    degree: int | None = None
+    """At which it was settled."""
+    ran: tuple[int | None, ...] = ()
+    """Degrees at which it was evaluated."""
+    settled: bool = True
+    """Whether its errors are as small as was asked."""
+    assumed: bool = False
+    """Whether they rest on an assumption."""
+
+
+def encode(entry: Entry) -> dict[str, Any]:
+    """As JSON values, from which `decode` makes the same bits; sums and arrays in base64."""
+    body: dict[str, Any] = {"place": entry.place}
+    if entry.row is not None:
+        body["row"] = dataclasses.asdict(entry.row)
+        body |= {"degree": entry.degree, "ran": entry.ran, "settled": entry.settled, "assumed": entry.assumed}
+        body["shares"] = {name: _share(share) for name, share in entry.shares.items()}
+    if entry.failure is not None:
+        body["failure"] = _plain(dataclasses.asdict(entry.failure))
+    return body
+
+
+def decode(body: dict[str, Any]) -> Entry:
+    """The inverse of `encode`."""
+    row = body.get("row")
+    if row is None:
+        return Entry(body["place"], failure=Failure(**_with_rotation(body["failure"])))
+    return Entry(
+        body["place"],
+        SystemRow(**row),
+        {name: _share_of(own) for name, own in body["shares"].items()},
+        degree=body["degree"],
+        ran=tuple(body["ran"]),
+        settled=body["settled"],
+        assumed=body["assumed"],
+    )
+
+
+def _share(share: Share) -> dict[str, Any]:
+    kind = share.kind.representation
+    return {
+        "kind": None if kind is None else {"name": kind.name, "basis": kind.basis, "layout": kind.layout},
+        "dtype": share.kind.dtype,
+        "channels": share.kind.channels,
+        "sums": _text(share.sums.numpy().tobytes()),
+        "random": share.random,
+        "responds": share.responds,
+        "worst": None if share.worst is None else _plain(dataclasses.asdict(share.worst)),
+        **({"kept": _text(save(share.kept))} if share.kept else {}),
+    }
+
+
+def _share_of(body: dict[str, Any]) -> Share:
+    own, worst = body["kind"], body["worst"]
+    kind = None if own is None else Representation.parse(own["name"], basis=own["basis"], layout=own["layout"])
+    return Share(
+        Kind(kind, body["dtype"], body["channels"]),
+        torch.from_numpy(np.frombuffer(bytearray(_bytes(body["sums"])))),
+        body["random"],
+        body["responds"],
+        None if worst is None else Worst(**_with_rotation(worst)),
+        load(_bytes(body["kept"])) if "kept" in body else {},
+    )
+
+
+def _plain(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in body.items()}
+
+
+def _with_rotation(body: dict[str, Any]) -> dict[str, Any]:
+    rotation = body["rotation"]
+    return {**body, "rotation": None if rotation is None else torch.tensor(rotation, dtype=torch.float64)}
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
