@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MODULES = ("adapters", "demo", "errors", "groups", "metrics", "report", "testing", "training")
 
 _HOMES = {
-    "Audit": ".report",
+    "Audit": ".audit",
     "Comparison": ".report.comparison",
     "Concat": ".adapters.batching",
     "Diagnosis": ".diagnose",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,25 @@ from .adapters.base import Adapter, Request
 from .adapters.framed import Framed, in_frames
 from .adapters.labels import Labels
 from .adapters.registry import select_adapter
-from .errors import ArgumentError, ModelError, fail
+from .errors import ArgumentError, fail
 from .groups.group import Group
 from .groups.representation import Representation
 from .groups.so2 import SO2
-from .info import info
-from .interrupts import Terminated, terminable, undisturbed
 from .measure.measure import Measure
 from .patterns import stem
 from .probe.batch import BatchRows
-from .probe.book import Alone, Book
 from .probe.declared import declared_by_module
 from .probe.masks import PADDING
 from .probe.memory import Memory
-from .probe.names import matching_places, modules_by_name, split, unwrapped
-from .probe.outcome import Head, outcome
-from .probe.pooled import Pooled
+from .probe.names import matching_places, modules_by_name, split
 from .probe.session import Hooked, Session
 from .probe.witness import Witness
 from .progress import progress_bar
+from .ranks import ranks
 from .report import Audit
 from .result.place import check_writable
 from .settings import Settings
+from .task import Task, is_hookable
 
 
 def audit(
@@ -72,6 +67,8 @@ def audit(
     out: str | Path | None = None,
     units: Mapping[str, str] | None = None,
     reference_rmse: Mapping[str, float] | None = None,
+    resume: bool = False,
+    distributed: bool | None = None,
 ) -> Audit:
     """Symmetry audit of `model` on `data`: equivariance errors of outputs, irrep spectra of outputs and layers.
 
@@ -172,17 +169,22 @@ def audit(
         dtype, device: data are brought there; the default leaves them.
         progress: show a progress bar; by default only on a terminal.
         out: directory into which the result is saved, as by `Audit.save`; refused at once when it cannot be written.
-            Ctrl-C and SIGTERM then leave there a valid audit of the systems that had ended, which says so; the
-            interrupt is raised after that.
+            What has finished is written there at once: whatever ends the run leaves a valid audit of the systems that
+            had ended, which `Audit.load` reads and which says so. A directory in which another run is going on, or
+            stopped, is refused.
         units: of outputs, ``{"energy": "eV"}``, for table, page and pictures. A metatomic model states its own.
         reference_rmse: error of the model against its reference by output, in the same unit: the error of symmetry is
             then also given as a share of it.
+        resume: go on with the run that was stopped in `out`, from the systems that had ended there; refused where
+            model, systems, settings or versions are others. Begins a new run where there is none.
+        distributed: in a process group of torch.distributed all processes share the systems, each of which must call
+            this alike; with False this process does it alone. More in docs/scale.md.
 
     Returns:
-        `Audit`, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it. ``outputs[name].verdict`` is
-        the one word that its numbers amount to. RMSE, powers and unresolved power have errors, half widths that hold
-        the truth in 95 of 100 cases (``rmse_error``, ``power_error``, ``unresolved_error``); ``errors_assumed`` says
-        whether these rest on one grid for some system.
+        `Audit`, the same in all processes, with ``outputs[name]`` and ``layers[name]``; ``print`` it or ``save`` it.
+        ``outputs[name].verdict`` is the one word that its numbers amount to. RMSE, powers and unresolved power have
+        errors, half widths that hold the truth in 95 of 100 cases (``rmse_error``, ``power_error``,
+        ``unresolved_error``); ``errors_assumed`` says whether these rest on one grid for some system.
 
     Raises:
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
@@ -220,6 +222,8 @@ def audit(
         out=out,
         units=units,
         reference_rmse=reference_rmse,
+        resume=resume,
+        distributed=distributed,
     )
     return run(model, data, request, settings)
 
@@ -229,6 +233,8 @@ def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witne
     asked.check()
     if asked.out is not None:
         check_writable(Path(asked.out))
+    # what sees all values has to be where they are
+    processes = ranks(asked.distributed if witness is None else False)
     memory = Memory(asked.max_memory, asked.resolved)
     with memory.explained():
         adapter, patterns = select_adapter(model, data, request)
@@ -255,37 +261,8 @@ def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witne
         witness=witness,
         model_dtype=asked.precision_of_model,
     )
-    pooled = Pooled(measure.group, asked.resolved, list(adapter.outputs))
-    book = Alone(pooled)
-    with nullcontext() if asked.out is None else terminable():
-        try:
-            # tensors made in inference mode are kept by caches, and could never be differentiated
-            with memory.explained(), session, torch.inference_mode(False), torch.no_grad():
-                session.run(measure, book)
-        except (KeyboardInterrupt, Terminated) as stop:
-            with undisturbed():
-                _keep_partial(asked, session, book, stop)
-            raise
-    result = _result(asked, session, book, _head(asked, adapter))
-    if asked.out is not None:
-        result.save(asked.out)
-    return result
-
-
-def _keep_partial(asked: Settings, session: Session, book: Book, stop: BaseException) -> None:
-    """Save the systems that ended, if there is a place for them; `stop` then says what was saved."""
-    if asked.out is None:
-        return
-    ended, of = book.pooled.systems, session.adapter.count
-    if not ended:
-        stop.args = ("stopped before any system had ended: nothing is saved",)
-        return
-    told = f"{ended} systems" if of is None else f"{ended} of {of} systems"
-    result = _result(asked, session, book, _head(asked, session.adapter))
-    result.settings["stopped_after"] = told
-    result.warnings.insert(0, f"the audit was stopped after {told}: no other system is in any number")
-    result.save(asked.out)
-    stop.args = (f"stopped after {told}, which are saved in {str(asked.out)!r}",)
+    with memory.explained():
+        return Task(asked, request, adapter, measure, session, processes).run()
 
 
 def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:
@@ -312,7 +289,7 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
     if not patterns:
         return None
     module = adapter.module
-    if module is None or not _is_hookable(adapter):
+    if module is None or not is_hookable(adapter):
         why = adapter.unhookable_reason or (
             "the submodules of a TorchScript module cannot be hooked; audit the Python module it was made from"
             if module is not None
@@ -340,36 +317,3 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
         matching_places(module, [stem(mask.removeprefix(PADDING))])
     asked = frozenset(names) & frozenset(patterns)
     return Hooked(module, names, found, frozenset(meant), asked, request.inner_masks)
-
-
-def _is_hookable(adapter: Adapter) -> bool:
-    """Whether there are hidden modules that can be listened to."""
-    return adapter.module is not None and not isinstance(unwrapped(adapter.module), torch.jit.ScriptModule)
-
-
-def _head(asked: Settings, adapter: Adapter) -> Head:
-    return Head(
-        lmax=asked.resolved,
-        outputs={name: kind.name for name, kind in adapter.outputs.items()},
-        count=adapter.count,
-        units={**adapter.units, **(asked.units or {})},
-        reference_rmse=dict(asked.reference_rmse or {}),
-        settings={
-            "lmax_asked": asked.lmax,
-            "keep": asked.keep,
-            "batch_rows_asked": asked.batch_rows,
-            "max_memory": asked.max_memory,
-            "hookable": _is_hookable(adapter),
-        },
-    )
-
-
-def _result(asked: Settings, session: Session, book: Book, head: Head) -> Audit:
-    if not book.pooled.systems:
-        if session.collector.raised is not None:
-            raise session.collector.raised
-        reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in book.pooled.failures[:5])
-        raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")
-    found = outcome(head, session.measure, book.pooled, book.rows, book.notes(), session.convergence)
-    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return Audit(**found, environment={**info(), "date": date})

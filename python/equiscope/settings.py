@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from .errors import ArgumentError, DTypeError, fail
+from .fingerprint import told
 from .groups.group import Group
 from .groups.quadrature import MAXIMUM_DEGREE, checked_degree
 from .groups.registry import resolve
@@ -45,6 +46,8 @@ class Settings:
     out: str | Path | None
     units: Mapping[str, str] | None = None
     reference_rmse: Mapping[str, float] | None = None
+    resume: bool = False
+    distributed: bool | None = None
 
     @property
     def resolved(self) -> int:
@@ -96,6 +99,11 @@ class Settings:
             shift=self.shift,
             spectrum=self.lmax is not None,
         )
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers, as JSON values by name."""
+        aside = ("out", "progress", "resume", "distributed", "max_memory")
+        return {name: told(value) for name, value in vars(self).items() if name not in aside}
 
     def check_outputs(self, names: Collection[str]) -> None:
         """Refuse a unit or a reference error of an output that is none of `names`."""
@@ -155,6 +163,11 @@ def _check_numbers(asked: Settings) -> None:
         fail(ArgumentError, "out", "the path of a directory", repr(asked.out))
     if asked.progress not in (None, True, False):
         fail(ArgumentError, "progress", "True, False or None", repr(asked.progress))
+    if asked.resume not in (True, False) or (asked.resume and asked.out is None):
+        expected = "True or False, and True with the directory `out` of a run that was stopped"
+        fail(ArgumentError, "resume", expected, f"{asked.resume!r} with out={asked.out!r}")
+    if asked.distributed not in (None, False):
+        fail(ArgumentError, "distributed", "None, or False for this process alone", repr(asked.distributed))
     if asked.rotations is not None and not _is_integer(asked.rotations):
         fail(ArgumentError, "rotations", "an integer", repr(asked.rotations))
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from ..errors import ArgumentError, DTypeError, fail
+from ..fingerprint import fingerprint, told
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
 from .rounding import Dither
@@ -65,6 +66,11 @@ class Request:
         ):
             expected = "patterns of module names, or a dict from pattern to representation"
             fail(DTypeError, "layers", expected, repr(self.layers))
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers, as JSON values by name."""
+        plain = {name: told(value) for name, value in vars(self).items() if name != "labels"}
+        return {**plain, "targets": None if self.labels is None else fingerprint(self.labels.given)}
 
     @property
     def patterns(self) -> list[str]:
@@ -304,6 +310,14 @@ class Adapter(Kind, ABC):
     def suspicion(self, system: System) -> str:
         """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""
         return "Statistics over a batch do that, and functions that were written for one system"
+
+    def identity(self) -> Any:
+        """What says which model this is, for its `fingerprint`: a run that was stopped goes on with the same alone."""
+        return self.module if self.module is not None else self.description.get("model")
+
+    def content(self, system: System) -> Any:
+        """What says which system this is, likewise."""
+        return system.payload
 
     def forget(self, system: System) -> None:
         """A system is finished or given up: drop what was kept for it."""

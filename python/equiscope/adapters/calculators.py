@@ -281,6 +281,12 @@ class CalculatorAdapter(Adapter):
         self._forms[name], self._tails[name] = form, rest[1:] + kind.component_shape
         return stacked.reshape(len(values), rest[0] if rest else 1, math.prod(rest[1:]), kind.components)
 
+    def identity(self) -> Any:
+        return [type(self._calculator), getattr(self._calculator, "parameters", None)]
+
+    def content(self, system: System) -> Any:
+        return system.payload[0].content
+
     def forget(self, system: System) -> None:
         self._given.pop(system.name, None)
 

@@ -119,6 +119,11 @@ class Call:
         self.seconds = 0.0
 
     @property
+    def identity(self) -> list[Any]:
+        """What is called, and how."""
+        return [self._model, self._own, self._method]
+
+    @property
     def differentiable(self) -> bool:
         """Whether inputs must require gradients."""
         return self.gradients == BY_INPUTS

@@ -102,6 +102,12 @@ class Framed(Adapter):
     def suspicion(self, system: System) -> str:
         return self._inner.suspicion(system)
 
+    def identity(self) -> Any:
+        return self._inner.identity()
+
+    def content(self, system: System) -> Any:
+        return self._inner.content(system)
+
     def forget(self, system: System) -> None:
         self._inner.forget(system)
 

@@ -43,6 +43,11 @@ class Labels:
         return bool(self._keys or self._given)
 
     @property
+    def given(self) -> list[Any]:
+        """The names of labels in systems, and labels that are not there."""
+        return [self._keys, self._given]
+
+    @property
     def keys(self) -> frozenset[str]:
         """What systems hold their labels under."""
         return frozenset(self._keys.values())
@@ -73,6 +78,10 @@ class Labels:
                 fail(ArgumentError, f"targets[{name!r}]", f"a key of every system ({system!r} has {held})", repr(key))
         self._found[system] = {key: parts[key] for key in self.keys}
         return {key: part for key, part in item.items() if key not in self.keys} if isinstance(item, dict) else item
+
+    def content(self, system: str) -> dict[str, Any]:
+        """What a system holds under its keys, as it was given."""
+        return self._found.get(system, {})
 
     def place(self, system: str) -> int:
         """Which one it is, in the order of the data."""

@@ -171,6 +171,12 @@ class PlainAdapter(Adapter):
         found: torch.Tensor = system.payload.tensors[name]
         return found
 
+    def identity(self) -> Any:
+        return self._call.identity
+
+    def content(self, system: System) -> Any:
+        return [system.payload.keys, system.payload.values]
+
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)
 

@@ -58,6 +58,11 @@ class Structure:
     def __len__(self) -> int:
         return len(self.types)
 
+    @property
+    def content(self) -> list[Any]:
+        """All that it holds, but for its name and source."""
+        return [self.types, self.positions, self.cell, self.pbc, dict(self.info), dict(self.arrays)]
+
     def named(self, name: str) -> Any:
         """What the structure has under `name` or another name for the same; None where it has nothing."""
         own = {"positions": self.positions, "types": self.types, "cell": self.cell, "pbc": self.pbc}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..adapters.base import System
 from ..result.data import SystemRow
 from .entry import Entry
 from .left import LeftOut
@@ -71,16 +72,20 @@ class Book(ABC):
         """What the first systems showed, by which all others are evaluated; None where this process is to find out."""
 
     @abstractmethod
-    def begin(self, found: Values, entries: Sequence[Entry], notes: Notes) -> None:
-        """The first systems ended."""
+    def read(self, place: int, system: System) -> None:
+        """A system was read from the data, by whoever is going to evaluate it."""
+
+    @abstractmethod
+    def begin(self, found: Values, systems: Sequence[System], entries: Sequence[Entry], notes: Notes) -> None:
+        """The first systems ended; arguments beside `found` are as for `write`."""
 
     @abstractmethod
     def open(self, units: Iterable[Unit]) -> Iterator[Unit]:
         """The units that this process is to evaluate."""
 
     @abstractmethod
-    def write(self, entries: Sequence[Entry], notes: Notes) -> None:
-        """A unit ended. Whatever happens then, it is in the book as a whole or not at all."""
+    def write(self, systems: Sequence[System], entries: Sequence[Entry], notes: Notes) -> None:
+        """These systems ended, each with its entry. Whatever happens then, all of it is in the book or nothing."""
 
     @abstractmethod
     def close(self, stop: int) -> None:
@@ -109,13 +114,16 @@ class Alone(Book):
     def begun(self) -> None:
         return None
 
-    def begin(self, found: Values, entries: Sequence[Entry], notes: Notes) -> None:
-        self.write(entries, notes)
+    def read(self, place: int, system: System) -> None:
+        pass
+
+    def begin(self, found: Values, systems: Sequence[System], entries: Sequence[Entry], notes: Notes) -> None:
+        self.write(systems, entries, notes)
 
     def open(self, units: Iterable[Unit]) -> Iterator[Unit]:
         return iter(units)
 
-    def write(self, entries: Sequence[Entry], notes: Notes) -> None:
+    def write(self, systems: Sequence[System], entries: Sequence[Entry], notes: Notes) -> None:
         for entry in entries:
             self.pooled.add(entry)
             if entry.row is not None:

@@ -88,6 +88,8 @@ class Session:
     _began: float = field(init=False, default=0.0)
     _place: int = field(init=False, default=0)
     """In the data, of the next system that is read."""
+    _firsts: list[System] | None = field(init=False, default_factory=list)
+    """The first systems, while they settle how all others are evaluated."""
     _advance: Callable[[int], None] = field(init=False)
 
     def __enter__(self) -> Session:
@@ -170,34 +172,39 @@ class Session:
     def _counted(self, systems: Iterator[System]) -> Iterator[System]:
         """The same systems, with their places in the data."""
         for system in systems:
-            self.collector.places[system.name] = self._place
+            self._book.read(self._place, system)
+            if self._firsts is not None:
+                self.collector.places[system.name] = self._place
+                self._firsts.append(system)
             self._place += 1
             yield system
 
     def _first(self, stream: Iterator[System], refinement: Refinement | None) -> Iterator[System]:
         """Evaluate the first systems, which settle how all others are; returns these."""
+        behind: list[System] = []
         if refinement is not None:
             refinement.confirm(stream)
             self.convergence = refinement.entries
         else:
-            first, following = self._first_ones(stream)
-            self._place -= len(following)
-            stream = itertools.chain(self._counted(iter(following)), stream)
+            first, behind = self._first_ones(stream)
             if self.measure.pilot and first:
-                self._settle(first, has_more=bool(following))
+                self._settle(first, has_more=bool(behind))
             else:
                 self._hand_over(first)
+        following = self._place - len(behind)
         found = {
-            "next": self._place,
+            "next": following,
             "elements": len(self.measure),
             "refined": None if refinement is None else refinement.state(),
             "convergence": self.convergence,
             "computes": self._rehearsal.learned(),
             "rows": self.batch_rows.rows,
         }
+        firsts, self._firsts = self._firsts or [], None
         with undisturbed():
-            self._book.begin(found, self.collector.take(), self.notes())
-        return stream
+            self._book.begin(found, firsts[:following], self.collector.take(), self.notes())
+        self._place = following
+        return itertools.chain(self._counted(iter(behind)), stream)
 
     def _first_ones(self, stream: Iterator[System]) -> tuple[list[System], list[System]]:
         """The systems of the pilot, or those of the first unit; and the one behind them, if there is one."""
@@ -212,6 +219,7 @@ class Session:
 
     def _take_over(self, begun: Mapping[str, Any], stream: Iterator[System], refinement: Refinement | None) -> None:
         """Go on from what the first systems showed elsewhere."""
+        self._firsts = None
         self.measure = self.collector.measure = self.measure.sized(begun["elements"])
         if refinement is not None:
             refinement.restore(begun["refined"])
@@ -258,7 +266,7 @@ class Session:
         else:
             refinement.run(unit.systems)
         with undisturbed():
-            self._book.write(self.collector.take(), self.notes())
+            self._book.write(unit.systems, self.collector.take(), self.notes())
 
     def _settle(self, pilot: list[System], *, has_more: bool) -> None:
         """Evaluate the first systems by one measure after the other, until their numbers do."""

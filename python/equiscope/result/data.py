@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -236,7 +236,7 @@ class AuditData:
     outputs: dict[str, Output]
     layers: dict[str, Spectrum]
     """In order of execution. A layer whose representation is known is an `Output`, with an error of its own."""
-    systems: list[SystemRow]
+    systems: Sequence[SystemRow]
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     convergence: list[dict[str, Any]] = field(default_factory=list)

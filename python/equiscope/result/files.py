@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ..errors import DataError, DTypeError, EquiscopeError, fail
-from .data import AuditData
+from .data import AuditData, SystemRow
 from .encode import Kind, decode_audit, encode_audit
 from .place import write_all
+from .rows import FEW, Rows, encoded, opened
 
 SCHEMA = 3
 """Version of the layout of audit.json; raised by every change that an older reader would misread."""
@@ -27,6 +29,15 @@ NUMBERS = "audit.json"
 
 _ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
 """Named by their content: arrays of two audits never stand under one name."""
+
+_ROWS = re.compile(r"systems-[0-9a-f]{16}\.jsonl")
+"""Likewise the rows of systems, where there are more than `rows.FEW`; fewer stand in ``audit.json``."""
+
+Reader = Callable[[Path], "dict[str, Any] | None"]
+"""The fields of the audit of what finished in a directory that holds no ``audit.json``; None where there is nothing."""
+
+READERS: list[Reader] = []
+"""Registered by those who write such directories."""
 
 CHECKSUM = "sha256"
 """Key of the `checksum` of what stands beside it."""
@@ -38,7 +49,10 @@ class Numbers:
 
     arrays: bytes
     scalars: bytes
-    """Of ``audit.json``; it names the file of the arrays."""
+    """Of ``audit.json``; it names the other files."""
+    rows: Sequence[SystemRow] = ()
+    """Of the systems, where they have a file of their own."""
+    rows_name: str | None = None
 
     @property
     def arrays_name(self) -> str:
@@ -47,27 +61,45 @@ class Numbers:
 
 def pack(audit: AuditData) -> Numbers:
     """`audit` as bytes, the same each time."""
-    body, tensors = encode_audit(audit)
+    several = len(audit.systems) > FEW
+    body, tensors = encode_audit(dataclasses.replace(audit, systems=[]) if several else audit)
     numbers = Numbers(save_tensors(tensors), b"")
+    if several:
+        sha256 = _rows_digest(audit.systems)
+        numbers = replace(numbers, rows=audit.systems, rows_name=f"systems-{sha256[:16]}.jsonl")
+        body["systems"] = {"file": numbers.rows_name, "sha256": sha256}
     body = {"schema": SCHEMA, "arrays": {"file": numbers.arrays_name, "sha256": _digest(numbers.arrays)}, **body}
     signed = {CHECKSUM: checksum(body), **body}
     text = json.dumps(signed, indent=1, ensure_ascii=False, allow_nan=False)
-    return Numbers(numbers.arrays, text.encode("utf-8", "surrogatepass"))
+    return replace(numbers, scalars=text.encode("utf-8", "surrogatepass"))
+
+
+def _rows_digest(rows: Sequence[SystemRow]) -> str:
+    if isinstance(rows, Rows):
+        return rows.sha256
+    digest = hashlib.sha256()
+    for piece in encoded(rows):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def write(directory: Path, numbers: Numbers, views: Mapping[str, bytes], retired: Collection[str]) -> None:
     """`numbers` and the files of `views` in `directory`, in place of an earlier audit.
 
     ``audit.json`` decides which audit a directory holds. It is renamed into place when the arrays that it names are
-    there, and the arrays that no ``audit.json`` names go last: whenever the writer dies, the earlier audit or the new
+    there, and the files that no ``audit.json`` names go last: whenever the writer dies, the earlier audit or the new
     one can be read. The files of `retired` that are not written are removed.
     """
-    contents = {numbers.arrays_name: numbers.arrays, NUMBERS: numbers.scalars, **views}
-    write_all(directory, contents, stale=lambda name: name in retired or _ARRAYS.fullmatch(name) is not None)
+    rows = {numbers.rows_name: encoded(numbers.rows)} if numbers.rows_name is not None else {}
+    contents: dict[str, bytes | Iterable[bytes]] = {numbers.arrays_name: numbers.arrays, **rows}
+    contents |= {NUMBERS: numbers.scalars, **views}
+    named = (_ARRAYS, _ROWS)
+    write_all(directory, contents, stale=lambda name: name in retired or any(own.fullmatch(name) for own in named))
 
 
 def load(kind: type[Kind], directory: str | Path) -> Kind:
-    """The audit in `directory`, equal in every number, dtype and shape.
+    """The audit in `directory`, equal in every number, dtype and shape; of a run that was stopped, that of the systems
+    that had ended.
 
     Raises `DataError` naming the file that is missing, truncated, altered or of another version.
     """
@@ -80,17 +112,40 @@ def load(kind: type[Kind], directory: str | Path) -> Kind:
         there = False
     if not there:
         fail(DataError, "directory", "a directory written by Audit.save", f"{str(path)!r:.200}")
+    if not (path / NUMBERS).exists():
+        for reader in READERS:
+            if (found := reader(path)) is not None:
+                return kind(**found)
     body, name, arrays = _read_both(path)
     try:
         tensors = load_tensors(arrays)
     except (SafetensorError, ValueError, KeyError) as error:
         fail(DataError, str(path / name), "a safetensors file", f"one that cannot be read ({error})")
+    rows = _rows_of(path, body)
     try:
-        return decode_audit(kind, body, tensors)
+        audit = decode_audit(kind, body if rows is None else {**body, "systems": []}, tensors)
+        return audit if rows is None else dataclasses.replace(audit, systems=rows)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if isinstance(error, EquiscopeError):
             raise
         fail(DataError, str(path / NUMBERS), f"an audit of schema {SCHEMA}", f"one that lacks or garbles {error}")
+
+
+def _rows_of(path: Path, body: dict[str, Any]) -> Rows | None:
+    """The rows of systems that have a file of their own; None where they stand in ``audit.json``."""
+    told = body.get("systems")
+    if not isinstance(told, dict):
+        return None
+    name = str(told.get("file"))
+    if not _ROWS.fullmatch(name):
+        fail(DataError, str(path / NUMBERS), "the name of the file of rows", repr(told))
+    try:
+        rows = opened(path / name)
+    except OSError as error:
+        fail(DataError, str(path / name), f"the rows that {NUMBERS} belongs to", str(error.strerror))
+    if rows.sha256 != told.get("sha256"):
+        fail(DataError, str(path / name), f"the rows that {NUMBERS} belongs to", "a truncated or altered file")
+    return rows
 
 
 def checksum(body: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -47,7 +47,7 @@ def check_writable(directory: str | Path) -> Path:
     return path
 
 
-def write_all(directory: Path, contents: Mapping[str, bytes], stale: Callable[[str], bool]) -> None:
+def write_all(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]], stale: Callable[[str], bool]) -> None:
     """Every file of `contents` in `directory`, renamed into place in the order given; then `stale` ones go.
 
     All are first written under temporary names: whatever fails before the first renaming, a full disk above all,
@@ -59,7 +59,7 @@ def write_all(directory: Path, contents: Mapping[str, bytes], stale: Callable[[s
     try:
         for name, content in contents.items():
             with open(temporary[name], "xb") as file:
-                file.write(content)
+                file.writelines([content] if isinstance(content, bytes) else content)
                 file.flush()
                 os.fsync(file.fileno())
         with _alone(directory), undisturbed():

@@ -14,6 +14,7 @@ import torch
 
 from ..audit import audit
 from ..errors import ArgumentError, DataError, fail
+from ..fingerprint import fingerprint, told
 from ..info import info
 from ..probe.names import unwrapped
 from ..report import Audit
@@ -24,7 +25,6 @@ from .clock import Clock, settle
 from .data import Failed, Point
 from .history import History
 from .journal import Journal
-from .records import fingerprint, told
 from .schedule import NEVER, schedule
 from .stored import FILE, failed_record, header, point_record, read, rewind_record
 from .untouched import untouched
@@ -35,8 +35,8 @@ LMAX = 4
 BATCH_ROWS = 1024
 """The same at every point, on every machine; a search would find another one each time."""
 
-OWN = ("model", "data", "out")
-"""Arguments of `equiscope.audit` that a tracker has under the same names for itself."""
+OWN = ("model", "data", "out", "resume", "distributed")
+"""Arguments of `equiscope.audit` that a tracker has under the same names for itself, or decides."""
 
 
 class SymmetryTracker:
@@ -227,7 +227,7 @@ class SymmetryTracker:
 
     def _audited(self, model: Any, settings: dict[str, Any]) -> Audit:
         with untouched(model):
-            return audit(model, self.data, **settings)
+            return audit(model, self.data, **settings, distributed=False)
 
     def _identity(self) -> dict[str, Any]:
         """What all points of one history have in common."""

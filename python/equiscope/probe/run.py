@@ -1,0 +1,331 @@
+"""A run in a directory: every process writes what it finished to a log of its own, and the first puts it together.
+
+The logs are all that there is: a run that was stopped, by whatever, is what they hold, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..adapters.base import System
+from ..errors import DataError, ModelError, fail
+from ..groups.registry import named
+from ..measure.measure import ESTIMATORS, Measure, Question
+from ..ranks import Ranks, place
+from ..result.data import SystemRow
+from ..result.files import NUMBERS, READERS
+from ..result.log import Log, is_taken, taken
+from ..result.rows import FEW, Rows
+from .book import Book, Notes, Values
+from .entry import Entry, encode
+from .logs import Logs, log_of
+from .outcome import Head, outcome
+from .pooled import Pooled
+from .units import Unit
+
+SCHEMA = 1
+"""Version of the layout of records; raised by every change that an older reader would misread."""
+
+LOCK = "run.lock"
+"""Held, and signed, by the first process of a run."""
+
+AHEAD = 64
+"""Units for each process among which the largest are evaluated first: that many are held."""
+
+
+class Run(Book):
+    """Context manager: within, nobody else writes to `directory`.
+
+    `record` says what the run is: its ``identity`` must be the same for it to go on, where `resume` is asked for;
+    `digest` says which system one is. A run that was stopped is not overwritten.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        pooled: Pooled,
+        record: Values,
+        digest: Callable[[System], str],
+        *,
+        resume: bool,
+        ranks: Ranks,
+    ) -> None:
+        self.directory, self.pooled = directory, pooled
+        self.alone = ranks.size == 1
+        self._record, self._digest, self._resume, self._ranks = record, digest, resume, ranks
+        self._logs = Logs(directory)
+        self._closed = 0
+        """Place up to which all systems are in `pooled`."""
+        self._met = 0
+        """Units that were seen so far, of which another process may have claimed some."""
+        self._claimed: int | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Run:
+        with ExitStack() as stack:
+            if self._ranks.rank == 0:
+                stack.enter_context(locked(self.directory))
+                self._logs.scan()
+                self._prepare()
+                self._ranks.tell("opened", True)
+            else:
+                self._ranks.ask("opened")
+                self._logs.scan()
+            self._log = Log(log_of(self.directory, self._ranks.rank))
+            stack.callback(self._log.close)
+            if not self._log.size:
+                self._log.append("run", self._record)
+            self._log.append("session", {"rank": self._ranks.rank, "process": place()})
+            self._rows = Rows(stack.enter_context(tempfile.TemporaryFile(dir=self.directory)))
+            self._ranks.meet("ready")
+            stack.callback(setattr, self._ranks, "watch", None)
+            self._ranks.watch = self._watch()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    # -- before it begins ----------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Refuse what is no run of this model, data and settings; remove what holds no system."""
+        there = self._logs.record
+        if there is None or not len(self._logs):
+            self._logs.clear()
+        elif not self._resume:
+            what = f"{str(self.directory)!r}, which holds {self._logs.told()} of one that was stopped"
+            fail(DataError, "out", "resume=True, or another directory, for a new run", what)
+        else:
+            compare(there["identity"], self._record["identity"], self.directory)
+            # the systems that had ended by then are in the logs too
+            with suppress(FileNotFoundError):
+                if there["stopped"] in (self.directory / NUMBERS).read_text(encoding="utf-8"):
+                    os.unlink(self.directory / NUMBERS)
+
+    def _watch(self) -> Callable[[], None] | None:
+        """What raises an error where a process died that matters to this one: none has to for the first."""
+        others = range(1, self._ranks.size) if self._ranks.rank == 0 else (0,)
+        files = {rank: log_of(self.directory, rank) for rank in others}
+        if self.alone or not all(map(is_taken, files.values())):
+            return None  # a file system without locks: torchrun sees it all the same
+
+        def look() -> None:
+            for rank, path in files.items():
+                if not is_taken(path):
+                    kept = f"what all had finished is kept in {str(self.directory)!r}, and resume=True goes on"
+                    raise ModelError(
+                        f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {kept}"
+                    )
+
+        return look
+
+    # -- what a session asks -------------------------------------------------------------------------------------
+
+    def done(self, place: int) -> bool:
+        return place in self._logs
+
+    def read(self, place: int, system: System) -> None:
+        if self._ranks.rank == 0 and place in self._logs and self._digest(system) != self._logs.digest(place):
+            was = f"system {place} as it was when the run in {str(self.directory)!r} was stopped"
+            fail(DataError, "data", was, f"another one ({system.name!r})")
+
+    def begun(self) -> Values | None:
+        if self._ranks.rank:
+            found: Values = self._ranks.ask("begun")
+            return found
+        begun = self._logs.begun
+        if begun is not None and self.alone:
+            # the size of batches may have been searched for a little longer
+            last = [notes.settings["batch_rows"] for notes in self.notes() if notes.settings]
+            begun = {**begun, "rows": last[-1] if last else begun["rows"]}
+        if begun is not None:
+            self._ranks.tell("begun", begun)
+        return begun
+
+    def begin(self, found: Values, systems: Sequence[System], entries: Sequence[Entry], notes: Notes) -> None:
+        self._append(systems, entries, notes, {"begun": found})
+        self._ranks.tell("begun", found)
+
+    def open(self, units: Iterable[Unit]) -> Iterator[Unit]:
+        if self.alone:
+            yield from units
+            return
+        following = iter(units)
+        while block := list(islice(following, AHEAD * self._ranks.size)):
+            for unit in sorted(block, key=lambda unit: -unit.rows):
+                self._ranks.check()
+                if self._claimed is None:
+                    self._claimed = self._ranks.claim("unit")
+                if self._met == self._claimed:
+                    yield unit
+                    self._claimed = None
+                self._met += 1
+
+    def write(self, systems: Sequence[System], entries: Sequence[Entry], notes: Notes) -> None:
+        self._append(systems, entries, notes, {})
+
+    def _append(self, systems: Sequence[System], entries: Sequence[Entry], notes: Notes, more: Values) -> None:
+        digests = [self._digest(system) for system in systems]
+        mark = ",".join(f"{entry.place}:{digest}" for entry, digest in zip(entries, digests, strict=True))
+        notes.rank = self._ranks.rank
+        body = {"entries": [encode(entry) for entry in entries], "notes": dataclasses.asdict(notes), **more}
+        self._log.append(f"{'begun,' if more else ''}{mark}" or "-", body)
+
+    def close(self, stop: int) -> None:
+        self._ranks.meet(f"closed {stop}")
+        if self._ranks.rank == 0:
+            self._logs.scan()
+            self._take(stop)
+
+    def _take(self, stop: int) -> None:
+        for entry in self._logs.entries(self._closed, stop):
+            self.pooled.add(entry)
+            if entry.row is not None:
+                self._rows.append(entry.row)
+        self._closed = stop
+
+    def gather(self) -> None:
+        """Put together what is there: the run was stopped."""
+        self._logs.scan()
+        self._take(max(self._closed, self._logs.stop))
+
+    def told(self, what: str, find: Callable[[], Values]) -> Values:
+        if self._ranks.rank:
+            found: Values = self._ranks.ask(what)
+            return found
+        found = find()
+        self._ranks.tell(what, found)
+        return found
+
+    def notes(self) -> list[Notes]:
+        return self._logs.notes()
+
+    @property
+    def rows(self) -> Sequence[SystemRow]:  # type: ignore[override]
+        return self._rows if len(self._rows) > FEW else list(self._rows)
+
+    @property
+    def data(self) -> str:
+        """A digest of all systems."""
+        return self._logs.data()
+
+    def finish(self) -> None:
+        """All of it was saved: the logs are not needed any more."""
+        self._logs.clear()
+
+
+class locked:
+    """Context manager: `directory` belongs to this process. Raises `DataError` naming the one that has it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / LOCK
+
+    def __enter__(self) -> None:
+        while True:
+            self._file: BinaryIO = open(self._path, "a+b", buffering=0)
+            if not taken(self._file):
+                self._file.seek(0)
+                who = self._file.read().decode("utf-8", "replace")
+                self._file.close()
+                got = f"{str(self._path.parent)!r}, where {who or 'one'} does"
+                fail(DataError, "out", "a directory that no other run writes to", got)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path)):
+                    break
+            self._file.close()  # the one that had it has just removed the file
+        self._file.truncate(0)
+        self._file.write(place().encode())
+
+    def __exit__(self, *exc: object) -> None:
+        with suppress(OSError):
+            os.unlink(self._path)
+        self._file.close()
+
+
+def compare(there: Values, here: Values, directory: Path) -> None:
+    """Refuse to go on with a run that was asked otherwise. Raises `DataError` naming the argument."""
+    for name in sorted({*there, *here}):
+        if there.get(name) != here.get(name):
+            expected = f"what it was when the run in {str(directory)!r} was begun"
+            plain = isinstance(here.get(name), bool | int | float | str | None) and name not in ("model", "targets")
+            shown = f" ({there.get(name)!r})" if plain else ""
+            fail(DataError, name, expected + shown, repr(here.get(name)) if plain else "another")
+
+
+def record_of(head: Head, measure: Measure, question: Question | None, identity: Values, environment: Values) -> Values:
+    """What a log says of its run at its beginning, so that it can be read without model and data."""
+    asked = None if question is None else {**vars(question), "group": question.group.name}
+    return {
+        "schema": SCHEMA,
+        "head": dataclasses.asdict(head),
+        "estimator": measure.name,
+        "question": asked,
+        "identity": identity,
+        "environment": environment,
+        "stopped": STOPPED,
+    }
+
+
+STOPPED = "stopped_after"
+"""The setting that says of an audit that it is of a part of the data."""
+
+
+def stopped(fields: dict[str, Any], ended: int, count: int | None) -> str:
+    """Say in the `fields` of an audit that it is of a part of the data; returns how large that is."""
+    told = f"{ended} systems" if count is None else f"{ended} of {count} systems"
+    fields["settings"][STOPPED] = told
+    fields["warnings"].insert(0, f"the audit was stopped after {told}: no other system is in any number")
+    return told
+
+
+def is_unfinished(directory: Path) -> bool:
+    """Whether there is a run in which a system ended."""
+    logs = Logs(directory)
+    logs.scan()
+    return len(logs) > 0
+
+
+def unfinished(directory: Path) -> dict[str, Any] | None:
+    """The fields of the audit of the systems that ended in a run that was stopped; None where there is no run."""
+    logs = Logs(directory)
+    logs.scan()
+    record = logs.record
+    if record is None:
+        return None
+    if record["schema"] != SCHEMA:
+        got = f"schema {record['schema']!r}: another version of equiscope wrote it"
+        fail(DataError, str(directory), f"a run of schema {SCHEMA}", got)
+    if not len(logs):
+        fail(DataError, "directory", "a run in which a system ended", f"none in {str(directory)!r}")
+    head, measure = Head(**record["head"]), _measure(record, directory)
+    pooled, rows = Pooled(measure.group, head.lmax, list(head.outputs)), list[SystemRow]()
+    for entry in logs.entries(0, logs.stop):
+        pooled.add(entry)
+        if entry.row is not None:
+            rows.append(entry.row)
+    begun = logs.begun or {}
+    measure = measure.sized(begun["elements"]) if begun else measure
+    fields = outcome(head, measure, pooled, rows, logs.notes(), list(begun.get("convergence", ())))
+    stopped(fields, len(pooled), head.count)
+    return {**fields, "environment": record["environment"]}
+
+
+def _measure(record: Mapping[str, Any], directory: Path) -> Measure:
+    """That with which the run began."""
+    asked, kind = record["question"], ESTIMATORS.get(record["estimator"])
+    group = None if asked is None else named(asked["group"])
+    if asked is None or kind is None or group is None:
+        expected = "a run with a group and an estimator that are known by name (resume=True goes on with it)"
+        fail(DataError, "directory", expected, repr(str(directory)))
+    return kind.of(Question(**{**asked, "group": group}))
+
+
+READERS.append(unfinished)

@@ -1,0 +1,140 @@
+"""The processes that share one audit, and what they tell each other: all of it by the store of their process group.
+
+No collective is called, so that nothing waits for ever for a process that died, and the backend does not matter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+
+from .errors import ModelError
+
+POLL, POLL_AT_MOST = 0.005, 0.2
+"""Seconds between two looks at the store, while something is waited for: longer and longer."""
+
+ALIVE = 0.5
+"""Seconds between two looks at the other processes."""
+
+_audits = 0
+"""Audits that were shared so far: all processes count alike."""
+
+
+class Ranks:
+    """One process by itself."""
+
+    rank, size = 0, 1
+
+    def claim(self, what: str) -> int:
+        """How often `what` was claimed before, by any process."""
+        raise RuntimeError("one process claims nothing")
+
+    def tell(self, what: str, value: Any) -> None:
+        """Let all processes know a JSON value."""
+
+    def ask(self, what: str) -> Any:
+        """The value that a process tells, waited for."""
+        raise RuntimeError(f"nobody tells {what}")
+
+    def meet(self, what: str) -> None:
+        """Wait until all processes have come so far."""
+
+    def check(self, *, now: bool = False) -> None:
+        """Raise an error where another process failed or died; looked at from time to time, or `now`."""
+
+    def fail(self, error: BaseException) -> None:
+        """Let all processes know that this one ends with `error`."""
+
+    watch: Callable[[], None] | None = None
+    """Asked from time to time, beside what the processes tell themselves."""
+
+
+class Group(Ranks):
+    """One of the processes of the default process group of torch.distributed."""
+
+    def __init__(self) -> None:
+        global _audits
+        distributed: Any = torch.distributed
+        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+        store = distributed.distributed_c10d._get_default_store()
+        self._store = distributed.PrefixStore(f"equiscope/{_audits}", store)
+        self._looked = time.monotonic()
+        _audits += 1
+
+    def claim(self, what: str) -> int:
+        return int(self._store.add(what, 1)) - 1
+
+    def tell(self, what: str, value: Any) -> None:
+        self._store.set(what, json.dumps(value))
+
+    def ask(self, what: str) -> Any:
+        self._wait(lambda: self._store.check([what]))
+        return json.loads(self._store.get(what))
+
+    def meet(self, what: str) -> None:
+        self._store.add(what, 1)
+        self._wait(lambda: self._store.add(what, 0) >= self.size)
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        pause = POLL
+        while not ready():
+            self.check()
+            time.sleep(pause)
+            pause = min(2 * pause, POLL_AT_MOST)
+
+    def check(self, *, now: bool = False) -> None:
+        if not now and time.monotonic() - self._looked < ALIVE:
+            return
+        self._looked = time.monotonic()
+        if self._store.check(["failed"]):
+            failed = json.loads(self._store.get("failed"))
+            if failed["rank"] != self.rank:
+                raise ModelError(
+                    f"processes: expected all to go on, got an error in rank {failed['rank']}: {failed['why']}"
+                )
+        if self.watch is not None:
+            self.watch()
+
+    def fail(self, error: BaseException) -> None:
+        try:
+            if not self._store.check(["failed"]):
+                self.tell("failed", {"rank": self.rank, "why": f"{type(error).__name__}: {error}"})
+        except RuntimeError:  # the process that holds the store is gone, and with it all who could be told
+            pass
+
+
+def ranks(distributed: bool | None) -> Ranks:
+    """The processes that an audit is shared by: those of the process group, or this one where there is none, or where
+    `distributed` is False."""
+    here: Any = torch.distributed
+    if distributed is False or not here.is_available() or not here.is_initialized() or here.get_world_size() == 1:
+        return Ranks()
+    return Group()
+
+
+def join(device: str | None) -> bool:
+    """Join the process group that torchrun asks for, if it started this process with others; whether it did."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
+        return False
+    cuda = device is not None and device.startswith("cuda")
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(minutes=30))
+    return True
+
+
+def host() -> str:
+    """This machine."""
+    return socket.gethostname()
+
+
+def place() -> str:
+    """This process, in words."""
+    return f"process {os.getpid()} on {host()}"
