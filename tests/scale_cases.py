@@ -1,10 +1,13 @@
-"""A cheap model on many systems, audited in a process of its own: run as a script, to be killed."""
+"""A cheap model on many systems, audited in processes of their own that are forked, so that they begin at once."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -12,22 +15,22 @@ import equiscope as eq
 
 SYSTEMS = 40
 ASKED = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar", "v": "vector"}, "lmax": 1, "progress": False}
-ASKED |= {"layers": "embed", "batch_rows": 900}
+ASKED |= {"layers": "embed", "degree": "auto", "tolerance": 0.1, "batch_rows": 900}
 
 
 class Model(torch.nn.Module):
-    """Breaks its symmetry; `pause` seconds in every call, and a line in a file for each system that it meets."""
+    """Breaks its symmetry; `met` is told of every call."""
 
-    def __init__(self, pause: float = 0.0) -> None:
+    def __init__(self, met: Callable[[torch.Tensor], None] = lambda x: None) -> None:
         super().__init__()
         self.embed = torch.nn.Linear(3, 4, dtype=torch.float64)
         with torch.no_grad():
-            self.embed.weight.copy_(torch.arange(12.0).reshape(4, 3) / 7)
+            self.embed.weight.copy_(torch.arange(12.0).reshape(4, 3) / 9)
             self.embed.bias.fill_(0.3)
-        self._pause = torch.tensor(pause)
+        self._met = (met,)
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        time.sleep(float(self._pause))
+        self._met[0](x)
         h = torch.tanh(self.embed(x))
         return {"u": h.sum((-1, -2)), "v": h[..., :3].sum(1)}
 
@@ -42,26 +45,62 @@ def data(count: int = SYSTEMS) -> list[tuple[str, dict[str, torch.Tensor]]]:
     return found
 
 
-def same(one: eq.Audit, other: eq.Audit) -> bool:
-    """Whether all numbers are the same bits."""
-    results = zip(one.results(), other.results(), strict=True)
-    for (name, a), (key, b) in results:
-        numbers = (a.power, a.total, a.unresolved, a.power_error), (b.power, b.total, b.unresolved, b.power_error)
-        if name != key or not all(torch.equal(x, y) for x, y in zip(*numbers, strict=True)):
-            return False
-        if name in one.outputs and (a.rmse, a.rmse_error, a.worst.deviation) != (b.rmse, b.rmse_error, b.worst.deviation):
-            return False
-    return list(one.systems) == list(other.systems) and one.settings["degrees"] == other.settings["degrees"]
+def audit(directory: Path | None = None, model: Model | None = None, systems=None, **asked) -> eq.Audit:
+    model = model or Model()
+    return eq.audit(model, systems or data(), **{**ASKED, "out": directory, "resume": directory is not None, **asked})
 
 
-def main(directory: str, pause: float) -> None:
-    """An audit in a directory, gone on with where there is one; in a process group where torchrun asks for it."""
-    torch.set_num_threads(1)
-    if "RANK" in os.environ:
-        torch.distributed.init_process_group("gloo")
-    report = eq.audit(Model(pause), data(), **ASKED, out=directory, resume=True)
-    print("done", len(report.systems), report.timings["evaluations"], flush=True)
+def differences(one: eq.Audit, other: eq.Audit) -> list[str]:
+    """What is not the same bits in all numbers of two audits."""
+    assert [name for name, _ in one.results()] == [name for name, _ in other.results()]
+    found = []
+    for (name, a), (_, b) in zip(one.results(), other.results(), strict=True):
+        for key in ("power", "total", "unresolved", "power_error"):
+            if not torch.equal(getattr(a, key), getattr(b, key)):
+                found.append(f"{name}.{key}: {(getattr(a, key) - getattr(b, key)).abs().max()}")
+        keys = ("rmse", "rmse_error", "noise_floor", "worst", "samples") if name in one.outputs else ("noise_floor",)
+        found += [f"{name}.{key}" for key in keys if str(getattr(a, key)) != str(getattr(b, key))]
+    if list(one.systems) != list(other.systems):
+        found.append("systems")
+    settings = ("degrees", "unsettled", "computes_in")
+    return [*found, *(key for key in settings if one.settings[key] != other.settings[key])]
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+def forked(work: Callable[[], None]) -> int:
+    """The id of a process that does `work`, and ends with code 1 where that raised, its trace on standard error."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        torch.set_num_threads(1)
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def ended(child: int) -> int:
+    """Its exit code once it ended, negative where a signal ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def group(rank: int, size: int, store: Path) -> None:
+    """Join a process group of gloo."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size)
+
+
+def written(directory: Path) -> int:
+    """Bytes in the logs of a run."""
+    return sum(path.stat().st_size for path in directory.glob("systems.rank*.log"))
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 120.0) -> None:
+    until = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.001)

@@ -17,7 +17,7 @@ PACKAGE = "equiscope"
 
 LEVELS = (
     ("errors",),
-    ("tolerance", "progress", "inuse", "patterns", "version", "interrupts", "terminal"),
+    ("tolerance", "progress", "inuse", "patterns", "version", "interrupts", "terminal", "fingerprint", "ranks"),
     ("groups",),
     ("kernels",),
     ("ops",),
@@ -26,6 +26,7 @@ LEVELS = (
     ("probe",),
     ("report", "metrics"),
     ("demo", "info", "settings"),
+    ("task",),
     ("audit", "symmetrize", "compare"),
     ("testing", "training", "diagnose"),
     ("cli", "plugin"),

@@ -26,7 +26,7 @@ from .probe.names import matching_places, modules_by_name, split
 from .probe.session import Hooked, Session
 from .probe.witness import Witness
 from .progress import progress_bar
-from .ranks import ranks
+from .ranks import Ranks, ranks
 from .report import Audit
 from .result.place import check_writable
 from .settings import Settings
@@ -204,37 +204,30 @@ def audit(
         basis=basis, layout=layout, dtype=dtype, device=device, labels=Labels(targets, data),
     )  # fmt: skip
     settings = Settings(
-        group=group,
-        lmax=lmax,
-        degree=degree,
-        tolerance=tolerance,
-        estimator=estimator,
-        rotations=rotations,
-        precision=precision,
-        precision_of_model=precision_of_model,
-        seed=seed,
-        shift=shift,
-        keep=keep,
-        batch_rows=batch_rows,
-        batch_bytes=batch_bytes,
-        max_memory=max_memory,
-        progress=progress,
-        out=out,
-        units=units,
-        reference_rmse=reference_rmse,
-        resume=resume,
-        distributed=distributed,
-    )
+        group=group, lmax=lmax, degree=degree, tolerance=tolerance, estimator=estimator, rotations=rotations,
+        precision=precision, precision_of_model=precision_of_model, seed=seed, shift=shift, keep=keep,
+        batch_rows=batch_rows, batch_bytes=batch_bytes, max_memory=max_memory, progress=progress, out=out, units=units,
+        reference_rmse=reference_rmse, resume=resume, distributed=distributed,
+    )  # fmt: skip
     return run(model, data, request, settings)
 
 
 def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witness | None = None) -> Audit:
     """The audit of what was asked; `witness` sees all values."""
+    # what sees all values has to be where they are
+    processes = ranks(asked.distributed if witness is None else False)
+    try:
+        return _task(model, data, request, asked, witness, processes).run()
+    except BaseException as error:
+        processes.fail(error)
+        raise
+
+
+def _task(model: Any, data: Any, request: Request, asked: Settings, witness: Witness | None, processes: Ranks) -> Task:
+    """Refuses what cannot be audited, before any model call."""
     asked.check()
     if asked.out is not None:
         check_writable(Path(asked.out))
-    # what sees all values has to be where they are
-    processes = ranks(asked.distributed if witness is None else False)
     memory = Memory(asked.max_memory, asked.resolved)
     with memory.explained():
         adapter, patterns = select_adapter(model, data, request)
@@ -261,8 +254,7 @@ def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witne
         witness=witness,
         model_dtype=asked.precision_of_model,
     )
-    with memory.explained():
-        return Task(asked, request, adapter, measure, session, processes).run()
+    return Task(asked, request, adapter, measure, session, processes)
 
 
 def _check_turns(group: Group, inputs: Mapping[str, Representation]) -> None:

@@ -41,6 +41,9 @@ JsonOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict alone, and no progress.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run that was stopped in --out; begin it where there is none.")
+]
 ProgressOption = Annotated[
     bool | None, typer.Option("--progress/--no-progress", help="A progress bar; by default on a terminal.")
 ]
@@ -145,6 +148,7 @@ def audit(
     tolerance: ToleranceOption = 1e-2,
     fail_above: FailOption = None,
     out: OutOption = None,
+    resume: ResumeOption = False,
     json_to: JsonOption = None,
     quiet: QuietOption = False,
     progress: ProgressOption = None,
@@ -157,6 +161,7 @@ def audit(
       equiscope audit ase.calculators.emt:EMT copper.xyz --outputs energy --outputs forces
       equiscope audit my_package:make_model data.xyz --outputs energy=scalar --layers "encoder.*"
       equiscope audit model.pt data.xyz --fail-above 1% --fail-above energy=1e-3 --json summary.json
+      torchrun --nproc-per-node 8 -m equiscope audit model.pt many.xyz -o report --resume
     """
     settings: dict[str, Any] = {
         "inputs": dict(_pair("--inputs", text) for text in inputs) if inputs else None,
@@ -179,16 +184,26 @@ def audit(
         "tolerance": tolerance,
         "progress": False if quiet else progress,
         "out": out,
+        "resume": resume,
     }
     ending = _Ending.of(out, json_to, quiet, fail_above, settings["outputs"])
+    _audit(lambda: _model(model, dict(_option(text) for text in options or ()), fresh=fresh), data, settings, ending)
+
+
+def _audit(make: Callable[[], Any], data: Path, settings: dict[str, Any], ending: _Ending) -> None:
+    """The audit of what `make` gives; of several processes the first speaks for all."""
     import torch
 
     import equiscope as eq
+    from equiscope.ranks import join
 
-    target = _model(model, dict(_option(text) for text in options or ()), fresh=fresh)
+    first = join(settings["device"])
+    if not first:
+        settings["progress"] = False
+    target = make()
     if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
         target.to(settings["dtype"])
-    ending.close(ending.undisturbed(lambda: eq.audit(target, data, **settings)))
+    ending.close(ending.undisturbed(lambda: eq.audit(target, data, **settings)), speaks=first)
 
 
 @app.command()
@@ -335,17 +350,19 @@ class _Ending:
             typer.echo(str(stop) or "stopped", err=True)
             raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
 
-    def close(self, report: Audit) -> None:
-        """Print and write what was asked for; exit code 1 where a limit is exceeded."""
+    def close(self, report: Audit, *, speaks: bool = True) -> None:
+        """Print and write what was asked for, of several processes where this one `speaks`; exit code 1 where a limit
+        is exceeded."""
         from equiscope.report.summary import passes, summary, verdict_line
         from equiscope.result.limits import check
 
         checks = check(report, self.limits)
-        _write(summary(report, checks), self.json_to)
-        if not self.quiet and self.json_to != "-":
-            _show(report, self.out)
-        # standard output is the summary's alone where it goes there
-        typer.echo(verdict_line(report, checks), err=self.json_to == "-")
+        if speaks:
+            _write(summary(report, checks), self.json_to)
+            if not self.quiet and self.json_to != "-":
+                _show(report, self.out)
+            # standard output is the summary's alone where it goes there
+            typer.echo(verdict_line(report, checks), err=self.json_to == "-")
         if not passes(report, checks):
             raise typer.Exit(1)
 

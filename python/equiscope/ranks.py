@@ -5,12 +5,12 @@ No collective is called, so that nothing waits for ever for a process that died,
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ from .errors import ModelError
 
 POLL, POLL_AT_MOST = 0.005, 0.2
 """Seconds between two looks at the store, while something is waited for: longer and longer."""
+
+START = 300.0
+"""Seconds within which all processes must begin: models are loaded, and data read, at different speeds."""
 
 ALIVE = 0.5
 """Seconds between two looks at the other processes."""
@@ -83,9 +86,12 @@ class Group(Ranks):
         self._wait(lambda: self._store.add(what, 0) >= self.size)
 
     def _wait(self, ready: Callable[[], bool]) -> None:
-        pause = POLL
+        pause, began = POLL, time.monotonic()
         while not ready():
             self.check()
+            # later on, it is seen when one dies
+            if self.watch is None and time.monotonic() - began > START:
+                raise ModelError(f"processes: expected all {self.size} to begin within {START:.0f} s, got fewer")
             time.sleep(pause)
             pause = min(2 * pause, POLL_AT_MOST)
 
@@ -120,14 +126,15 @@ def ranks(distributed: bool | None) -> Ranks:
 
 
 def join(device: str | None) -> bool:
-    """Join the process group that torchrun asks for, if it started this process with others; whether it did."""
+    """Join the process group that torchrun asks for, where it started this process; whether this is the first one."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
-        return False
+        return True
     cuda = device is not None and device.startswith("cuda")
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(minutes=30))
-    return True
+    torch.distributed.init_process_group("nccl" if cuda else "gloo")
+    atexit.register(torch.distributed.destroy_process_group)
+    return torch.distributed.get_rank() == 0
 
 
 def host() -> str:

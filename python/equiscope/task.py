@@ -61,33 +61,29 @@ class Task:
 
     def _evaluate(self, book: Book) -> None:
         # tensors made in inference mode are kept by caches, and could never be differentiated
-        with self.session, torch.inference_mode(False), torch.no_grad():
+        with self.session.memory.explained(), self.session, torch.inference_mode(False), torch.no_grad():
             self.session.run(self.measure, book)
 
     def _in(self, directory: Path) -> Audit:
         """Everything finished is in `directory` at once; the first process puts it together."""
         if self.asked.resume and (ended := self._ended(directory)) is not None:
             return ended
-        try:
-            with self._opened(directory) as book:
-                try:
-                    self._evaluate(book)
-                except (KeyboardInterrupt, Terminated) as stop:
-                    with undisturbed():
-                        self._keep_partial(directory, book, stop)
-                    raise
-                if self.ranks.rank == 0:
-                    result = self._result(book)
-                    result.settings[IDENTITY] = {**self._identity, "data": book.data}
-                    self._save(result, directory)
-                    book.finish()
-                    self.ranks.tell("saved", True)
-                    return result
+        with self._opened(directory) as book:
+            try:
+                self._evaluate(book)
+            except (KeyboardInterrupt, Terminated) as stop:
+                with undisturbed():
+                    self._keep_partial(directory, book, stop)
+                raise
+            if self.ranks.rank:
                 self.ranks.ask("saved")
                 return Audit.load(directory)
-        except BaseException as error:
-            self.ranks.fail(error)
-            raise
+            result = self._result(book)
+            result.settings[IDENTITY] = {**self._identity, "data": book.data}
+            self._save(result, directory)
+            book.finish()
+            self.ranks.tell("saved", True)
+            return result
 
     def _opened(self, directory: Path) -> Run:
         asked, pooled = self.asked, Pooled(self.measure.group, self.asked.resolved, list(self.adapter.outputs))

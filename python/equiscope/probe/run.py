@@ -40,6 +40,10 @@ AHEAD = 64
 """Units for each process among which the largest are evaluated first: that many are held."""
 
 
+DIGESTS = ("model", "data", "targets")
+"""What is compared by digests, which say nothing to a reader."""
+
+
 class Run(Book):
     """Context manager: within, nobody else writes to `directory`.
 
@@ -253,11 +257,12 @@ class locked:
 def compare(there: Values, here: Values, directory: Path) -> None:
     """Refuse to go on with a run that was asked otherwise. Raises `DataError` naming the argument."""
     for name in sorted({*there, *here}):
-        if there.get(name) != here.get(name):
+        was, now = there.get(name), here.get(name)
+        if was != now:
             expected = f"what it was when the run in {str(directory)!r} was begun"
-            plain = isinstance(here.get(name), bool | int | float | str | None) and name not in ("model", "targets")
-            shown = f" ({there.get(name)!r})" if plain else ""
-            fail(DataError, name, expected + shown, repr(here.get(name)) if plain else "another")
+            if name in DIGESTS:
+                fail(DataError, name, expected, "another")
+            fail(DataError, name, f"{expected} ({was!r})", repr(now))
 
 
 def record_of(head: Head, measure: Measure, question: Question | None, identity: Values, environment: Values) -> Values:

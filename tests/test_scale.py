@@ -1,0 +1,292 @@
+"""A run that is shared by processes, killed, gone on with: the same numbers, and nothing that was finished is lost."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import resource
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from scale_cases import ASKED, SYSTEMS, Model, audit, data, differences, ended, forked, group, wait_for, written
+
+import equiscope as eq
+from equiscope.errors import ArgumentError, DataError
+from equiscope.probe.run import Run
+from equiscope.result.files import pack, write
+from equiscope.result.log import Log, lines
+
+
+@functools.cache
+def whole() -> eq.Audit:
+    """Of all systems, by one process that nobody stopped, in memory."""
+    return audit()
+
+
+@functools.cache
+def size() -> int:
+    """Bytes that the log of all systems has."""
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "finish", lambda run: None)
+        assert not differences(audit(Path(name)), whole())
+        return written(Path(name))
+
+
+def orbits(report: eq.Audit) -> float:
+    """Copies that were evaluated, without checks, of which every process makes a few of its own."""
+    return report.timings["evaluations"] - report.timings["checks"]
+
+
+def killed_at(directory: Path, share: float, pause: float = 0.0) -> None:
+    """A run that a process begins, or goes on with, and is killed at when its log has that share of its whole size."""
+    enough = share * size()
+    child = forked(lambda: audit(directory))
+    wait_for(lambda: written(directory) >= enough)
+    time.sleep(pause)
+    os.kill(child, signal.SIGKILL)
+    assert ended(child) == -signal.SIGKILL
+
+
+@pytest.fixture(autouse=True, scope="module")
+def numbers_alone():
+    """No pages and pictures, which take longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eq.Audit, "save", lambda report, directory: write(Path(directory), pack(report), {}, ()))
+        yield
+
+
+def kill_and_resume(directory: Path, kills: int, seed: int) -> tuple[eq.Audit, list[int]]:
+    """The audit of a run that was killed at random moments, and how many systems had ended at each."""
+    moments, counts = random.Random(seed), []
+    for share in sorted(moments.uniform(0.0, 0.95) for _ in range(kills)):
+        killed_at(directory, share, pause=moments.uniform(0.0, 0.02))
+        counts.append(len(eq.Audit.load(directory).systems) if share > 0.2 else 0)
+    return audit(directory), counts
+
+
+def test_a_run_that_is_killed_at_random_goes_on_to_the_same_bits(tmp_path):
+    found, counts = kill_and_resume(tmp_path, 3, seed=1)
+    assert not differences(found, whole()) and counts == sorted(counts)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+
+
+@pytest.mark.slow
+def test_fifty_kills_change_no_bit(tmp_path):
+    for run in range(10):
+        found, counts = kill_and_resume(tmp_path / str(run), 5, seed=run)
+        assert not differences(found, whole()), run
+        print(counts)
+
+
+def test_what_had_finished_is_not_evaluated_again_and_loads_without_model_and_data(tmp_path):
+    killed_at(tmp_path, 0.4)
+    partial = eq.Audit.load(tmp_path)
+    count = len(partial.systems)
+    told = f"{count} of {SYSTEMS} systems"
+    assert 0 < count < SYSTEMS and partial.settings["stopped_after"] == told and f"stopped after {told}" in str(partial)
+    rows = {row.name: row for row in whole().systems}
+    assert all(row == rows[row.name] for row in partial.systems)
+    met = set()
+    found = audit(tmp_path, Model(lambda x: met.add(round(float(x.norm(dim=-1).max()), 9))))
+    finished = {
+        round(float(x["x"].norm(dim=-1).max()), 9) for name, x in data() if name in {r.name for r in partial.systems}
+    }
+    assert met and not met & finished
+    assert orbits(found) == orbits(whole())
+    assert not differences(found, whole())
+
+
+def test_a_run_that_ended_is_not_made_again(tmp_path):
+    first = audit(tmp_path, systems=data(4))
+    met = []
+    again = audit(tmp_path, Model(met.append), systems=data(4))
+    assert not met and not differences(first, again)
+    with pytest.raises(DataError, match=r"data: expected what it was .* got another"):
+        audit(tmp_path, systems=data(5))
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"lmax": 2}, r"lmax: expected what it was when the run in .* was begun \(1\), got 2"),
+        ({"batch_rows": 901}, r"batch_rows: .*\(900\), got 901"),
+        ({"outputs": {"u": "scalar"}}, "outputs: expected what it was .*, got .*"),
+        ({"resume": False}, r"out: expected resume=True, or another directory, .* holds \d+ of 40 systems"),
+    ],
+    ids=str,
+)
+def test_a_run_goes_on_only_as_it_was_begun(stopped, change, named):
+    with pytest.raises(DataError, match=named):
+        audit(stopped, **change)
+
+
+def test_a_run_goes_on_only_with_the_same_model_and_systems(stopped):
+    other = Model()
+    with torch.no_grad():
+        other.embed.bias[0] += 1e-12
+    with pytest.raises(DataError, match="model: expected what it was"):
+        audit(stopped, other)
+    moved = data()
+    moved[2][1]["x"][0, 1] += 1e-12
+    with pytest.raises(DataError, match=r"data: expected system 2 as it was .*, got another one \('s2'\)"):
+        audit(stopped, systems=moved)
+    # and what was refused left all of it
+    assert len(eq.Audit.load(stopped).systems) > 2
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("stopped")
+    killed_at(directory, 0.3)
+    return directory
+
+
+def test_two_runs_in_one_directory_are_refused(tmp_path):
+    def meddling(x):
+        if not refused:
+            with pytest.raises(
+                DataError, match=rf"out: expected a directory that no other run .* process {os.getpid()} on"
+            ):
+                audit(tmp_path, systems=data(3))
+            refused.append(True)
+
+    refused = []
+    audit(tmp_path, Model(meddling), systems=data(3))
+    assert refused
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size() // 2, size() // 2))
+        with pytest.raises(DataError, match=rf"out: expected room for .*resume=True.* got '{tmp_path}'"):
+            audit(tmp_path)
+
+    assert ended(forked(work)) == 0
+    partial = eq.Audit.load(tmp_path)
+    assert SYSTEMS // 4 < len(partial.systems) < SYSTEMS
+    assert not differences(audit(tmp_path), whole())
+
+
+def test_a_torn_last_line_is_dropped_and_an_altered_one_refused(tmp_path):
+    path = tmp_path / "a.log"
+    log = Log(path)
+    for i in range(3):
+        log.append(str(i), {"i": i})
+    log.close()
+    content = path.read_bytes()
+    ends = [line.stop for line in lines(path)]
+    for cut in range(len(content)):
+        path.write_bytes(content[:cut])
+        assert len(list(lines(path))) == sum(end <= cut for end in ends)
+    log = Log(path)
+    log.append("3", {"i": 3})
+    assert [line.record["i"] for line in lines(path)] == [0, 1, 3]
+    with pytest.raises(DataError, match="no other process writes to"):
+        Log(path)
+    log.close()
+    for at in range(ends[1] - 1):  # without its end it is one with the last
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(DataError, match=rf"{path}, byte \d+: expected a line as it was written"):
+            list(lines(path))
+
+
+def test_resume_needs_a_directory():
+    with pytest.raises(ArgumentError, match="resume: expected True or False, and True with the directory"):
+        eq.audit(Model(), data(1), **ASKED, resume=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"degree": 6},
+        {"degree": None, "estimator": "monte-carlo", "rotations": 64, "precision": 0.5},
+        {"degree": 6, "keep": "samples", "group": "SO3"},
+        {"degree": 4, "group": eq.groups.SO2(axis=(0, 1, 1))},
+    ],
+    ids=lambda settings: next(reversed(settings)),
+)
+def test_every_kind_of_run_loads_and_goes_on(tmp_path, settings):
+    def stop(x):
+        nonlocal calls
+        calls += 1
+        if calls == 30:
+            raise KeyboardInterrupt
+
+    asked = {**settings, "layers": None, "systems": data(10)}
+    calls = 0
+    with pytest.raises(KeyboardInterrupt, match=r"stopped after \d of 10 systems"):
+        audit(tmp_path, Model(stop), **asked)
+    loaded = eq.Audit.load(tmp_path)
+    assert 0 < len(loaded.systems) < 10
+    calls = 30
+    found, once = audit(tmp_path, Model(stop), **asked), audit(**asked)
+    for name, output in once.outputs.items():
+        assert found.outputs[name].rmse == output.rmse and torch.equal(found.outputs[name].power, output.power)
+        assert found.outputs[name].mean is None or torch.equal(found.outputs[name].mean, output.mean)
+    assert list(found.systems) == list(once.systems) and found.convergence == once.convergence
+
+
+# -- several processes ---------------------------------------------------------------------------------------------
+
+
+def shared(directory: Path, ranks: int, out: Path | None, results: Path) -> list[int]:
+    """Exit codes of processes that make one audit; each saves what it was given."""
+
+    def work(rank):
+        group(rank, ranks, directory / "store")
+        report = audit(out, distributed=None)
+        (results / str(rank)).mkdir()
+        write(results / str(rank), pack(report), {}, ())
+
+    children = [forked(functools.partial(work, rank)) for rank in range(ranks)]
+    return [ended(child) for child in children]
+
+
+@pytest.mark.parametrize("ranks, with_out", [(2, True), (2, False), pytest.param(4, True, marks=pytest.mark.slow)])
+def test_processes_share_the_systems_and_all_get_the_audit_of_one(tmp_path, ranks, with_out):
+    out = tmp_path / "out" if with_out else None
+    (tmp_path / "results").mkdir()
+    assert shared(tmp_path, ranks, out, tmp_path / "results") == [0] * ranks
+    for rank in range(ranks):
+        found = eq.Audit.load(tmp_path / "results" / str(rank))
+        assert not differences(found, whole())
+        # no system was evaluated twice, and none left out
+        assert orbits(found) == orbits(whole())
+
+
+def test_a_process_that_dies_ends_the_run_and_what_was_finished_goes_on(tmp_path):
+    def work(rank):
+        group(rank, 2, tmp_path / "store")
+
+        def dying(x):
+            nonlocal calls
+            calls += 1
+            if rank == 1 and calls == 20:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        calls = 0
+        with pytest.raises(
+            eq.errors.ModelError, match=r"processes: expected all 2 to go on, got rank 1 dead; .*resume=True"
+        ):
+            audit(tmp_path / "out", Model(dying))
+
+    children = [forked(functools.partial(work, rank)) for rank in range(2)]
+    assert [ended(child) for child in children] == [0, -signal.SIGKILL]
+    assert 0 < len(eq.Audit.load(tmp_path / "out").systems) < SYSTEMS
+    # the rest by one process, and what rank 1 had finished is not lost
+    assert not differences(audit(tmp_path / "out"), whole())
+
+
+def test_an_error_in_one_process_ends_all(tmp_path):
+    def work(rank):
+        group(rank, 2, tmp_path / "store")
+        with pytest.raises(eq.errors.EquiscopeError, match="lmax" if rank else "got an error in rank 1: .*lmax"):
+            eq.audit(Model(), data(4), **{**ASKED, "lmax": 99 if rank else 1, "out": tmp_path / "out"})
+
+    children = [forked(functools.partial(work, rank)) for rank in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
