@@ -12,7 +12,18 @@ from equiscope.cli import app
 from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["calculators", "ci", "compare", "data", "diagnose", "layers", "representations", "symmetrize", "training"]
+PAGES = [
+    "calculators",
+    "ci",
+    "compare",
+    "data",
+    "diagnose",
+    "layers",
+    "representations",
+    "scale",
+    "symmetrize",
+    "training",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import random
 import resource
@@ -18,8 +19,11 @@ from scale_cases import ASKED, SYSTEMS, Model, audit, data, differences, ended, 
 import equiscope as eq
 from equiscope.errors import ArgumentError, DataError
 from equiscope.probe.run import Run
+from equiscope.result.data import SystemRow
 from equiscope.result.files import pack, write
 from equiscope.result.log import Log, lines
+from equiscope.result.place import check_writable
+from equiscope.result.rows import Rows
 
 
 @functools.cache
@@ -55,8 +59,12 @@ def killed_at(directory: Path, share: float, pause: float = 0.0) -> None:
 @pytest.fixture(autouse=True, scope="module")
 def numbers_alone():
     """No pages and pictures, which take longer than all the rest."""
+
+    def save(report, directory):
+        write(check_writable(directory), pack(report), {}, ())
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(eq.Audit, "save", lambda report, directory: write(Path(directory), pack(report), {}, ()))
+        patch.setattr(eq.Audit, "save", save)
         yield
 
 
@@ -231,6 +239,31 @@ def test_every_kind_of_run_loads_and_goes_on(tmp_path, settings):
     assert list(found.systems) == list(once.systems) and found.convergence == once.convergence
 
 
+def test_rows_of_many_systems_stay_in_their_file(tmp_path, monkeypatch):
+    few = audit(tmp_path / "few", systems=data(8))
+    for module in ("equiscope.result.files", "equiscope.probe.run"):
+        monkeypatch.setattr(f"{module}.FEW", 7)
+    many = audit(tmp_path / "many", systems=data(8))
+    saved = eq.Audit.load(tmp_path / "many")
+    assert isinstance(many.systems, Rows) and isinstance(saved.systems, Rows) and isinstance(few.systems, list)
+    assert not differences(many, few) and not differences(saved, few)
+    assert few.systems == saved.systems and saved.systems == few.systems and saved.systems[2:4] == few.systems[2:4]
+    assert saved.systems[-1] == few.systems[-1] and saved.findings() == few.findings()
+    # an audit in memory is written likewise, and one that was loaded again
+    for i, report in enumerate((few, saved)):
+        report.save(tmp_path / str(i))
+        assert eq.Audit.load(tmp_path / str(i)).systems == few.systems
+    (name,) = (path.name for path in (tmp_path / "0").glob("systems-*.jsonl"))
+    content = (tmp_path / "0" / name).read_bytes()
+    (tmp_path / "0" / name).write_bytes(content.replace(b"rmse", b"rmsf", 1))
+    with pytest.raises(DataError, match=rf"{name}: expected the rows that audit.json belongs to"):
+        eq.Audit.load(tmp_path / "0")
+    rows = Rows(os.open(tmp_path / "new", os.O_RDWR | os.O_CREAT))
+    odd = SystemRow("\udc80 \n", 1, {"u": {"a": math.nan, "b": -math.inf, "c": 5e-324}}, {})
+    rows.append(odd)
+    assert str(rows[0]) == str(odd) and len(list(rows)) == 1
+
+
 # -- several processes ---------------------------------------------------------------------------------------------
 
 
@@ -240,8 +273,7 @@ def shared(directory: Path, ranks: int, out: Path | None, results: Path) -> list
     def work(rank):
         group(rank, ranks, directory / "store")
         report = audit(out, distributed=None)
-        (results / str(rank)).mkdir()
-        write(results / str(rank), pack(report), {}, ())
+        report.save(results / str(rank))
 
     children = [forked(functools.partial(work, rank)) for rank in range(ranks)]
     return [ended(child) for child in children]

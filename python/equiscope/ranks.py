@@ -21,7 +21,8 @@ POLL, POLL_AT_MOST = 0.005, 0.2
 """Seconds between two looks at the store, while something is waited for: longer and longer."""
 
 START = 300.0
-"""Seconds within which all processes must begin: models are loaded, and data read, at different speeds."""
+"""Seconds within which all processes must begin: models are loaded, and data read, at different speeds. Later on, it is
+seen when one dies."""
 
 ALIVE = 0.5
 """Seconds between two looks at the other processes."""
@@ -42,11 +43,11 @@ class Ranks:
     def tell(self, what: str, value: Any) -> None:
         """Let all processes know a JSON value."""
 
-    def ask(self, what: str) -> Any:
-        """The value that a process tells, waited for."""
+    def ask(self, what: str, within: float | None = None) -> Any:
+        """The value that a process tells, waited for, `within` seconds where that is given."""
         raise RuntimeError(f"nobody tells {what}")
 
-    def meet(self, what: str) -> None:
+    def meet(self, what: str, within: float | None = None) -> None:
         """Wait until all processes have come so far."""
 
     def check(self, *, now: bool = False) -> None:
@@ -77,21 +78,20 @@ class Group(Ranks):
     def tell(self, what: str, value: Any) -> None:
         self._store.set(what, json.dumps(value))
 
-    def ask(self, what: str) -> Any:
-        self._wait(lambda: self._store.check([what]))
+    def ask(self, what: str, within: float | None = None) -> Any:
+        self._wait(lambda: self._store.check([what]), within)
         return json.loads(self._store.get(what))
 
-    def meet(self, what: str) -> None:
+    def meet(self, what: str, within: float | None = None) -> None:
         self._store.add(what, 1)
-        self._wait(lambda: self._store.add(what, 0) >= self.size)
+        self._wait(lambda: self._store.add(what, 0) >= self.size, within)
 
-    def _wait(self, ready: Callable[[], bool]) -> None:
+    def _wait(self, ready: Callable[[], bool], within: float | None) -> None:
         pause, began = POLL, time.monotonic()
         while not ready():
             self.check()
-            # later on, it is seen when one dies
-            if self.watch is None and time.monotonic() - began > START:
-                raise ModelError(f"processes: expected all {self.size} to begin within {START:.0f} s, got fewer")
+            if within is not None and time.monotonic() - began > within:
+                raise ModelError(f"processes: expected all {self.size} to begin within {within:.0f} s, got fewer")
             time.sleep(pause)
             pause = min(2 * pause, POLL_AT_MOST)
 

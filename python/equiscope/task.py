@@ -26,7 +26,7 @@ from .probe.outcome import Head, outcome
 from .probe.pooled import Pooled
 from .probe.run import Run, compare, is_unfinished, record_of, stopped
 from .probe.session import Session
-from .ranks import Ranks, host
+from .ranks import START, Ranks, host
 from .report import Audit
 from .result.files import NUMBERS, pack, write
 from .settings import Settings
@@ -176,7 +176,7 @@ def shared_directory(ranks: Ranks) -> Iterator[Path]:
             yield Path(name)
             ranks.meet("left")
         return
-    told = ranks.ask("directory")
+    told = ranks.ask("directory", START)
     if told["host"] != host():
         expected = "a directory that the processes of all machines see"
         fail(ArgumentError, "out", expected, f"None on {told['host']} and {host()}")

@@ -18,7 +18,7 @@ from ..adapters.base import System
 from ..errors import DataError, ModelError, fail
 from ..groups.registry import named
 from ..measure.measure import ESTIMATORS, Measure, Question
-from ..ranks import Ranks, place
+from ..ranks import START, Ranks, place
 from ..result.data import SystemRow
 from ..result.files import NUMBERS, READERS
 from ..result.log import Log, is_taken, taken
@@ -80,15 +80,16 @@ class Run(Book):
                 self._prepare()
                 self._ranks.tell("opened", True)
             else:
-                self._ranks.ask("opened")
+                self._ranks.ask("opened", START)
                 self._logs.scan()
             self._log = Log(log_of(self.directory, self._ranks.rank))
             stack.callback(self._log.close)
             if not self._log.size:
                 self._log.append("run", self._record)
             self._log.append("session", {"rank": self._ranks.rank, "process": place()})
-            self._rows = Rows(stack.enter_context(tempfile.TemporaryFile(dir=self.directory)))
-            self._ranks.meet("ready")
+            with tempfile.TemporaryFile(dir=self.directory) as file:
+                self._rows = Rows(os.dup(file.fileno()))
+            self._ranks.meet("ready", START)
             stack.callback(setattr, self._ranks, "watch", None)
             self._ranks.watch = self._watch()
             self._stack = stack.pop_all()

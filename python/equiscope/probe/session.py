@@ -146,7 +146,7 @@ class Session:
         self._book, self._began = book, time.perf_counter()
         self._open(measure)
         stream = self.memory.reading(self.adapter.systems())
-        stream = self._counted(stream if self.labels is None else self.labels.counted(stream))
+        stream = self._counted(self.labels.counted(stream) if self.labels else stream)
         refinement = Refinement(self.collector, self._hand_over, measure) if measure.refines else None
         begun = book.begun()
         # the first systems of a pilot have bars of their own

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, overload
 
+from ..errors import DataError, fail
 from .data import SystemRow
+
+PIECE = 1 << 20
+"""Bytes that are read at once."""
 
 FEW = 4096
 """Up to so many are held in memory, and stand in ``audit.json``."""
 
 
 class Rows(Sequence[SystemRow]):
-    """Rows in a file that stays open, so that it may be renamed, and replaced by another.
-
-    A new one of no name grows by `append` and is nowhere but on the disk.
+    """Rows in an open file, which may be renamed or replaced by another; `handle` belongs to them, and is closed with
+    them. Those of a new file grow by `append`, and are nowhere but on the disk.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        weakref.finalize(self, os.close, handle)
         self._starts = array("q")
         self._end = 0
         self._digest = hashlib.sha256()
-        file.seek(0)
-        for line in file:
+        for line in self._lines():
             self._note(line)
 
     def _note(self, line: bytes) -> None:
@@ -43,19 +48,29 @@ class Rows(Sequence[SystemRow]):
         return self._digest.hexdigest()
 
     def append(self, row: SystemRow) -> None:
-        """One more at the end."""
+        """One more at the end. Raises `DataError` where there is no room for it."""
         line = encode(row)
-        self._file.seek(self._end)
-        self._file.write(line)
+        try:
+            if os.pwrite(self._handle, line, self._end) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            fail(DataError, "out", "room for the rows of all systems", str(error.strerror))
         self._note(line)
 
     def content(self) -> Iterator[bytes]:
         """Of the file, in pieces."""
-        self._file.flush()
-        handle, at = self._file.fileno(), 0
-        while piece := os.pread(handle, 1 << 20, at):
+        at = 0
+        while piece := os.pread(self._handle, PIECE, at):
             yield piece
             at += len(piece)
+
+    def _lines(self) -> Iterator[bytes]:
+        left = b""
+        for piece in self.content():
+            *whole, left = (left + piece).split(b"\n")
+            yield from (line + b"\n" for line in whole)
+        if left:
+            yield left
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -67,14 +82,12 @@ class Rows(Sequence[SystemRow]):
     def __getitem__(self, index: int | slice) -> SystemRow | list[SystemRow]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        self._file.seek(self._starts[index])
-        return decode(self._file.readline())
+        place = range(len(self))[index]
+        start, stop = self._starts[place], (*self._starts[place + 1 : place + 2], self._end)[0]
+        return decode(os.pread(self._handle, stop - start, start))
 
     def __iter__(self) -> Iterator[SystemRow]:
-        left = b""
-        for piece in self.content():
-            *whole, left = (left + piece).split(b"\n")
-            yield from map(decode, whole)
+        return map(decode, self._lines())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -86,7 +99,7 @@ class Rows(Sequence[SystemRow]):
 
 def opened(path: Path) -> Rows:
     """The rows in a file. Raises `OSError` where it cannot be read."""
-    return Rows(open(path, "rb"))
+    return Rows(os.open(path, os.O_RDONLY))
 
 
 def encoded(rows: Iterable[SystemRow]) -> Iterator[bytes]:
