@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ def told(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): told(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        return sorted((told(inner) for inner in value), key=repr)
+    if isinstance(value, list | tuple):
         return [told(inner) for inner in value]
     name = getattr(value, "__qualname__", None)
     if name is not None:
@@ -33,36 +36,51 @@ def told(value: Any) -> Any:
 
 def fingerprint(value: Any) -> str:
     """A digest of 16 digits: of values and names where there are tensors, arrays, containers and plain objects, of
-    parameters, buffers and the names of classes of modules, of the code of functions, of the content of files."""
-    digest = hashlib.sha256()
-    for piece in _pieces(value, 0):
+    parameters, buffers, names of classes and the code of forwards of modules, of the code of functions, of the content
+    of files."""
+    digest, seen = hashlib.sha256(), dict[int, Any]()
+    for piece in _pieces(value, 0, seen):
         digest.update(piece)
     return digest.hexdigest()[:16]
 
 
-def _pieces(value: Any, depth: int) -> Iterable[bytes]:
+def _pieces(value: Any, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
+    """`seen`: objects by identity, each of which is looked into once."""
     yield type(value).__qualname__.encode()
     if isinstance(value, torch.Tensor):
         yield from _of_array(_as_array(value))
     elif isinstance(value, np.ndarray):
         yield from _of_array(value)
     elif isinstance(value, torch.nn.Module):
-        yield from _of_module(value, depth)
+        yield from _of_module(value, depth, seen)
     elif isinstance(value, str | PathLike):
         yield _content(value)
     elif isinstance(value, bool | int | float | complex | bytes) or value is None or depth > DEEP:
         yield repr(value).encode() if depth <= DEEP else b""
-    elif isinstance(value, FunctionType | MethodType | BuiltinFunctionType | CodeType | type):
-        yield from _of_code(value, depth)
+    elif isinstance(value, FunctionType | MethodType | BuiltinFunctionType | CodeType | ModuleType | type):
+        yield from _of_code(value, depth, seen)
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield str(key).encode()
-            yield from _pieces(inner, depth + 1)
+            yield from _pieces(inner, depth + 1, seen)
     elif isinstance(value, Iterable) and hasattr(value, "__len__") and not hasattr(value, "arrays"):
-        for inner in value:
-            yield from _pieces(inner, depth + 1)
+        # the order of a set is another one in every process
+        for inner in sorted(value, key=repr) if isinstance(value, set | frozenset) else value:
+            yield from _pieces(inner, depth + 1, seen)
+    elif id(value) not in seen:
+        seen[id(value)] = value
+        yield from _of_object(value, depth, seen)
+
+
+def _of_object(value: Any, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
+    if isinstance(value, functools.partial):
+        yield from _pieces([value.func, value.args, value.keywords], depth + 1, seen)
+    state = getattr(value, "__dict__", None)
+    if state is None:
+        text = repr(value)
+        yield b"" if " at 0x" in text else text.encode("utf-8", "surrogatepass")
     else:
-        yield from _pieces(getattr(value, "__dict__", {}), depth + 1)
+        yield from _pieces(state, depth + 1, seen)
 
 
 def _as_array(value: torch.Tensor) -> np.ndarray:
@@ -75,32 +93,43 @@ def _of_array(value: np.ndarray) -> Iterable[bytes]:
     yield np.ascontiguousarray(value).tobytes() if value.dtype != object else repr(value.tolist()).encode()
 
 
-def _of_module(module: torch.nn.Module, depth: int) -> Iterable[bytes]:
+def _of_module(module: torch.nn.Module, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
     for name, part in module.named_modules():
         yield f"{name}:{type(part).__module__}.{type(part).__qualname__}".encode()
+        if isinstance(forward := vars(type(part)).get("forward"), FunctionType):
+            yield from _pieces(forward.__code__, depth + 1, seen)
+        # what is set at construction and is no parameter: numbers of heads, cutoffs
+        plain = {key: own for key, own in vars(part).items() if isinstance(own, bool | int | float | str)}
+        yield repr(sorted((key, own) for key, own in plain.items() if key != "training")).encode()
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         yield name.encode()
         yield from _of_array(_as_array(tensor))
-    # what is set at construction and is no parameter: numbers of heads, cutoffs
-    for part in module.modules():
-        plain = {key: own for key, own in vars(part).items() if isinstance(own, bool | int | float | str)}
-        yield repr(sorted((key, own) for key, own in plain.items() if key != "training")).encode()
 
 
-def _of_code(value: Any, depth: int) -> Iterable[bytes]:
+def _of_code(value: Any, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
     if isinstance(value, MethodType):
-        yield from _pieces(value.__func__, depth + 1)
-        yield from _pieces(value.__self__, depth + 1)
+        yield from _pieces(value.__func__, depth + 1, seen)
+        yield from _pieces(value.__self__, depth + 1, seen)
     elif isinstance(value, CodeType):
         yield value.co_code
         yield repr(value.co_names).encode()
-        yield from _pieces(value.co_consts, depth + 1)
+        yield from _pieces(value.co_consts, depth + 1, seen)
+    elif isinstance(value, ModuleType):
+        yield value.__name__.encode()
     else:
         yield f"{value.__module__}.{value.__qualname__}".encode()
-        if isinstance(value, FunctionType):
-            yield from _pieces(value.__code__, depth + 1)
-            yield from _pieces(value.__defaults__, depth + 1)
-            yield from _pieces([cell.cell_contents for cell in value.__closure__ or ()], depth + 1)
+        if isinstance(value, FunctionType) and id(value) not in seen:
+            seen[id(value)] = value
+            yield from _pieces(value.__code__, depth + 1, seen)
+            yield from _pieces(value.__defaults__, depth + 1, seen)
+            yield from _pieces([_held(cell) for cell in value.__closure__ or ()], depth + 1, seen)
+
+
+def _held(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing yet
+        return None
 
 
 def _content(value: str | PathLike[str]) -> bytes:
