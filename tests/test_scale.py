@@ -264,6 +264,50 @@ def test_rows_of_many_systems_stay_in_their_file(tmp_path, monkeypatch):
     assert str(rows[0]) == str(odd) and len(list(rows)) == 1
 
 
+def test_where_systems_begin_is_decided_alike_in_memory_and_in_a_directory(tmp_path):
+    """The first ones are easy, those of the first stage hard, and those of the next begin where these settled."""
+
+    def wave(x):
+        k = x.norm(dim=-1).floor()
+        return {"u": 1.0 + 0.3 * torch.cos(k * torch.arccos((x[..., 2] / x.norm(dim=-1)).clamp(-1.0, 1.0)))}
+
+    direction = torch.tensor([0.48, -0.6, 0.64], dtype=torch.float64)
+    systems = [(f"{i}", {"x": direction * (1.5 if i < 2 else 5.5)}) for i in range(45)]
+    asked = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": None, "progress": False}
+    one, other = eq.audit(wave, systems, **asked), eq.audit(wave, systems, **asked, out=tmp_path)
+    degrees = one.settings["degrees"]
+    assert degrees == other.settings["degrees"] and one.outputs["u"].rmse == other.outputs["u"].rmse
+    assert degrees["6"] == 34
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_systems(tmp_path):
+    def stream(count):
+        for i in range(count):
+            yield {"x": torch.randn(1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(i))}
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+    def most(count):
+        """Megabytes that were taken at most while systems were evaluated."""
+
+        def met(x):
+            nonlocal calls
+            calls += 1
+            if calls % 100 == 0:
+                seen.append(resident() - before)
+
+        before, seen, calls = resident(), [0.0], 0
+        asked = {"layers": None, "outputs": {"u": "scalar"}, "lmax": 0, "degree": 2}
+        report = audit(tmp_path / str(count), Model(met), stream(count), **asked)
+        assert len(report.systems) == count
+        return max(seen)
+
+    most(200)  # what is kept once
+    assert most(5000) - most(200) < 6.0
+
+
 # -- several processes ---------------------------------------------------------------------------------------------
 
 

@@ -157,8 +157,8 @@ def audit(
             names, or patterns of them, where it may also name a tensor inside the model, for layers alone:
             ``{"encoder.**": "encoder:input['mask']"}``. Rows of padding are left out before anything is compared or
             counted, and may hold NaN. None: an input called a mask, if what rotates is 0 exactly where it says so.
-        batch_rows, batch_bytes: a batch is filled across systems and rotations up to these. "auto" times the first
-            batches at several sizes; ``settings["batch_rows"]`` says which one was taken.
+        batch_rows, batch_bytes: a batch holds rotations of one system, or all of several that follow one another, up to
+            these. "auto" times the first batches at several sizes; ``settings["batch_rows"]`` says which one was taken.
         max_memory: bytes that statistics and one batch may take together. Batches are filled no further, and lmax or
             layers that cannot fit are refused. On the CPU the working memory of the model itself is not seen. The
             default is what the machine has: a batch that does not fit there is halved.

@@ -101,7 +101,8 @@ class Measure(ABC):
     one. Measures are plain values that do not change.
 
     A measure that `refines` is judged by every system on its own instead: a system whose errors are too large (`need`)
-    is evaluated again by `finer`, and pooled where it has settled.
+    is evaluated again by `finer`, and pooled where it has settled. One whose judgement names another gives `sized`, so
+    that a run that was stopped can go on.
 
     To add an estimator, give `group`, `elements`, `moments` and `nbytes`, and hand an instance to
     ``audit(estimator=...)``. A class that is `register`ed can be asked for by name, and gives `of` as well. How sure

@@ -1,4 +1,4 @@
-"""Evaluates a model on every rotated copy of every system, in batches filled across systems and rotations."""
+"""Evaluates a model on every rotated copy of some systems, in batches filled across these and rotations."""
 
 from __future__ import annotations
 

@@ -90,6 +90,8 @@ class Session:
     """In the data, of the next system that is read."""
     _firsts: list[System] | None = field(init=False, default_factory=list)
     """The first systems, while they settle how all others are evaluated."""
+    _rows: int | None = field(init=False, default=None)
+    """Rows of a batch, as they were when the first systems had ended."""
     _advance: Callable[[int], None] = field(init=False)
 
     def __enter__(self) -> Session:
@@ -200,7 +202,7 @@ class Session:
             "computes": self._rehearsal.learned(),
             "rows": self.batch_rows.rows,
         }
-        firsts, self._firsts = self._firsts or [], None
+        firsts, self._firsts, self._rows = self._firsts or [], None, self.batch_rows.rows
         with undisturbed():
             self._book.begin(found, firsts[:following], self.collector.take(), self.notes())
         self._place = following
@@ -225,12 +227,14 @@ class Session:
             refinement.restore(begun["refined"])
         self.convergence = begun["convergence"]
         self._rehearsal.told(begun["computes"])
+        self._rows = begun["rows"]
         self.batch_rows = BatchRows(begun["rows"])
         collections.deque(itertools.islice(stream, begun["next"]), maxlen=0)
 
     def _stages(self, stream: Iterator[System], refinement: Refinement | None) -> None:
         """Evaluate the rest; where every system is judged on its own, each stage by what those before showed."""
         book, pooled = self._book, self._book.pooled
+        book.close(self._place)
         ends: Iterator[int | None] = iter((None,)) if refinement is None else stages(self._place)
         most = len(self.measure if refinement is None else refinement.start)
         for end in ends:
@@ -247,11 +251,10 @@ class Session:
 
     def _together(self, elements: int) -> Callable[[Sequence[System], System], bool]:
         """Whether all copies of some systems and of one more fit into one batch."""
-        rows = self.batch_rows.rows
 
         def fits(held: Sequence[System], system: System) -> bool:
-            # where several processes have to come to the same units, one that meets its limits must not matter
-            limit = self.batch_rows.rows if self._book.alone else rows
+            # where several processes have to come to the same units, what one of them learns must not matter
+            limit = self.batch_rows.rows if self._book.alone or self._rows is None else self._rows
             every = [*held, system]
             within = self.batch_bytes is None or elements * sum(one.nbytes for one in every) <= self.batch_bytes
             fine = within and elements * sum(one.rows for one in every) <= limit
