@@ -89,9 +89,9 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def group(rank: int, size: int, store: Path) -> None:
-    """Join a process group of gloo."""
-    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size)
+def group(rank: int, size: int, store: str) -> None:
+    """Join a process group of gloo, whose store is at that address."""
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
 
 
 def written(directory: Path) -> int:

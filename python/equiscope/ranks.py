@@ -6,11 +6,12 @@ No collective is called, so that nothing waits for ever for a process that died,
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -72,19 +73,33 @@ class Group(Ranks):
         self._looked = time.monotonic()
         _audits += 1
 
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, ModelError):
+                raise
+            told = f"processes: expected all {self.size} to go on, got no answer from the store of the process group"
+            raise ModelError(f"{told}, which rank 0 holds where torchrun does not") from error
+
     def claim(self, what: str) -> int:
-        return int(self._store.add(what, 1)) - 1
+        with self._answering():
+            return int(self._store.add(what, 1)) - 1
 
     def tell(self, what: str, value: Any) -> None:
-        self._store.set(what, json.dumps(value))
+        with self._answering():
+            self._store.set(what, json.dumps(value))
 
     def ask(self, what: str, within: float | None = None) -> Any:
-        self._wait(lambda: self._store.check([what]), within)
-        return json.loads(self._store.get(what))
+        with self._answering():
+            self._wait(lambda: self._store.check([what]), within)
+            return json.loads(self._store.get(what))
 
     def meet(self, what: str, within: float | None = None) -> None:
-        self._store.add(what, 1)
-        self._wait(lambda: self._store.add(what, 0) >= self.size, within)
+        with self._answering():
+            self._store.add(what, 1)
+            self._wait(lambda: self._store.add(what, 0) >= self.size, within)
 
     def _wait(self, ready: Callable[[], bool], within: float | None) -> None:
         pause, began = POLL, time.monotonic()
@@ -99,8 +114,9 @@ class Group(Ranks):
         if not now and time.monotonic() - self._looked < ALIVE:
             return
         self._looked = time.monotonic()
-        if self._store.check(["failed"]):
-            failed = json.loads(self._store.get("failed"))
+        with self._answering():
+            failed = json.loads(self._store.get("failed")) if self._store.check(["failed"]) else None
+        if failed is not None:
             if failed["rank"] != self.rank:
                 raise ModelError(
                     f"processes: expected all to go on, got an error in rank {failed['rank']}: {failed['why']}"
@@ -109,11 +125,10 @@ class Group(Ranks):
             self.watch()
 
     def fail(self, error: BaseException) -> None:
-        try:
+        # where the process that holds the store is gone, so are all who could be told
+        with contextlib.suppress(RuntimeError):
             if not self._store.check(["failed"]):
                 self.tell("failed", {"rank": self.rank, "why": f"{type(error).__name__}: {error}"})
-        except RuntimeError:  # the process that holds the store is gone, and with it all who could be told
-            pass
 
 
 def ranks(distributed: bool | None) -> Ranks:
