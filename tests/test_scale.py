@@ -125,7 +125,7 @@ def test_a_run_that_ended_is_not_made_again(tmp_path):
         ({"lmax": 2}, r"lmax: expected what it was when the run in .* was begun \(1\), got 2"),
         ({"batch_rows": 901}, r"batch_rows: .*\(900\), got 901"),
         ({"outputs": {"u": "scalar"}}, "outputs: expected what it was .*, got .*"),
-        ({"resume": False}, r"out: expected resume=True, or another directory, .* holds \d+ of 40 systems"),
+        ({"resume": False}, r"out: expected resume=True, or another directory .* holds \d+ of 40 systems"),
     ],
     ids=str,
 )
@@ -202,6 +202,16 @@ def test_a_torn_last_line_is_dropped_and_an_altered_one_refused(tmp_path):
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
         with pytest.raises(DataError, match=rf"{path}, byte \d+: expected a line as it was written"):
             list(lines(path))
+
+
+def test_a_run_in_which_every_system_failed_is_not_in_the_way_of_the_next(tmp_path):
+    def bad(x):
+        raise ValueError("no such element")
+
+    with pytest.raises(ValueError, match="no such element"):
+        audit(tmp_path, Model(bad), systems=data(3))
+    assert not list(tmp_path.iterdir())
+    assert len(audit(tmp_path, systems=data(3), resume=False).systems) == 3
 
 
 def test_resume_needs_a_directory():

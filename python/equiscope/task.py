@@ -78,6 +78,8 @@ class Task:
             if self.ranks.rank:
                 self.ranks.ask("saved")
                 return Audit.load(directory)
+            if not book.pooled.systems:
+                book.finish()  # there is nothing to go on with
             result = self._result(book)
             result.settings[IDENTITY] = {**self._identity, "data": book.data}
             self._save(result, directory)

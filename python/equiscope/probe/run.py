@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from ..adapters.base import System
 from ..errors import DataError, ModelError, fail
 from ..groups.registry import named
+from ..interrupts import undisturbed
 from ..measure.measure import ESTIMATORS, Measure, Question
 from ..ranks import START, Ranks, place
 from ..result.data import SystemRow
@@ -107,7 +108,8 @@ class Run(Book):
             self._logs.clear()
         elif not self._resume:
             what = f"{str(self.directory)!r}, which holds {self._logs.told()} of one that was stopped"
-            fail(DataError, "out", "resume=True, or another directory, for a new run", what)
+            expected = "resume=True, or another directory for a new run (or this one without its systems.rank*.log)"
+            fail(DataError, "out", expected, what)
         else:
             compare(there["identity"], self._record["identity"], self.directory)
             # the systems that had ended by then are in the logs too
@@ -192,9 +194,11 @@ class Run(Book):
 
     def _take(self, stop: int) -> None:
         for entry in self._logs.entries(self._closed, stop):
-            self.pooled.add(entry)
-            if entry.row is not None:
-                self._rows.append(entry.row)
+            with undisturbed():  # none is taken twice where this is interrupted
+                self.pooled.add(entry)
+                if entry.row is not None:
+                    self._rows.append(entry.row)
+                self._closed = entry.place + 1
         self._closed = stop
 
     def gather(self) -> None:
