@@ -40,7 +40,6 @@ LOCK = "run.lock"
 AHEAD = 64
 """Units for each process among which the largest are evaluated first: that many are held."""
 
-
 DIGESTS = ("model", "data", "targets")
 """What is compared by digests, which say nothing to a reader."""
 
