@@ -17,7 +17,8 @@ from .fate import Fate, LayerReading
 from .sector import SectorDiagnosis
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 SCHEMA = 1
 """Version of the layout of diagnosis.json."""
@@ -53,11 +54,15 @@ class Diagnosis:
 
         return "\n\n".join([table(self.sectors), *self.findings()])
 
-    def plot(self) -> Figure:
-        """Readability and power of each sector from layer to layer, a matplotlib figure made without pyplot."""
+    def plot(self, ax: Axes | Figure | SubFigure | None = None, width: float | str | None = None) -> Figure:
+        """Readability and power of each sector from layer to layer, a matplotlib figure made without pyplot. ``ax`` and
+        ``width`` as in `equiscope.report.Audit.plot`; the panels are two or more."""
+        from ..report.sheet import Sheet
         from .picture import draw
 
-        return draw(self.sectors)
+        sheet = Sheet(ax, width)
+        draw(self.sectors, sheet)
+        return sheet.whole
 
     def save(self, directory: str | Path) -> Path:
         """``diagnosis.json``, ``diagnosis.png``, ``diagnosis.md`` (table and sentences), and the audit in ``audit``;

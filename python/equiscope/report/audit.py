@@ -12,7 +12,8 @@ from .view import plot
 if TYPE_CHECKING:
     import pandas
     import xarray
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
     from typing_extensions import Self
 
 
@@ -56,9 +57,29 @@ class Audit(AuditData):
 
         return to_html(self)
 
-    def plot(self, kind: str, names: Sequence[str] | None = None) -> Figure:
-        """A matplotlib figure; `kind` is one of ``equiscope.report.KINDS``, `names` are the results to draw."""
-        return plot(self, kind, names)
+    def plot(
+        self,
+        kind: str,
+        names: Sequence[str] | None = None,
+        ax: Axes | Figure | SubFigure | None = None,
+        width: float | str | None = None,
+    ) -> Figure:
+        """A matplotlib figure, made without pyplot: save it with ``savefig``, or show it in a notebook.
+
+        kind: ``"layers"`` (layers by degree, share of power in colour), ``"spectra"`` (spectrum of each output and of
+            selected layers), ``"targets"`` (spectra of labels, predictions and errors), ``"systems"`` (error of each
+            system), ``"convergence"`` (errors against the degree of the grid), or a picture of one's own; all are in
+            ``equiscope.report.KINDS``.
+        names: with ``"spectra"``, the outputs and layers to draw; all outputs and a choice of layers when left out.
+        ax: where it is drawn, in a figure of the user's, which is then what is returned: axes for a picture of one
+            panel; an empty `Figure` or `SubFigure`, of a figure with ``layout="constrained"``, for any.
+        width: of a new figure, in inches, or ``"column"`` (3.4) or ``"page"`` (7.0); left out, what the picture takes.
+            Letters keep their size, 7 to 8 points; panels and names arrange themselves.
+
+        Raises `ArgumentError` for an unknown kind, name or width, for a place that is too small a kind of place, and
+        where the audit holds nothing to draw.
+        """
+        return plot(self, kind, names, ax, width)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Long table: one row per output or layer and irrep (extra ``frames``)."""

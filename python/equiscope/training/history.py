@@ -12,7 +12,8 @@ from .journal import Journal
 from .stored import FILE, read
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 
 class History(HistoryData):
@@ -56,17 +57,25 @@ class History(HistoryData):
             Path(path).write_text(text, encoding="utf-8")
         return text
 
-    def plot(self, kind: str, names: Sequence[str] | None = None, steps: Sequence[int] | None = None) -> Figure:
+    def plot(
+        self,
+        kind: str,
+        names: Sequence[str] | None = None,
+        steps: Sequence[int] | None = None,
+        ax: Axes | Figure | SubFigure | None = None,
+        width: float | str | None = None,
+    ) -> Figure:
         """A matplotlib figure as wide as a column of text.
 
         ``kind``: ``"errors"`` (RMSE of each output, with its error and the noise floor), ``"sectors"`` (share of the
         power in every irrep, of each output and layer), ``"layers"`` (layers against irreps at chosen steps), or a
-        `HistoryPicture` of one's own. ``names``: outputs and layers to draw; ``steps``: of ``"layers"``. Raises
-        `ArgumentError` for an unknown kind, name or step, and where there is nothing to draw.
+        `HistoryPicture` of one's own. ``names``: outputs and layers to draw; ``steps``: of ``"layers"``; ``ax`` and
+        ``width`` as in `equiscope.report.Audit.plot`. Raises `ArgumentError` for an unknown kind, name or step, and
+        where there is nothing to draw.
         """
         from .view import plot
 
-        return plot(self, kind, names, steps)
+        return plot(self, kind, names, steps, ax, width)
 
     def to_html(self) -> str:
         """One self-contained page: what happened, pictures, table."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ...result.comparison import ComparisonData
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 
 class Comparison(ComparisonData):
@@ -28,12 +29,13 @@ class Comparison(ComparisonData):
 
         return to_markdown(self)
 
-    def plot(self, kind: str) -> Figure:
+    def plot(self, kind: str, ax: Axes | Figure | SubFigure | None = None, width: float | str | None = None) -> Figure:
         """A matplotlib figure: ``"errors"`` (RMSE of each output, over steps where the names are numbers), ``"layers"``
-        (how the spectrum of each layer changed), ``"spectra"`` (the spectra of all audits over each other)."""
+        (how the spectrum of each layer changed), ``"spectra"`` (the spectra of all audits over each other).
+        ``ax`` and ``width`` as in `equiscope.report.Audit.plot`."""
         from .pictures import plot
 
-        return plot(self, kind)
+        return plot(self, kind, ax, width)
 
     def summary(self) -> dict[str, Any]:
         """JSON values: every output of every audit, every difference, every note."""
