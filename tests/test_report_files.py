@@ -92,6 +92,9 @@ def test_an_empty_audit_round_trips(tmp_path: Path) -> None:
         arrays_of(tmp_path),
         "audit.json",
         "index.html",
+        "layers.csv",
+        "outputs.csv",
+        "systems.csv",
     ]
 
 
@@ -102,8 +105,11 @@ def test_all_files_are_there_and_no_temporary_one(tmp_path: Path) -> None:
         "audit.json",
         "convergence.png",
         "index.html",
+        "layers.csv",
         "layers.png",
+        "outputs.csv",
         "spectra.png",
+        "systems.csv",
         "systems.png",
     ]
     for picture in tmp_path.glob("*.png"):

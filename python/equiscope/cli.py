@@ -33,7 +33,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Directory for numbers, pictures and index.html.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Directory for numbers, tables, pictures and index.html.")
+]
 JsonOption = Annotated[
     str | None,
     typer.Option(
@@ -52,6 +54,7 @@ FailOption = Annotated[
         "NAME=1e-3 in the unit of that output; may be given several times.",
     ),
 ]
+FiguresOption = Annotated[str, typer.Option("--figures", help="Formats of the pictures: png, pdf, svg, with commas.")]
 ToleranceOption = Annotated[float, typer.Option(help="Relative error of the numbers at which auto is content.")]
 DEGREES = "an integer from 0 to 131"
 DegreeOption = Annotated[str, typer.Option(help='Degree of the grid, 0..131, or "auto".')]
@@ -145,6 +148,7 @@ def audit(
     tolerance: ToleranceOption = 1e-2,
     fail_above: FailOption = None,
     out: OutOption = None,
+    figures: FiguresOption = "png",
     json_to: JsonOption = None,
     quiet: QuietOption = False,
     progress: ProgressOption = None,
@@ -179,6 +183,7 @@ def audit(
         "tolerance": tolerance,
         "progress": False if quiet else progress,
         "out": out,
+        "formats": _formats(figures),
     }
     ending = _Ending.of(out, json_to, quiet, fail_above, settings["outputs"])
     import torch
@@ -194,6 +199,7 @@ def audit(
 @app.command()
 def demo(
     out: OutOption = Path("equiscope-demo"),
+    figures: FiguresOption = "png",
     lmax: LmaxOption = 6,
     degree: DegreeOption = "auto",
     tolerance: ToleranceOption = 1e-2,
@@ -213,6 +219,7 @@ def demo(
         "tolerance": tolerance,
         "progress": False if quiet else progress,
         "out": out,
+        "formats": _formats(figures),
     }
     run = functools.partial(
         eq.audit,
@@ -237,6 +244,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Directory for page, table, numbers, pictures.")
     ] = None,
+    figures: FiguresOption = "png",
     json_to: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -251,12 +259,13 @@ def compare(
     from equiscope.report.comparison.table import to_rich, verdict_line
     from equiscope.result.place import check_writable
 
+    formats = _formats(figures)
     places = _named(audits)
     if out is not None:
         check_writable(out)
     found = eq.compare({name: eq.Audit.load(place) for name, place in places.items()})
     if out is not None:
-        found.save(out)
+        found.save(out, formats)
     _write(found.summary(), json_to)
     if not quiet and json_to != "-":
         _print(lambda width: to_rich(found, width), out)
@@ -386,6 +395,17 @@ def _number(option: str, text: str, expected: str) -> int | str:
     if text != "auto" and not text.isdecimal():
         fail(ArgumentError, option, f'{expected} or "auto"', repr(text))
     return text if text == "auto" else int(text)
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    """``pdf,svg`` as names of formats."""
+    from equiscope.errors import ArgumentError, fail
+    from equiscope.report.render import FORMATS
+
+    found = tuple(each.strip() for each in text.split(","))
+    if not set(found) <= set(FORMATS):
+        fail(ArgumentError, "--figures", f"some of {', '.join(FORMATS)}, with commas between them", repr(text))
+    return found
 
 
 def _bytes(gigabytes: float | None) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the layout of diagnosis.json."""
 
-NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis.png", "audit"
+NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis", "audit"
 
 
 @dataclass
@@ -64,19 +65,20 @@ class Diagnosis:
         draw(self.sectors, sheet)
         return sheet.whole
 
-    def save(self, directory: str | Path) -> Path:
-        """``diagnosis.json``, ``diagnosis.png``, ``diagnosis.md`` (table and sentences), and the audit in ``audit``;
-        the directory is returned."""
-        from ..report.render import render
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """``diagnosis.json``, ``diagnosis.md`` (table and sentences), the picture in `formats` (of ``"png"``,
+        ``"pdf"``, ``"svg"``), and the audit in ``audit``; the directory is returned."""
+        from ..report.render import check_formats, picture_files, picture_names
         from .words import markdown
 
+        check_formats(formats)
         path = check_writable(directory)
         contents = {NUMBERS: self.to_json().encode(), "diagnosis.md": markdown(self.sectors, self.findings()).encode()}
         if any(sector.layers for sector in self.sectors):
-            contents[PICTURE] = render(self.plot(), "png")
-        write_all(path, contents, stale=lambda name: name == PICTURE)
+            contents |= picture_files({PICTURE: self.plot()}, formats)
+        write_all(path, contents, stale=lambda name: name in picture_names([PICTURE]))
         if self.audit is not None:
-            self.audit.save(path / AUDIT)
+            self.audit.save(path / AUDIT, formats)
         return path
 
     def to_json(self) -> str:

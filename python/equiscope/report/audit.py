@@ -38,11 +38,12 @@ class Audit(AuditData):
 
         return findings(self)
 
-    def save(self, directory: str | Path) -> Path:
-        """Write numbers, pictures and ``index.html``; the directory is returned."""
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """Write numbers, pictures in `formats` (of ``"png"``, ``"pdf"``, ``"svg"``), tables and ``index.html``; the
+        directory is returned."""
         from .files import save
 
-        return save(self, directory)
+        return save(self, directory, formats)
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
@@ -81,11 +82,25 @@ class Audit(AuditData):
         """
         return plot(self, kind, names, ax, width)
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """Long table: one row per output or layer and irrep (extra ``frames``)."""
+    def to_csv(self, table: str = "layers") -> str:
+        """Comma-separated values of a table, as `save` writes them.
+
+        ``"outputs"``: a row per output and declared layer, with its errors, floors and verdict. ``"layers"``: a row per
+        layer, in order of execution, then per output, and irrep: ``power``, ``power_error`` (the true power lies within
+        it in 95 of 100 cases), ``share`` of the total, ``floor`` (power up to which it cannot be told from none).
+        ``"systems"``: a row per system and output or layer. Numbers have all their digits, and are in the ``unit`` of
+        their row: powers (``power``, ``floor``, ``total``, ``unresolved`` and their errors) in its square; ``share``,
+        ``relative`` and ``inversion`` have none.
+        """
+        from .rows import comma_separated, rows
+
+        return comma_separated(*rows(self, table))
+
+    def to_pandas(self, table: str = "layers") -> pandas.DataFrame:
+        """The same rows as `to_csv`, as a frame (extra ``frames``)."""
         from .frames import to_pandas
 
-        return to_pandas(self)
+        return to_pandas(self, table)
 
     def to_xarray(self) -> xarray.Dataset:
         """Dataset with dimensions layer and those of the irreps, for O(3) l and sigma (extra ``frames``)."""

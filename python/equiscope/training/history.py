@@ -83,11 +83,12 @@ class History(HistoryData):
 
         return to_html(self)
 
-    def save(self, directory: str | Path) -> Path:
-        """Write ``index.html``, ``history.csv`` and a PNG file for each picture; the directory is returned.
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """Write ``index.html``, ``history.csv`` and the pictures in `formats` (of ``"png"``, ``"pdf"``, ``"svg"``);
+        the directory is returned.
 
         So that it can be loaded, ``history.jsonl`` is written too where the directory has none.
         """
         from .files import save
 
-        return save(self, directory)
+        return save(self, directory, formats)

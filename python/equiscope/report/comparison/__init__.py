@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,9 @@ class Comparison(ComparisonData):
 
         return to_html(self)
 
-    def save(self, directory: str | Path) -> Path:
-        """Write ``index.html``, ``comparison.json``, ``table.md`` and the pictures; the directory is returned."""
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """Write ``index.html``, ``comparison.json``, ``table.md`` and the pictures in `formats` (of ``"png"``,
+        ``"pdf"``, ``"svg"``); the directory is returned."""
         from .page import save
 
-        return save(self, directory)
+        return save(self, directory, formats)

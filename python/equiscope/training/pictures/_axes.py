@@ -29,15 +29,17 @@ WIDE = 1.5
 LEFT, RIGHT, TOP = 0.6, 0.08, 0.26
 """Inches around all panels: labels of values, half the label of a step, a title."""
 
-GAP, BETWEEN = 0.32, 0.14
-"""Inches between two panels: a title above, nothing beside."""
+GAP, BETWEEN, LINE = 0.32, 0.14, 0.14
+"""Inches between two panels: a title above, nothing beside; of a further line of a title."""
 
 AXIS, KEYS = 0.45, 0.17
 """Inches below: labels and title of the axis of steps; the first row of a legend."""
 
 
-def panels(sheet: Sheet, rows: int, columns: int, height: float, keys: Sequence[Artist]) -> np.ndarray:
-    """The axes, each `height` inches high, over the legend.
+def panels(
+    sheet: Sheet, rows: int, columns: int, height: float, keys: Sequence[Artist], titles: Sequence[str]
+) -> np.ndarray:
+    """The axes, each `height` inches high, over the legend; with room for the longest of `titles` above each.
 
     On a figure of its own laid out by inches: to measure every label, as constrained layout does, takes longer than all
     the rest.
@@ -45,13 +47,19 @@ def panels(sheet: Sheet, rows: int, columns: int, height: float, keys: Sequence[
     across = sheet.wide(COLUMN)
     more = KEY_ROW * (math.ceil(len(keys) / key_columns([str(key.get_label()) for key in keys], across)) - 1)
     below = AXIS + KEYS + more + 0.1
-    whole = TOP + rows * height + (rows - 1) * GAP + below
+    second = LINE * max(title.count("\n") for title in titles)
+    whole = TOP + rows * height + (rows - 1) * GAP + rows * second + below
     options: Options = {"width": across, "height": whole - more, "keys": keys, "sharey": columns > 1}
     if not sheet.free:
         return sheet.panels(rows, columns, **options)
     width = (across - LEFT - RIGHT - (columns - 1) * BETWEEN) / columns
-    inches = {"left": LEFT / across, "right": 1 - RIGHT / across, "top": 1 - TOP / whole, "bottom": below / whole}
-    gaps = {"hspace": GAP / height, "wspace": BETWEEN / width}
+    inches = {
+        "left": LEFT / across,
+        "right": 1 - RIGHT / across,
+        "top": 1 - (TOP + second) / whole,
+        "bottom": below / whole,
+    }
+    gaps = {"hspace": (GAP + second) / height, "wspace": BETWEEN / width}
     found = sheet.panels(rows, columns, **options, gridspec_kw={**inches, **gaps})
     sheet.whole.set_layout_engine("none")
     return found

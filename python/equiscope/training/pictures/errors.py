@@ -54,14 +54,14 @@ class Errors(HistoryPicture):
     ) -> None:
         curves = [history.curves(name) for name in names or history.outputs]
         every = np.concatenate([curve.steps.numpy() for curve in curves])
-        grid = panels(sheet, len(curves), 1, PANEL, _keys())
+        titles = [fitted(curve.name, sheet.wide(COLUMN) - AROUND, bold=True) for curve in curves]
+        grid = panels(sheet, len(curves), 1, PANEL, _keys(), titles)
         for i, (axes, curve) in enumerate(zip(grid.flat, curves, strict=True)):
             _panel(axes, curve)
             last = i == len(curves) - 1
             step_axis(axes, every, label=last)
             unit = f"RMSE / {curve.unit}" if curve.unit else "RMSE"
-            title = fitted(curve.name, sheet.wide(COLUMN) - AROUND, bold=True)
-            finish(axes, grid="y", title=title, bold=True, ylabel=plain(unit), xlabel="step" if last else "")
+            finish(axes, grid="y", title=titles[i], bold=True, ylabel=plain(unit), xlabel="step" if last else "")
 
 
 RMSE: Options = {"color": PROPER, "marker": MARKERS[0], "markersize": 3, "linewidth": 1.1}

@@ -69,7 +69,9 @@ class Sectors(HistoryPicture):
         rows = math.ceil(len(curves) / columns)
         every = np.concatenate([curve.steps.numpy() for curve in curves])
         width = (sheet.wide(COLUMN) - AROUND) / columns
-        grid = panels(sheet, rows, columns, PANEL, _keys(chart))
+        bold = [curve.name in history.outputs for curve in curves]
+        titles = [fitted(curve.name, width, bold=own) for curve, own in zip(curves, bold, strict=True)]
+        grid = panels(sheet, rows, columns, PANEL, _keys(chart), titles)
         low = min(_draw(axes, curve) for axes, curve in zip(grid.flat, curves, strict=False))
         for i, axes in enumerate(grid.flat):
             if i >= len(curves):
@@ -77,12 +79,11 @@ class Sectors(HistoryPicture):
                 continue
             last = i + columns >= len(curves)
             step_axis(axes, every, label=last)
-            bold = curves[i].name in history.outputs
             finish(
                 axes,
                 grid="y",
-                title=fitted(curves[i].name, width, bold=bold),
-                bold=bold,
+                title=titles[i],
+                bold=bold[i],
                 xlabel="step" if last else "",
                 ylabel="share" if i % columns == 0 else "",
             )
