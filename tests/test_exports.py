@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
+import shutil
+import subprocess
 import zlib
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from report_builder import hostile, octahedral, output, realistic, rows
+from report_builder import hostile, octahedral, output, realistic, rows, with_samples
+from typer.testing import CliRunner
 
 import equiscope as eq
+from equiscope.citation import bibtex
+from equiscope.cli import app
 from equiscope.errors import ArgumentError, DTypeError
 from equiscope.report import Audit
 from equiscope.report.render import render
+from equiscope.report.typeset import Column, Measured, markdown
 from equiscope.training.data import Point
 from equiscope.training.history import History
 
@@ -54,7 +62,7 @@ def long_names() -> Audit:
 # ---- pictures
 
 
-@pytest.mark.parametrize("width, inches", [("column", 3.4), ("page", 7.0), (2.5, 2.5)])
+@pytest.mark.parametrize("width, inches", [("column", 3.4), ("page", 7.0)])
 @pytest.mark.parametrize("kind", ["layers", "spectra", "systems", "convergence"])
 def test_a_picture_is_as_wide_as_asked_and_whole(kind: str, width: str | float, inches: float) -> None:
     figure = realistic(3, 4).plot(kind, width=width)
@@ -229,3 +237,134 @@ def test_csv_of_hostile_audits_and_unknown_tables() -> None:
         audit.to_csv("spectra")
     assert Audit({}, {}, []).to_csv("outputs").count("\n") == 1
     assert torch.is_tensor(audit.result(next(iter(audit.outputs))).power)
+
+
+# ---- tables for papers
+
+
+def measured() -> Audit:
+    """Errors of every kind: with an error, without one, not known, an exact zero, and names that LaTeX would read."""
+    audit = realistic(3, 2)
+    energy, dipole, charge = audit.outputs.values()
+    energy.rmse, energy.rmse_error, energy.unit = 0.0123, 0.00034, "eV"
+    dipole.rmse, dipole.rmse_error, dipole.errors_assumed = 0.999951, 0.0, False
+    charge.rmse, charge.rmse_error, charge.relative = 0.0456, math.inf, 0.0
+    audit.outputs = {"energy_1%": energy, "a|b": dipole, "$x^2$ & \\y{}": charge}
+    for name, each in audit.outputs.items():
+        each.name = name
+    return audit
+
+
+def test_latex_has_the_rules_of_booktabs_and_escaped_text() -> None:
+    text = measured().to_latex()
+    lines = [line for line in text.splitlines() if not line.startswith("%")]
+    assert lines[0] == r"\begin{tabular}{lllrlrr}" and lines[-1] == r"\end{tabular}"
+    assert [lines[1], lines[3], lines[-2]] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert all(len(re.split(r"(?<!\\)&", line)) == 7 and line.endswith(r" \\") for line in (lines[2], *lines[4:-2]))
+    assert r"energy\_1\%" in text and r"a\textbar{}b" in text
+    assert r"\$x\textasciicircum{}2\$ \& \textbackslash{}y\{\}" in text
+    assert text.count("{") == text.count("}")
+
+
+def test_latex_compiles(tmp_path: Path) -> None:
+    tex = next((name for name in ("tectonic", "pdflatex") if shutil.which(name)), None)
+    if tex is None:
+        pytest.skip("there is no TeX here")
+    body = measured().to_latex()
+    whole = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{body}\\end{{document}}\n"
+    (tmp_path / "table.tex").write_text(whole, encoding="utf-8")
+    subprocess.run([tex, "table.tex"], cwd=tmp_path, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+def test_a_column_has_one_format_and_errors_say_where_numbers_end() -> None:
+    text = measured().to_latex()
+    assert r"$0.01230 \pm 0.00034^{\ast}$ & eV" in text and r"$1.00$" in text and r"$0.0456 \pm \infty^{\ast}$" in text
+    column = Column("x", [Measured(1.234e-7, 2.1e-9), Measured(9.9996), Measured(-250.0, 30.0), Measured(0.0), "-"])
+    assert [line.split(" | ")[0].strip("| ") for line in markdown([column]).splitlines()[2:]] == [
+        "(1.234 ± 0.021)e-07", "1.00e+01", "(-2.50 ± 0.30)e+02", "0", "-",
+    ]  # fmt: skip
+
+
+def test_what_is_read_back_from_markdown_is_the_number_to_its_digits() -> None:
+    row = next(line for line in measured().to_markdown().splitlines() if line.startswith("| energy"))
+    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+    assert cells[:2] == ["energy\\_1%", "scalar"] and cells[4] == "eV"
+    value, error = cells[3].replace("\\*", "").split(" ± ")
+    assert float(value) == 0.0123 and float(error) == 0.00034
+    assert "| a\\|b |" in measured().to_markdown()
+
+
+def test_a_comparison_has_the_same_tables() -> None:
+    found = eq.compare({"be_fore": realistic(8, 2), "after": realistic(8, 2)})
+    rows = found.to_latex().splitlines()
+    assert sum("be\\_fore" in row for row in rows) == 3 and sum("baseline" in row for row in rows) == 3
+    assert found.to_markdown().startswith("| output | audit | verdict | RMSE |")
+
+
+# ---- notebooks and short forms
+
+
+def test_a_cell_is_self_contained_scoped_and_escaped() -> None:
+    found = eq.compare({"one": realistic(2, 2), "two": realistic(2, 2)})
+    evil = hostile()._repr_html_()
+    assert "<script" not in evil and "&lt;script&gt;" in evil
+    for html in (evil, found._repr_html_(), history()._repr_html_()):
+        assert html.startswith('<div class="equiscope">') and html.endswith("</div>")
+        assert html.count("<div") == html.count("</div>") and html.count("<svg") == 1
+        style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
+        assert style is not None and html.count("<style") == 1
+        rules = re.findall(
+            r"^([^@\n]*?)\{", style[1].replace("@media (prefers-color-scheme: dark) {", ""), re.MULTILINE
+        )
+        assert rules and all(".equiscope" in part for rule in rules for part in rule.split(","))
+        assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', html)
+
+
+def test_cells_of_one_notebook_share_no_id() -> None:
+    ids = [set(re.findall(r'\bid="([^"]+)"', realistic(n, 2)._repr_html_())) for n in (2, 3)]
+    assert ids[0] and not ids[0] & ids[1]
+
+
+def test_an_empty_result_has_a_cell() -> None:
+    assert "equiscope" in Audit({}, {}, [])._repr_html_() and "0 points" in History()._repr_html_()
+
+
+def test_short_forms_say_what_it_is_and_hold_no_arrays() -> None:
+    audit = with_samples()
+    sampled = audit.outputs["dipole"]
+    found = eq.compare({"one": realistic(2, 2), "two": realistic(2, 2)})
+    curves = history().curves("energy")
+    every = [
+        audit, sampled, audit.layers["first"], sampled.parts, sampled.worst, audit.failures, audit.systems[0], found,
+        history(), history().points[0], curves, next(iter(found.differences["energy"].values())),
+    ]  # fmt: skip
+    for result in every:
+        assert "tensor(" not in repr(result) and len(repr(result)) < 300, repr(result)
+    assert repr(realistic(2, 3)) == (
+        "<Audit of MessagePassingTransformer (116 954 parameters): energy breaks, dipole breaks, charge exact; "
+        "2 systems, 3 layers, group O3, lmax 8, degree 20>"
+    )
+
+
+def test_the_summary_is_what_the_command_line_writes() -> None:
+    audit = realistic(2, 2)
+    assert audit.summary()["outputs"]["energy"]["rmse"] == audit.outputs["energy"].rmse
+    assert json.loads(json.dumps(audit.summary(), allow_nan=False)) == audit.summary()
+
+
+# ---- citation
+
+
+def test_citations_are_those_of_the_citation_file() -> None:
+    facts = yaml.safe_load((Path(__file__).parent.parent / "CITATION.cff").read_text())
+    text = bibtex()
+    entries = re.findall(r"^@(\w+)\{([\w]+),$", text, re.MULTILINE)
+    assert [kind for kind, _ in entries] == ["software", "misc", "article"]
+    assert text.count("{") == text.count("}") and f"version = {{{eq.__version__}}}" in text
+    plain = text.replace("{", "").replace("}", "")
+    (paper,) = facts["references"]
+    for fact in (facts["title"], facts["license"], facts["repository-code"], paper["title"], paper["url"]):
+        assert fact in plain
+    assert all(author["family-names"] in plain for author in paper["authors"])
+    said = CliRunner().invoke(app, ["cite"])
+    assert said.exit_code == 0 and said.output == text

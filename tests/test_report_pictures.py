@@ -94,11 +94,6 @@ def test_a_column_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<th>channels</th>" in page and page.count("<td>1 ch</td>") == 3
 
 
-def test_a_notebook_shows_the_coloured_table() -> None:
-    shown = small()._repr_html_()
-    assert shown.startswith("<pre") and "color: #008000" in shown and "<style" not in shown
-
-
 def test_audit_is_one_class_under_all_its_names() -> None:
     assert eq.Audit is report.Audit and isinstance(small(), eq.Audit) and issubclass(eq.Audit, AuditData)
 

@@ -1,4 +1,4 @@
-"""Command line: ``equiscope audit``, ``compare``, ``demo``, ``info``. Nothing here imports torch before it must."""
+"""Command line: ``equiscope audit``, ``compare``, ``demo``, ``info``, ``cite``. Torch is imported where it must be."""
 
 from __future__ import annotations
 
@@ -298,6 +298,14 @@ def info() -> None:
     versions = found.pop("versions")
     for name, value in {**versions, **found}.items():
         typer.echo(f"{name:16} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+@app.command()
+def cite() -> None:
+    """What to cite, as BibTeX: the software, the paper that defines its quantities, its grids."""
+    from equiscope.citation import bibtex
+
+    typer.echo(bibtex(), nl=False)
 
 
 def _dtype(text: str | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ SCHEMA = 1
 NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis", "audit"
 
 
-@dataclass
+@dataclass(repr=False)
 class Diagnosis:
     """Which sectors of its targets a model fails to produce, and where they are lost. Prints as a table."""
 
@@ -49,6 +50,18 @@ class Diagnosis:
         from .words import sentence
 
         return [sentence(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
+
+    def __repr__(self) -> str:
+        fates = Counter(sector.fate.value for sector in self.sectors)
+        told = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+        return f"<Diagnosis of {len(self.sectors)} sectors: {told or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        from ..report.notebook import cell
+
+        drawn = any(sector.fate is not Fate.NOISE and sector.layers for sector in self.sectors)
+        picture = self.plot() if drawn else None
+        return cell("equiscope diagnosis", [repr(self).strip("<>")], self.findings(), None, picture)
 
     def __str__(self) -> str:
         from .words import table
@@ -74,7 +87,7 @@ class Diagnosis:
         check_formats(formats)
         path = check_writable(directory)
         contents = {NUMBERS: self.to_json().encode(), "diagnosis.md": markdown(self.sectors, self.findings()).encode()}
-        if any(sector.layers for sector in self.sectors):
+        if any(sector.fate is not Fate.NOISE and sector.layers for sector in self.sectors):
             contents |= picture_files({PICTURE: self.plot()}, formats)
         write_all(path, contents, stale=lambda name: name in picture_names([PICTURE]))
         if self.audit is not None:

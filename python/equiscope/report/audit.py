@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..result.data import AuditData
 from .view import plot
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from metatensor.torch import TensorMap
     from typing_extensions import Self
 
 
@@ -28,9 +29,9 @@ class Audit(AuditData):
         return to_text(self)
 
     def _repr_html_(self) -> str:
-        from .table import to_notebook
+        from .notebook import audit_cell
 
-        return to_notebook(self)
+        return audit_cell(self)
 
     def findings(self) -> list[str]:
         """Plain-language statements, the most important first."""
@@ -101,6 +102,38 @@ class Audit(AuditData):
         from .frames import to_pandas
 
         return to_pandas(self, table)
+
+    def to_latex(self) -> str:
+        """The outputs as a ``tabular`` for LaTeX with booktabs: errors with their errors, one format in each column."""
+        from .typeset import latex, outputs_table
+
+        return latex(outputs_table(self))
+
+    def to_markdown(self) -> str:
+        """The same table in Markdown."""
+        from .typeset import markdown, outputs_table
+
+        return markdown(outputs_table(self))
+
+    def summary(self) -> dict[str, Any]:
+        """JSON values: what was audited, every output and declared layer with its error; what ``--json`` writes."""
+        from .summary import summary
+
+        return summary(self)
+
+    def to_metatensor(self) -> dict[str, TensorMap]:
+        """Variances and character projections by the names, keys and samples that metatomic's ``SymmetrizedModel``
+        returns them with (extra ``metatomic``; group O(3)).
+
+        ``"o3::variance::<output>"``: A of each irrep ``(o3_lambda, o3_sigma)`` of an output.
+        ``"o3::character_projection::<name>"``: B of each ``(chi_lambda, chi_sigma)``, for outputs by irrep of the
+        output; summed over the components ``o3_mu``, which metatomic keeps. In the unit of the output, squared. Samples
+        are ``system`` and ``atom`` of an audit with ``keep="samples"`` (``sample`` where rows are not those of the
+        system), else one for all systems; properties are channels.
+        """
+        from .metatensor import to_metatensor
+
+        return to_metatensor(self)
 
     def to_xarray(self) -> xarray.Dataset:
         """Dataset with dimensions layer and those of the irreps, for O(3) l and sigma (extra ``frames``)."""

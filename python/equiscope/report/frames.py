@@ -32,8 +32,8 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
     Variables ``power``, ``power_error``, ``share`` (layer, l, sigma), ``total``,
     ``unresolved``, ``unresolved_error``, ``noise``, ``noise_floor``, ``rmse``, ``rmse_error``, ``relative``,
     ``rmse_rotations``, ``inversion``, ``symmetrised``, ``spread``, ``reference_rmse`` (layer; NaN where a layer has
-    none); coordinates ``kind``, ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are NaN. Attributes:
-    settings, environment and timings as JSON text. Raises `MissingExtraError` without xarray.
+    none); coordinates ``kind``, ``verdict`` and ``unit`` along ``layer``. Degrees that a spectrum does not reach are
+    NaN. Attributes: settings, environment and timings as JSON text. Raises `MissingExtraError` without xarray.
     """
     module = _need("xarray")
     found = audit.results()

@@ -42,6 +42,12 @@ class History(HistoryData):
         span = f", steps {self.points[0].step} to {self.points[-1].step}" if self.points else ""
         return f"<History: {len(self)} points{span}>"
 
+    def _repr_html_(self) -> str:
+        from ..report.notebook import cell
+
+        picture = self.plot("errors") if self.points and self.outputs else None
+        return cell("equiscope history", [repr(self).strip("<>")], self.findings(), None, picture)
+
     def findings(self) -> list[str]:
         """What happened, in sentences: a line for each output, then what is missing."""
         from .statements import findings

@@ -24,6 +24,17 @@ class Comparison(ComparisonData):
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.audits)}: {', '.join(self.outputs) or 'layers alone'}>"
 
+    def _repr_html_(self) -> str:
+        from .table import to_notebook
+
+        return to_notebook(self)
+
+    def to_latex(self) -> str:
+        """The table as a ``tabular`` for LaTeX with booktabs, one format in each column."""
+        from .table import to_latex
+
+        return to_latex(self)
+
     def to_markdown(self) -> str:
         """The table for a pull request or a paper's notes."""
         from .table import to_markdown
