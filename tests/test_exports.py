@@ -27,6 +27,7 @@ from equiscope.errors import ArgumentError, DTypeError
 from equiscope.report import Audit
 from equiscope.report.render import render
 from equiscope.report.typeset import Column, Measured, markdown
+from equiscope.result.files import pack
 from equiscope.training.data import Point
 from equiscope.training.history import History
 
@@ -368,3 +369,18 @@ def test_citations_are_those_of_the_citation_file() -> None:
     assert all(author["family-names"] in plain for author in paper["authors"])
     said = CliRunner().invoke(app, ["cite"])
     assert said.exit_code == 0 and said.output == text
+
+
+# ---- files
+
+
+def test_every_key_of_a_saved_audit_is_on_the_page_about_files() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "files.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"`([a-z0-9_]+)`", page))
+    body = json.loads(pack(with_samples()).scalars)
+    assert f'"schema": {body["schema"]}' in page
+    (dipole,) = body["outputs"].values()
+    (system, *_), (failure, *_), (chart, *_) = body["systems"], body["failures"], body["charts"]
+    every = [body, dipole, dipole["worst"], dipole["parts"][0], system, failure, chart, body["arrays"]]
+    keys = {key for each in every for key in each} | set(system["outputs"]["dipole"])
+    assert not keys - known

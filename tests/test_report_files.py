@@ -66,7 +66,7 @@ def arrays_of(directory: Path) -> str:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blank pictures, for tests of everything else about the files."""
-    monkeypatch.setattr("equiscope.report.files.render", lambda figure, kind: b"\x89PNG")
+    monkeypatch.setattr("equiscope.report.render.render", lambda figure, kind: b"\x89PNG")
     monkeypatch.setattr("equiscope.report.html.svg", lambda audit, kind: Markup("<svg></svg>"))
 
 

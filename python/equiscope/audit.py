@@ -203,26 +203,11 @@ def audit(
         basis=basis, layout=layout, dtype=dtype, device=device, labels=Labels(targets, data),
     )  # fmt: skip
     settings = Settings(
-        group=group,
-        lmax=lmax,
-        degree=degree,
-        tolerance=tolerance,
-        estimator=estimator,
-        rotations=rotations,
-        precision=precision,
-        precision_of_model=precision_of_model,
-        seed=seed,
-        shift=shift,
-        keep=keep,
-        batch_rows=batch_rows,
-        batch_bytes=batch_bytes,
-        max_memory=max_memory,
-        progress=progress,
-        out=out,
-        formats=formats,
-        units=units,
-        reference_rmse=reference_rmse,
-    )
+        group=group, lmax=lmax, degree=degree, tolerance=tolerance, estimator=estimator, rotations=rotations,
+        precision=precision, precision_of_model=precision_of_model, seed=seed, shift=shift, keep=keep,
+        batch_rows=batch_rows, batch_bytes=batch_bytes, max_memory=max_memory, progress=progress, out=out,
+        formats=formats, units=units, reference_rmse=reference_rmse,
+    )  # fmt: skip
     return run(model, data, request, settings)
 
 

@@ -186,13 +186,9 @@ def audit(
         "formats": _formats(figures),
     }
     ending = _Ending.of(out, json_to, quiet, fail_above, settings["outputs"])
-    import torch
-
     import equiscope as eq
 
-    target = _model(model, dict(_option(text) for text in options or ()), fresh=fresh)
-    if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
-        target.to(settings["dtype"])
+    target = _computing_in(settings["dtype"], _model(model, dict(map(_option, options or ())), fresh=fresh))
     ending.close(ending.undisturbed(lambda: eq.audit(target, data, **settings)))
 
 
@@ -472,6 +468,15 @@ def _model(text: str, options: dict[str, Any], *, fresh: bool) -> Any:
         pass
     make = functools.partial(_made, text, functools.partial(found, **options))
     return (lambda: make()) if fresh else make()
+
+
+def _computing_in(dtype: Any, model: Any) -> Any:
+    """`model`, with its parameters in `dtype` where there is one."""
+    import torch
+
+    if isinstance(model, torch.nn.Module) and dtype is not None:
+        model.to(dtype)
+    return model
 
 
 def _made(text: str, make: Callable[[], Any]) -> Any:
