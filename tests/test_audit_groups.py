@@ -12,7 +12,7 @@ from equiscope.groups import O3, Group
 from equiscope.measure import QUANTITIES, Judgement, Measure, Quantity, StoredMoments, quantity
 from equiscope.measure.estimators.grid import GridMeasure
 from equiscope.report import Picture, register
-from equiscope.report.style import finish, new_figure
+from equiscope.report.style import finish
 from equiscope.report.view import PICTURES
 
 DOUBLE = torch.float64
@@ -222,12 +222,10 @@ def test_a_picture_of_a_stranger_is_drawn_saved_and_on_the_page(tmp_path):
         def lacks(self, audit):
             return None if audit.outputs else ("an output", "none")
 
-        def draw(self, audit, names=None):
-            figure = new_figure(3, 2)
-            axes = figure.subplots()
+        def draw(self, audit, sheet, names=None):
+            axes = sheet.axes(width=3, height=2)
             axes.bar(range(len(audit.outputs)), [output.pooled_total for output in audit.outputs.values()])
             finish(axes, xlabel="output")
-            return figure
 
     try:
         report = eq.audit(cubic, DATA, inputs={"x": "vector"}, outputs={"s": "scalar"}, lmax=1, degree=6, **QUIET)

@@ -12,7 +12,10 @@ from equiscope.cli import app
 from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["calculators", "ci", "compare", "data", "diagnose", "layers", "representations", "symmetrize", "training"]
+PAGES = [
+    "calculators", "ci", "compare", "data", "diagnose", "exports", "files", "layers", "representations", "symmetrize",
+    "training",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)

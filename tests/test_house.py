@@ -18,6 +18,7 @@ PACKAGE = "equiscope"
 LEVELS = (
     ("errors",),
     ("tolerance", "progress", "inuse", "patterns", "version", "interrupts", "terminal"),
+    ("citation",),
     ("groups",),
     ("kernels",),
     ("ops",),

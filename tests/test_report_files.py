@@ -66,7 +66,7 @@ def arrays_of(directory: Path) -> str:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blank pictures, for tests of everything else about the files."""
-    monkeypatch.setattr("equiscope.report.files.render", lambda figure, kind: b"\x89PNG")
+    monkeypatch.setattr("equiscope.report.render.render", lambda figure, kind: b"\x89PNG")
     monkeypatch.setattr("equiscope.report.html.svg", lambda audit, kind: Markup("<svg></svg>"))
 
 
@@ -92,6 +92,9 @@ def test_an_empty_audit_round_trips(tmp_path: Path) -> None:
         arrays_of(tmp_path),
         "audit.json",
         "index.html",
+        "layers.csv",
+        "outputs.csv",
+        "systems.csv",
     ]
 
 
@@ -102,8 +105,11 @@ def test_all_files_are_there_and_no_temporary_one(tmp_path: Path) -> None:
         "audit.json",
         "convergence.png",
         "index.html",
+        "layers.csv",
         "layers.png",
+        "outputs.csv",
         "spectra.png",
+        "systems.csv",
         "systems.png",
     ]
     for picture in tmp_path.glob("*.png"):

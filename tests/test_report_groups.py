@@ -61,7 +61,8 @@ def test_an_audit_on_rotations_counts_degrees() -> None:
     text = to_text(audit, 100)
     assert re.search(r"^second +0\.70 +0\.30 +5e-3 ", text, re.MULTILINE) and "l=8 >8" in text
     assert "group SO3" in text and "turns like l=2." in " ".join(text.split())
-    assert list(audit.to_pandas().columns) == ["name", "kind", "l", "irrep", "power", "power_error", "share", "floor"]
+    columns = ["name", "kind", "unit", "l", "irrep", "power", "power_error", "share", "floor"]
+    assert list(audit.to_pandas().columns) == columns
     assert audit.to_xarray().power.dims == ("layer", "l")
     assert "the group SO(3) of rotations" in audit.to_html()
 

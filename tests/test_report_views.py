@@ -22,7 +22,7 @@ from rich.console import Console
 
 from equiscope.errors import ArgumentError, MissingExtraError
 from equiscope.groups import O3
-from equiscope.report import KINDS, Audit, Failure, available, systems_to_pandas, to_rich, to_text
+from equiscope.report import KINDS, Audit, Failure, available, to_rich, to_text
 from equiscope.report.format import broken, number, percent, runs, short_share
 from equiscope.report.orientation import describe
 from equiscope.report.words import irrep_list
@@ -446,7 +446,7 @@ def test_pandas_holds_every_sector() -> None:
 
 
 def test_systems_become_a_frame() -> None:
-    frame = systems_to_pandas(realistic(5, 2))
+    frame = realistic(5, 2).to_pandas("systems")
     assert len(frame) == 5 * (3 + 2)
     assert frame[frame.kind == "output"].rmse.notna().all() and frame[frame.kind == "layer"].share_l0.notna().all()
 

@@ -69,6 +69,7 @@ def audit(
     device: torch.device | str | None = None,
     progress: bool | None = None,
     out: str | Path | None = None,
+    formats: Sequence[str] = ("png",),
     units: Mapping[str, str] | None = None,
     reference_rmse: Mapping[str, float] | None = None,
 ) -> Audit:
@@ -171,6 +172,7 @@ def audit(
         dtype, device: data are brought there; the default leaves them.
         progress: show a progress bar; by default only on a terminal.
         out: directory into which the result is saved, as by `Audit.save`; refused at once when it cannot be written.
+        formats: of the pictures there, of "png", "pdf" and "svg".
             Ctrl-C and SIGTERM then leave there a valid audit of the systems that had ended, which says so; the
             interrupt is raised after that.
         units: of outputs, ``{"energy": "eV"}``, for table, page and pictures. A metatomic model states its own.
@@ -201,25 +203,11 @@ def audit(
         basis=basis, layout=layout, dtype=dtype, device=device, labels=Labels(targets, data),
     )  # fmt: skip
     settings = Settings(
-        group=group,
-        lmax=lmax,
-        degree=degree,
-        tolerance=tolerance,
-        estimator=estimator,
-        rotations=rotations,
-        precision=precision,
-        precision_of_model=precision_of_model,
-        seed=seed,
-        shift=shift,
-        keep=keep,
-        batch_rows=batch_rows,
-        batch_bytes=batch_bytes,
-        max_memory=max_memory,
-        progress=progress,
-        out=out,
-        units=units,
-        reference_rmse=reference_rmse,
-    )
+        group=group, lmax=lmax, degree=degree, tolerance=tolerance, estimator=estimator, rotations=rotations,
+        precision=precision, precision_of_model=precision_of_model, seed=seed, shift=shift, keep=keep,
+        batch_rows=batch_rows, batch_bytes=batch_bytes, max_memory=max_memory, progress=progress, out=out,
+        formats=formats, units=units, reference_rmse=reference_rmse,
+    )  # fmt: skip
     return run(model, data, request, settings)
 
 
@@ -266,7 +254,7 @@ def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witne
             raise
     result = _result(asked, session, time.perf_counter() - started)
     if asked.out is not None:
-        result.save(asked.out)
+        result.save(asked.out, asked.formats)
     return result
 
 
@@ -282,7 +270,7 @@ def _keep_partial(asked: Settings, session: Session, total: float, stop: BaseExc
     result = _result(asked, session, total)
     result.settings["stopped_after"] = told
     result.warnings.insert(0, f"the audit was stopped after {told}: no other system is in any number")
-    result.save(asked.out)
+    result.save(asked.out, asked.formats)
     stop.args = (f"stopped after {told}, which are saved in {str(asked.out)!r}",)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -18,6 +18,7 @@ from .groups.quadrature import MAXIMUM_DEGREE, checked_degree
 from .groups.registry import resolve
 from .measure.estimators.grid import MINIMUM_DEGREE
 from .measure.measure import ESTIMATORS, Measure, Question
+from .report.render import check_formats
 
 ERRORS_LMAX = 8
 """Highest l that is shown where errors alone are asked: what a grid holds beyond would cost memory."""
@@ -43,6 +44,7 @@ class Settings:
     max_memory: int | None
     progress: bool | None
     out: str | Path | None
+    formats: Sequence[str] = ("png",)
     units: Mapping[str, str] | None = None
     reference_rmse: Mapping[str, float] | None = None
 
@@ -153,6 +155,7 @@ def _check_numbers(asked: Settings) -> None:
         fail(DTypeError, "precision_of_model", "None or a floating-point torch.dtype", repr(stated))
     if asked.out is not None and not (isinstance(asked.out, str | PathLike) and str(asked.out)):
         fail(ArgumentError, "out", "the path of a directory", repr(asked.out))
+    check_formats(asked.formats)
     if asked.progress not in (None, True, False):
         fail(ArgumentError, "progress", "True, False or None", repr(asked.progress))
     if asked.rotations is not None and not _is_integer(asked.rotations):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +19,16 @@ from .fate import Fate, LayerReading
 from .sector import SectorDiagnosis
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 SCHEMA = 1
 """Version of the layout of diagnosis.json."""
 
-NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis.png", "audit"
+NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis", "audit"
 
 
-@dataclass
+@dataclass(repr=False)
 class Diagnosis:
     """Which sectors of its targets a model fails to produce, and where they are lost. Prints as a table."""
 
@@ -48,30 +51,47 @@ class Diagnosis:
 
         return [sentence(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
 
+    def __repr__(self) -> str:
+        fates = Counter(sector.fate.value for sector in self.sectors)
+        told = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+        return f"<Diagnosis of {len(self.sectors)} sectors: {told or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        from ..report.notebook import cell
+
+        drawn = any(sector.fate is not Fate.NOISE and sector.layers for sector in self.sectors)
+        picture = self.plot() if drawn else None
+        return cell("equiscope diagnosis", [repr(self).strip("<>")], self.findings(), None, picture)
+
     def __str__(self) -> str:
         from .words import table
 
         return "\n\n".join([table(self.sectors), *self.findings()])
 
-    def plot(self) -> Figure:
-        """Readability and power of each sector from layer to layer, a matplotlib figure made without pyplot."""
+    def plot(self, ax: Axes | Figure | SubFigure | None = None, width: float | str | None = None) -> Figure:
+        """Readability and power of each sector from layer to layer, a matplotlib figure made without pyplot. ``ax`` and
+        ``width`` as in `equiscope.report.Audit.plot`; the panels are two or more."""
+        from ..report.sheet import Sheet
         from .picture import draw
 
-        return draw(self.sectors)
+        sheet = Sheet(ax, width)
+        draw(self.sectors, sheet)
+        return sheet.whole
 
-    def save(self, directory: str | Path) -> Path:
-        """``diagnosis.json``, ``diagnosis.png``, ``diagnosis.md`` (table and sentences), and the audit in ``audit``;
-        the directory is returned."""
-        from ..report.render import render
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """``diagnosis.json``, ``diagnosis.md`` (table and sentences), the picture in `formats` (of ``"png"``,
+        ``"pdf"``, ``"svg"``), and the audit in ``audit``; the directory is returned."""
+        from ..report.render import check_formats, picture_files, picture_names
         from .words import markdown
 
+        check_formats(formats)
         path = check_writable(directory)
         contents = {NUMBERS: self.to_json().encode(), "diagnosis.md": markdown(self.sectors, self.findings()).encode()}
-        if any(sector.layers for sector in self.sectors):
-            contents[PICTURE] = render(self.plot(), "png")
-        write_all(path, contents, stale=lambda name: name == PICTURE)
+        if any(sector.fate is not Fate.NOISE and sector.layers for sector in self.sectors):
+            contents |= picture_files({PICTURE: self.plot()}, formats)
+        write_all(path, contents, stale=lambda name: name in picture_names([PICTURE]))
         if self.audit is not None:
-            self.audit.save(path / AUDIT)
+            self.audit.save(path / AUDIT, formats)
         return path
 
     def to_json(self) -> str:

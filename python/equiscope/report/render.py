@@ -1,29 +1,62 @@
-"""A figure as a file, or as a part of the page."""
+"""Figures as files, and as parts of the page."""
 
 from __future__ import annotations
 
 import io
 import re
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from ..errors import ArgumentError, DTypeError, fail
 from .palette import DPI, FAINT, INK, PAPER, RULE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+FORMATS = ("png", "pdf", "svg")
+"""Of files with pictures."""
+
+UNDATED: dict[str, dict[str, Any]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
 def render(figure: Figure, kind: str) -> bytes:
-    """The figure as ``"png"`` or ``"svg"``, the same bytes each time but for ids. SVG has no background."""
+    """The figure in one of `FORMATS`, the same bytes each time but for ids. PDF and SVG have no background.
+
+    Text stays text: the letters of a PDF file go with it, as TrueType, which journals ask for; an SVG file names its
+    font.
+    """
+    from matplotlib import rc_context
+
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"transparent": True, "metadata": {"Date": None}} if kind == "svg" else {"dpi": DPI}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
         # A name in a script that the font lacks shows boxes; the table and the page still hold it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format=kind, **options)
+        figure.savefig(buffer, format=kind, dpi=DPI, transparent=kind != "png", metadata=UNDATED[kind])
     return buffer.getvalue()
+
+
+def check_formats(formats: Any) -> None:
+    """Refuse what is no sequence of `FORMATS`, in words of a user."""
+    expected = "some of " + ", ".join(map(repr, FORMATS)) + " in a tuple"
+    if isinstance(formats, str) or not isinstance(formats, Sequence):
+        fail(DTypeError, "formats", expected, repr(formats))
+    for each in formats:
+        if each not in FORMATS:
+            fail(ArgumentError, "formats", expected, repr(each))
+
+
+def picture_files(drawn: Mapping[str, Figure], formats: Sequence[str]) -> dict[str, bytes]:
+    """Name and content of a file for each figure and format."""
+    return {f"{name}.{each}": render(figure, each) for name, figure in drawn.items() for each in formats}
+
+
+def picture_names(names: Iterable[str]) -> set[str]:
+    """What such files may be called."""
+    return {f"{name}.{each}" for name in names for each in FORMATS}
 
 
 def inline(figure: Figure, name: str) -> Markup:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.cbook import is_math_text
+from matplotlib.figure import FigureBase
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
-from .palette import DPI, INK, PAPER, RULE, SIZE, SMALL, Options
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches that lays its axes out itself."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor=PAPER)
-    figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.05)
-    return figure
+from .format import broken
+from .palette import INK, RULE, SIZE, SMALL, Options
 
 
 def finish(
@@ -50,6 +49,43 @@ def plain(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8").replace("$", r"\$")
 
 
+def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
+    """Inches that the widest line of `text` takes."""
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    widths = [
+        text_to_path.get_text_width_height_descent(line, font, ismath=bool(is_math_text(line)))[0]
+        for line in text.split("\n")
+    ]
+    return float(max(widths)) / 72
+
+
+def fitted(name: str, inches: float, size: float = SIZE, *, bold: bool = False) -> str:
+    """`name`, whole, in lines of at most so many `inches`, ready to be shown."""
+    letters = len(name)
+    while text_width(found := plain(broken(name, letters)), size, bold=bold) > inches and letters > 1:
+        letters -= 1
+    return found
+
+
+GAPS = 3.8
+"""What a key takes beside its label, in letters of its size: its line, and the blanks around it."""
+
+
+def key_columns(labels: Sequence[str], inches: float) -> int:
+    """Columns of a legend with as few rows as have room, and no more columns than these rows need."""
+    widths = [text_width(label) + GAPS * SMALL / 72 for label in labels]
+
+    def fits(columns: int) -> bool:
+        # a legend is filled column by column, the first ones longer by one where it does not come out even
+        rows, longer = divmod(len(widths), columns)
+        starts = [column * rows + min(column, longer) for column in range(columns + 1)]
+        return sum(max(widths[a:b]) for a, b in itertools.pairwise(starts)) <= inches
+
+    most = next((columns for columns in range(len(widths), 1, -1) if fits(columns)), 1)
+    even = math.ceil(len(widths) / math.ceil(len(widths) / most)) if widths else 1
+    return even if even == most or fits(even) else most
+
+
 def decades(axes: Axes, which: str) -> None:
     """Logarithmic axis with a label per decade, as many as fit."""
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -58,7 +94,7 @@ def decades(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend(axes: Axes | Figure, handles: Sequence[object] | None = None, **options: Any) -> None:
+def legend(axes: Axes | FigureBase, handles: Sequence[object] | None = None, **options: Any) -> None:
     """A legend without a frame, in the small size."""
     chosen: Options = {"frameon": False, "fontsize": SMALL, "labelcolor": INK, "handlelength": 1.6, **options}
     if handles is not None:

@@ -76,13 +76,6 @@ def show(parts: Group, console: Console) -> None:
     console.width = narrow
 
 
-def to_notebook(audit: AuditData) -> str:
-    """The same as HTML for a cell of a notebook: text in its colours, without a style that would leak."""
-    console = Console(file=io.StringIO(), width=WIDE, record=True, force_terminal=True, legacy_windows=False)
-    console.print(to_rich(audit, WIDE))
-    return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.25">{code}</pre>')
-
-
 def to_rich(audit: AuditData, width: int | None = None) -> Group:
     """The same as a rich renderable, laid out for `width` columns (default: the terminal)."""
     width = width or terminal_width()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ...result.comparison import ComparisonData
 from ...result.place import check_writable, write_all
 from ..format import number
 from ..html import code, path
-from ..render import inline, render
+from ..render import check_formats, inline, picture_files, picture_names
 from .pictures import caption, kinds, plot
 from .table import COLUMNS, entries, legend, summary, to_markdown, verdict_line
 
@@ -45,15 +46,16 @@ def to_html(found: ComparisonData) -> str:
     )
 
 
-def save(found: ComparisonData, directory: str | Path) -> Path:
+def save(found: ComparisonData, directory: str | Path, formats: Sequence[str]) -> Path:
     """The directory, into which page, numbers, table and pictures were written, whole or not at all."""
+    check_formats(formats)
     place = check_writable(directory)
     said = json.dumps(summary(found), indent=1, ensure_ascii=False, allow_nan=False)
-    contents = {f"{kind}.png": render(plot(found, kind), "png") for kind in kinds(found)}
+    contents = picture_files({kind: plot(found, kind) for kind in kinds(found)}, formats)
     contents["comparison.json"] = said.encode("utf-8")
     contents["table.md"] = to_markdown(found).encode("utf-8")
     contents[PAGE] = to_html(found).encode("utf-8", "replace")
-    write_all(place, contents, stale=lambda name: name in {f"{kind}.png" for kind in PICTURES})
+    write_all(place, contents, stale=lambda name: name in picture_names(PICTURES))
     return place
 
 

@@ -10,27 +10,31 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from ...groups.group import Chart
 from ...report.palette import INK, MAP, PAPER, RULE, SMALL, Options
-from ...report.style import finish, new_figure, plain
+from ...report.sheet import Sheet
+from ...report.style import finish, fitted, plain, text_width
 from ...result.data import Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ..data import HistoryData, Point
 from ..view import HistoryPicture, register
 from ._axes import COLUMN, place, short
 
-MOST = 4
-"""Steps shown when nobody chooses any: first, last, and between them evenly on the axis of steps."""
+MOST = 8
+"""Steps shown when nobody chooses any, as far as they have room: first, last, and between them evenly on the axis of
+steps."""
+
+PANEL, NAMES, LINE = 0.5, 0.36, 0.1
+"""Inches that a panel takes at least; share of a width that names may take; inches of one line of a name."""
 
 ROW, TALLEST, AROUND = 0.17, 9.0, 1.0
 """Inches: height of a row, of all rows together, and of what is around them."""
 
-HEADING, UPRIGHT, LETTER, WORD = 0.13, 0.1, 0.055, 0.6
-"""Inches that the heading of a column takes, one that stands upright, a letter of a name, and a title that says
-"step"."""
+HEADING, UPRIGHT, WORD = 0.13, 0.1, 0.6
+"""Inches that the heading of a column takes, one that stands upright, and a title that says "step"."""
 
 FAINTEST = 1e-6
 """Share at the dark end of the scale."""
@@ -53,28 +57,35 @@ class LayersOverSteps(HistoryPicture):
     def lacks(self, history: HistoryData) -> tuple[str, str] | None:
         return None if history.points else ("a point", "none")
 
-    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
+    def draw(
+        self, history: HistoryData, sheet: Sheet, names: Sequence[str] | None, steps: Sequence[int] | None
+    ) -> None:
         rows = [*history.layers, *history.outputs]
         chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
-        room = COLUMN - LETTER * max(map(len, rows)) - 0.1
+        across = sheet.wide(COLUMN)
+        named = min(max(text_width(plain(row), SMALL - 0.5, bold=True) for row in rows), NAMES * across)
+        labels = [fitted(row, named + 0.01, SMALL - 0.5, bold=True) for row in rows]
+        room = across - named - 0.2
         points = [history.point(step) for step in steps] if steps else _chosen(history, _most(chart, room))
-        height = min(ROW * len(rows), TALLEST)
-        figure = new_figure(COLUMN, height + AROUND)
-        panels = figure.subplots(1, len(points), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.03})[0]
+        line = max(ROW, LINE * max(label.count("\n") + 1 for label in labels))
+        height = sheet.tall(min(line * len(rows), TALLEST) + AROUND) - AROUND
+        size: Options = {"width": COLUMN, "height": height + AROUND}
+        panels = list(sheet.panels(1, len(points), **size, sharey=True, gridspec_kw={"wspace": 0.03})[0])
         width = room / len(points)
         mesh = None
         for axes, point in zip(panels, points, strict=True):
             mesh = _panel(axes, *_cells(point, rows, chart))
             _finish(axes, chart, point, width, axes is panels[0])
-        _labels(panels[0], rows, len(history.layers), height / len(rows))
+        _labels(panels[0], labels, len(history.layers), height / len(rows))
         assert mesh is not None
-        _bar(figure, list(panels), mesh, height)
-        return figure
+        _bar(sheet.figure, panels, mesh, height)
 
 
 def _most(chart: Chart, room: float) -> int:
     """Panels in so many inches: headings that are names cannot be thinned out."""
-    return MOST if chart.counts else max(1, min(MOST, int(room / (UPRIGHT * (len(chart.headings) + 1)))))
+    if chart.counts:
+        return max(1, min(MOST, int(room / PANEL)))
+    return max(1, min(MOST, int(room / (UPRIGHT * (len(chart.headings) + 1)))))
 
 
 def _chosen(history: HistoryData, most: int) -> list[Point]:
@@ -130,17 +141,19 @@ def _finish(axes: Axes, chart: Chart, point: Point, width: float, first: bool) -
 
 def _labels(axes: Axes, rows: list[str], first_output: int, height: float) -> None:
     """Names of rows, as many as can be read; outputs in bold."""
-    step = max(1, math.ceil(0.1 / height))
+    lines = max(row.count("\n") + 1 for row in rows)
+    step = max(1, math.ceil(LINE * lines / height - 1e-6))
     kept = [i for i in range(len(rows)) if i >= first_output or i % step == 0]
-    axes.set_yticks(kept, [plain(rows[i]) for i in kept])
+    axes.set_yticks(kept, [rows[i] for i in kept])
     for i, tick in zip(kept, axes.get_yticklabels(), strict=True):
         tick.set_color(INK)
         room = height if i >= first_output else height * step
-        tick.set_fontsize(min(SMALL - 0.5, max(5.0, 72 * room * 0.8)))
+        tick.set_fontsize(min(SMALL - 0.5, max(5.0, 72 * room * 0.8 / lines)))
+        tick.set_linespacing(0.95)
         tick.set_fontweight("bold" if i >= first_output else "normal")
 
 
-def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, height: float) -> None:
+def _bar(figure: Figure | SubFigure, panels: list[Axes], mesh: QuadMesh, height: float) -> None:
     """The scale of colours below the panels, a tenth of an inch high."""
     bar = figure.colorbar(mesh, ax=panels, location="bottom", extend="min", fraction=0.1 / height, pad=0.02, aspect=24)
     bar.set_label("share of power", fontsize=SMALL, color=INK)
