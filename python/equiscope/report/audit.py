@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from typing_extensions import Self
 
+    from .finding import Finding
+
 
 class Audit(AuditData):
     """Result of `equiscope.audit`. Prints as a table; saves and loads without pickle."""
@@ -31,8 +33,8 @@ class Audit(AuditData):
 
         return to_notebook(self)
 
-    def findings(self) -> list[str]:
-        """Plain-language statements, the most important first."""
+    def findings(self) -> list[Finding]:
+        """Plain-language statements, the most important first: strings with a `severity`."""
         from .statements import findings
 
         return findings(self)

@@ -239,6 +239,7 @@ class AuditData:
     systems: list[SystemRow]
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    """What a reader must know of the numbers: what they lack, and what may be wrong with them."""
     convergence: list[dict[str, Any]] = field(default_factory=list)
     """One entry per degree tried on the first systems: degree, rotations, change (relative, to the degree before),
     variance {output: A}, power {key: nested list}; and of all systems how many ran at it (systems) and were settled by
@@ -254,6 +255,8 @@ class AuditData:
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds: total, model, and the rest; evaluations: number of copies evaluated, checks: how many of them before the
     audit proper, to see that copies are independent and how large the noise floor is."""
+    notes: list[str] = field(default_factory=list)
+    """What was done on the way that a reader may want to know, and that takes nothing from any number."""
 
     def result(self, name: str) -> Spectrum:
         """The output or layer called `name`."""

@@ -13,8 +13,11 @@ from ..errors import ArgumentError, fail
 from ..groups.group import Chart, Label
 from .data import AuditData, Failure, Output, Part, Spectrum, SystemRow, Worst
 
-_JSON = ("warnings", "convergence", "settings", "environment", "timings")
+_JSON = ("warnings", "convergence", "settings", "environment", "timings", "notes")
 """Fields of `AuditData` that hold plain values, not data classes."""
+
+_LATER: dict[str, list[str]] = {"notes": []}
+"""Fields that older files lack, and what stands for them."""
 
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -194,7 +197,7 @@ def _pairs(value: Any) -> list[tuple[str, Any]]:
 
 
 def _typed(body: dict[str, Any], key: str) -> Any:
-    wanted = list if key in ("warnings", "convergence") else dict
-    if not isinstance(body[key], wanted):
+    value = {**_LATER, **body}[key]
+    if not isinstance(value, list if key in ("warnings", "convergence", "notes") else dict):
         raise TypeError(f"{key!r}")
-    return body[key]
+    return value
