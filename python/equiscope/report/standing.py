@@ -264,8 +264,8 @@ def _alone(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
     top = _most(output, rows)
     own = top.outputs[output.name]
     return [
-        f"Of {len(audit.systems)} systems some break the symmetry of {len(broken)} outputs all the same: {counts}. Most "
-        f"does {quote(output.name)} at {quote(top.name)}, by {percent(own.get('relative'))} of its size."
+        f"Of {len(audit.systems)} systems some break the symmetry of {len(broken)} outputs all the same: {counts}. "
+        f"Most does {quote(output.name)} at {quote(top.name)}, by {percent(own.get('relative'))} of its size."
     ]
 
 
