@@ -158,6 +158,7 @@ class SampledMoments(Moments):
             errors=errors,
             components=parts,
             cosets=self._halves.finish(inverts=self._inverts),
+            worst_value=self._first + value,
             scatter=1.0 / n,
         )
 

@@ -12,6 +12,7 @@ import torch
 from ..groups.group import Chart, Label
 from ..groups.o3 import O3
 from .judge import Numbers, Verdict, judge
+from .scene import Scene
 from .target import Sector, Target
 
 
@@ -163,6 +164,8 @@ class Output(Spectrum):
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
+    scene: Scene | None = None
+    """The system with the largest error, to look at; None where there is no error, or nothing to be seen."""
     parts: dict[Label, Part] = field(default_factory=dict)
     """Per target irrep, by its label; one entry for an output that carries a single irrep."""
 
