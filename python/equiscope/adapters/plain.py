@@ -177,8 +177,7 @@ class PlainAdapter(Adapter):
         kinds = {key: kind for key, kind in zip(found.keys, found.kinds, strict=True) if kind is not None}
 
         def real(name: str, value: torch.Tensor) -> torch.Tensor:
-            (rows,) = self._masks.unpadded(name, value.unsqueeze(0), tuple(value.shape), found)
-            return rows
+            return self._masks.unpadded(name, value.unsqueeze(0), tuple(value.shape), found)[0]
 
         return points_among(found.tensors, kinds, real)
 

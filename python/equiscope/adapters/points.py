@@ -86,9 +86,7 @@ def points_among(
     )
 
 
-def _named(
-    tensors: Mapping[str, torch.Tensor], names: tuple[str, ...], shape: tuple[int, ...]
-) -> torch.Tensor | None:
+def _named(tensors: Mapping[str, torch.Tensor], names: tuple[str, ...], shape: tuple[int, ...]) -> torch.Tensor | None:
     fitting = (value for name, value in tensors.items() if _word(name) in names and tuple(value.shape) == shape)
     return next((_host(value) for value in fitting), None)
 

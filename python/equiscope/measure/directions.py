@@ -1,9 +1,9 @@
 """The error of one orbit by where an axis of the system points: averaged over what else turns, and smoothed.
 
-With e(g) the squared deviation of z(g) from its mean, and d(g) = g a the direction that g gives to an axis a, the map is
-``E(n) = sum_g w_g e(g) K(n . d(g))`` with the kernel ``K(t) = (L + 1) ((1 + t) / 2)^L``: positive, of mean 1 over the
-sphere, and a polynomial of degree L. So E is known everywhere from its values on a Lebedev rule of degree 2 L, and its
-mean is ``sum_g w_g e(g)``, the variance. The mean of z(g) is known at the end alone, so moments are kept in place of e.
+With e(g) the squared deviation of z(g) from its mean, and d(g) = g a the direction that g gives to an axis a, the map
+is ``E(n) = sum_g w_g e(g) K(n . d(g))`` with the kernel ``K(t) = (L + 1) ((1 + t) / 2)^L``: positive, of mean 1 over
+the sphere, and a polynomial of degree L. So E is known everywhere from its values on a Lebedev rule of degree 2 L, and
+its mean is ``sum_g w_g e(g)``, the variance. The mean of z(g) is known at the end alone, so moments are kept, not e.
 """
 
 from __future__ import annotations

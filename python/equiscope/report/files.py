@@ -10,6 +10,8 @@ from ..result.place import check_writable
 from .html import to_html
 from .render import render
 from .view import available, kinds, plot
+from .xyz import FILE as WORST
+from .xyz import worst_xyz
 
 PAGE = "index.html"
 
@@ -18,15 +20,17 @@ def save(audit: AuditData, directory: str | Path) -> Path:
     """The directory, into which the audit was written.
 
     ``audit.json`` (all scalars), ``arrays-<hash>.safetensors`` (all tensors), one PNG file for each picture that the
-    audit has numbers for (``layers.png``, ``spectra.png``, ``systems.png``, ``convergence.png``, and those of one's
-    own) and ``index.html``. Every file is made in memory first, then written under a temporary name and renamed:
-    whenever the writer dies, `load` gives the earlier audit or this one, and so it does beside a writer. Pictures of an
-    earlier audit that this one does not have are removed. Raises `DataError` where the directory cannot be written,
-    before anything is made.
+    audit has numbers for (``layers.png``, ``spectra.png``, ``systems.png``, ``worst.png``, ``convergence.png``, and
+    those of one's own), ``worst.xyz`` with the systems of the largest errors (`worst_xyz`) and ``index.html``. Every
+    file is made in memory first, then written under a temporary name and renamed: whenever the writer dies, `load`
+    gives the earlier audit or this one, and so it does beside a writer. What an earlier audit had of these and this one
+    does not have is removed. Raises `DataError` where the directory cannot be written, before anything is made.
     """
     path = check_writable(directory)
     numbers = pack(audit)
     views = {f"{kind}.png": render(plot(audit, kind), "png") for kind in available(audit)}
+    if frames := worst_xyz(audit):
+        views[WORST] = frames.encode("utf-8")
     views[PAGE] = to_html(audit).encode("utf-8", "replace")
-    write(path, numbers, views, retired={f"{kind}.png" for kind in kinds()})
+    write(path, numbers, views, retired={WORST, *(f"{kind}.png" for kind in kinds())})
     return path

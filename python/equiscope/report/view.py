@@ -52,7 +52,7 @@ class Picture(ABC):
     name: str
     """What `Audit.plot` calls it, and the stem of its file: lower case, a word."""
     order: float
-    """Pictures stand in rising order; those that ship with the package have 1, 2, 2.5, 3, 4."""
+    """Pictures stand in rising order; those that ship with the package have 1, 2, 2.5, 3, 3.5, 4."""
     chooses: bool = False
     """Whether `draw` takes the names of the outputs and layers to draw."""
 
@@ -115,12 +115,12 @@ def available(audit: AuditData) -> list[str]:
 def plot(audit: AuditData, kind: str, names: Sequence[str] | None = None) -> Figure:
     """A matplotlib figure, made without pyplot: save it with ``savefig``, or show it in a notebook.
 
-    ``kind``: ``"layers"`` (layers by degree, share of power in colour), ``"spectra"`` (spectrum of each
-    output and of selected layers), ``"targets"`` (spectra of labels, predictions and errors), ``"systems"`` (error of
-    each system), ``"convergence"`` (errors against
-    the degree of the grid), or a picture of one's own. ``names``: with ``"spectra"``, the outputs and layers to draw;
-    all outputs and a choice of layers when left out. Raises `ArgumentError` for an unknown kind or name, and where the
-    audit holds nothing to draw.
+    ``kind``: ``"layers"`` (layers by degree, share of power in colour), ``"spectra"`` (spectrum of each output and of
+    selected layers), ``"targets"`` (spectra of labels, predictions and errors), ``"systems"`` (error of each system),
+    ``"worst"`` (the system with the largest error, and its error over the sphere), ``"convergence"`` (errors against
+    the degree of the grid), or a picture of one's own. ``names``: with ``"spectra"``, the outputs and layers to draw,
+    all outputs and a choice of layers when left out; with ``"worst"``, the outputs. Raises `ArgumentError` for an
+    unknown kind or name, and where the audit holds nothing to draw.
     """
     if kind not in kinds():
         fail(ArgumentError, "kind", f"one of {', '.join(kinds())}", repr(kind))
