@@ -33,6 +33,7 @@ TESTS: dict[str, dict[str, str]] = {
     "measure": {
         "against.py": "targets",
         "convergence.py": "monte_carlo",
+        "directions.py": "worst",
         "elements.py": "monte_carlo",
         "estimators": "refine audit_sectors monte_carlo errors",
         "finite.py": "hostile accounts",
@@ -64,6 +65,7 @@ TESTS: dict[str, dict[str, str]] = {
         "memory.py": "max_memory",
         "names.py": "hooks audit_layers",
         "noise.py": "floor rehearsal",
+        "onlooker.py": "worst",
         "precision.py": "floor kinds",
         "refine.py": "refine monte_carlo",
         "rehearsal.py": "rehearsal floor hooks",
@@ -80,6 +82,7 @@ TESTS: dict[str, dict[str, str]] = {
         "limits.py": "limits cli",
         "paired.py": "compare",
         "place.py": "report_files",
+        "scene.py": "worst",
         "target.py": "targets",
         "verdict.py": "verdict report_findings words assert_equivariant",
     },

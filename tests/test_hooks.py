@@ -287,7 +287,7 @@ def test_names_and_numbers_of_a_wrapped_model_are_those_of_what_is_inside(wrappe
     for name, layer in found.layers.items():
         torch.testing.assert_close(layer.power, expected.layers[name].power)
     compiled = any(type(part).__name__ == "OptimizedModule" for part in wrapped(model).modules())
-    assert any("before torch.compile" in warning for warning in found.warnings) == compiled
+    assert any("before torch.compile" in note for note in found.notes) == compiled
     torch._dynamo.reset()
 
 

@@ -180,7 +180,7 @@ def test_the_table_shows_outputs_layers_findings_and_warnings() -> None:
     assert re.search(r"^embedding +0\.970 +2\.91e-2 .* 1\.00e-7$", text, re.MULTILINE)
     for name in [*audit.outputs, *audit.layers]:
         assert name in text
-    assert "Failures (1)\n- water_9: dipole: NaN in 2 values" in text
+    assert "Failures (1)\n- `water_9` at `dipole`: NaN in 2 values" in text
     assert "Warnings (1)\n- TF32 is allowed in matrix products." in text
     assert "134 400 evaluations" in text and "grid degree 20 (3 360 rotations)" in text
     assert str(audit).splitlines()[0].startswith("equiscope audit of MessagePassingTransformer")
@@ -204,7 +204,7 @@ def test_layers_with_a_representation_have_a_table_of_their_errors() -> None:
 
 def test_many_failures_and_warnings_are_counted() -> None:
     audit = realistic()
-    audit.failures = [Failure(f"s{i}", "energy", "NaN") for i in range(300)]
+    audit.failures = [Failure(f"s{i}", "energy", "NaN" + "x" * i) for i in range(300)]
     text = to_text(audit, 80)
     assert "Failures (300)" in text and "... and 280 more" in text and "s299" not in text
 

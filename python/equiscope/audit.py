@@ -352,6 +352,7 @@ def _result(asked: Settings, session: Session, total: float) -> Audit:
         systems=collector.systems,
         failures=collector.failures,
         warnings=session.warnings(),
+        notes=session.notes,
         convergence=session.record(),
         settings={
             **adapter.description,

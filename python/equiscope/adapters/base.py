@@ -18,6 +18,7 @@ import torch
 from ..errors import ArgumentError, DTypeError, fail
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
+from .points import Points
 from .rounding import Dither
 
 if TYPE_CHECKING:
@@ -277,6 +278,10 @@ class Adapter(Kind, ABC):
     def value(self, system: System, name: str) -> torch.Tensor:
         """One input of a system as it was given, for what an audit has to know of it: an axis."""
         fail(ArgumentError, "group", f"an axis of its own for all systems ({type(self).__name__} names none)", name)
+
+    def points(self, system: System) -> Points | None:
+        """The points of a system as they were given, for the picture of it; None where it has none."""
+        return None
 
     def in_frame(self, name: str, system: System, values: torch.Tensor) -> torch.Tensor:
         """Values of the output `name` ``(samples, channels, components)``, as the data have them, in the frame in which

@@ -32,6 +32,7 @@ from .containers import Layout, opened
 from .keywords import holds_structures, systems_of
 from .masks import Masks, with_a_row
 from .opened import Opened
+from .points import Points, points_among
 from .registry import register
 from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
@@ -170,6 +171,15 @@ class PlainAdapter(Adapter):
     def value(self, system: System, name: str) -> torch.Tensor:
         found: torch.Tensor = system.payload.tensors[name]
         return found
+
+    def points(self, system: System) -> Points | None:
+        found: Opened = system.payload
+        kinds = {key: kind for key, kind in zip(found.keys, found.kinds, strict=True) if kind is not None}
+
+        def real(name: str, value: torch.Tensor) -> torch.Tensor:
+            return self._masks.unpadded(name, value.unsqueeze(0), tuple(value.shape), found)[0]
+
+        return points_among(found.tensors, kinds, real)
 
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)

@@ -17,6 +17,7 @@ from ..groups.group import Chart
 from ..groups.representation import Representation
 from ..interrupts import undisturbed
 from ..measure.against import against
+from ..measure.directions import DirectionMoments
 from ..measure.finite import fault, in_range
 from ..measure.measure import Measure, Moments
 from ..measure.quantity import QUANTITIES, Pool, Tensors
@@ -24,8 +25,10 @@ from ..measure.settling import Seen
 from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..result.data import Failure, Output, Part, Spectrum, SystemRow, Worst
 from ..result.judge import AT_NOISE
+from ..result.scene import Scene
 from .drive import Drive, Empty, End, Failed, Slice, numbers
 from .leaves import representation_of
+from .onlooker import Onlooker
 from .rehearsal import Begin
 from .witness import Witness
 
@@ -67,6 +70,7 @@ class _Kept:
     responds: bool = False
     samples: int = 0
     worst: Worst | None = None
+    scene: Scene | None = None
     squared_errors: dict[str, torch.Tensor] = field(default_factory=dict)
     """Sums over systems of the square of samples times what is random and independent in their errors."""
     linear_errors: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -76,6 +80,15 @@ class _Kept:
     seen: Seen | None = None
     degrees: Counter[int | None] = field(default_factory=Counter)
     kept: list[tuple[int, OrbitSummary, torch.Tensor | None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Orbit:
+    """A system in progress."""
+
+    begin: Begin
+    moments: dict[str, Moments]
+    onlooker: Onlooker | None
 
 
 @dataclass(frozen=True)
@@ -126,8 +139,8 @@ class Collector:
         """By system and output: what the values ought to be."""
         self._reopens = measure.extends
         self._pools: dict[str, _Kept] = {}
-        self._running: dict[str, tuple[Begin, dict[str, Moments]]] = {}
-        self._ended: dict[str, tuple[Begin, dict[str, Moments]]] = {}
+        self._running: dict[str, _Orbit] = {}
+        self._ended: dict[str, _Orbit] = {}
         self.systems: list[SystemRow] = []
         self.failures: list[Failure] = []
         self.raised: Exception | None = None
@@ -135,7 +148,8 @@ class Collector:
 
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
-        return sum(self.measure.nbytes(lmax, value) for value in values.values())
+        seen = sum(DirectionMoments.nbytes(value) for name, value in values.items() if name in self._adapter.outputs)
+        return seen + sum(self.measure.nbytes(lmax, value) for value in values.values())
 
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
@@ -159,9 +173,11 @@ class Collector:
         self._pools = {}
         self.systems = []
         self._running, self._ended = self._ended, {}
-        for name, (_, moments) in self._running.items():
-            for moment in moments.values():
+        for name, orbit in self._running.items():
+            for moment in orbit.moments.values():
                 moment.extend(measure.elements(name))
+            if orbit.onlooker is not None:
+                orbit.onlooker.extend(measure)
         return set(self._running)
 
     def take_unsettled(self) -> set[str]:
@@ -208,9 +224,14 @@ class Collector:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
         moments = {name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()}
-        self._running[system] = (event, moments)
+        self._running[system] = _Orbit(event, moments, self._onlooker(event))
         if self._witness is not None:
             self._witness.begin(event.system, self.measure.elements(system), self._targets.get(system, {}))
+
+    def _onlooker(self, begin: Begin) -> Onlooker | None:
+        kinds = {name: kind for name, kind in self._adapter.outputs.items() if name in begin.values}
+        points = self._adapter.points(begin.system) if kinds else None
+        return None if points is None else Onlooker(begin, points, self.measure, kinds)
 
     def _pool(self, name: str, kind: Representation | None, value: torch.Tensor) -> None:
         if name in self._pools:
@@ -227,14 +248,16 @@ class Collector:
         system, values = event.system, event.values
         if system.name not in self._running:
             return
-        _, moments = self._running[system.name]
+        orbit = self._running[system.name]
         for name, value in values.items():
             try:
-                moments[name].update(value)
+                orbit.moments[name].update(value)
             except NonFiniteValues as error:
                 self._stop(system, name, error)
                 drive.drop(system)
                 return
+        if orbit.onlooker is not None:
+            orbit.onlooker.update(values)
         if self._witness is not None:
             self._witness.update(system, event.start, event.stop, values)
 
@@ -265,9 +288,9 @@ class Collector:
     def _end(self, system: System, drive: Drive) -> None:
         if system.name not in self._running:
             return
-        begin, moments = self._running.pop(system.name)
-        orbits = {}
-        for name, moment in moments.items():
+        running = self._running.pop(system.name)
+        begin, orbits = running.begin, {}
+        for name, moment in running.moments.items():
             if name in self._skipped:
                 continue
             try:
@@ -284,7 +307,7 @@ class Collector:
             self._fail(Failed(system, error))
             return
         if self._reopens:
-            self._ended[system.name] = (begin, moments)
+            self._ended[system.name] = replace(running, begin=begin)
         seen = {name: _seen(orbit, begin.floor[name]) for name, orbit in orbits.items()}
         ruling: Ruling | None = Ruling()
         if self.judge is not None:
@@ -300,6 +323,7 @@ class Collector:
                 pool.seen = seen[name] if pool.seen is None else seen[name].joined(pool.seen)
                 self._add_errors(pool, orbit, ruling)
                 self._add(pool, begin, orbit, index, row)
+                self._look(pool, running.onlooker, orbit, row)
             self.systems.append(row)
             if self._witness is not None:
                 self._witness.end(system, orbits)
@@ -375,6 +399,14 @@ class Collector:
                     f"got {orbit.channels} in {begin.system.name!r}"
                 )
             pool.kept.append((index, orbit, None if mean is None else self._native(pool.name, mean)))
+
+    def _look(self, pool: _Kept, onlooker: Onlooker | None, orbit: OrbitSummary, row: SystemRow) -> None:
+        """Keep what the system looks like, where no other had so large an error."""
+        if onlooker is None or pool.name not in row.outputs or orbit.worst_index is None:
+            return
+        rmse = row.outputs[pool.name]["rmse"]
+        if pool.scene is None or rmse > pool.scene.rmse:
+            pool.scene = onlooker.scene(pool.name, orbit, rmse, self._element(row.name, orbit.worst_index))
 
     def _target_row(self, orbit: OrbitSummary) -> dict[str, float]:
         if orbit.target is None:
@@ -490,6 +522,7 @@ class Collector:
                 variance = torch.cat([orbit.variance[irrep] for _, orbit, _ in pool.kept]).cpu()
                 power = torch.cat([orbit.power[irrep] for _, orbit, _ in pool.kept], dim=-2).cpu()
             output.parts[irrep] = Part(variance, rmse, power, root_error(rmse**2, float(errors["irreps"][i])))
+        output.scene = pool.scene if output.verdict.is_broken else None
         if self._keep:
             output.variance = torch.cat([orbit.total_variance for _, orbit, _ in pool.kept]).cpu()
             output.mean = torch.cat([native for _, _, native in pool.kept if native is not None]).cpu()

@@ -76,7 +76,9 @@ class Session:
     _evaluator: Evaluator = field(init=False)
     _layers: Layers = field(init=False)
     _rehearsal: Rehearsal = field(init=False)
-    _notes: list[str] = field(init=False, default_factory=list)
+    notes: list[str] = field(init=False, default_factory=list)
+    """What the report should say of what was done, where nothing is wrong."""
+    _warnings: list[str] = field(init=False, default_factory=list)
 
     def __enter__(self) -> Session:
         module = self.adapter.module
@@ -90,7 +92,7 @@ class Session:
         stack.enter_context(torch.random.fork_rng(devices=_random_devices(module)))
         if module is not None and not isinstance(module, torch.jit.ScriptModule):
             if module.training:
-                self._notes.append("the model was in train mode; it was audited in eval mode and put back")
+                self.notes.append("the model was in train mode; it was audited in eval mode and put back")
             for part in module.modules():
                 stack.callback(setattr, part, "training", part.training)
             _to_eval(module)
@@ -108,13 +110,13 @@ class Session:
         self._layers = Layers(self._representations, meant, masks)
         self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
-            self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
+            self._warnings.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
 
     def _listening(self, hooked: Hooked, masks: frozenset[str]) -> Capture:
         once = self.adapter.calls_per_copy
         capture = Capture(hooked.module, hooked.names, copy=once, asked=hooked.asked, masks=masks)
         if capture.compiled:
-            self._notes.append(
+            self.notes.append(
                 "the model is compiled; it was audited as it was before torch.compile, since layers of compiled code "
                 "cannot be heard. Without layers, an audit takes the compiled one"
             )
@@ -165,7 +167,7 @@ class Session:
             judgement = self.measure.judge(found, previous)
             self.convergence.append(self._entry(found, **judgement.judged))
             if judgement.note is not None:
-                self._notes.append(judgement.note)
+                self._warnings.append(judgement.note)
             if judgement.following is None:
                 # the better numbers of the first systems are at hand, and are kept where these are all there is
                 if judgement.previous_suffices and coarser is not None and has_more:
@@ -251,10 +253,10 @@ class Session:
         return {"masks_of_layers": told} if told else {}
 
     def warnings(self) -> list[str]:
-        """What the report should say of how it went."""
+        """What the report should warn of."""
         heard = self._capture.notes() if self._capture is not None else {}
         return [
-            *self._notes,
+            *self._warnings,
             *self.adapter.notes,
             *self._unrepeatable(),
             *self.collector.absent(),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from metatensor.torch import TensorMap
     from typing_extensions import Self
 
+    from .finding import Finding
+
 
 class Audit(AuditData):
     """Result of `equiscope.audit`. Prints as a table; saves and loads without pickle."""
@@ -33,8 +35,8 @@ class Audit(AuditData):
 
         return audit_cell(self)
 
-    def findings(self) -> list[str]:
-        """Plain-language statements, the most important first."""
+    def findings(self) -> list[Finding]:
+        """Plain-language statements, the most important first: strings with a `severity`."""
         from .statements import findings
 
         return findings(self)
@@ -70,9 +72,10 @@ class Audit(AuditData):
 
         kind: ``"layers"`` (layers by degree, share of power in colour), ``"spectra"`` (spectrum of each output and of
             selected layers), ``"targets"`` (spectra of labels, predictions and errors), ``"systems"`` (error of each
-            system), ``"convergence"`` (errors against the degree of the grid), or a picture of one's own; all are in
-            ``equiscope.report.KINDS``.
-        names: with ``"spectra"``, the outputs and layers to draw; all outputs and a choice of layers when left out.
+            system), ``"worst"`` (the system with the largest error, and its error over the sphere), ``"convergence"``
+            (errors against the degree of the grid), or a picture of one's own; all are in ``equiscope.report.KINDS``.
+        names: with ``"spectra"``, the outputs and layers to draw, all outputs and a choice of layers when left out;
+            with ``"worst"``, the outputs.
         ax: where it is drawn, in a figure of the user's, which is then what is returned: axes for a picture of one
             panel; an empty `Figure` or `SubFigure`, of a figure with ``layout="constrained"``, for any.
         width: of a new figure, in inches, or ``"column"`` (3.4) or ``"page"`` (7.0); left out, what the picture takes.

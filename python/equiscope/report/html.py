@@ -63,6 +63,7 @@ def to_html(audit: AuditData) -> str:
             for f in audit.failures
         ],
         warnings=audit.warnings,
+        notes=audit.notes,
         messages=MESSAGES,
         outputs=_rows(audit, audit.outputs),
         declared=_rows(audit, audit.declared_layers),

@@ -126,6 +126,15 @@ class Sheet:
         grid: np.ndarray = self._figure.subplots(rows, columns, squeeze=False, **options)
         return grid
 
+    def bare(self, *, width: float, height: float) -> Figure | SubFigure:
+        """The empty figure itself, for a picture that places its axes by fractions of it: as wide as asked for, or as
+        the user said with the same proportions. Raises `ArgumentError` where the place is one axes."""
+        if isinstance(self._place, Axes):
+            fail(ArgumentError, "ax", "an empty Figure or SubFigure, since this picture has several panels", "Axes")
+        wide = self.wide(width)
+        self._figure = self._place or _new(wide, height * wide / width)
+        return self._figure
+
     def axes(self, width: float, height: float) -> Axes:
         """The one panel of a picture that has no others."""
         return self.panels(width=width, height=height)[0, 0]  # type: ignore[no-any-return]

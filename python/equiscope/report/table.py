@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import Box
@@ -17,6 +17,8 @@ from ..groups.group import Chart
 from ..result.data import AuditData, Output, widest
 from ..result.floor import assumed
 from .columns import Column, columns_of, grade
+from .failures import failed_systems, failures_alike
+from .finding import Finding, Severity
 from .format import broken
 from .headline import headline
 from .palette import Options
@@ -43,6 +45,9 @@ ASSUMED = "*: an error that assumes the spectrum goes on decaying as this one gr
 
 RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the header and nothing else, in ASCII so that every console can print it."""
+
+MARKED = {Severity.WARNING: ("!", "yellow"), Severity.FINDING: ("-", ""), Severity.NOTE: ("-", "dim")}
+"""Bullet and style of a sentence, by what it is to the reader."""
 
 STYLES = {
     "exact": "green",
@@ -92,14 +97,11 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
     if said:
         parts += [Text(), Text("Findings", style="bold"), *bullets(said, "")]
     if audit.failures:
-        lines = [f"{failure.system}: {failure.where}: {failure.reason}" for failure in audit.failures]
-        parts += [Text(), Text(f"Failures ({len(lines)})", style="bold red"), *bullets(lines, "red")]
-    if audit.warnings:
-        parts += [
-            Text(),
-            Text(f"Warnings ({len(audit.warnings)})", style="bold yellow"),
-            *bullets(audit.warnings, "yellow"),
-        ]
+        head = Text(f"Failures ({len(failed_systems(audit))})", style="bold red")
+        parts += [Text(), head, *bullets(failures_alike(audit), "red")]
+    for title, lines, style in (("Warnings", audit.warnings, "yellow"), ("Notes", audit.notes, "dim")):
+        if lines:
+            parts += [Text(), Text(f"{title} ({len(lines)})", style=f"bold {style}"), *bullets(lines, style)]
     return Group(*parts)
 
 
@@ -207,17 +209,18 @@ def _grouped(audit: AuditData, width: int, digits: int) -> tuple[list[str], list
     return heads, rows, columns == count
 
 
-def bullets(lines: list[str], style: str) -> list[Padding]:
-    """Sentences as a list, the first `MESSAGES` of them."""
-    shown = lines[:MESSAGES]
+def bullets(lines: Sequence[str], style: str) -> list[Padding]:
+    """Sentences as a list, the first `MESSAGES` of them; what warns among findings is marked."""
+    shown = [*lines[:MESSAGES]]
     if len(lines) > MESSAGES:
-        shown = [*shown, f"... and {len(lines) - MESSAGES} more"]
+        shown.append(f"... and {len(lines) - MESSAGES} more")
     return [_bullet(line, style) for line in shown]
 
 
 def _bullet(line: str, style: str) -> Padding:
+    mark, own = MARKED[line.severity] if isinstance(line, Finding) else ("-", style)
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=1)
     grid.add_column(overflow="fold")
-    grid.add_row(Text("-"), Text(line, style=style))
+    grid.add_row(Text(mark, style=own), Text(line, style=own))
     return Padding(grid, (0, 0))

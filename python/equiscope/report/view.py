@@ -53,7 +53,7 @@ class Picture(ABC):
     name: str
     """What `Audit.plot` calls it, and the stem of its file: lower case, a word."""
     order: float
-    """Pictures stand in rising order; those that ship with the package have 1, 2, 2.5, 3, 4."""
+    """Pictures stand in rising order; those that ship with the package have 1, 2, 2.5, 3, 3.5, 4."""
     chooses: bool = False
     """Whether `draw` takes the names of the outputs and layers to draw."""
 

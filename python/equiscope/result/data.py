@@ -12,6 +12,7 @@ import torch
 from ..groups.group import Chart, Label
 from ..groups.o3 import O3
 from .judge import Numbers, Verdict, judge
+from .scene import Scene
 from .target import Sector, Target
 
 REPEATED = 6
@@ -170,6 +171,8 @@ class Output(Spectrum):
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
+    scene: Scene | None = None
+    """The system with the largest error, to look at; None where there is no error, or nothing to be seen."""
     parts: dict[Label, Part] = field(default_factory=dict)
     """Per target irrep, by its label; one entry for an output that carries a single irrep."""
 
@@ -251,6 +254,7 @@ class AuditData:
     systems: list[SystemRow]
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    """What a reader must know of the numbers: what they lack, and what may be wrong with them."""
     convergence: list[dict[str, Any]] = field(default_factory=list)
     """One entry per degree tried on the first systems: degree, rotations, change (relative, to the degree before),
     variance {output: A}, power {key: nested list}; and of all systems how many ran at it (systems) and were settled by
@@ -266,6 +270,8 @@ class AuditData:
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds: total, model, and the rest; evaluations: number of copies evaluated, checks: how many of them before the
     audit proper, to see that copies are independent and how large the noise floor is."""
+    notes: list[str] = field(default_factory=list)
+    """What was done on the way that a reader may want to know, and that takes nothing from any number."""
 
     def __repr__(self) -> str:
         get = self.settings.get

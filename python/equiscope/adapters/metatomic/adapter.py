@@ -11,7 +11,9 @@ from metatomic.torch import AtomisticModel
 
 from ...errors import ArgumentError, DataError, fail
 from ...inuse import in_use
+from ..atoms import points_of
 from ..base import Adapter, Piece, Request, System
+from ..points import Points
 from ..structures import Structure, label_of, read_structures
 from .asked import asked_features, asked_outputs, features_of, look, requested
 from .batches import Batches
@@ -151,6 +153,9 @@ class MetatomicAdapter(Adapter):
                 self.description["merged"] = str(self._merging)
                 self.model_seconds = self._calls.seconds
             yield System(structure.name, template, len(structure), template.vectors.numel() * item, self._device)
+
+    def points(self, system: System) -> Points | None:
+        return next((points_of(one) for one in self._structures if one.name == system.name), None)
 
     def compatible(self, first: System, other: System) -> bool:
         return self.merges[first.name] == self.merges[other.name]
