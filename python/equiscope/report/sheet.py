@@ -133,6 +133,8 @@ class Sheet:
             fail(ArgumentError, "ax", "an empty Figure or SubFigure, since this picture has several panels", "Axes")
         wide = self.wide(width)
         self._figure = self._place or _new(wide, height * wide / width)
+        if isinstance(self._figure, Figure):
+            self._figure.set_layout_engine("none")  # it warns of a figure in which it finds nothing to lay out
         return self._figure
 
     def axes(self, width: float, height: float) -> Axes:

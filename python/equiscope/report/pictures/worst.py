@@ -40,6 +40,8 @@ class Arrangement(NamedTuple):
     globe: Place
     bars: tuple[Place, Place]
     """Scales of colours, beside the second pose and the globe."""
+    narrow: bool = False
+    """Whether what is written has two lines where it has one elsewhere."""
 
 
 SIDE_BY_SIDE = Arrangement(
@@ -54,7 +56,8 @@ ONE_BELOW = Arrangement(
     3.95,
     ((0.05, 2.0, 1.35, 1.45), (1.5, 2.0, 1.35, 1.45)),
     (0.35, 0.15, 2.3, 1.35),
-    ((2.85, 2.25, 0.08, 0.9), (2.75, 0.35, 0.08, 0.9)),
+    ((2.85, 2.25, 0.08, 0.9), (2.75, 0.3, 0.08, 0.9)),
+    narrow=True,
 )
 """In a column of a journal."""
 
@@ -145,8 +148,9 @@ class _Row:
             if vectors and len(scene.found) in (1, len(pose)):
                 starts = pose if each else np.zeros((1, 3))
                 figurine.arrows(axes, starts, errors[i][:, 0] * (ARROW * figurine.extent / max(longest, 1e-300)))
-            _title(axes, output if i == 0 else None, "as given" if i == 0 else describe(scene.rotation), scene)
-            _below(axes, output, errors[i], vectors=vectors, several=each and len(scene.found) > 1)
+            turned = describe(scene.rotation).replace(", then", ",\nthen" if self._in.narrow else ", then")
+            _title(axes, output if i == 0 else None, "as given" if i == 0 else turned, scene)
+            _below(axes, self._in.narrow, output, errors[i], vectors=vectors, several=each and len(scene.found) > 1)
         if scale is not None:
             self._bar(self._in.bars[0], ScalarMappable(scale, MAP), output, "error")
         self._bar(self._in.bars[1], draw_globe(self._axes(self._in.globe, "mollweide"), scene), output, "RMSE")
@@ -178,12 +182,13 @@ def _title(axes: Axes, output: Output | None, text: str, scene: Scene) -> None:
     axes.text(0.0, 1.0, lines, transform=axes.transAxes, ha="left", va="bottom", fontsize=SMALL, color=FAINT)
 
 
-def _below(axes: Axes, output: Output, error: np.ndarray, *, vectors: bool, several: bool) -> None:
+def _below(axes: Axes, narrow: bool, output: Output, error: np.ndarray, *, vectors: bool, several: bool) -> None:
     if vectors:
         lengths = np.linalg.norm(error[:, 0], axis=1)
-        text = f"{'longest arrow' if several else 'arrow'}: {quantity(output, float(lengths.max()))}"
+        what, value = "longest arrow" if several else "arrow", float(lengths.max())
     elif error.size == 1:
-        text = f"error {quantity(output, float(error.reshape(())))}"
+        what, value = "error", float(error.reshape(()))
     else:
-        text = f"RMS error {quantity(output, float(np.sqrt(np.square(error).mean())))}"
+        what, value = "RMS error", float(np.sqrt(np.square(error).mean()))
+    text = f"{what}{chr(10) if narrow else ' '}{quantity(output, value)}"
     axes.text(0.5, 0.0, text, transform=axes.transAxes, ha="center", va="top", fontsize=SMALL, color=INK)
