@@ -112,6 +112,15 @@ def available(audit: AuditData) -> list[str]:
     return [picture.name for picture in pictures() if picture.lacks(audit) is None]
 
 
+def figures(audit: AuditData) -> dict[str, Figure]:
+    """All pictures that the audit has numbers for, by name, laid out once for every format they are written in."""
+    from .render import settle
+
+    drawn = {each.name: each.draw(audit) for each in pictures() if each.lacks(audit) is None}
+    settle(drawn.values())
+    return drawn
+
+
 def plot(audit: AuditData, kind: str, names: Sequence[str] | None = None) -> Figure:
     """A matplotlib figure, made without pyplot: save it with ``savefig``, or show it in a notebook.
 

@@ -114,7 +114,7 @@ def _keys(found: Sequence[Spectrum]) -> list[object]:
     keys: list[object] = [Line2D([], [], label=family_title(chart, family), **_line(family)) for family in families]
     if any(isinstance(spectrum, Output) for spectrum in found):
         keys.append(Line2D([], [], linewidth=0, label="declared irrep", **RING))
-    above = Line2D([], [], linewidth=0, label="above $l_{max}$" if chart.counts else "above lmax", **ABOVE)
+    above = Line2D([], [], linewidth=0, label="above lmax", **ABOVE)
     return [*keys, above, Patch(facecolor=RULE, alpha=0.6, label="noise and error")]
 
 
@@ -169,4 +169,4 @@ def _ticks(axes: Axes, spectrum: Spectrum) -> None:
     while ticks and (count - ticks[-1]) * PANEL / (count + 1) < last:
         ticks.pop()
     headings = [chart.headings[tick] for tick in ticks]
-    axes.set_xticks([*ticks, count], [*headings, f"$>{chart.lmax}$"], color=INK)
+    axes.set_xticks([*ticks, count], [*headings, f">{chart.lmax}"], color=INK)

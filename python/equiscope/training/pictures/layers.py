@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ...groups.group import Chart
 from ...report.palette import INK, MAP, PAPER, RULE, SMALL, Options
-from ...report.style import finish, new_figure, plain
+from ...report.style import finish, new_figure, plain, powers
 from ...result.data import Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ..data import HistoryData, Point
@@ -114,7 +114,7 @@ def _panel(axes: Axes, shares: np.ndarray, quiet: np.ndarray) -> QuadMesh:
 
 def _finish(axes: Axes, chart: Chart, point: Point, width: float, first: bool) -> None:
     """Title and headings of one panel, `width` inches wide."""
-    symbol = f"${chart.axis}$" if chart.counts else ""  # names say what they are
+    symbol = chart.axis if chart.counts else ""  # names say what they are
     finish(axes, title=f"step {short(point.step)}" if first and width > WORD else short(point.step), xlabel=symbol)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -125,7 +125,7 @@ def _finish(axes: Axes, chart: Chart, point: Point, width: float, first: bool) -
         return
     step = max(1, math.ceil(HEADING * (last + 1) / width))
     ticks = [tick for tick in range(0, last, step) if last - tick >= step]
-    axes.set_xticks([*ticks, last], [*(chart.headings[tick] for tick in ticks), "$>$"])
+    axes.set_xticks([*ticks, last], [*(chart.headings[tick] for tick in ticks), ">"])
 
 
 def _labels(axes: Axes, rows: list[str], first_output: int, height: float) -> None:
@@ -145,7 +145,7 @@ def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, height: float) -> N
     bar = figure.colorbar(mesh, ax=panels, location="bottom", extend="min", fraction=0.1 / height, pad=0.02, aspect=24)
     bar.set_label("share of power", fontsize=SMALL, color=INK)
     bar.ax.xaxis.set_major_locator(LogLocator(numticks=8))
-    bar.ax.xaxis.set_major_formatter(LogFormatterSciNotation())
-    bar.ax.xaxis.set_minor_formatter(NullFormatter())
+    bar.ax.xaxis.set_major_formatter(powers())
+    bar.ax.xaxis.set_minor_locator(NullLocator())
     bar.ax.tick_params(which="both", labelsize=SMALL, colors=INK, width=0.6, length=2.5)
     bar.outline.set_visible(False)

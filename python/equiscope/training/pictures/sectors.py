@@ -11,7 +11,6 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
 from ...groups.group import Chart
 from ...report.format import broken
@@ -87,7 +86,6 @@ class Sectors(HistoryPicture):
             )
             axes.set_ylim(low, 2.0)
             decades(axes, "y")
-            axes.yaxis.set_minor_locator(NullLocator())
         legend(
             figure, _keys(chart), loc="outside lower center", ncols=min(4, len(chart.headings) + 1), columnspacing=1.0
         )
