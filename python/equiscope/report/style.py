@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from .format import number
@@ -61,6 +64,16 @@ def decades(axes: Axes, which: str) -> None:
     axis.set_major_formatter(powers())
     # a minor tick in each of a dozen decades takes longer to draw than the lines, and says nothing more
     axis.set_minor_locator(NullLocator())
+
+
+def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
+    """Inches that the widest line of `text` takes."""
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    widths = [
+        text_to_path.get_text_width_height_descent(line, font, ismath=bool(is_math_text(line)))[0]
+        for line in text.split("\n")
+    ]
+    return float(max(widths)) / 72
 
 
 def powers() -> FuncFormatter:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import LogNorm, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -19,7 +19,10 @@ from ...groups.group import Chart
 from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
+from ..format import percent
 from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL, Options
+from ..render import hover
+from ..rowlabels import RowLabels
 from ..style import finish, legend, new_figure, plain, powers
 from ..view import Picture, register
 from ..words import axis_title, each_column, family_title
@@ -63,8 +66,9 @@ class Layers(Picture):
         mesh = None
         for i, axes in enumerate(panels):
             mesh = _panel(axes, *shown.panel(i), low)
+            hover(mesh, shown.told(i))
             _finish(axes, shown, i)
-        _rows(panels[0], shown.names, shown.places, len(audit.layers), shown.row)
+        shown.labels.draw(panels[0], shown.places, shown.row)
         declared = [
             (place, spectrum)
             for place, (_, spectrum) in zip(shown.places, audit.results(), strict=True)
@@ -94,6 +98,7 @@ class _Shares:
         self.count = self.places[-1] + 1
         self.row = min(ROW, max(TALLEST / self.count, LEAST_ROW)) if self.count > FEW else FEW_ROW
         self.names = [name for name, _ in found]
+        self.labels = RowLabels(audit.layers, audit.outputs)
         self._share = np.full((self.count, len(self.chart.headings), len(self.chart.family_names)), np.nan)
         self._above = np.full((self.count, 1), np.nan)
         self._quiet = np.zeros(self._share.shape, dtype=bool)
@@ -122,6 +127,21 @@ class _Shares:
             return self._above, self._above_quiet
         return self._share[:, : self.width(i), i], self._quiet[:, : self.width(i), i]
 
+    def told(self, i: int) -> list[str]:
+        """What each cell of a panel says, row by row: ``blocks.0, l=2, pseudo: 1.3e-4``."""
+        values, quiet = self.panel(i)
+        chart = self.chart
+        above = i == len(chart.family_names)
+        columns = ["above lmax"] if above else [chart.title(column) for column in range(values.shape[1])]
+        family = "" if above or not chart.family_names[i] else f", {chart.family_names[i]}"
+        told = np.full(values.shape, "", dtype=object)
+        for name, place in zip(self.names, self.places, strict=True):
+            for column, heading in enumerate(columns):
+                share = percent(float(values[place, column]))
+                within = " (within noise or its error)" if quiet[place, column] else ""
+                told[place, column] = f"{name}, {heading}{family}: {share}{within}"
+        return told.reshape(-1).tolist()
+
     def width(self, family: int) -> int:
         """Columns up to the last one in which a family has an irrep."""
         return 1 + max(c for c, f in zip(self.chart.columns, self.chart.families, strict=True) if f == family)
@@ -136,20 +156,23 @@ class _Shares:
 def _panels(shown: _Shares) -> list[Axes]:
     """The empty panels of a new figure."""
     widths = [shown.width(family) for family in range(len(shown.chart.family_names))]
-    longest = max(map(len, shown.names))
-    width = 0.065 * longest + shown.cell * (sum(widths) + 1) + 1.5
+    width = shown.labels.width + shown.cell * (sum(widths) + 1) + 1.5
     figure = new_figure(max(width, 5.2), shown.row * shown.count + 1.15)
     ratios = [*map(float, widths), 1.0]
     return list(figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios, gridspec_kw={"wspace": 0.02}))
 
 
 def _panel(axes: Axes, values: np.ndarray, quiet: np.ndarray, low: float) -> QuadMesh:
+    """The cells of one panel, grey where they are quiet, none in rows without values."""
     edges = (np.arange(values.shape[1] + 1) - 0.5, np.arange(values.shape[0] + 1) - 0.5)
-    line: Options = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0}
-    grey = np.where(quiet & ~np.isnan(values), 1.0, np.nan)
-    axes.pcolormesh(*edges, np.ma.masked_invalid(grey), cmap=ListedColormap([RULE]), vmin=0, vmax=2, **line)
-    shown = np.ma.masked_where(quiet | np.isnan(values), np.maximum(values, low * (1 - 1e-9)))
-    mesh = axes.pcolormesh(*edges, shown, cmap=colormaps[MAP], norm=LogNorm(low, 1.0), **line)
+    line: Options = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0, "clip_on": False}
+    mesh = axes.pcolormesh(*edges, np.zeros(values.shape), cmap=colormaps[MAP], norm=LogNorm(low, 1.0), **line)
+    with np.errstate(invalid="ignore"):
+        colours = mesh.cmap(mesh.norm(np.maximum(np.nan_to_num(values), low)))
+    colours[quiet] = to_rgba(RULE)
+    colours[np.isnan(values)] = to_rgba("none")
+    mesh.set_array(None)  # one mesh with colours of its own, where a scale knows no quiet cells
+    mesh.set_facecolor(colours.reshape(-1, 4))
     axes.set_ylim(values.shape[0] - 0.5, -0.5)
     return mesh
 
@@ -171,17 +194,6 @@ def _finish(axes: Axes, shown: _Shares, i: int) -> None:
     upright = max(map(len, chart.headings)) > LEVEL
     headings = list(map(plain, chart.headings))[: shown.width(i)]
     axes.set_xticks(range(len(headings)), headings, rotation=90 if upright else 0)
-
-
-def _rows(axes: Axes, labels: list[str], places: list[int], first_output: int, row: float) -> None:
-    """Row labels, as many as can be read; outputs in the darker ink."""
-    step = max(1, math.ceil(0.115 / row))
-    kept = [i for i in range(len(places)) if i >= first_output or i % step == 0]
-    axes.set_yticks([places[i] for i in kept], [plain(labels[i]) for i in kept])
-    for i, tick in zip(kept, axes.get_yticklabels(), strict=True):
-        tick.set_color(INK)
-        tick.set_fontsize(min(SMALL, max(5.0, 72 * row * step * 0.8)))
-        tick.set_fontweight("bold" if i >= first_output else "normal")
 
 
 def _targets(output: Output, chart: Chart, panels: list[Axes], place: int) -> None:
