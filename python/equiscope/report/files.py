@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..result.data import AuditData
-from ..result.files import pack, write
+from ..result.files import NUMBERS, pack, write
 from ..result.place import check_writable
 from .html import to_html
 from .render import render
@@ -28,6 +28,7 @@ def save(audit: AuditData, directory: str | Path) -> Path:
     numbers = pack(audit)
     drawn = figures(audit)
     views = {f"{name}.png": render(figure, "png") for name, figure in drawn.items()}
-    views[PAGE] = to_html(audit, drawn).encode("utf-8", "replace")
+    beside = (NUMBERS, numbers.arrays_name, *views)
+    views[PAGE] = to_html(audit, drawn, beside).encode("utf-8", "replace")
     write(path, numbers, views, retired={f"{kind}.png" for kind in kinds()})
     return path

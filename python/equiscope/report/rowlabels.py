@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from .names import Names, Shown
 from .palette import FAINT, INK, SMALL, Options
@@ -95,7 +95,8 @@ class _Free:
         return True
 
 
-def _beside(axes: Axes, inches: float):
+def _beside(axes: Axes, inches: float) -> Transform:
     """Left of the axes by so many inches, at data coordinates."""
     figure = axes.get_figure()
+    assert figure is not None
     return axes.get_yaxis_transform() + ScaledTranslation(-inches, 0, figure.dpi_scale_trans)

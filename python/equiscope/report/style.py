@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cbook import is_math_text
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -74,6 +77,18 @@ def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
         for line in text.split("\n")
     ]
     return float(max(widths)) / 72
+
+
+def colour_cells(mesh: QuadMesh, values: np.ndarray, quiet: np.ndarray) -> None:
+    """The colours of `values` for the cells of `mesh`, the least of its scale for what lies below; grey for `quiet`
+    cells, none where there is no value."""
+    least = mesh.norm.vmin or 0.0
+    colours = np.array(mesh.cmap(mesh.norm(np.maximum(np.nan_to_num(values), least))))
+    colours[quiet] = to_rgba(RULE)
+    colours[np.isnan(values)] = to_rgba("none")
+    # colours of its own: a scale knows no quiet cells, and a second mesh would take as long to draw
+    mesh.set_array(None)
+    mesh.set_facecolor(list(map(tuple, colours.reshape(-1, 4))))
 
 
 def powers() -> FuncFormatter:

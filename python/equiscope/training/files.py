@@ -23,9 +23,9 @@ def save(history: HistoryData, directory: str | Path) -> Path:
     if not (path / FILE).exists():
         _write_records(history, path / FILE)
     drawn = figures(history)
-    page = to_html(history, drawn)
-    contents = {TABLE: to_csv(history).encode("utf-8", "replace"), PAGE: page.encode("utf-8", "replace")}
+    contents = {TABLE: to_csv(history).encode("utf-8", "replace")}
     contents |= {f"{name}.png": render(figure, "png") for name, figure in drawn.items()}
+    contents[PAGE] = to_html(history, drawn, (FILE, *contents)).encode("utf-8", "replace")
     names = {f"{picture.name}.png" for picture in pictures()}
     write_all(path, contents, stale=lambda name: name in names)
     return path

@@ -12,13 +12,17 @@ from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from ...errors import ArgumentError, fail
 from ...result.comparison import ComparisonData
 from ...result.data import Spectrum
 from ...result.floor import sector_floor
-from ..format import broken
+from ..format import broken, number
+from ..names import Names
 from ..palette import FAINT, INK, MARKERS, PAPER, RULE, SERIES, SMALL, Options
+from ..render import hover, settle
+from ..rowlabels import RowLabels
 from ..style import decades, finish, legend, new_figure, plain
 from ..words import axis_title
 
@@ -58,6 +62,13 @@ def plot(found: ComparisonData, kind: str) -> Figure:
     return DRAWN[kind](found)
 
 
+def figures(found: ComparisonData) -> dict[str, Figure]:
+    """All pictures that there are numbers for, laid out once for every format they are written in."""
+    drawn = {kind: plot(found, kind) for kind in kinds(found)}
+    settle(drawn.values())
+    return drawn
+
+
 def caption(found: ComparisonData, kind: str) -> str:
     """What a reader of the page is told."""
     if kind == "errors":
@@ -67,7 +78,7 @@ def caption(found: ComparisonData, kind: str) -> str:
         return (
             f"How the share of power of each layer differs from {found.baseline}, in powers of ten: red for more, blue "
             "for less. Grey: within noise or error in both. A share that only one of them has counts as large as the "
-            "noise of the other."
+            f"noise of the other. {Names(found.layers).statement}".strip()
         )
     return "Share of power of each degree, both sigma together. What lies within noise or its error is not drawn."
 
@@ -122,8 +133,8 @@ def _scales(axes: Axes, values: list[float], places: np.ndarray, names: list[str
     """Errors from 0 on, or in decades where they span some; names, or steps in decades where they do."""
     if values and max(values) < SPAN * min(values):
         axes.set_ylim(0, None)
-        axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
-        axes.yaxis.get_offset_text().set_fontsize(SMALL)
+        # a common factor over the axis would cover the name of the panel
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 2)))
     else:
         axes.set_yscale("log")
         decades(axes, "y")
@@ -144,15 +155,17 @@ def _layers(found: ComparisonData) -> Figure:
     base = found.audits[found.baseline]
     columns = _columns([report.layers[name] for report in found.audits.values() for name in found.layers])
     height = min(max(0.2 * len(found.layers), 0.8), 14.0)
-    figure = new_figure(2.1 + len(others) * max(0.28 * columns, 1.2) + 0.9, height + 1.1)
+    labels = RowLabels(found.layers, ())
+    figure = new_figure(labels.width + len(others) * max(0.28 * columns, 1.2) + 1.1, height + 1.1)
     grid = figure.subplots(1, len(others), squeeze=False, sharey=True)[0]
     colours = colormaps[CHANGES].with_extremes(bad=RULE)
     for axes, other in zip(grid, others, strict=True):
         rows = [_change(base.layers[name], found.audits[other].layers[name], columns) for name in found.layers]
         cells = np.ma.masked_invalid(np.stack(rows))
         mesh = axes.pcolormesh(
-            cells, cmap=colours, norm=CenteredNorm(halfrange=DECADES), edgecolor=PAPER, linewidth=0.6
+            cells, cmap=colours, norm=CenteredNorm(halfrange=DECADES), edgecolor=PAPER, linewidth=0.6, clip_on=False
         )
+        hover(mesh, _told(found, other, cells))
         axes.set_ylim(len(found.layers), 0)
         chart = base.layers[found.layers[0]].chart
         finish(axes, xlabel=axis_title(chart), title=plain(broken(other, TITLE)))
@@ -160,14 +173,24 @@ def _layers(found: ComparisonData) -> Figure:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-    step = math.ceil(len(found.layers) * 0.11 / height) if height < 0.11 * len(found.layers) else 1
-    grid[0].set_yticks(np.arange(0, len(found.layers), step) + 0.5, [plain(name) for name in found.layers[::step]])
+    labels.draw(grid[0], [row + 0.5 for row in range(len(found.layers))], height / len(found.layers))
     bar = figure.colorbar(mesh, ax=list(grid), extend="both", shrink=min(1.0, 1.4 / height), aspect=12)
     bar.set_label("share, decades", fontsize=SMALL, color=INK)
     bar.ax.tick_params(labelsize=SMALL, colors=INK, width=0.6, length=2.5)
     bar.outline.set_visible(False)
     legend(figure, [Patch(facecolor=RULE, label="within noise or error")], loc="outside lower center")
     return figure
+
+
+def _told(found: ComparisonData, other: str, cells: np.ma.MaskedArray) -> list[str]:
+    """What each cell says where the pointer rests, row by row."""
+    chart = found.audits[found.baseline].layers[found.layers[0]].chart
+    return [
+        f"{other}, {name}, {chart.title(column)}: "
+        + ("within noise or error" if np.ma.is_masked(change) else f"{change:+.3g} decades")
+        for name, row in zip(found.layers, cells, strict=True)
+        for column, change in enumerate(row)
+    ]
 
 
 def _change(base: Spectrum, other: Spectrum, columns: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm, to_rgba
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -20,10 +20,11 @@ from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..format import percent
+from ..names import Names
 from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL, Options
 from ..render import hover
 from ..rowlabels import RowLabels
-from ..style import finish, legend, new_figure, plain, powers
+from ..style import colour_cells, finish, legend, new_figure, plain, powers
 from ..view import Picture, register
 from ..words import axis_title, each_column, family_title
 
@@ -53,7 +54,8 @@ class Layers(Picture):
         where = each_column(chart) if chart.counts else f"each {each_column(chart)}"
         return (
             "Where irreps live. Rows are layers in order of execution, then outputs; colour is the share "
-            f"of the row's power in {where}, on a log scale. The last column holds the power above lmax."
+            f"of the row's power in {where}, on a log scale. The last column holds the power above lmax. "
+            + Names(audit.layers).statement
         )
 
     def lacks(self, audit: AuditData) -> tuple[str, str] | None:
@@ -167,12 +169,7 @@ def _panel(axes: Axes, values: np.ndarray, quiet: np.ndarray, low: float) -> Qua
     edges = (np.arange(values.shape[1] + 1) - 0.5, np.arange(values.shape[0] + 1) - 0.5)
     line: Options = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0, "clip_on": False}
     mesh = axes.pcolormesh(*edges, np.zeros(values.shape), cmap=colormaps[MAP], norm=LogNorm(low, 1.0), **line)
-    with np.errstate(invalid="ignore"):
-        colours = mesh.cmap(mesh.norm(np.maximum(np.nan_to_num(values), low)))
-    colours[quiet] = to_rgba(RULE)
-    colours[np.isnan(values)] = to_rgba("none")
-    mesh.set_array(None)  # one mesh with colours of its own, where a scale knows no quiet cells
-    mesh.set_facecolor(colours.reshape(-1, 4))
+    colour_cells(mesh, values, quiet)
     axes.set_ylim(values.shape[0] - 0.5, -0.5)
     return mesh
 

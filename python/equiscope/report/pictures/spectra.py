@@ -15,6 +15,7 @@ from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..format import broken
+from ..names import Names
 from ..palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SERIES, SMALL, Options
 from ..style import decades, finish, legend, new_figure, plain
 from ..view import Picture, register
@@ -50,7 +51,7 @@ class Spectra(Picture):
     def caption(self, audit: AuditData) -> str:
         return (
             "Spectra of the outputs and of selected layers. Content of an output outside its declared "
-            "irreps is symmetry breaking."
+            f"irreps is symmetry breaking. {Names(audit.layers).statement}"
         )
 
     def lacks(self, audit: AuditData) -> tuple[str, str] | None:
@@ -62,7 +63,8 @@ class Spectra(Picture):
         rows = math.ceil(len(found) / columns)
         figure = new_figure(max(2.45 * columns, 3.6) + 0.3, 1.95 * rows + 0.5)
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        titles = [broken(spectrum.name, TITLE) for spectrum in found]
+        shown = Names(audit.layers)
+        titles = [broken(shown[spectrum.name].text, TITLE) for spectrum in found]
         low = min(_draw(axes, spectrum) for axes, spectrum in zip(grid.flat, found, strict=False))
         for i, axes in enumerate(grid.flat):
             if i >= len(found):

@@ -9,13 +9,17 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ...groups.group import Chart
-from ...report.palette import INK, MAP, PAPER, RULE, SMALL, Options
-from ...report.style import finish, new_figure, plain, powers
+from ...report.format import percent
+from ...report.names import Names
+from ...report.palette import INK, MAP, PAPER, SMALL, Options
+from ...report.render import hover
+from ...report.rowlabels import RowLabels
+from ...report.style import colour_cells, finish, new_figure, plain, powers
 from ...result.data import Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ..data import HistoryData, Point
@@ -28,9 +32,8 @@ MOST = 4
 ROW, TALLEST, AROUND = 0.17, 9.0, 1.0
 """Inches: height of a row, of all rows together, and of what is around them."""
 
-HEADING, UPRIGHT, LETTER, WORD = 0.13, 0.1, 0.055, 0.6
-"""Inches that the heading of a column takes, one that stands upright, a letter of a name, and a title that says
-"step"."""
+HEADING, UPRIGHT, WORD = 0.13, 0.1, 0.6
+"""Inches that the heading of a column takes, one that stands upright, and a title that says "step"."""
 
 FAINTEST = 1e-6
 """Share at the dark end of the scale."""
@@ -47,7 +50,7 @@ class LayersOverSteps(HistoryPicture):
         return (
             "Share of the power of each layer, in order of execution, then of each output, in every column of irreps "
             "(both parities together), at several steps. The last column of a panel is the power above lmax; grey is "
-            "what lies within noise or its own error."
+            f"what lies within noise or its own error. {Names(history.layers).statement}"
         )
 
     def lacks(self, history: HistoryData) -> tuple[str, str] | None:
@@ -56,7 +59,8 @@ class LayersOverSteps(HistoryPicture):
     def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
         rows = [*history.layers, *history.outputs]
         chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
-        room = COLUMN - LETTER * max(map(len, rows)) - 0.1
+        labels = RowLabels(history.layers, history.outputs, SMALL - 0.5)
+        room = COLUMN - labels.width - 0.1
         points = [history.point(step) for step in steps] if steps else _chosen(history, _most(chart, room))
         height = min(ROW * len(rows), TALLEST)
         figure = new_figure(COLUMN, height + AROUND)
@@ -64,9 +68,11 @@ class LayersOverSteps(HistoryPicture):
         width = room / len(points)
         mesh = None
         for axes, point in zip(panels, points, strict=True):
-            mesh = _panel(axes, *_cells(point, rows, chart))
+            shares, quiet = _cells(point, rows, chart)
+            mesh = _panel(axes, shares, quiet)
+            hover(mesh, _told(point, rows, chart, shares, quiet))
             _finish(axes, chart, point, width, axes is panels[0])
-        _labels(panels[0], rows, len(history.layers), height / len(rows))
+        labels.draw(panels[0], range(len(rows)), height / len(rows))
         assert mesh is not None
         _bar(figure, list(panels), mesh, height)
         return figure
@@ -93,6 +99,16 @@ def _cells(point: Point, rows: list[str], chart: Chart) -> tuple[np.ndarray, np.
     return shares, quiet
 
 
+def _told(point: Point, rows: list[str], chart: Chart, shares: np.ndarray, quiet: np.ndarray) -> list[str]:
+    """What each cell says where the pointer rests, row by row."""
+    columns = [*(chart.title(column) for column in range(len(chart.headings))), "above lmax"]
+    return [
+        f"step {point.step}, {name}, {heading}: {percent(float(share))}" + " (within noise or its error)" * bool(low)
+        for name, values, within in zip(rows, shares, quiet, strict=True)
+        for heading, share, low in zip(columns, values, within, strict=True)
+    ]
+
+
 def _row(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
     chart, total = spectrum.chart, spectrum.pooled_total
     power, floor = chart.by_column(spectrum.pooled_power), chart.by_column(sector_floor(spectrum))
@@ -104,10 +120,8 @@ def _row(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
 def _panel(axes: Axes, shares: np.ndarray, quiet: np.ndarray) -> QuadMesh:
     line: Options = {"edgecolors": PAPER, "linewidth": 0.4 if len(shares) <= 60 else 0.0}
     edges = (np.arange(shares.shape[1] + 1) - 0.5, np.arange(shares.shape[0] + 1) - 0.5)
-    grey = np.where(quiet & ~np.isnan(shares), 1.0, np.nan)
-    axes.pcolormesh(*edges, np.ma.masked_invalid(grey), cmap=ListedColormap([RULE]), vmin=0, vmax=2, **line)
-    shown = np.ma.masked_where(quiet | np.isnan(shares), np.maximum(shares, FAINTEST))
-    mesh = axes.pcolormesh(*edges, shown, cmap=colormaps[MAP], norm=LogNorm(FAINTEST, 1.0), **line)
+    mesh = axes.pcolormesh(*edges, np.zeros(shares.shape), cmap=colormaps[MAP], norm=LogNorm(FAINTEST, 1.0), **line)
+    colour_cells(mesh, shares, quiet)
     axes.set_ylim(shares.shape[0] - 0.5, -0.5)
     return mesh
 
@@ -126,18 +140,6 @@ def _finish(axes: Axes, chart: Chart, point: Point, width: float, first: bool) -
     step = max(1, math.ceil(HEADING * (last + 1) / width))
     ticks = [tick for tick in range(0, last, step) if last - tick >= step]
     axes.set_xticks([*ticks, last], [*(chart.headings[tick] for tick in ticks), ">"])
-
-
-def _labels(axes: Axes, rows: list[str], first_output: int, height: float) -> None:
-    """Names of rows, as many as can be read; outputs in bold."""
-    step = max(1, math.ceil(0.1 / height))
-    kept = [i for i in range(len(rows)) if i >= first_output or i % step == 0]
-    axes.set_yticks(kept, [plain(rows[i]) for i in kept])
-    for i, tick in zip(kept, axes.get_yticklabels(), strict=True):
-        tick.set_color(INK)
-        room = height if i >= first_output else height * step
-        tick.set_fontsize(min(SMALL - 0.5, max(5.0, 72 * room * 0.8)))
-        tick.set_fontweight("bold" if i >= first_output else "normal")
 
 
 def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, height: float) -> None:

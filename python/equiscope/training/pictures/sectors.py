@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from ...groups.group import Chart
 from ...report.format import broken
+from ...report.names import Names
 from ...report.palette import FAINT, INK, MAP, MARKERS, SMALL, Options
 from ...report.style import decades, finish, legend, plain
 from ...report.words import family_title
@@ -55,7 +56,7 @@ class Sectors(HistoryPicture):
         rest = f" {left_out} more layers are in history.csv." if left_out > 0 else ""
         return (
             "Share of the power in each irrep over training, outputs in bold, then layers in order of execution. "
-            f"What lies within noise, or within its own error, is left out.{rest}"
+            f"What lies within noise, or within its own error, is left out.{rest} {Names(history.layers).statement}"
         )
 
     def lacks(self, history: HistoryData) -> tuple[str, str] | None:
@@ -64,7 +65,7 @@ class Sectors(HistoryPicture):
     def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
         curves = [history.curves(name) for name in names or _chosen(history)]
         chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
-        columns = min(COLUMNS, len(curves))
+        columns, shown = min(COLUMNS, len(curves)), Names(history.layers)
         rows = math.ceil(len(curves) / columns)
         every = np.concatenate([curve.steps.numpy() for curve in curves])
         keys = _keys(chart)
@@ -79,7 +80,7 @@ class Sectors(HistoryPicture):
             finish(
                 axes,
                 grid="y",
-                title=plain(broken(curves[i].name, TITLE)),
+                title=plain(broken(shown[curves[i].name].text, TITLE)),
                 bold=curves[i].name in history.outputs,
                 xlabel="step" if last else "",
                 ylabel="share" if i % columns == 0 else "",
