@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..result.data import AuditData
-from ..result.files import pack, write
+from ..result.files import NUMBERS, pack, write
 from ..result.place import check_writable
 from .html import to_html
 from .render import check_formats, picture_files, picture_names
 from .rows import TABLES, comma_separated, rows
-from .view import available, kinds, plot
+from .view import figures, kinds
 from .xyz import FILE as WORST
 from .xyz import worst_xyz
 
@@ -33,11 +33,12 @@ def save(audit: AuditData, directory: str | Path, formats: Sequence[str] = ("png
     check_formats(formats)
     path = check_writable(directory)
     numbers = pack(audit)
-    drawn = {kind: plot(audit, kind) for kind in available(audit)}
+    drawn = figures(audit)
     views = picture_files(drawn, formats)
     views |= {f"{table}.csv": comma_separated(*rows(audit, table)).encode("utf-8", "replace") for table in TABLES}
     if frames := worst_xyz(audit):
         views[WORST] = frames.encode("utf-8")
-    views[PAGE] = to_html(audit).encode("utf-8", "replace")
+    beside = (NUMBERS, numbers.arrays_name, *views)
+    views[PAGE] = to_html(audit, drawn, beside).encode("utf-8", "replace")
     write(path, numbers, views, retired={WORST, *picture_names(kinds())})
     return path

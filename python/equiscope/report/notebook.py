@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ..result.data import AuditData
 from .columns import columns_of
 from .headline import headline
-from .html import code
+from .page import code
 from .render import inline
 from .statements import findings
 from .view import plot

@@ -46,6 +46,17 @@ def share_cells(
     return [*cells, unresolved_cell(layer, digits, spelled=spelled)]
 
 
+def share_values(chart: Chart, layer: Spectrum, groups: list[list[int]]) -> list[float]:
+    """The numbers that `share_cells` writes in short, what lies within noise too."""
+    total, own = layer.pooled_total, layer.chart
+    if total <= 0:
+        return [0.0] * (len(groups) + len(chart.family_names))
+    power = dict(zip(own.headings, own.by_column(layer.pooled_power).tolist(), strict=True))
+    inside = [sum(power.get(chart.headings[column], 0.0) for column in group) / total for group in groups]
+    families = [family_share(layer, family) for family in range(1, len(chart.family_names))]
+    return [*inside, *families, unresolved_share(layer)]
+
+
 def family_share(spectrum: Spectrum, family: int) -> float:
     """Share of the power in those irreps of a family that stand above noise and their own errors."""
     chart, power, total = spectrum.chart, spectrum.pooled_power, spectrum.pooled_total

@@ -114,6 +114,15 @@ def available(audit: AuditData) -> list[str]:
     return [picture.name for picture in pictures() if picture.lacks(audit) is None]
 
 
+def figures(audit: AuditData) -> dict[str, Figure]:
+    """All pictures that the audit has numbers for, by name, laid out once for every format they are written in."""
+    from .render import settle
+
+    drawn = {kind: plot(audit, kind) for kind in available(audit)}
+    settle(drawn.values())
+    return drawn
+
+
 def plot(
     audit: AuditData,
     kind: str,

@@ -25,9 +25,9 @@ def save(history: HistoryData, directory: str | Path, formats: Sequence[str] = (
     if not (path / FILE).exists():
         _write_records(history, path / FILE)
     drawn = figures(history)
-    page = to_html(history, drawn)
-    contents = {TABLE: to_csv(history).encode("utf-8", "replace"), PAGE: page.encode("utf-8", "replace")}
+    contents = {TABLE: to_csv(history).encode("utf-8", "replace")}
     contents |= picture_files(drawn, formats)
+    contents[PAGE] = to_html(history, drawn, (FILE, *contents)).encode("utf-8", "replace")
     names = picture_names(picture.name for picture in pictures())
     write_all(path, contents, stale=lambda name: name in names)
     return path

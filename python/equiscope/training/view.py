@@ -64,13 +64,11 @@ def pictures() -> list[HistoryPicture]:
 
 def figures(history: HistoryData) -> dict[str, Figure]:
     """All pictures that the history has numbers for, by name, laid out once for every format they are written in."""
-    drawn = {each.name: _drawn(each, history) for each in pictures() if each.lacks(history) is None}
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from ..report.render import settle
 
-    for figure in drawn.values():
-        if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+    drawn = {each.name: _drawn(each, history) for each in pictures() if each.lacks(history) is None}
+
+    settle(drawn.values())
     return drawn
 
 

@@ -13,12 +13,17 @@ from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from ...errors import ArgumentError, fail
 from ...result.comparison import ComparisonData
 from ...result.data import Spectrum
 from ...result.floor import sector_floor
+from ..format import number
+from ..names import Names
 from ..palette import FAINT, INK, MARKERS, PAPER, RULE, SERIES, SMALL, Options
+from ..render import hover, settle
+from ..rowlabels import LINE, RowLabels
 from ..sheet import Sheet
 from ..style import decades, finish, fitted, plain, text_width
 from ..words import axis_title
@@ -43,9 +48,6 @@ NAME = 1.3
 
 NAMES, BAR_BESIDE = 0.36, 5.0
 """Share of a width that names may take, and inches from which the scale of colours stands beside the cells."""
-
-LINE = 0.115
-"""Inches of one line of the name of a layer."""
 
 
 def kinds(found: ComparisonData) -> list[str]:
@@ -72,6 +74,13 @@ def plot(
     return sheet.whole
 
 
+def figures(found: ComparisonData) -> dict[str, Figure]:
+    """All pictures that there are numbers for, laid out once for every format they are written in."""
+    drawn = {kind: plot(found, kind) for kind in kinds(found)}
+    settle(drawn.values())
+    return drawn
+
+
 def caption(found: ComparisonData, kind: str) -> str:
     """What a reader of the page is told."""
     if kind == "errors":
@@ -81,7 +90,7 @@ def caption(found: ComparisonData, kind: str) -> str:
         return (
             f"How the share of power of each layer differs from {found.baseline}, in powers of ten: red for more, blue "
             "for less. Grey: within noise or error in both. A share that only one of them has counts as large as the "
-            "noise of the other."
+            f"noise of the other. {Names(found.layers).statement}".strip()
         )
     return "Share of power of each degree, both sigma together. What lies within noise or its error is not drawn."
 
@@ -137,8 +146,8 @@ def _scales(axes: Axes, values: list[float], places: np.ndarray, names: list[str
     """Errors from 0 on, or in decades where they span some; names, or steps in decades where they do."""
     if values and max(values) < SPAN * min(values):
         axes.set_ylim(0, None)
-        axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
-        axes.yaxis.get_offset_text().set_fontsize(SMALL)
+        # a common factor over the axis would cover the name of the panel
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 2)))
     else:
         axes.set_yscale("log")
         decades(axes, "y")
@@ -158,15 +167,15 @@ def _layers(found: ComparisonData, sheet: Sheet) -> None:
     others = [name for name in found.audits if name != found.baseline]
     base = found.audits[found.baseline]
     columns = _columns([report.layers[name] for report in found.audits.values() for name in found.layers])
-    named = max(text_width(plain(name)) for name in found.layers)
-    wanted = 1.4 + named + len(others) * max(0.28 * columns, 1.2)
+    labels = RowLabels(found.layers, ())
+    wanted = 1.4 + labels.width + len(others) * max(0.28 * columns, 1.2)
     below = sheet.bounded and sheet.wide(wanted) < BAR_BESIDE
-    named = min(named, NAMES * sheet.wide(wanted)) if sheet.bounded else named
-    labels = [fitted(name, named + 0.01, SMALL) for name in found.layers]
+    if sheet.bounded:
+        labels = RowLabels(found.layers, (), room=NAMES * sheet.wide(wanted))
     around = 1.1 + 0.4 * below
-    row = max(0.2, LINE * max(label.count("\n") + 1 for label in labels))
+    row = max(0.2, LINE * labels.lines)
     height = sheet.tall(min(max(row * len(found.layers), 0.8), 14.0) + around) - around
-    panel = (sheet.wide(wanted) - named - (0.2 if below else 1.0)) / len(others)
+    panel = (sheet.wide(wanted) - labels.width - (0.2 if below else 1.0)) / len(others)
     keys = [Patch(facecolor=RULE, label="within noise or error")]
     grid = sheet.panels(1, len(others), width=wanted, height=height + around, keys=keys, sharey=True)[0]
     colours = colormaps[CHANGES].with_extremes(bad=RULE)
@@ -174,8 +183,9 @@ def _layers(found: ComparisonData, sheet: Sheet) -> None:
         rows = [_change(base.layers[name], found.audits[other].layers[name], columns) for name in found.layers]
         cells = np.ma.masked_invalid(np.stack(rows))
         mesh = axes.pcolormesh(
-            cells, cmap=colours, norm=CenteredNorm(halfrange=DECADES), edgecolor=PAPER, linewidth=0.6
+            cells, cmap=colours, norm=CenteredNorm(halfrange=DECADES), edgecolor=PAPER, linewidth=0.6, clip_on=False
         )
+        hover(mesh, _told(found, other, cells))
         axes.set_ylim(len(found.layers), 0)
         chart = base.layers[found.layers[0]].chart
         finish(axes, xlabel=axis_title(chart), title=fitted(other, panel))
@@ -188,8 +198,7 @@ def _layers(found: ComparisonData, sheet: Sheet) -> None:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-    step = max(1, math.ceil(LINE * max(label.count("\n") + 1 for label in labels) * len(labels) / height - 1e-6))
-    grid[0].set_yticks(np.arange(0, len(labels), step) + 0.5, labels[::step])
+    labels.draw(grid[0], [row + 0.5 for row in range(len(found.layers))], height / len(found.layers))
     _scale(sheet, list(grid), mesh, height, below=below)
 
 
@@ -201,6 +210,17 @@ def _scale(sheet: Sheet, panels: list[Axes], mesh: QuadMesh, height: float, *, b
     bar.set_label("share, decades", fontsize=SMALL, color=INK)
     bar.ax.tick_params(labelsize=SMALL, colors=INK, width=0.6, length=2.5)
     bar.outline.set_visible(False)
+
+
+def _told(found: ComparisonData, other: str, cells: np.ma.MaskedArray) -> list[str]:
+    """What each cell says where the pointer rests, row by row."""
+    chart = found.audits[found.baseline].layers[found.layers[0]].chart
+    return [
+        f"{other}, {name}, {chart.title(column)}: "
+        + ("within noise or error" if np.ma.is_masked(change) else f"{change:+.3g} decades")
+        for name, row in zip(found.layers, cells, strict=True)
+        for column, change in enumerate(row)
+    ]
 
 
 def _change(base: Spectrum, other: Spectrum, columns: int) -> np.ndarray:

@@ -47,6 +47,8 @@ class Column:
     spare: int = 0
     """Above 0 where a narrow terminal goes without it: 1 goes first."""
     css: Callable[[Entry], str] = lambda entry: ""
+    value: Callable[[Entry], float | None] | None = None
+    """The number in the cell with all its digits, which the page shows where the pointer rests, and sorts by."""
 
 
 def _rmse(entry: Entry) -> str:
@@ -61,7 +63,8 @@ def _change(entry: Entry) -> str:
     if entry.difference is None:
         return "-"
     value, error = entry.difference.value, entry.difference.error
-    return f"{'+' if value > 0 else ''}{number(value)} ± {margin(abs(value), error) if error else '0'}"
+    unit = f" {entry.output.unit}" if entry.output.unit else ""
+    return f"{'+' if value > 0 else ''}{number(value)} ± {margin(abs(value), error) if error else '0'}{unit}"
 
 
 def _lower(entry: Entry) -> str:
@@ -94,9 +97,11 @@ COLUMNS = (
     Column("output", lambda entry: entry.name, left=True),
     Column("audit", lambda entry: entry.audit, left=True),
     Column("verdict", lambda entry: entry.output.verdict.value, left=True, spare=2, css=lambda e: grade(e.output)),
-    Column("RMSE", _rmse),
-    Column("relative", lambda entry: percent(entry.output.relative), spare=3),
-    Column("difference", _change, spare=5),
+    Column("RMSE", _rmse, value=lambda entry: entry.output.rmse),
+    Column(
+        "relative", lambda entry: percent(entry.output.relative), spare=3, value=lambda entry: entry.output.relative
+    ),
+    Column("difference", _change, spare=5, value=lambda e: e.difference.value if e.difference else None),
     Column("lower in", _lower, spare=1),
     Column("p", _chance, spare=4),
     Column("compared", _standing, left=True, css=_ink),

@@ -10,18 +10,22 @@ from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from ...groups.group import Chart
 from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
+from ..format import percent
+from ..names import Names
 from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL, Options
+from ..render import hover
+from ..rowlabels import LINE, RowLabels
 from ..sheet import Sheet
-from ..style import finish, fitted, plain, text_width
+from ..style import colour_cells, finish, plain, powers, text_width
 from ..view import Picture, register
 from ..words import axis_title, each_column, family_title
 
@@ -34,9 +38,6 @@ ROW, LEAST_ROW, TALLEST = 0.2, 0.045, 14.0
 
 FEW, FEW_ROW = 4, 0.3
 """Up to so many rows, they are so many inches high, so that the scale of colours beside them can be read."""
-
-LINE = 0.115
-"""Inches of one line of a name."""
 
 NAMES, BAR_BESIDE, BELOW = 0.36, 5.0, 0.4
 """Share of a width that names may take; inches from which the scale of colours stands beside the cells; inches that it
@@ -61,7 +62,8 @@ class Layers(Picture):
         where = each_column(chart) if chart.counts else f"each {each_column(chart)}"
         return (
             "Where irreps live. Rows are layers in order of execution, then outputs; colour is the share "
-            f"of the row's power in {where}, on a log scale. The last column holds the power above lmax."
+            f"of the row's power in {where}, on a log scale. The last column holds the power above lmax. "
+            + Names(audit.layers).statement
         )
 
     def lacks(self, audit: AuditData) -> tuple[str, str] | None:
@@ -80,8 +82,9 @@ class Layers(Picture):
         mesh = None
         for i, axes in enumerate(panels):
             mesh = _panel(axes, *shown.panel(i), low)
+            hover(mesh, shown.told(i))
             _finish(axes, shown, i, layout.cell)
-        _rows(panels[0], layout.labels, shown.places, len(audit.layers), layout.row)
+        layout.labels.draw(panels[0], shown.places, layout.row)
         for place, output in declared:
             _targets(output, shown.chart, panels, place)
         assert mesh is not None
@@ -106,6 +109,7 @@ class _Shares:
         self.places = [i + (gap if i >= len(audit.layers) else 0) for i in range(len(found))]
         self.count = self.places[-1] + 1
         self.names = [name for name, _ in found]
+        self.layers, self.outputs = list(audit.layers), list(audit.outputs)
         self._share = np.full((self.count, len(self.chart.headings), len(self.chart.family_names)), np.nan)
         self._above = np.full((self.count, 1), np.nan)
         self._quiet = np.zeros(self._share.shape, dtype=bool)
@@ -128,6 +132,21 @@ class _Shares:
             return self._above, self._above_quiet
         return self._share[:, : self.width(i), i], self._quiet[:, : self.width(i), i]
 
+    def told(self, i: int) -> list[str]:
+        """What each cell of a panel says, row by row: ``blocks.0, l=2, pseudo: 1.3e-4``."""
+        values, quiet = self.panel(i)
+        chart = self.chart
+        above = i == len(chart.family_names)
+        columns = ["above lmax"] if above else [chart.title(column) for column in range(values.shape[1])]
+        family = "" if above or not chart.family_names[i] else f", {chart.family_names[i]}"
+        told = np.full(values.shape, "", dtype=object)
+        for name, place in zip(self.names, self.places, strict=True):
+            for column, heading in enumerate(columns):
+                share = percent(float(values[place, column]))
+                within = " (within noise or its error)" if quiet[place, column] else ""
+                told[place, column] = f"{name}, {heading}{family}: {share}{within}"
+        return told.reshape(-1).tolist()
+
     def width(self, family: int) -> int:
         """Columns up to the last one in which a family has an irrep."""
         return 1 + max(c for c, f in zip(self.chart.columns, self.chart.families, strict=True) if f == family)
@@ -146,21 +165,20 @@ class _Layout:
         self.sheet = sheet
         self.widths = [*(shown.width(family) for family in range(len(shown.chart.family_names))), 1]
         self.count = shown.count
-        self.names = max(text_width(plain(name)) for name in shown.names)
+        self.labels = RowLabels(shown.layers, shown.outputs)
         headings = len(shown.chart.headings)
         cell = 0.27 if headings <= 13 else max(0.13, 3.4 / headings)
-        self._width = max(self.names + cell * sum(self.widths) + 1.5, 5.2)
+        self._width = max(self.labels.width + cell * sum(self.widths) + 1.5, 5.2)
         across = sheet.wide(self._width)
         self.below = sheet.bounded and across < BAR_BESIDE
         """Whether the scale of colours stands below the panels."""
         if sheet.bounded:
-            self.names = min(self.names, NAMES * across)
+            self.labels = RowLabels(shown.layers, shown.outputs, room=NAMES * across)
         beside = 0.35 if self.below else 1.1
-        self.cell = (across - self.names - beside) / sum(self.widths)
+        self.cell = (across - self.labels.width - beside) / sum(self.widths)
         """Inches that a column is wide."""
-        self.labels = [fitted(name, self.names + 0.01, SMALL) for name in shown.names]
         self._around = 1.15 + BELOW * self.below
-        most = max(ROW, LINE * max(label.count("\n") + 1 for label in self.labels))
+        most = max(ROW, LINE * self.labels.lines)
         row = min(most, max(TALLEST / self.count, LEAST_ROW)) if self.count > FEW else FEW_ROW
         self._height = row * self.count + self._around
         self.row = (sheet.tall(self._height) - self._around) / self.count
@@ -174,12 +192,11 @@ class _Layout:
 
 
 def _panel(axes: Axes, values: np.ndarray, quiet: np.ndarray, low: float) -> QuadMesh:
+    """The cells of one panel, grey where they are quiet, none in rows without values."""
     edges = (np.arange(values.shape[1] + 1) - 0.5, np.arange(values.shape[0] + 1) - 0.5)
-    line: Options = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0}
-    grey = np.where(quiet & ~np.isnan(values), 1.0, np.nan)
-    axes.pcolormesh(*edges, np.ma.masked_invalid(grey), cmap=ListedColormap([RULE]), vmin=0, vmax=2, **line)
-    shown = np.ma.masked_where(quiet | np.isnan(values), np.maximum(values, low * (1 - 1e-9)))
-    mesh = axes.pcolormesh(*edges, shown, cmap=colormaps[MAP], norm=LogNorm(low, 1.0), **line)
+    line: Options = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0, "clip_on": False}
+    mesh = axes.pcolormesh(*edges, np.zeros(values.shape), cmap=colormaps[MAP], norm=LogNorm(low, 1.0), **line)
+    colour_cells(mesh, values, quiet)
     axes.set_ylim(values.shape[0] - 0.5, -0.5)
     return mesh
 
@@ -199,7 +216,7 @@ def _finish(axes: Axes, shown: _Shares, i: int, cell: float) -> None:
         spine.set_visible(False)
     axes.tick_params(length=0, left=False)
     if above:
-        axes.set_xticks([0], [f"$>{chart.lmax}$" if chart.counts else "above"])
+        axes.set_xticks([0], [f">{chart.lmax}" if chart.counts else "above"])
         return
     if chart.counts:
         step = max(1, math.ceil(HEADING / cell))
@@ -210,19 +227,6 @@ def _finish(axes: Axes, shown: _Shares, i: int, cell: float) -> None:
     upright = max(map(len, chart.headings)) > LEVEL
     headings = list(map(plain, chart.headings))[: shown.width(i)]
     axes.set_xticks(range(len(headings)), headings, rotation=90 if upright else 0)
-
-
-def _rows(axes: Axes, labels: list[str], places: list[int], first_output: int, row: float) -> None:
-    """Row labels, as many as can be read; outputs in the darker ink."""
-    lines = max(label.count("\n") + 1 for label in labels)
-    step = max(1, math.ceil(LINE * lines / row - 1e-6))
-    kept = [i for i in range(len(places)) if i >= first_output or i % step == 0]
-    axes.set_yticks([places[i] for i in kept], [labels[i] for i in kept])
-    for i, tick in zip(kept, axes.get_yticklabels(), strict=True):
-        tick.set_color(INK)
-        tick.set_fontsize(min(SMALL, max(5.0, 72 * row * step * 0.8 / lines)))
-        tick.set_linespacing(0.95)
-        tick.set_fontweight("bold" if i >= first_output else "normal")
 
 
 def _targets(output: Output, chart: Chart, panels: list[Axes], place: int) -> None:
@@ -263,8 +267,7 @@ def _bar(panels: list[Axes], mesh: QuadMesh, low: float, layout: _Layout) -> Non
     step = max(1, math.ceil(depth / room))
     axis = bar.ax.xaxis if layout.below else bar.ax.yaxis
     axis.set_major_locator(FixedLocator([10.0**-k for k in range(0, int(depth) + 1, step)]))
-    axis.set_major_formatter(LogFormatterSciNotation())
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(powers())
     axis.set_minor_locator(NullLocator())
     bar.ax.tick_params(which="both", labelsize=SMALL, colors=INK, width=0.6, length=2.5)
     bar.outline.set_visible(False)

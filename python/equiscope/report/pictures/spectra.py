@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
+from ..names import Names
 from ..palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SERIES, SMALL, Options
 from ..sheet import Sheet
 from ..style import decades, finish, fitted, plain, text_width
@@ -50,7 +51,7 @@ class Spectra(Picture):
     def caption(self, audit: AuditData) -> str:
         return (
             "Spectra of the outputs and of selected layers. Content of an output outside its declared "
-            "irreps is symmetry breaking."
+            f"irreps is symmetry breaking. {Names(audit.layers).statement}"
         )
 
     def lacks(self, audit: AuditData) -> tuple[str, str] | None:
@@ -70,6 +71,7 @@ class Spectra(Picture):
             keys=_keys(found),
             sharey=True,
         )
+        shown = Names(audit.layers)
         low = min(_draw(axes, spectrum, panel) for axes, spectrum in zip(grid.flat, found, strict=False))
         for i, axes in enumerate(grid.flat):
             if i >= len(found):
@@ -79,7 +81,7 @@ class Spectra(Picture):
             finish(
                 axes,
                 grid="y",
-                title=fitted(found[i].name, panel, bold=bold),
+                title=fitted(shown[found[i].name].text, panel, bold=bold),
                 bold=bold,
                 xlabel=axis_title(found[i].chart) if i + columns >= len(found) else "",
                 ylabel="share of power" if i % columns == 0 else "",
@@ -120,7 +122,7 @@ def _keys(found: Sequence[Spectrum]) -> list[Artist]:
     keys: list[Artist] = [Line2D([], [], label=family_title(chart, family), **_line(family)) for family in families]
     if any(isinstance(spectrum, Output) for spectrum in found):
         keys.append(Line2D([], [], linewidth=0, label="declared irrep", **RING))
-    above = Line2D([], [], linewidth=0, label="above $l_{max}$" if chart.counts else "above lmax", **ABOVE)
+    above = Line2D([], [], linewidth=0, label="above lmax", **ABOVE)
     return [*keys, above, Patch(facecolor=RULE, alpha=0.6, label="noise and error")]
 
 
@@ -175,4 +177,4 @@ def _ticks(axes: Axes, spectrum: Spectrum, panel: float) -> None:
     while ticks and (count - ticks[-1]) * panel / (count + 1) < last:
         ticks.pop()
     headings = [chart.headings[tick] for tick in ticks]
-    axes.set_xticks([*ticks, count], [*headings, f"$>{chart.lmax}$"], color=INK)
+    axes.set_xticks([*ticks, count], [*headings, f">{chart.lmax}"], color=INK)

@@ -9,7 +9,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 
 from ...report.palette import FAINT, INK, MARKERS, PROPER, RULE, SMALL, Options
 from ...report.sheet import Sheet
@@ -99,4 +98,3 @@ def _panel(axes: Axes, curve: Curves) -> None:
     bottom = float(seen.min()) if seen.size else least
     axes.set_ylim(bottom / 2, max(largest, bottom) * 2)
     decades(axes, "y")
-    axes.yaxis.set_minor_locator(NullLocator())

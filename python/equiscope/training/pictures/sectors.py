@@ -11,9 +11,9 @@ from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
 from ...groups.group import Chart
+from ...report.names import Names
 from ...report.palette import FAINT, INK, MAP, MARKERS, SMALL, Options
 from ...report.sheet import Sheet
 from ...report.style import decades, finish, fitted, plain
@@ -54,7 +54,7 @@ class Sectors(HistoryPicture):
         rest = f" {left_out} more layers are in history.csv." if left_out > 0 else ""
         return (
             "Share of the power in each irrep over training, outputs in bold, then layers in order of execution. "
-            f"What lies within noise, or within its own error, is left out.{rest}"
+            f"What lies within noise, or within its own error, is left out.{rest} {Names(history.layers).statement}"
         )
 
     def lacks(self, history: HistoryData) -> tuple[str, str] | None:
@@ -66,11 +66,12 @@ class Sectors(HistoryPicture):
         curves = [history.curves(name) for name in names or _chosen(history)]
         chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
         columns = sheet.across(len(curves), MOST_COLUMNS if sheet.bounded else COLUMNS)
+        shown = Names(history.layers)
         rows = math.ceil(len(curves) / columns)
         every = np.concatenate([curve.steps.numpy() for curve in curves])
         width = (sheet.wide(COLUMN) - AROUND) / columns
         bold = [curve.name in history.outputs for curve in curves]
-        titles = [fitted(curve.name, width, bold=own) for curve, own in zip(curves, bold, strict=True)]
+        titles = [fitted(shown[curve.name].text, width, bold=own) for curve, own in zip(curves, bold, strict=True)]
         grid = panels(sheet, rows, columns, PANEL, _keys(chart), titles)
         low = min(_draw(axes, curve) for axes, curve in zip(grid.flat, curves, strict=False))
         for i, axes in enumerate(grid.flat):
@@ -89,7 +90,6 @@ class Sectors(HistoryPicture):
             )
             axes.set_ylim(low, 2.0)
             decades(axes, "y")
-            axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _chosen(history: HistoryData) -> list[str]:
