@@ -116,6 +116,7 @@ def diagnosis() -> Diagnosis:
 def test_the_picture_of_a_diagnosis_is_as_wide_as_asked_and_whole(width: str, inches: float) -> None:
     figure = diagnosis().plot(width=width)
     assert figure.get_size_inches()[0] == pytest.approx(inches) and uncropped(figure)
+    assert {text.get_text() for text in figure.axes[0].texts} == {"lost at encoder.layers.2.feed_forward.output"}
     assert repr(diagnosis()) == "<Diagnosis of 2 sectors: 2 lost>" and diagnosis()._repr_html_().count("<svg") == 1
 
 
