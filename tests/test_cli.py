@@ -430,3 +430,25 @@ def test_import_of_the_package_brings_no_optional_dependency():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_pictures_are_written_in_the_formats_asked_for(monkeypatch, capsys, tmp_path):
+    out, other = tmp_path / "report", tmp_path / "other"
+    options = ["--outputs", "energy", "--lmax", "1", "--degree", "4", "--out", str(out)]
+    assert run(monkeypatch, "audit", MODEL, XYZ, *options, "--figures", "pdf, svg") == 0
+    found = {path.name for path in out.iterdir()}
+    assert {"systems.pdf", "systems.svg", "systems.csv", "outputs.csv", "layers.csv"} <= found
+    assert not list(out.glob("*.png"))
+    capsys.readouterr()
+    assert run(monkeypatch, "audit", MODEL, XYZ, "--out", str(other), "--figures", "eps") == 2
+    assert "--figures: expected some of png, pdf, svg, with commas between them" in capsys.readouterr().err
+    assert not other.exists()
+
+
+def test_what_to_cite_is_known_without_torch():
+    code = (
+        "import sys\nfrom equiscope.cli import app\n"
+        "app(['cite'], standalone_mode=False)\nassert 'torch' not in sys.modules"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "@software{equiscope," in said and "2603.24638" in said

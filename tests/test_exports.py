@@ -23,6 +23,9 @@ from typer.testing import CliRunner
 import equiscope as eq
 from equiscope.citation import bibtex
 from equiscope.cli import app
+from equiscope.diagnose import Diagnosis, Fate
+from equiscope.diagnose.fate import LayerReading
+from equiscope.diagnose.sector import SectorDiagnosis
 from equiscope.errors import ArgumentError, DTypeError
 from equiscope.report import Audit
 from equiscope.report.render import render
@@ -88,6 +91,33 @@ def test_pictures_of_a_comparison_are_as_wide_as_asked_and_whole(kind: str) -> N
     found = eq.compare({"before": realistic(3, 4), "after/many/steps": realistic(3, 4)})
     figure = found.plot(kind, width="column")
     assert figure.get_size_inches()[0] == pytest.approx(3.4) and uncropped(figure)
+
+
+def diagnosis() -> Diagnosis:
+    """Two sectors on their way through three layers, with verdicts too long for a panel."""
+    layers = [
+        LayerReading(f"encoder.layers.{i}.feed_forward.output", 0.1, 0.1 ** (i + 1), i < 2, 0.1, 0.3 * i, 0.05, 0.9)
+        for i in range(3)
+    ]
+    numbers = {
+        "power": 1.0, "varying": 1.0, "samples": 9, "explained": 0.4, "symmetrised": 0.6, "cosine": 0.9, "gain": 0.8,
+        "offset": 0.0, "predicted": 0.9, "missed": 0.1, "broken": 0.01,
+    }  # fmt: skip
+    lost = {"error_in": {}, "unread": [], "pooled": False, "fate": Fate.LOST, "formed_at": layers[1].layer}
+    return Diagnosis(
+        [
+            SectorDiagnosis(output, label, words, **numbers, **lost, layers=layers, lost_at=layers[2].layer)  # type: ignore[arg-type]
+            for output, label, words in (("dipole", (1, 1), "vector"), ("quadrupole", (2, 1), "l=2"))
+        ]
+    )
+
+
+@pytest.mark.parametrize("width, inches", [("column", 3.4), ("page", 7.0)])
+def test_the_picture_of_a_diagnosis_is_as_wide_as_asked_and_whole(width: str, inches: float) -> None:
+    figure = diagnosis().plot(width=width)
+    assert figure.get_size_inches()[0] == pytest.approx(inches) and uncropped(figure)
+    assert {text.get_text() for text in figure.axes[0].texts} == {"lost at encoder.layers.2.feed_forward.output"}
+    assert repr(diagnosis()) == "<Diagnosis of 2 sectors: 2 lost>" and diagnosis()._repr_html_().count("<svg") == 1
 
 
 def test_what_is_cropped_is_found() -> None:

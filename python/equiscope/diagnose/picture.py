@@ -86,8 +86,11 @@ def _readability(axes: Axes, sector: SectorDiagnosis, panel: float, *, first: bo
     finish(axes, grid="y", title=fitted(words, panel, bold=True), bold=True, ylabel="share of target" if first else "")
     axes.tick_params(labelbottom=False)
     axes.set_title(axes.get_title(loc="left"), fontsize=SIZE, fontweight="bold", color=INK, loc="left", pad=14)
-    verdict = fitted(sector.verdict.replace(" ", "_"), panel, SMALL).replace("_", " ").split("\n")[0]
-    cut = verdict if len(verdict) == len(sector.verdict) else f"{verdict} ..."
+    spoken = sector.verdict.split(" ")
+    kept = len(spoken)
+    while kept > 1 and text_width(plain(" ".join(spoken[:kept]))) > panel:
+        kept -= 1
+    cut = plain(" ".join(spoken[:kept])) + (" ..." if kept < len(spoken) else "")
     axes.annotate(cut, (0, 1.03), xycoords="axes fraction", fontsize=SMALL, color=INK, va="bottom")
 
 
