@@ -127,7 +127,7 @@ def test_charts_lay_power_out_by_column_and_family() -> None:
 
 def test_every_picture_is_drawn_for_every_group() -> None:
     for build in BUILDERS:
-        assert available(build()) == [kind for kind in KINDS if kind not in ("targets", "convergence")]
+        assert available(build()) == [kind for kind in KINDS if kind not in ("targets", "worst", "convergence")]
         assert isinstance(build().layers["first"], Spectrum)
 
 

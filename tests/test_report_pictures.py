@@ -48,7 +48,7 @@ def small() -> Audit:
 
 def test_a_registered_picture_is_in_plot_in_the_files_and_on_the_page(sizes: None, tmp_path: Path) -> None:
     audit = small()
-    assert report.KINDS == ("layers", "sizes", "spectra", "targets", "systems", "convergence")
+    assert report.KINDS == ("layers", "sizes", "spectra", "targets", "systems", "worst", "convergence")
     assert available(audit) == ["layers", "sizes", "spectra", "systems"]
     assert len(audit.plot("sizes").axes) == 1
     directory = audit.save(tmp_path)
@@ -60,7 +60,7 @@ def test_a_registered_picture_is_in_plot_in_the_files_and_on_the_page(sizes: Non
 
 def test_a_picture_says_what_it_lacks_and_that_it_takes_no_names(sizes: None) -> None:
     audit = small()
-    with pytest.raises(ArgumentError, match='names: expected None unless kind is "spectra"'):
+    with pytest.raises(ArgumentError, match='names: expected None unless kind is "spectra" or "worst"'):
         audit.plot("sizes", names=["energy"])
     audit.layers = {}
     with pytest.raises(ArgumentError, match="'sizes' needs a layer, got none"):
@@ -68,7 +68,7 @@ def test_a_picture_says_what_it_lacks_and_that_it_takes_no_names(sizes: None) ->
 
 
 def test_a_picture_that_is_gone_leaves_no_kind_behind() -> None:
-    assert report.KINDS == ("layers", "spectra", "targets", "systems", "convergence")
+    assert report.KINDS == ("layers", "spectra", "targets", "systems", "worst", "convergence")
 
 
 def test_the_audit_hands_names_to_its_picture() -> None:
@@ -82,7 +82,7 @@ def test_the_audit_hands_names_to_its_picture() -> None:
 def test_names_that_are_no_names_of_their_own_are_refused(name: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         register(type("Other", (Sizes,), {"name": name}))
-    assert report.KINDS == ("layers", "spectra", "targets", "systems", "convergence")
+    assert report.KINDS == ("layers", "spectra", "targets", "systems", "worst", "convergence")
 
 
 def test_a_column_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

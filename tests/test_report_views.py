@@ -282,7 +282,7 @@ def test_spectra_of_chosen_names() -> None:
 @pytest.mark.parametrize(
     "kind, names, message",
     [
-        ("pie", None, "layers, spectra, targets, systems, convergence"),
+        ("pie", None, "layers, spectra, targets, systems, worst, convergence"),
         ("spectra", ["nobody"], "nobody"),
         ("layers", ["energy"], "names"),
     ],

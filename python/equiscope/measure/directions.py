@@ -12,6 +12,7 @@ import functools
 
 import torch
 
+from ..groups._kept import kept
 from ..groups.group import Grid, Group
 from ..groups.o3 import SO3
 from ..groups.quadrature import ring_grid
@@ -37,6 +38,7 @@ SEEN = 64
 
 
 @functools.lru_cache(maxsize=4)
+@kept
 def directions(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """``(P, 3)`` unit vectors and their shares of the sphere ``(P,)``, sum 1."""
     rule = ring_grid(SO3(), RULE)

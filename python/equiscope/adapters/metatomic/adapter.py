@@ -84,6 +84,7 @@ class MetatomicAdapter(Adapter):
         self.unhookable_reason = COMPILED if compiled else None
         _check_inputs(self._model)
         self._structures = read_structures(data)
+        self._named = {structure.name: structure for structure in self._structures}
         self.count = len(self._structures)
         _check_types(self._structures, self._model)
         self._templates: dict[str, Template] = {}
@@ -155,7 +156,7 @@ class MetatomicAdapter(Adapter):
             yield System(structure.name, template, len(structure), template.vectors.numel() * item, self._device)
 
     def points(self, system: System) -> Points | None:
-        return next((points_of(one) for one in self._structures if one.name == system.name), None)
+        return points_of(self._named[system.name])
 
     def compatible(self, first: System, other: System) -> bool:
         return self.merges[first.name] == self.merges[other.name]

@@ -95,7 +95,10 @@ class Worst(Picture):
             return "an output with an error above noise", "none"
         inputs = audit.settings.get("inputs") or {}
         declared = ", ".join(f"{name}: {kind}" for name, kind in inputs.items()) if isinstance(inputs, dict) else ""
-        return "an input of points, one vector for each row", declared or "none that was kept"
+        return (
+            "an output whose worst system was kept, as it is where an input holds one vector for each row",
+            declared or "none",
+        )
 
     def draw(self, audit: AuditData, sheet: Sheet, names: Sequence[str] | None = None) -> None:
         shown = _seen(audit)[:SHOWN] if names is None else [o for o in _seen(audit) if o.name in names]
