@@ -233,8 +233,9 @@ def test_every_available_picture_fits_a_page(build: Callable[[], Audit]) -> None
         assert max(build().plot(kind).get_size_inches()) < 18
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "targets"])  # that of labels: test_targets.py
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("targets", "worst")])
 def test_every_picture_draws_without_a_warning(kind: str) -> None:
+    """Those of labels and of scenes: test_targets.py, test_worst.py."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,7 +1,9 @@
 """The worst system is the worst, what is said to be found and expected there is, and its picture shows that."""
 
+import io
 import json
 import math
+import warnings
 
 import ase
 import ase.data
@@ -193,7 +195,10 @@ def test_without_an_error_or_without_points_there_is_no_picture_and_the_reason_i
     asked = {"outputs": {"u": "scalar"}, "lmax": 1, "degree": 4, "progress": False}
     exact = eq.audit(lambda x: {"u": x.square().sum((-1, -2))}, [cloud(0)], inputs="vector", **asked)
     tensors = eq.audit(lambda x: {"u": x[..., 0, 1]}, [cloud(0)], inputs="tensor", **asked)
-    for found, reason in ((exact, "an output with an error above noise"), (tensors, "an input of points")):
+    for found, reason in (
+        (exact, "an output with an error above noise"),
+        (tensors, "as it is where an input holds one vector for each row, got .*tensor"),
+    ):
         assert found.outputs["u"].scene is None and worst_xyz(found) == ""
         with pytest.raises(ArgumentError, match=reason):
             found.plot("worst")
@@ -322,6 +327,9 @@ def test_water_has_two_bonds_and_points_have_none(report):
 
 def test_each_output_has_a_row_with_two_poses_a_map_and_its_scales(report):
     figure = report.plot("worst")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(io.BytesIO(), format="svg")
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert len(figure.axes) == 4 + 5  # what each point has, colours show, on a scale of their own
     assert sum("as given" in text for text in texts) == 2 and any("longest arrow" in text for text in texts)
