@@ -67,7 +67,8 @@ def inline(figure: Figure, name: str, description: str = "") -> Markup:
     and no metadata that would leak; `name` and `description` are read out by a screen reader."""
     from matplotlib import rc_context
 
-    said = {f"said-{i}": artist for i, artist in enumerate(figure.findobj(lambda each: each in _SAID))}
+    mine = [artist for artist in _SAID if artist.get_figure(root=True) is figure]
+    said = {f"said-{i}": artist for i, artist in enumerate(mine)}
     for gid, artist in said.items():
         artist.set_gid(gid)
     with rc_context({"svg.fonttype": "none"}):

@@ -132,7 +132,7 @@ def _error(axes: Axes, found: ComparisonData, name: str) -> None:
 def _scales(axes: Axes, values: list[float], places: np.ndarray, names: list[str]) -> None:
     """Errors from 0 on, or in decades where they span some; names, or steps in decades where they do."""
     if values and max(values) < SPAN * min(values):
-        axes.set_ylim(0, None)
+        axes.set_ylim(0, 1.2 * max(values))
         # a common factor over the axis would cover the name of the panel
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 2)))
     else:
@@ -174,7 +174,9 @@ def _layers(found: ComparisonData) -> Figure:
         for spine in axes.spines.values():
             spine.set_visible(False)
     labels.draw(grid[0], [row + 0.5 for row in range(len(found.layers))], height / len(found.layers))
-    bar = figure.colorbar(mesh, ax=list(grid), extend="both", shrink=min(1.0, 1.4 / height), aspect=12)
+    bar = figure.colorbar(
+        mesh, ax=list(grid), extend="both", shrink=min(1.0, 1.4 / height), aspect=12, anchor=(0.0, 1.0)
+    )
     bar.set_label("share, decades", fontsize=SMALL, color=INK)
     bar.ax.tick_params(labelsize=SMALL, colors=INK, width=0.6, length=2.5)
     bar.outline.set_visible(False)

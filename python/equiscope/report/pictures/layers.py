@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -21,10 +19,10 @@ from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..format import percent
 from ..names import Names
-from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL, Options
+from ..palette import INK, PAPER, RULE, SIZE, SMALL, Options
 from ..render import hover
 from ..rowlabels import RowLabels
-from ..style import colour_cells, finish, legend, new_figure, plain, powers
+from ..style import cells, finish, legend, new_figure, plain, powers, scale_of
 from ..view import Picture, register
 from ..words import axis_title, each_column, family_title
 
@@ -165,13 +163,7 @@ def _panels(shown: _Shares) -> list[Axes]:
 
 
 def _panel(axes: Axes, values: np.ndarray, quiet: np.ndarray, low: float) -> QuadMesh:
-    """The cells of one panel, grey where they are quiet, none in rows without values."""
-    edges = (np.arange(values.shape[1] + 1) - 0.5, np.arange(values.shape[0] + 1) - 0.5)
-    line: Options = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0, "clip_on": False}
-    mesh = axes.pcolormesh(*edges, np.zeros(values.shape), cmap=colormaps[MAP], norm=LogNorm(low, 1.0), **line)
-    colour_cells(mesh, values, quiet)
-    axes.set_ylim(values.shape[0] - 0.5, -0.5)
-    return mesh
+    return cells(axes, values, quiet, low, edgecolors=PAPER, linewidth=0.6 if values.shape[0] <= 80 else 0.0)
 
 
 def _finish(axes: Axes, shown: _Shares, i: int) -> None:
@@ -213,7 +205,7 @@ def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, low: float, shown: 
     """The scale of colours, with as many labels as its height takes."""
     count, row = shown.count, shown.row
     bar = figure.colorbar(
-        mesh,
+        scale_of(mesh),
         ax=panels,
         extend="min",
         fraction=0.04,
