@@ -90,8 +90,11 @@ def _font(found: re.Match[str]) -> str:
 
 
 def _with_titles(text: str, gid: str, titles: Sequence[str]) -> str:
-    """Every mark in the group `gid` with its title. Marks that were drawn as pixels have none."""
-    head, _, rest = text.partition(f'<g id="{gid}">')
+    """Every mark in the group `gid` with its title; there is no group where nothing was drawn, and no marks where they
+    were drawn as pixels."""
+    head, found, rest = text.partition(f'<g id="{gid}">')
+    if not found:
+        return text
     depth = 1
     for tag in re.finditer(r"<(/?)g\b", rest):
         depth += -1 if tag[1] else 1
