@@ -67,7 +67,8 @@ def arrays_of(directory: Path) -> str:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blank pictures, for tests of everything else about the files."""
     monkeypatch.setattr("equiscope.report.render.render", lambda figure, kind: b"\x89PNG")
-    monkeypatch.setattr("equiscope.report.html.svg", lambda audit, kind: Markup("<svg></svg>"))
+    monkeypatch.setattr("equiscope.report.render.settle", lambda figures: None)
+    monkeypatch.setattr("equiscope.report.page.inline", lambda figure, name, told: Markup("<svg></svg>"))
 
 
 @pytest.fixture(scope="module")

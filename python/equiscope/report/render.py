@@ -97,7 +97,8 @@ def hover(artist: Artist, texts: Sequence[str]) -> None:
 def inline(figure: Figure, name: str, description: str = "") -> Markup:
     """The figure as inline SVG for the page: text as text, ids that start with `name`, colours of the page, no style
     and no metadata that would leak; `name` and `description` are read out by a screen reader."""
-    said = {f"said-{i}": artist for i, artist in enumerate(figure.findobj(lambda each: each in _SAID))}
+    mine = [artist for artist in _SAID if artist.get_figure(root=True) is figure]
+    said = {f"said-{i}": artist for i, artist in enumerate(mine)}
     for gid, artist in said.items():
         artist.set_gid(gid)
     text = render(figure, "svg").decode("utf-8")
@@ -118,8 +119,11 @@ def _font(found: re.Match[str]) -> str:
 
 
 def _with_titles(text: str, gid: str, titles: Sequence[str]) -> str:
-    """Every mark in the group `gid` with its title. Marks that were drawn as pixels have none."""
-    head, _, rest = text.partition(f'<g id="{gid}">')
+    """Every mark in the group `gid` with its title; there is no group where nothing was drawn, and no marks where they
+    were drawn as pixels."""
+    head, found, rest = text.partition(f'<g id="{gid}">')
+    if not found:
+        return text
     depth = 1
     for tag in re.finditer(r"<(/?)g\b", rest):
         depth += -1 if tag[1] else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..groups.group import Chart
+from ..groups.group import Chart, Label
 from ..result.data import Spectrum
 from ..result.floor import (
     content,
@@ -55,6 +55,16 @@ def share_values(chart: Chart, layer: Spectrum, groups: list[list[int]]) -> list
     inside = [sum(power.get(chart.headings[column], 0.0) for column in group) / total for group in groups]
     families = [family_share(layer, family) for family in range(1, len(chart.family_names))]
     return [*inside, *families, unresolved_share(layer)]
+
+
+def share_change(before: Spectrum, after: Spectrum) -> float:
+    """Power that would have to be moved between irreps, as a share of all, to make one spectrum the other; 0 to 1."""
+    shares: dict[Label, float] = {}
+    for spectrum, sign in ((before, -1.0), (after, 1.0)):
+        fractions = spectrum.fractions.numpy()
+        for label in spectrum.chart.labels:
+            shares[label] = shares.get(label, 0.0) + sign * float(fractions[spectrum.chart.place(label)])
+    return 0.5 * sum(map(abs, shares.values()))
 
 
 def family_share(spectrum: Spectrum, family: int) -> float:

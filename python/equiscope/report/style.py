@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cbook import is_math_text
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import to_rgba
+from matplotlib.colors import LogNorm
 from matplotlib.figure import FigureBase
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from .format import broken, number
-from .palette import INK, RULE, SIZE, SMALL, Options
+from .palette import INK, MAP, RULE, SIZE, SMALL, Options
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -37,7 +39,8 @@ def finish(
     axes.set_facecolor("none")
     axes.set_xlabel(xlabel, fontsize=SIZE, color=INK)
     axes.set_ylabel(ylabel, fontsize=SIZE, color=INK)
-    axes.set_title(title, fontsize=SIZE, color=INK, loc="left", fontweight="bold" if bold else "normal")
+    # a title whose height is given is not moved out of the way of labels that are never on top
+    axes.set_title(title, fontsize=SIZE, color=INK, loc="left", fontweight="bold" if bold else "normal", y=1.0)
     axes.tick_params(which="both", labelsize=SMALL, colors=INK, width=0.6, length=2.5)
     axes.tick_params(which="minor", length=1.5)
     for side, spine in axes.spines.items():
@@ -100,16 +103,22 @@ def decades(axes: Axes, which: str) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def colour_cells(mesh: QuadMesh, values: np.ndarray, quiet: np.ndarray) -> None:
-    """The colours of `values` for the cells of `mesh`, the least of its scale for what lies below; grey for `quiet`
-    cells, none where there is no value."""
-    least = mesh.norm.vmin or 0.0
-    colours = np.array(mesh.cmap(mesh.norm(np.maximum(np.nan_to_num(values), least))))
-    colours[quiet] = to_rgba(RULE)
-    colours[np.isnan(values)] = to_rgba("none")
-    # colours of its own: a scale knows no quiet cells, and a second mesh would take as long to draw
-    mesh.set_array(None)
-    mesh.set_facecolor(list(map(tuple, colours.reshape(-1, 4))))
+def cells(axes: Axes, values: np.ndarray, quiet: np.ndarray, low: float, **line: Any) -> QuadMesh:
+    """Cells of a heat map, rows from top to bottom, coloured by `values` on a log scale from `low` to 1; grey where
+    they are `quiet`, none where there is no value. Its array holds the values, masked where they are quiet."""
+    edges = (np.arange(values.shape[1] + 1) - 0.5, np.arange(values.shape[0] + 1) - 0.5)
+    missing = np.isnan(values)
+    shown = np.ma.masked_where(quiet & ~missing, np.where(missing, low / 2, np.maximum(values, low)))
+    # one mesh for all of them: a second one for what is grey would take as long to draw
+    colours = colormaps[MAP].with_extremes(bad=RULE, under="none")
+    mesh = axes.pcolormesh(*edges, shown, cmap=colours, norm=LogNorm(low, 1.0), clip_on=False, **line)
+    axes.set_ylim(values.shape[0] - 0.5, -0.5)
+    return mesh
+
+
+def scale_of(mesh: QuadMesh) -> ScalarMappable:
+    """What a scale of colours is drawn of, where the fainter has the colour of the end."""
+    return ScalarMappable(mesh.norm, colormaps[MAP])
 
 
 def powers() -> FuncFormatter:

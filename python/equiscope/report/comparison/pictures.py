@@ -145,7 +145,7 @@ def _error(axes: Axes, found: ComparisonData, name: str, panel: float) -> None:
 def _scales(axes: Axes, values: list[float], places: np.ndarray, names: list[str], panel: float) -> None:
     """Errors from 0 on, or in decades where they span some; names, or steps in decades where they do."""
     if values and max(values) < SPAN * min(values):
-        axes.set_ylim(0, None)
+        axes.set_ylim(0, 1.2 * max(values))
         # a common factor over the axis would cover the name of the panel
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 2)))
     else:
@@ -204,7 +204,7 @@ def _layers(found: ComparisonData, sheet: Sheet) -> None:
 
 def _scale(sheet: Sheet, panels: list[Axes], mesh: QuadMesh, height: float, *, below: bool) -> None:
     """The scale of colours, beside or below the panels, which are `height` inches high."""
-    beside: Options = {"shrink": min(1.0, 1.4 / height), "aspect": 12}
+    beside: Options = {"shrink": min(1.0, 1.4 / height), "aspect": 12, "anchor": (0.0, 1.0)}
     under: Options = {"location": "bottom", "fraction": 0.1 / height, "pad": 0.02, "aspect": 30, "shrink": 0.9}
     bar = sheet.figure.colorbar(mesh, ax=panels, extend="both", **(under if below else beside))
     bar.set_label("share, decades", fontsize=SMALL, color=INK)

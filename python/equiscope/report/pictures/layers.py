@@ -6,11 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
@@ -21,11 +19,11 @@ from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..format import percent
 from ..names import Names
-from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL, Options
+from ..palette import INK, PAPER, RULE, SIZE, SMALL, Options
 from ..render import hover
 from ..rowlabels import LINE, RowLabels
 from ..sheet import Sheet
-from ..style import colour_cells, finish, plain, powers, text_width
+from ..style import cells, finish, plain, powers, scale_of, text_width
 from ..view import Picture, register
 from ..words import axis_title, each_column, family_title
 
@@ -192,13 +190,7 @@ class _Layout:
 
 
 def _panel(axes: Axes, values: np.ndarray, quiet: np.ndarray, low: float) -> QuadMesh:
-    """The cells of one panel, grey where they are quiet, none in rows without values."""
-    edges = (np.arange(values.shape[1] + 1) - 0.5, np.arange(values.shape[0] + 1) - 0.5)
-    line: Options = {"edgecolors": PAPER, "linewidth": 0.6 if values.shape[0] <= 80 else 0.0, "clip_on": False}
-    mesh = axes.pcolormesh(*edges, np.zeros(values.shape), cmap=colormaps[MAP], norm=LogNorm(low, 1.0), **line)
-    colour_cells(mesh, values, quiet)
-    axes.set_ylim(values.shape[0] - 0.5, -0.5)
-    return mesh
+    return cells(axes, values, quiet, low, edgecolors=PAPER, linewidth=0.6 if values.shape[0] <= 80 else 0.0)
 
 
 def _finish(axes: Axes, shown: _Shares, i: int, cell: float) -> None:
@@ -259,7 +251,7 @@ def _bar(panels: list[Axes], mesh: QuadMesh, low: float, layout: _Layout) -> Non
             "anchor": (0.0, 1.0),
         }
     )
-    bar = layout.sheet.figure.colorbar(mesh, ax=panels, extend="min", **options)
+    bar = layout.sheet.figure.colorbar(scale_of(mesh), ax=panels, extend="min", **options)
     upright = few and not layout.below
     bar.set_label("share of\npower" if upright else "share of power", fontsize=SMALL if few else SIZE, color=INK)
     room = 6.0 if layout.below else min(6.0, max(2.0, tall / 0.3))

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ...result.data import AuditData, Output
-from ..format import number
+from ..format import number, quantity
 from ..palette import FAINT, PAPER, PROPER, PSEUDO, RULE, SIZE, SMALL, Options
+from ..render import hover
 from ..sheet import Sheet
 from ..style import decades, finish, fitted, plain, text_width
 from ..view import Picture, register
@@ -97,7 +98,7 @@ def _named(audit: AuditData, sheet: Sheet) -> None:
             bold=True,
             xlabel=_axis(output) if i + columns >= len(names) or output.unit else "",
         )
-        _dots(axes, values[names[i]][order], np.arange(count), output, "x")
+        _dots(axes, values[names[i]][order], np.arange(count), [audit.systems[j].name for j in order], output, "x")
         axes.set_ylim(count - 0.4, -0.6)
         axes.set_yticks(range(count), labels)
         axes.tick_params(axis="y", length=0, labelsize=SMALL if count > 25 else SMALL + 0.5)
@@ -128,7 +129,7 @@ def _sorted(audit: AuditData, sheet: Sheet) -> None:
             xlabel="systems by error, %" if i + columns >= len(names) else "",
             ylabel=_axis(output) if i % columns == 0 or output.unit else "",
         )
-        _dots(axes, np.array([rmse for rmse, _ in rows]), share, output, "y")
+        _dots(axes, np.array([rmse for rmse, _ in rows]), share, [name for _, name in rows], output, "y")
         axes.set_xlim(-3, 103)
         worst = rows[-POINTED_OUT:][::-1]
         text = "\n".join(fitted(name, 0.7 * panel, SMALL - 0.5) for _, name in worst)
@@ -162,8 +163,11 @@ def _axis(output: Output) -> str:
     return f"RMSE / {plain(output.unit)}" if output.unit else "RMSE"
 
 
-def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, which: str) -> None:
-    """The dots, and the lines of the pooled error and the noise floor, along the axis `which`."""
+def _dots(
+    axes: Axes, errors: np.ndarray, places: np.ndarray, systems: Sequence[str], output: Output, which: str
+) -> None:
+    """The dots, which say which system they are, and the lines of the pooled error and the noise floor, along the axis
+    `which`."""
     finite = np.isfinite(errors)
     marked: list[tuple[float, str, Any]] = (
         [(output.rmse, PSEUDO, SOLID)] if math.isfinite(output.rmse) and output.rmse > 0 else []
@@ -181,12 +185,13 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
     options: Options = {"s": size, "linewidths": 0.6, "zorder": 3, "rasterized": len(errors) > RASTER}
     for chosen, face in ((finite & ~zero, PROPER), (zero, "none")):
         along, across = drawn[chosen], places[chosen]
-        axes.scatter(
+        dots = axes.scatter(
             *((along, across) if which == "x" else (across, along)),
             facecolors=face,
             edgecolors=PROPER,
             **options,
         )
+        hover(dots, [f"{systems[j]}: RMSE {quantity(output, errors[j])}" for j in np.flatnonzero(chosen).tolist()])
     line = axes.axvline if which == "x" else axes.axhline
     if (error := output.rmse_error) and 0 < error < output.rmse:
         span = axes.axvspan if which == "x" else axes.axhspan

@@ -6,21 +6,19 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ...groups.group import Chart
 from ...report.format import percent
 from ...report.names import Names
-from ...report.palette import INK, MAP, PAPER, SMALL, Options
+from ...report.palette import INK, PAPER, SMALL, Options
 from ...report.render import hover
 from ...report.rowlabels import LINE, RowLabels
 from ...report.sheet import Sheet
-from ...report.style import colour_cells, finish, plain, powers
+from ...report.style import cells, finish, plain, powers, scale_of
 from ...result.data import Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ..data import HistoryData, Point
@@ -128,12 +126,7 @@ def _row(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _panel(axes: Axes, shares: np.ndarray, quiet: np.ndarray) -> QuadMesh:
-    line: Options = {"edgecolors": PAPER, "linewidth": 0.4 if len(shares) <= 60 else 0.0}
-    edges = (np.arange(shares.shape[1] + 1) - 0.5, np.arange(shares.shape[0] + 1) - 0.5)
-    mesh = axes.pcolormesh(*edges, np.zeros(shares.shape), cmap=colormaps[MAP], norm=LogNorm(FAINTEST, 1.0), **line)
-    colour_cells(mesh, shares, quiet)
-    axes.set_ylim(shares.shape[0] - 0.5, -0.5)
-    return mesh
+    return cells(axes, shares, quiet, FAINTEST, edgecolors=PAPER, linewidth=0.4 if len(shares) <= 60 else 0.0)
 
 
 def _finish(axes: Axes, chart: Chart, point: Point, width: float, first: bool) -> None:
@@ -154,7 +147,9 @@ def _finish(axes: Axes, chart: Chart, point: Point, width: float, first: bool) -
 
 def _bar(figure: Figure | SubFigure, panels: list[Axes], mesh: QuadMesh, height: float) -> None:
     """The scale of colours below the panels, a tenth of an inch high."""
-    bar = figure.colorbar(mesh, ax=panels, location="bottom", extend="min", fraction=0.1 / height, pad=0.02, aspect=24)
+    bar = figure.colorbar(
+        scale_of(mesh), ax=panels, location="bottom", extend="min", fraction=0.1 / height, pad=0.02, aspect=24
+    )
     bar.set_label("share of power", fontsize=SMALL, color=INK)
     bar.ax.xaxis.set_major_locator(LogLocator(numticks=8))
     bar.ax.xaxis.set_major_formatter(powers())
