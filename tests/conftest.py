@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
+BLANK = {"png": b"\x89PNG", "svg": b'<svg width="1" height="1"></svg>'}
 TABLES = pathlib.Path(__file__).parent / "data" / "tables.npz"
 
 
@@ -28,3 +31,23 @@ def tables():
     """Elements of D and Y to 50 digits, written by make_tables.py."""
     with np.load(TABLES) as stored:
         return {name: torch.from_numpy(stored[name]) for name in stored.files}
+
+
+@contextlib.contextmanager
+def blank() -> Iterator[None]:
+    """Within the block pictures are drawn, but not rendered, which takes a second for each."""
+
+    def savefig(figure: object, file: object, *, format: str = "png", **options: object) -> None:
+        if hasattr(file, "write"):
+            file.write(BLANK[format])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", savefig)
+        yield
+
+
+@pytest.fixture
+def blank_pictures() -> Iterator[None]:
+    """For tests of everything else that is saved."""
+    with blank():
+        yield

@@ -20,7 +20,7 @@ from equiscope.report.table import to_text
 def no_pictures(monkeypatch):
     """Pages and directories are made without pictures: their words are read here."""
     for module in ("html", "files"):
-        monkeypatch.setattr(f"equiscope.report.{module}.available", lambda audit: [])
+        monkeypatch.setattr(f"equiscope.report.{module}.figures", lambda audit: {})
 
 
 def energy(relative=0.46, **fields):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the layout of diagnosis.json."""
 
-NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis.png", "audit"
+NUMBERS, PICTURE, PAGE, AUDIT = "diagnosis.json", "diagnosis.png", "index.html", "audit"
 
 
 @dataclass
@@ -43,10 +43,10 @@ class Diagnosis:
         raise KeyError(key)
 
     def findings(self) -> list[str]:
-        """A sentence per sector, in which something is to be learned."""
-        from .words import sentence
+        """Per sector in which something is to be learned: what became of it, and what to change."""
+        from .words import finding
 
-        return [sentence(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
+        return [finding(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
 
     def __str__(self) -> str:
         from .words import table
@@ -60,15 +60,20 @@ class Diagnosis:
         return draw(self.sectors)
 
     def save(self, directory: str | Path) -> Path:
-        """``diagnosis.json``, ``diagnosis.png``, ``diagnosis.md`` (table and sentences), and the audit in ``audit``;
-        the directory is returned."""
+        """``index.html``, ``diagnosis.json``, ``diagnosis.png``, ``diagnosis.md`` (table and sentences), and the audit
+        in ``audit``; the directory is returned."""
+        from ..report.files import PAGE as PAGE_OF_AUDIT
         from ..report.render import render
+        from .page import to_html
         from .words import markdown
 
         path = check_writable(directory)
         contents = {NUMBERS: self.to_json().encode(), "diagnosis.md": markdown(self.sectors, self.findings()).encode()}
-        if any(sector.layers for sector in self.sectors):
-            contents[PICTURE] = render(self.plot(), "png")
+        drawn = self.plot() if any(sector.layers for sector in self.sectors) else None
+        page = to_html(self, drawn, None if self.audit is None else f"{AUDIT}/{PAGE_OF_AUDIT}")
+        if drawn is not None:
+            contents[PICTURE] = render(drawn, "png")
+        contents[PAGE] = page.encode("utf-8", "replace")
         write_all(path, contents, stale=lambda name: name == PICTURE)
         if self.audit is not None:
             self.audit.save(path / AUDIT)
@@ -96,9 +101,11 @@ class Diagnosis:
 
 
 def _plain(sector: SectorDiagnosis) -> dict[str, Any]:
+    from .remedy import remedy
     from .words import sentence
 
-    return {**_finite(dataclasses.asdict(sector)), "verdict": sector.verdict, "sentence": sentence(sector)}
+    words = {"verdict": sector.verdict, "sentence": sentence(sector), "remedy": remedy(sector)}
+    return {**_finite(dataclasses.asdict(sector)), **words}
 
 
 def _finite(value: Any) -> Any:
@@ -110,7 +117,7 @@ def _finite(value: Any) -> Any:
 
 
 def _sector(body: dict[str, Any]) -> SectorDiagnosis:
-    fields = {key: value for key, value in body.items() if key not in ("verdict", "sentence")}
+    fields = {key: value for key, value in body.items() if key not in ("verdict", "sentence", "remedy")}
     label = fields["label"]
     fields["label"] = tuple(label) if isinstance(label, list) else label
     fields["fate"] = Fate(fields["fate"])

@@ -9,7 +9,7 @@ from ..result.files import pack, write
 from ..result.place import check_writable
 from .html import to_html
 from .render import render
-from .view import available, kinds, plot
+from .view import figures, kinds
 
 PAGE = "index.html"
 
@@ -26,7 +26,9 @@ def save(audit: AuditData, directory: str | Path) -> Path:
     """
     path = check_writable(directory)
     numbers = pack(audit)
-    views = {f"{kind}.png": render(plot(audit, kind), "png") for kind in available(audit)}
-    views[PAGE] = to_html(audit).encode("utf-8", "replace")
+    drawn = figures(audit)
+    page = to_html(audit, drawn)
+    views = {f"{kind}.png": render(figure, "png") for kind, figure in drawn.items()}
+    views[PAGE] = page.encode("utf-8", "replace")
     write(path, numbers, views, retired={f"{kind}.png" for kind in kinds()})
     return path

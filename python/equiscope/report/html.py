@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jinja2 import Environment, StrictUndefined
@@ -22,8 +22,11 @@ from .orientation import describe
 from .render import inline
 from .shares import share_cells, share_headings
 from .statements import findings
-from .view import PICTURES, available, plot
+from .view import PICTURES, figures
 from .words import each_column, group_words, irrep_full
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WORST_SHOWN = 10
 """Systems in the open table; the others fold away."""
@@ -45,11 +48,13 @@ COUNTED = ("evaluations", "checks")
 """Among the timings, what is no time."""
 
 
-def to_html(audit: AuditData) -> str:
+def to_html(audit: AuditData, drawn: Mapping[str, Figure] | None = None) -> str:
     """One self-contained HTML page: findings, tables, pictures, settings, definitions.
 
     All text of the audit is escaped. Pictures are inline SVG in the colours of the page, light or dark.
+    drawn: the pictures by name, where they are drawn already.
     """
+    drawn = figures(audit) if drawn is None else drawn
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(code=code, path=path)
     template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
@@ -75,15 +80,20 @@ def to_html(audit: AuditData) -> str:
         convergence=_convergence(audit),
         sampled=audit.sampled,
         convergence_outputs=list(audit.outputs),
-        pictures=[{"svg": svg(audit, kind), "caption": PICTURES[kind].caption(audit)} for kind in available(audit)],
+        pictures=[
+            {"svg": inline(figure, kind), "caption": PICTURES[kind].caption(audit)} for kind, figure in drawn.items()
+        ],
         facts_tables=[(title, pairs) for title, pairs in _facts(audit) if pairs],
         **_terms(audit),
     )
 
 
-def svg(audit: AuditData, kind: str) -> Markup:
-    """A picture as a part of the page."""
-    return inline(plot(audit, kind), kind)
+def style_sheet() -> Markup:
+    """That of the page of an audit, for the other pages."""
+    page = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    found = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert found is not None
+    return Markup(found[1])
 
 
 def _terms(audit: AuditData) -> dict[str, Any]:

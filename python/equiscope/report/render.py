@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """The figure as ``"png"`` or ``"svg"``, the same bytes each time but for ids. SVG has no background."""
+    """The figure as ``"png"`` or ``"svg"``, the same bytes each time but for ids. SVG has no background.
+
+    The layout is found for the first format, which takes as long as drawing, and kept for the others.
+    """
     buffer = io.BytesIO()
     options: dict[str, Any] = {"transparent": True, "metadata": {"Date": None}} if kind == "svg" else {"dpi": DPI}
     with warnings.catch_warnings():
         # A name in a script that the font lacks shows boxes; the table and the page still hold it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format=kind, **options)
+    figure.set_layout_engine("none")
     return buffer.getvalue()
 
 

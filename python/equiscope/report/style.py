@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .palette import DPI, INK, PAPER, RULE, SIZE, SMALL, Options
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits of an exponent. As a formula, which matplotlib parses, a label takes as long as all the rest of its axis."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -54,8 +58,13 @@ def decades(axes: Axes, which: str) -> None:
     """Logarithmic axis with a label per decade, as many as fit."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(numticks=7))
-    axis.set_major_formatter(LogFormatterSciNotation())
+    axis.set_major_formatter(powers_of_ten())
     axis.set_minor_formatter(NullFormatter())
+
+
+def powers_of_ten() -> FuncFormatter:
+    """Labels of ticks that stand at powers of ten."""
+    return FuncFormatter(lambda value, _: f"10{str(round(math.log10(value))).translate(RAISED)}")
 
 
 def legend(axes: Axes | Figure, handles: Sequence[object] | None = None, **options: Any) -> None:

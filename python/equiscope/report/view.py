@@ -112,6 +112,11 @@ def available(audit: AuditData) -> list[str]:
     return [picture.name for picture in pictures() if picture.lacks(audit) is None]
 
 
+def figures(audit: AuditData) -> dict[str, Figure]:
+    """All pictures that the audit has numbers for, by name."""
+    return {kind: plot(audit, kind) for kind in available(audit)}
+
+
 def plot(audit: AuditData, kind: str, names: Sequence[str] | None = None) -> Figure:
     """A matplotlib figure, made without pyplot: save it with ``savefig``, or show it in a notebook.
 

@@ -57,15 +57,8 @@ def pictures() -> list[HistoryPicture]:
 
 
 def figures(history: HistoryData) -> dict[str, Figure]:
-    """All pictures that the history has numbers for, by name, laid out once for every format they are written in."""
-    drawn = {each.name: each.draw(history, None, None) for each in pictures() if each.lacks(history) is None}
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    for figure in drawn.values():
-        if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
-    return drawn
+    """All pictures that the history has numbers for, by name."""
+    return {each.name: each.draw(history, None, None) for each in pictures() if each.lacks(history) is None}
 
 
 def plot(

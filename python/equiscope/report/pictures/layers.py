@@ -13,14 +13,14 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from ...groups.group import Chart
 from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
 from ..palette import INK, MAP, PAPER, RULE, SIZE, SMALL, Options
-from ..style import finish, legend, new_figure, plain
+from ..style import finish, legend, new_figure, plain, powers_of_ten
 from ..view import Picture, register
 from ..words import axis_title, each_column, family_title
 
@@ -221,7 +221,7 @@ def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, low: float, shown: 
     depth = -math.log10(low)
     step = max(1, math.ceil(depth / min(6.0, max(2.0, row * count / 0.3))))
     bar.ax.yaxis.set_major_locator(FixedLocator([10.0**-k for k in range(0, int(depth) + 1, step)]))
-    bar.ax.yaxis.set_major_formatter(LogFormatterSciNotation())
+    bar.ax.yaxis.set_major_formatter(powers_of_ten())
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.tick_params(which="both", labelsize=SMALL, colors=INK, width=0.6, length=2.5)

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ...groups.group import Chart
 from ...report.palette import INK, MAP, PAPER, RULE, SMALL, Options
-from ...report.style import finish, new_figure, plain
+from ...report.style import finish, new_figure, plain, powers_of_ten
 from ...result.data import Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ..data import HistoryData, Point
@@ -145,7 +145,7 @@ def _bar(figure: Figure, panels: list[Axes], mesh: QuadMesh, height: float) -> N
     bar = figure.colorbar(mesh, ax=panels, location="bottom", extend="min", fraction=0.1 / height, pad=0.02, aspect=24)
     bar.set_label("share of power", fontsize=SMALL, color=INK)
     bar.ax.xaxis.set_major_locator(LogLocator(numticks=8))
-    bar.ax.xaxis.set_major_formatter(LogFormatterSciNotation())
+    bar.ax.xaxis.set_major_formatter(powers_of_ten())
     bar.ax.xaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(which="both", labelsize=SMALL, colors=INK, width=0.6, length=2.5)
     bar.outline.set_visible(False)
