@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 from collections.abc import Iterator
+
+# before numpy and torch are imported, and for the processes that tests start: tensors are small here, and threads that
+# wait for each other take longer than the work. Tests of threads say how many.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
