@@ -28,6 +28,7 @@ def run(monkeypatch, *arguments):
     return ended.value.code or 0
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_audit_of_a_metatomic_model_writes_a_report(monkeypatch, capsys, tmp_path):
     out = tmp_path / "report"
     code = run(
@@ -354,6 +355,7 @@ def test_the_summary_is_json_and_alone_on_standard_output(monkeypatch, capsys, t
     assert demo(monkeypatch, "--json", str(file / "below")) == 2
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_saved_audits_are_compared(monkeypatch, capsys, tmp_path):
     for name, factor in (("before", 1.0), ("after", 0.5)):
         report = realistic(systems=8, depth=2)

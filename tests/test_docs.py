@@ -18,6 +18,7 @@ PAGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch, pytestconfig):
     plugin.pytest_configure(pytestconfig)  # its marker is on one of the pages

@@ -131,6 +131,7 @@ def test_every_picture_is_drawn_for_every_group() -> None:
         assert isinstance(build().layers["first"], Spectrum)
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_families_that_fill_some_columns_only_leave_the_others_blank(tmp_path: Path) -> None:
     audit = of_chart(AXIAL, "E1", "A2")
     assert re.search(r"^second +0\.70 +0\.29 +- +- +5e-3 +-$", to_text(audit, 100), re.MULTILINE)

@@ -154,6 +154,7 @@ LONG = [
 ]
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_names_stand_whole_wherever_they_stand_and_are_the_keys(tmp_path: Path) -> None:
     audit = realistic()
     audit.layers = {name: spectrum(name, shares(8, 0.1, 1e-7)) for name in LONG}
@@ -429,6 +430,7 @@ def test_the_page_holds_findings_before_tables_and_every_number_of_the_table() -
     assert "#1f2329" not in text.split("</style>", 1)[1]
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_the_page_shows_the_worst_systems_first_and_bounds_their_number() -> None:
     audit = realistic(2100, 1)
     audit.outputs = {"dipole": audit.outputs["dipole"]}

@@ -213,12 +213,13 @@ class Adapter(Kind, ABC):
     In the time of an audit `module` is in evaluation mode, and torch's random state is put back at its end. The model
     must be called in the thread that called `forward`: modules that are run by others are not heard.
 
-    What must be refused, with `fail` or `ModelError`: names of systems that are not unique, values that are not finite
-    and anything of the wrong dtype, shape or device in the data, when `systems` comes to them; outputs that are missing
-    or do not fit their representation; copies of one system with different numbers of rows, or rows in another order.
-    Values of outputs that are not finite are returned: the audit reports them with their rotation. Whatever the model
-    itself raises is passed on, `errors.ran_out` above all. It ends the system, as a `ModelError` does, and the others
-    go on; what `fail` raises would come again with every system, and ends the audit (`errors.ends_the_system`).
+    What must be refused, with `fail` or `ModelError`: values that are not finite and anything of the wrong dtype, shape
+    or device in the data, when `systems` comes to them (a name that comes twice the audit refuses itself); outputs that
+    are missing or do not fit their representation; copies of one system with different numbers of rows, or rows in
+    another order. Values of outputs that are not finite are returned: the audit reports them with their rotation.
+    Whatever the model itself raises is passed on, `errors.ran_out` above all. It ends the system, as a `ModelError`
+    does, and the others go on; what `fail` raises would come again with every system, and ends the audit
+    (`errors.ends_the_system`).
     """
 
     inputs: Mapping[str, Representation] = MappingProxyType({})

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the layout of diagnosis.json."""
 
-NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis", "audit"
+NUMBERS, PICTURE, PAGE, AUDIT = "diagnosis.json", "diagnosis", "index.html", "audit"
 
 
 @dataclass(repr=False)
@@ -46,10 +46,10 @@ class Diagnosis:
         raise KeyError(key)
 
     def findings(self) -> list[str]:
-        """A sentence per sector, in which something is to be learned."""
-        from .words import sentence
+        """Per sector in which something is to be learned: what became of it, and what to change."""
+        from .words import finding
 
-        return [sentence(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
+        return [finding(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
 
     def __repr__(self) -> str:
         fates = Counter(sector.fate.value for sector in self.sectors)
@@ -79,16 +79,21 @@ class Diagnosis:
         return sheet.whole
 
     def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
-        """``diagnosis.json``, ``diagnosis.md`` (table and sentences), the picture in `formats` (of ``"png"``,
-        ``"pdf"``, ``"svg"``), and the audit in ``audit``; the directory is returned."""
+        """``index.html``, ``diagnosis.json``, ``diagnosis.md`` (table and sentences), the picture in `formats` (of
+        ``"png"``, ``"pdf"``, ``"svg"``), and the audit in ``audit``; the directory is returned."""
+        from ..report.files import PAGE as PAGE_OF_AUDIT
         from ..report.render import check_formats, picture_files, picture_names
+        from .page import to_html
         from .words import markdown
 
         check_formats(formats)
         path = check_writable(directory)
         contents = {NUMBERS: self.to_json().encode(), "diagnosis.md": markdown(self.sectors, self.findings()).encode()}
-        if any(sector.fate is not Fate.NOISE and sector.layers for sector in self.sectors):
-            contents |= picture_files({PICTURE: self.plot()}, formats)
+        seen = any(sector.fate is not Fate.NOISE and sector.layers for sector in self.sectors)
+        drawn = {PICTURE: self.plot()} if seen else {}
+        contents |= picture_files(drawn, formats)
+        audit = None if self.audit is None else f"{AUDIT}/{PAGE_OF_AUDIT}"
+        contents[PAGE] = to_html(self, drawn, tuple(contents), audit).encode("utf-8", "replace")
         write_all(path, contents, stale=lambda name: name in picture_names([PICTURE]))
         if self.audit is not None:
             self.audit.save(path / AUDIT, formats)
@@ -116,9 +121,11 @@ class Diagnosis:
 
 
 def _plain(sector: SectorDiagnosis) -> dict[str, Any]:
+    from .remedy import remedy
     from .words import sentence
 
-    return {**_finite(dataclasses.asdict(sector)), "verdict": sector.verdict, "sentence": sentence(sector)}
+    words = {"verdict": sector.verdict, "sentence": sentence(sector), "remedy": remedy(sector)}
+    return {**_finite(dataclasses.asdict(sector)), **words}
 
 
 def _finite(value: Any) -> Any:
@@ -130,7 +137,7 @@ def _finite(value: Any) -> Any:
 
 
 def _sector(body: dict[str, Any]) -> SectorDiagnosis:
-    fields = {key: value for key, value in body.items() if key not in ("verdict", "sentence")}
+    fields = {key: value for key, value in body.items() if key not in ("verdict", "sentence", "remedy")}
     label = fields["label"]
     fields["label"] = tuple(label) if isinstance(label, list) else label
     fields["fate"] = Fate(fields["fate"])

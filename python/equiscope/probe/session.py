@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..adapters.base import Adapter, System
+from ..adapters.checks import distinct
 from ..adapters.labels import Labels
 from ..groups.group import Group
 from ..groups.representation import Representation
@@ -131,7 +132,7 @@ class Session:
         Interrupted, by whatever is raised, it leaves in `collector` the systems that ended, and nothing of the others.
         """
         self._open(measure)
-        stream = self.memory.reading(self.adapter.systems())
+        stream = self.memory.reading(distinct(self.adapter.systems()))
         stream = stream if self.labels is None else self.labels.counted(stream)
         if measure.refines:
             self._refine(measure, stream)
