@@ -198,8 +198,7 @@ def test_save_writes_the_formats_that_are_asked_for_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audit = realistic(2, 2)
-    monkeypatch.setattr("equiscope.report.files.available", lambda audit: ["systems"])
-    monkeypatch.setattr("equiscope.report.html.available", lambda audit: [])
+    monkeypatch.setattr("equiscope.report.view.available", lambda audit: ["systems"])
     audit.save(tmp_path)
     audit.save(tmp_path, formats=("pdf", "svg"))
     assert {path.name for path in tmp_path.glob("systems.*")} == {"systems.csv", "systems.pdf", "systems.svg"}
