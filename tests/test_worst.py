@@ -93,6 +93,16 @@ def voigt(positions):
     return {"stress": torch.stack([x * x, y * y, z * z, y * z, x * z, x * y], -1).sum(-2)}
 
 
+def test_tensors_of_which_fewer_entries_are_stored_than_there_are_have_a_map():
+    def stiffness(x):
+        products = torch.einsum("...ni,...nj,...nk,...nl->...ijkl", x, x, x, x)
+        return {"c": products + x[..., 0, 0].reshape(*x.shape[:-2], 1, 1, 1, 1) * torch.ones(3, 3, 3, 3)}
+
+    asked = {"outputs": {"c": "tensor(ijkl=jikl=ijlk=klij)"}, "lmax": 1, "degree": 6, "progress": False}
+    own = eq.audit(stiffness, [DATA[0][1]["positions"]], inputs="vector", **asked).outputs["c"]
+    assert float(own.scene.areas @ own.scene.squares) == pytest.approx(own.rmse**2, rel=1e-9)
+
+
 CUBE = "octahedral"
 
 

@@ -78,7 +78,9 @@ class DirectionMoments:
         self.axis = moving_axis(elements)
         self._mesh, _ = directions(device)
         self._weight = self._mesh.new_zeros(len(self._mesh))
-        self._shift = {name: self._mesh.new_zeros(len(self._mesh), value.numel()) for name, value in first.items()}
+        # the basis of the irreps may have more components than are stored, as that of a symmetric tensor has
+        sizes = {name: self._parts[name].sort(value).numel() for name, value in self._first.items()}
+        self._shift = {name: self._mesh.new_zeros(len(self._mesh), size) for name, size in sizes.items()}
         self._square = {name: self._mesh.new_zeros(len(self._mesh)) for name in first}
         self._done = 0
 
