@@ -33,6 +33,7 @@ TESTS: dict[str, dict[str, str]] = {
     "measure": {
         "against.py": "targets",
         "convergence.py": "monte_carlo",
+        "directions.py": "worst",
         "elements.py": "monte_carlo",
         "estimators": "refine audit_sectors monte_carlo errors",
         "finite.py": "hostile accounts",
@@ -69,6 +70,7 @@ TESTS: dict[str, dict[str, str]] = {
         "memory.py": "max_memory",
         "names.py": "hooks audit_layers",
         "noise.py": "floor rehearsal",
+        "onlooker.py": "worst",
         "outcome.py": "accounts refine scale audit_layers",
         "pooled.py": "accounts audit_sectors audit_layers errors",
         "precision.py": "floor kinds",
@@ -91,6 +93,7 @@ TESTS: dict[str, dict[str, str]] = {
         "paired.py": "compare",
         "place.py": "report_files",
         "rows.py": "scale",
+        "scene.py": "worst",
         "target.py": "targets",
         "verdict.py": "verdict report_findings words assert_equivariant",
     },

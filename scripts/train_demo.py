@@ -27,7 +27,7 @@ from torch.nn.functional import smooth_l1_loss
 from equiscope.demo.model import ELEMENTS, PointCloudTransformer
 
 DEMO = Path(__file__).parents[1] / "python" / "equiscope" / "demo"
-SHIPPED = ("H2O", "NH3", "H2CO", "HCOOH", "CH3OH", "CH3CN", "CH3CH2OH", "C4H4NH")
+FIRST = ("H2O", "NH3", "H2CO", "HCOOH", "CH3OH", "CH3CN", "CH3CH2OH", "C4H4NH")
 TARGETS = ("energy", "dipole", "quadrupole")
 HELD_OUT_DISPLACED = 2
 WARM_UP = 0.03
@@ -184,9 +184,9 @@ def report(label: str, measured: dict[str, dict[str, float]]) -> None:
 
 
 def write_molecules(data: dict[str, np.ndarray], path: Path) -> None:
-    """The tabulated geometry of `SHIPPED` with its reference values, as flat arrays with offsets."""
+    """The tabulated geometries with their reference values, those of `FIRST` first, as flat arrays with offsets."""
     names = data["name"]
-    chosen = [int(np.flatnonzero(names == name)[0]) for name in SHIPPED]
+    chosen = [int(np.flatnonzero(names == name)[0]) for name in dict.fromkeys([*FIRST, *names.tolist()])]
     rows = [slice(data["offsets"][i], data["offsets"][i + 1]) for i in chosen]
     np.savez_compressed(
         path,

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import equiscope as eq
+from equiscope.result.data import Output
 
 SYSTEMS = 40
 ASKED = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar", "v": "vector"}, "lmax": 1, "progress": False}
@@ -60,10 +61,20 @@ def differences(one: eq.Audit, other: eq.Audit) -> list[str]:
                 found.append(f"{name}.{key}: {(getattr(a, key) - getattr(b, key)).abs().max()}")
         keys = ("rmse", "rmse_error", "noise_floor", "worst", "samples") if name in one.outputs else ("noise_floor",)
         found += [f"{name}.{key}" for key in keys if str(getattr(a, key)) != str(getattr(b, key))]
+        found += [f"{name}.scene.{key}" for key in unlike(a, b)] if name in one.outputs else []
     if list(one.systems) != list(other.systems):
         found.append("systems")
     settings = ("degrees", "unsettled", "computes_in")
+    found += [key for key in ("warnings", "notes") if getattr(one, key) != getattr(other, key)]
     return [*found, *(key for key in settings if one.settings[key] != other.settings[key])]
+
+
+def unlike(one: Output, other: Output) -> list[str]:
+    """What is not the same bits in the scenes of two outputs."""
+    if one.scene is None or other.scene is None:
+        return [] if one.scene is other.scene else ["there"]
+    pairs = ((key, value, vars(other.scene)[key]) for key, value in vars(one.scene).items())
+    return [key for key, a, b in pairs if not (torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b)]
 
 
 def forked(work: Callable[[], None]) -> int:

@@ -78,3 +78,13 @@ def test_values_that_are_not_finite_fail():
     good = torch.tensor([[0.0, 0.0, 0.0]]).double()
     with pytest.raises((AssertionError, eq.errors.ModelError), match="NaN or infinity"):
         check(fragile, data=[good, POS])
+
+
+def test_outputs_may_be_left_out_where_the_model_says_them():
+    from ase import Atoms
+    from ase.calculators.emt import EMT
+
+    assert_equivariant(EMT(), [Atoms("CuCu", positions=[[0, 0, 0], [0.3, 1.2, 2.0]])])
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2, dtype=torch.float64))
+    with pytest.raises(eq.errors.ArgumentError, match="outputs: expected what the model returns, by name"):
+        assert_equivariant(net, [{"input": POS}], inputs={"input": "vector"}, layers="*")

@@ -12,7 +12,7 @@ from equiscope.groups import O3, Group
 from equiscope.measure import QUANTITIES, Judgement, Measure, Quantity, StoredMoments, quantity
 from equiscope.measure.estimators.grid import GridMeasure
 from equiscope.report import Picture, register
-from equiscope.report.style import finish, new_figure
+from equiscope.report.style import finish
 from equiscope.report.view import PICTURES
 
 DOUBLE = torch.float64
@@ -46,6 +46,7 @@ def test_what_breaks_inversion_alone_is_exact_under_rotations():
     assert float(proper.outputs["v"].power[1]) == pytest.approx(proper.outputs["v"].pooled_total, rel=1e-12)
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_report_on_rotations_says_nothing_of_sigma(tmp_path):
     report = demo_audit(group="SO3", degree=8)
     for text in (str(report), report.to_html(), " ".join(report.findings())):
@@ -75,6 +76,7 @@ def test_random_rotations_agree_with_the_grid_of_rotations():
     assert bool(((drawn.power - exact.power).abs() < 1.25 * drawn.power_error + 0.05 * exact.power).all())
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_group_of_a_stranger_audits_the_demo_model(tmp_path):
     report = demo_audit(group=Octahedral())
     assert report.timings["evaluations"] - report.timings["checks"] == 2 * 48 and len(report.convergence) == 1
@@ -181,6 +183,7 @@ def test_a_judgement_of_a_stranger_decides_what_all_systems_run_at():
     assert entry["power"]["v"] == one.outputs["v"].power.tolist()
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_quantity_of_a_stranger_is_pooled_and_saved(tmp_path):
     class Largest(Quantity):
         """Mean over samples of the largest power of any irrep."""
@@ -222,12 +225,10 @@ def test_a_picture_of_a_stranger_is_drawn_saved_and_on_the_page(tmp_path):
         def lacks(self, audit):
             return None if audit.outputs else ("an output", "none")
 
-        def draw(self, audit, names=None):
-            figure = new_figure(3, 2)
-            axes = figure.subplots()
+        def draw(self, audit, sheet, names=None):
+            axes = sheet.axes(width=3, height=2)
             axes.bar(range(len(audit.outputs)), [output.pooled_total for output in audit.outputs.values()])
             finish(axes, xlabel="output")
-            return figure
 
     try:
         report = eq.audit(cubic, DATA, inputs={"x": "vector"}, outputs={"s": "scalar"}, lmax=1, degree=6, **QUIET)
@@ -244,6 +245,7 @@ def test_unknown_groups_are_refused_before_anything_is_computed(group):
         eq.audit(chiral, DATA, inputs={"x": "vector"}, outputs={"v": "vector"}, group=group)
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_audit_writes_where_out_says(tmp_path):
     report = eq.audit(
         chiral, DATA, inputs={"x": "vector"}, outputs={"v": "vector"}, lmax=1, out=tmp_path / "here", **QUIET
@@ -251,6 +253,7 @@ def test_audit_writes_where_out_says(tmp_path):
     assert eq.Audit.load(tmp_path / "here").outputs["v"].rmse == report.outputs["v"].rmse
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_rotations_alone_without_layers_are_reported(tmp_path):
     ask = {"inputs": {"x": "vector"}, "outputs": {"v": "vector"}, "lmax": 1, "degree": 6, "group": "SO3", **QUIET}
     report = eq.audit(cubic, DATA, out=tmp_path, **ask)

@@ -1,12 +1,14 @@
 """Bad input to the audit: typed errors that name argument, expectation and what came, before the model runs."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import equiscope as eq
 from equiscope import errors
+from equiscope.adapters.checks import distinct
 
 POINTS = torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
 GOOD = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 1, "degree": 6}
@@ -126,6 +128,12 @@ def test_output_that_is_not_batched_is_refused():
 def test_two_systems_of_one_name_are_refused():
     with pytest.raises(errors.DataError, match="data: expected names that differ, got 'a' twice"):
         eq.audit(sums, [("a", {"x": POINTS}), ("a", {"x": POINTS})], **GOOD)
+
+
+def test_two_systems_of_one_name_are_refused_whoever_made_them():
+    systems = [SimpleNamespace(name=name) for name in "aba"]
+    with pytest.raises(errors.DataError, match="data: expected names that differ, got 'a' twice"):
+        list(distinct(systems))
 
 
 def test_model_that_always_fails_is_reported():

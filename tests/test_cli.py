@@ -28,6 +28,7 @@ def run(monkeypatch, *arguments):
     return ended.value.code or 0
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_audit_of_a_metatomic_model_writes_a_report(monkeypatch, capsys, tmp_path):
     out = tmp_path / "report"
     code = run(
@@ -354,6 +355,7 @@ def test_the_summary_is_json_and_alone_on_standard_output(monkeypatch, capsys, t
     assert demo(monkeypatch, "--json", str(file / "below")) == 2
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_saved_audits_are_compared(monkeypatch, capsys, tmp_path):
     for name, factor in (("before", 1.0), ("after", 0.5)):
         report = realistic(systems=8, depth=2)
@@ -430,3 +432,25 @@ def test_import_of_the_package_brings_no_optional_dependency():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_pictures_are_written_in_the_formats_asked_for(monkeypatch, capsys, tmp_path):
+    out, other = tmp_path / "report", tmp_path / "other"
+    options = ["--outputs", "energy", "--lmax", "1", "--degree", "4", "--out", str(out)]
+    assert run(monkeypatch, "audit", MODEL, XYZ, *options, "--figures", "pdf, svg") == 0
+    found = {path.name for path in out.iterdir()}
+    assert {"systems.pdf", "systems.svg", "systems.csv", "outputs.csv", "layers.csv"} <= found
+    assert not list(out.glob("*.png"))
+    capsys.readouterr()
+    assert run(monkeypatch, "audit", MODEL, XYZ, "--out", str(other), "--figures", "eps") == 2
+    assert "--figures: expected some of png, pdf, svg, with commas between them" in capsys.readouterr().err
+    assert not other.exists()
+
+
+def test_what_to_cite_is_known_without_torch():
+    code = (
+        "import sys\nfrom equiscope.cli import app\n"
+        "app(['cite'], standalone_mode=False)\nassert 'torch' not in sys.modules"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "@software{equiscope," in said and "2603.24638" in said

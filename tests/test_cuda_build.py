@@ -99,6 +99,19 @@ def test_an_option_that_is_no_answer_is_refused(tmp_path):
     assert "EQUISCOPE_CUDA: expected AUTO, ON, OFF or HOST, got perhaps" in said
 
 
+@pytest.mark.slow
+def test_kernels_compile_without_a_warning_for_every_architecture(tmp_path):
+    import pybind11
+
+    tool("nvcc")
+    options = ("-DEQUISCOPE_CUDA=ON", "-DEQUISCOPE_WERROR=ON", "-DCMAKE_BUILD_TYPE=Release")
+    code, said = configure(tmp_path, *options, f"-Dpybind11_DIR={pybind11.get_cmake_dir()}", CUDAARCHS="")
+    assert code == 0, said
+    build = (tool("cmake"), "--build", tmp_path, "--target", "equiscope_cuda", "--parallel", "2")
+    built = subprocess.run(list(map(str, build)), capture_output=True, text=True, check=False, timeout=1800)
+    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
+
+
 # ---- what it says ----------------------------------------------------------------------------------------------------
 
 

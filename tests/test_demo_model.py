@@ -66,6 +66,26 @@ def test_molecules_have_names_inputs_and_references():
         assert reference["quadrupole"].trace().abs() < 1e-9
 
 
+def test_labelled_molecules_begin_with_those_to_audit():
+    labelled = demo.load_labelled()
+    assert len(dict(labelled)) == len(labelled) == 78
+    for (name, item), shown, own, reference in zip(
+        labelled, demo.names(), demo.load_molecules(), demo.load_references(), strict=False
+    ):
+        assert name == shown and all(torch.equal(item[key], own[key]) for key in own)
+        assert all(torch.equal(item[key], reference[key].float()) for key in reference)
+
+
+def test_the_model_is_as_good_on_all_labelled_molecules(model):
+    squares = {key: [] for key in demo.REPRESENTATIONS}
+    for _, item in demo.load_labelled():
+        found = predictions(model, item, item["positions"][None])
+        for key in squares:
+            squares[key].append((found[key][0] - item[key]).square().mean())
+    for key, of_all in squares.items():
+        assert torch.stack(of_all).mean().sqrt() < 1.2 * demo.VALIDATION_RMSE[key], key
+
+
 def test_reference_quadrupole_of_acetonitrile_is_axial():
     index = demo.names().index("CH3CN")
     low, middle, high = torch.linalg.eigvalsh(demo.load_references()[index]["quadrupole"])

@@ -1,5 +1,7 @@
 """A diagnosis says of each sector of a target what became of it, and where."""
 
+import dataclasses
+import functools
 import math
 
 import pytest
@@ -8,8 +10,9 @@ from constructed import CASES, Net, data_of, mixed, quadrupole, second, summed, 
 
 import equiscope as eq
 from equiscope import errors
-from equiscope.diagnose import LayerReading, ridge
+from equiscope.diagnose import Fate, LayerReading, SectorDiagnosis, ridge
 from equiscope.diagnose.fate import Scores, fate
+from equiscope.diagnose.remedy import remedy
 
 SETTINGS = dict(inputs="vector", lmax=2, degree=6, progress=False)
 
@@ -124,13 +127,23 @@ def cut():
     return eq.diagnose(model, data[:12], outputs={"q": "tensor"}, targets={"q": labels[:12]}, **SETTINGS)
 
 
+@functools.cache
+def cut_once():
+    return cut()
+
+
 def test_diagnoses_are_saved_and_loaded(tmp_path):
-    found = cut()
+    found = dataclasses.replace(cut_once())
     found.audit = None
     again = eq.Diagnosis.load(found.save(tmp_path))
     assert again.to_json() == found.to_json()
     assert again["q", (2, 1)].verdict == "lost at cut" and "lost at cut" in str(again)
-    assert {"diagnosis.json", "diagnosis.png", "diagnosis.md"} <= {each.name for each in tmp_path.iterdir()}
+    assert {"diagnosis.json", "diagnosis.png", "diagnosis.md", "index.html"} <= {
+        each.name for each in tmp_path.iterdir()
+    }
+    page = (tmp_path / "index.html").read_text()
+    assert "<code>q</code>, l=2 (2e): lost at <code>cut</code>." in page and page.count("<svg") == 1
+    assert "To repair it: hand the features of <code>embed</code> on past <code>cut</code>" in page
     (tmp_path / "diagnosis.json").write_text("{}")
     with pytest.raises(errors.DataError, match=r"expected what Diagnosis\.save wrote"):
         eq.Diagnosis.load(tmp_path)
@@ -165,6 +178,18 @@ def test_fates_follow_from_numbers(explained, symmetrised, layers, expected):
     found = fate(True, Scores(explained, symmetrised), layers)
     assert (found[0].value, *found[1:]) == expected
     assert fate(False, Scores(explained, symmetrised), layers)[0] == "below noise"
+
+
+def test_every_fate_that_is_no_success_has_its_remedy():
+    assert "skip connection" in remedy(cut_once()["q", (2, 1)])
+    made = {**vars(cut_once()["q", (2, 1)]), "layers": [reading(0.9)], "error_in": {}, "lost_at": "b"}
+    for told in Fate:
+        found = remedy(SectorDiagnosis(**{**made, "fate": told}))
+        assert bool(found) == (told not in (Fate.NOISE, Fate.LEARNED)) and found.count("To repair it") == bool(found)
+    biased = SectorDiagnosis(**{**made, "fate": Fate.BROKEN, "error_in": {"scalar (0e)": 1.0, "l=2 (2e)": 2.0}})
+    assert "leave the bias out of the readout of `q`" in remedy(biased)
+    never = SectorDiagnosis(**{**made, "fate": Fate.NEVER, "label": (1, -1)})
+    assert "cross or triple products" in remedy(never)
 
 
 @pytest.mark.parametrize(

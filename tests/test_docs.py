@@ -13,19 +13,12 @@ from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
-    "calculators",
-    "ci",
-    "compare",
-    "data",
-    "diagnose",
-    "layers",
-    "representations",
-    "scale",
-    "symmetrize",
-    "training",
-]
+    "calculators", "ci", "compare", "data", "diagnose", "exports", "files", "layers", "representations", "scale",
+    "symmetrize", "training",
+]  # fmt: skip
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch, pytestconfig):
     plugin.pytest_configure(pytestconfig)  # its marker is on one of the pages

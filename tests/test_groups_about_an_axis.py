@@ -210,6 +210,7 @@ def test_random_elements_agree_with_the_grid(kind):
     assert bool(((drawn.power - exact.power).abs() <= 2.5 * drawn.power_error).all())
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_reports_speak_of_orders_and_are_read_back(tmp_path):
     report = eq.audit(
         torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double().eval(),

@@ -77,6 +77,19 @@ class Opaque:
     pass
 
 
+def test_what_a_module_hands_on_in_a_container_unchanged_is_not_its_own():
+    def moved(graph):
+        graph["pos"] = graph["pos"] + 1
+        return graph
+
+    steps = Returns(lambda x: {"pos": x, "size": 2 * x}), Returns(moved), Returns(lambda graph: graph)
+    net = Net(torch.nn.Sequential(*steps))
+    captured, notes = heard(net, "parts.0.*")
+    assert list(captured) == ["parts.0.0['pos']", "parts.0.0['size']", "parts.0.1['pos']"]
+    assert notes == {"parts.0.2": "it returned what it was given, and no other tensors"}
+    assert list(heard(net, "parts.0.1['size']")[0]) == ["parts.0.1['size']"]
+
+
 def test_dataclasses_and_what_turns_into_a_dict_are_opened():
     net = Net(Returns(lambda x: Pair(x, {"a": [x + 1]})), Returns(lambda x: (Graph(pos=x, index=x.long()), None)))
     captured, notes = heard(net, "parts.*")
@@ -287,7 +300,7 @@ def test_names_and_numbers_of_a_wrapped_model_are_those_of_what_is_inside(wrappe
     for name, layer in found.layers.items():
         torch.testing.assert_close(layer.power, expected.layers[name].power)
     compiled = any(type(part).__name__ == "OptimizedModule" for part in wrapped(model).modules())
-    assert any("before torch.compile" in warning for warning in found.warnings) == compiled
+    assert any("before torch.compile" in note for note in found.notes) == compiled
     torch._dynamo.reset()
 
 

@@ -18,6 +18,7 @@ PACKAGE = "equiscope"
 LEVELS = (
     ("errors",),
     ("tolerance", "progress", "inuse", "patterns", "version", "interrupts", "terminal", "fingerprint", "ranks"),
+    ("citation",),
     ("groups",),
     ("kernels",),
     ("ops",),

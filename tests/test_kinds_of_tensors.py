@@ -346,6 +346,7 @@ def test_four_momenta_are_a_scalar_and_a_vector():
     assert covered.outputs["q"].representation == "scalar+vector"
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_sum_is_saved_and_read_back_under_its_name(tmp_path):
     report = eq.audit(lambda input: input * 1.0, CLOUDS, outputs={"y": Kind.parse("vector")}, **ASK)
     summed = eq.audit(

@@ -61,16 +61,18 @@ def untouched(model):
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "batch_rows"),
     [
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("The operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory."),
-        RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes."),
-        MemoryError(),
+        (torch.OutOfMemoryError("CUDA out of memory"), "auto"),
+        (
+            RuntimeError("The operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory."),
+            500,
+        ),
+        (RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 10."), 500),
+        (MemoryError(), "auto"),
     ],
     ids=["cuda", "torchscript", "cpu", "python"],
 )
-@pytest.mark.parametrize("batch_rows", ["auto", 500])
 def test_a_batch_that_does_not_fit_is_halved(model, error, batch_rows):
     everything = audit(model)
     model.most, model.error = 13, error

@@ -230,6 +230,7 @@ def test_not_a_number_in_a_continued_orbit_stops_that_system_alone():
     assert failure.system == "wild" and float((failure.rotation @ wild[0])[2]) > 1.97
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_report_says_the_estimator_and_the_error(tmp_path):
     report = sampled(rotations=32, keep="samples", layers=None)
     assert "Monte Carlo, 32 random rotations" in str(report) and " +- " in str(report)

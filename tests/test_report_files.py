@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import torch
-from markupsafe import Markup
+from conftest import blank
 from report_builder import hostile, octahedral_samples, realistic, rotations_only, with_samples
 
 from equiscope.errors import DataError, EquiscopeError
@@ -63,22 +63,16 @@ def arrays_of(directory: Path) -> str:
     return name
 
 
-@pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blank pictures, for tests of everything else about the files."""
-    monkeypatch.setattr("equiscope.report.files.render", lambda figure, kind: b"\x89PNG")
-    monkeypatch.setattr("equiscope.report.html.svg", lambda audit, kind: Markup("<svg></svg>"))
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(with_samples(), tmp_path_factory.mktemp("audit"))
+    with blank():
+        return save(with_samples(), tmp_path_factory.mktemp("audit"))
 
 
 @pytest.mark.parametrize(
     "build", [small, with_samples, hostile, rotations_only, octahedral_samples], ids=lambda build: build.__name__
 )
-def test_load_gives_back_every_number(build: Any, no_pictures: None, tmp_path: Path) -> None:
+def test_load_gives_back_every_number(build: Any, blank_pictures: None, tmp_path: Path) -> None:
     audit = build()
     directory = audit.save(tmp_path / "new" / "audit")
     assert directory == tmp_path / "new" / "audit"
@@ -92,6 +86,9 @@ def test_an_empty_audit_round_trips(tmp_path: Path) -> None:
         arrays_of(tmp_path),
         "audit.json",
         "index.html",
+        "layers.csv",
+        "outputs.csv",
+        "systems.csv",
     ]
 
 
@@ -102,15 +99,18 @@ def test_all_files_are_there_and_no_temporary_one(tmp_path: Path) -> None:
         "audit.json",
         "convergence.png",
         "index.html",
+        "layers.csv",
         "layers.png",
+        "outputs.csv",
         "spectra.png",
+        "systems.csv",
         "systems.png",
     ]
     for picture in tmp_path.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 5000
 
 
-def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(no_pictures: None, tmp_path: Path) -> None:
+def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(blank_pictures: None, tmp_path: Path) -> None:
     audit = small()
     save(audit, tmp_path)
     first = (tmp_path / "audit.json").read_bytes()
@@ -123,7 +123,7 @@ def test_saving_twice_gives_the_same_numbers_and_drops_stale_pictures(no_picture
     assert (tmp_path / "mine.txt").read_text() == "kept"
 
 
-def test_the_json_is_strict(no_pictures: None, tmp_path: Path) -> None:
+def test_the_json_is_strict(blank_pictures: None, tmp_path: Path) -> None:
     text = (save(hostile(), tmp_path) / "audit.json").read_text(encoding="utf-8")
     body = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in audit.json"))
     assert body["schema"] == 3
@@ -244,7 +244,7 @@ def test_check_writable_makes_the_directory_and_leaves_nothing_in_it(tmp_path: P
 
 
 def test_a_failing_disk_leaves_the_earlier_audit(
-    no_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blank_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(Audit({}, {}, []), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -9,6 +9,7 @@ import torch
 from report_builder import closed, output, realistic, rows, shares, spectrum
 
 from equiscope.report import Audit, Failure, Output, Part, SystemRow
+from equiscope.report.failures import failures_alike
 from equiscope.report.origin import declared_input_irreps
 from equiscope.report.statements import findings
 from equiscope.result.judge import Verdict
@@ -208,9 +209,22 @@ def test_an_unconstrained_first_layer_is_called_so_once() -> None:
         [output("energy", "scalar", (0, 1), relative=0.01)],
         [spectrum(name, shares(8, 0.4, 0.1)) for name in ("a", "b")],
     )
-    said(audit, "`a`, the first layer audited, already has power at every l")
+    line = said(audit, "`a`, the first layer audited, already has power at every l")
+    assert "unconstrained" not in line  # it may end at lmax, as the features of an equivariant model do
     silent(audit, "stops being so here")
     silent(audit, "`b`")
+
+
+@pytest.mark.parametrize("relative, unresolved, expected", [(0.01, 0.02, True), (0.01, 0.0, False), (0.0, 0.02, False)])
+def test_layers_are_likened_to_unconstrained_ones_only_where_they_are(relative, unresolved, expected) -> None:
+    layer = spectrum("a", shares(8, 0.4, 0.1), unresolved=unresolved)
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=relative)], [layer])
+    assert ("as layers of unconstrained models do" in said(audit, "`a`, the first layer audited")) is expected
+
+
+def test_a_first_layer_that_keeps_what_it_declares_up_to_lmax_is_no_news() -> None:
+    layer = output("a", "tensor", (2, 1), relative=0.0, lmax=2)
+    silent(audit_of([output("energy", "scalar", (0, 1), relative=0.01, lmax=2)], [layer]), "the first layer audited")
 
 
 def declared(name: str, relative: float) -> Output:
@@ -301,7 +315,23 @@ def test_unsettled_systems_are_counted_with_the_degree_and_the_tolerance() -> No
 def test_failures_come_first_with_place_and_reason() -> None:
     audit = realistic()
     audit.failures = [Failure("bad", "encoder.1", "NaN in 3 of 64 values"), Failure("bad", "energy", "NaN")]
-    assert findings(audit)[0].startswith("1 of 41 systems failed and is in no number below. The first: `bad` at `enc")
+    told = "1 of 41 systems failed and is in no number below: `bad` at `encoder.1`: NaN in 3 of 64 values; `bad` at `en"
+    assert findings(audit)[0].startswith(told)
+
+
+def test_systems_that_fail_alike_share_a_line() -> None:
+    audit = realistic()
+    audit.failures = [Failure(f"s{i}", "energy", f"NaN at rotation {i}") for i in range(5)]
+    audit.failures.append(Failure("odd", "model", "raised"))
+    first, second = failures_alike(audit)
+    assert all(first.count(f"`s{i}`") == 1 for i in range(5)) and second == "`odd` at `model`: raised"
+    assert "NaN at rotation 0 (the first of them)" in first
+    line = findings(audit)[0]
+    assert (
+        line.startswith("6 of 46 systems failed")
+        and "`s0`, `s1`, `s2` and 2 more at `energy`" in line
+        and "`odd`" in line
+    )
 
 
 def test_nothing_measured_is_said() -> None:

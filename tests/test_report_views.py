@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import io
 import json
@@ -17,14 +19,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from report_builder import hostile, output, realistic, rows, shares, spectrum, with_samples
 from rich.console import Console
 
 from equiscope.errors import ArgumentError, MissingExtraError
 from equiscope.groups import O3
-from equiscope.report import KINDS, Audit, Failure, available, systems_to_pandas, to_rich, to_text
+from equiscope.report import KINDS, Audit, Failure, available, to_rich, to_text
 from equiscope.report.format import broken, number, percent, runs, short_share
+from equiscope.report.names import Names
 from equiscope.report.orientation import describe
+from equiscope.report.palette import RULE
 from equiscope.report.words import irrep_list
 
 VOID = {"meta", "wbr", "br", "link", "img", "input", "hr"}
@@ -149,16 +154,23 @@ LONG = [
 ]
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_names_stand_whole_wherever_they_stand_and_are_the_keys(tmp_path: Path) -> None:
     audit = realistic()
     audit.layers = {name: spectrum(name, shares(8, 0.1, 1e-7)) for name in LONG}
-    assert all(_names_in_table(to_text(audit, width)) == LONG for width in (80, 100, 140))
+    names = Names(LONG)
+    texts = [names[name].text for name in LONG]
+    for width in (80, 100, 140):
+        text = to_text(audit, width)
+        told = _names_in_table(text)
+        assert [each for each in texts if each in told] == told and {texts[0], texts[-1]} <= set(told)
+        assert f"{len(LONG) - len(told)} more layers" in text and names.prefix in text
     audit.save(tmp_path)
     assert list(json.loads((tmp_path / "audit.json").read_text())["layers"]) == LONG
     page = (tmp_path / "index.html").read_text().replace("<wbr>", "")
-    assert all(f">{html.escape(name)}<" in page for name in LONG)
+    assert all(html.escape(name) in page for name in LONG)
     (axes, *_) = audit.plot("layers").axes
-    assert [label.get_text() for label in axes.get_yticklabels()][: len(LONG)] == LONG
+    assert {names[name].inner for name in LONG} <= {label.get_text() for label in axes.texts}
 
 
 def _names_in_table(text: str) -> list[str]:
@@ -178,9 +190,10 @@ def test_the_table_shows_outputs_layers_findings_and_warnings() -> None:
     text = to_text(audit, 120)
     assert re.search(r"^energy +scalar +breaks +40 +0\.0123 +3\.00e-04 +1\.97e-05 +- +system_11$", text, re.MULTILINE)
     assert re.search(r"^embedding +0\.970 +2\.91e-2 .* 1\.00e-7$", text, re.MULTILINE)
-    for name in [*audit.outputs, *audit.layers]:
-        assert name in text
-    assert "Failures (1)\n- water_9: dipole: NaN in 2 values" in text
+    names = Names(audit.layers)
+    assert names.prefix in text and all(name in text for name in audit.outputs)
+    assert all(names[name].text in text for name in [*list(audit.layers)[:5], *list(audit.layers)[-5:]])
+    assert "Failures (1)\n- `water_9` at `dipole`: NaN in 2 values" in text
     assert "Warnings (1)\n- TF32 is allowed in matrix products." in text
     assert "134 400 evaluations" in text and "grid degree 20 (3 360 rotations)" in text
     assert str(audit).splitlines()[0].startswith("equiscope audit of MessagePassingTransformer")
@@ -204,7 +217,7 @@ def test_layers_with_a_representation_have_a_table_of_their_errors() -> None:
 
 def test_many_failures_and_warnings_are_counted() -> None:
     audit = realistic()
-    audit.failures = [Failure(f"s{i}", "energy", "NaN") for i in range(300)]
+    audit.failures = [Failure(f"s{i}", "energy", "NaN" + "x" * i) for i in range(300)]
     text = to_text(audit, 80)
     assert "Failures (300)" in text and "... and 280 more" in text and "s299" not in text
 
@@ -233,8 +246,9 @@ def test_every_available_picture_fits_a_page(build: Callable[[], Audit]) -> None
         assert max(build().plot(kind).get_size_inches()) < 18
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "targets"])  # that of labels: test_targets.py
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("targets", "worst")])
 def test_every_picture_draws_without_a_warning(kind: str) -> None:
+    """Those of labels and of scenes: test_targets.py, test_worst.py."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -246,15 +260,16 @@ def test_the_heat_map_shows_every_share_in_its_place() -> None:
     audit = realistic()
     figure = audit.plot("layers")
     for sigma in range(2):
-        shown = figure.axes[sigma].collections[1].get_array()
+        shown = figure.axes[sigma].collections[0].get_array()
         for i, layer in enumerate(audit.layers.values()):
             row = shown[i]
             expected = layer.fractions[:, sigma].numpy()
             drawn = ~np.ma.getmaskarray(row)
             np.testing.assert_allclose(row[drawn], np.maximum(expected[drawn], 1e-12), rtol=1e-6)
-    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert labels == [*audit.layers, *audit.outputs]
-    assert not np.ma.getmaskarray(figure.axes[0].collections[1].get_array()[0])[0]
+    places = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
+    assert [places[name] for name in audit.outputs] == [len(audit.layers) + 1 + i for i in range(len(audit.outputs))]
+    assert places["embedding"] == 0 and places["heads.energy.hidden"] == len(audit.layers) - 1
+    assert not np.ma.getmaskarray(figure.axes[0].collections[0].get_array()[0])[0]
 
 
 def test_cells_below_noise_and_error_are_grey() -> None:
@@ -263,9 +278,10 @@ def test_cells_below_noise_and_error_are_grey() -> None:
         "b": spectrum("b", shares(4, 0.3, 0.1), error=1.0),
     }
     axes = Audit({}, layers, []).plot("layers").axes
-    grey = ~np.ma.getmaskarray(axes[0].collections[0].get_array())
-    colour = ~np.ma.getmaskarray(axes[0].collections[1].get_array())
-    assert grey[0].tolist() == [False, False, False, True, True] and (grey ^ colour).all()
+    (mesh,) = axes[0].collections
+    grey = np.ma.getmaskarray(mesh.get_array())
+    assert to_hex(mesh.cmap.get_bad()) == RULE
+    assert grey[0].tolist() == [False, False, False, True, True]
     assert grey[1].tolist() == [False, False, True, True, True]
 
 
@@ -282,7 +298,7 @@ def test_spectra_of_chosen_names() -> None:
 @pytest.mark.parametrize(
     "kind, names, message",
     [
-        ("pie", None, "layers, spectra, targets, systems, convergence"),
+        ("pie", None, "layers, spectra, targets, systems, worst, convergence"),
         ("spectra", ["nobody"], "nobody"),
         ("layers", ["energy"], "names"),
     ],
@@ -369,11 +385,16 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("build", EXTREMES, ids=lambda build: build.__name__)
-def test_the_page_is_well_formed_self_contained_and_without_scripts(build: Callable[[], Audit]) -> None:
+def test_the_page_is_well_formed_and_self_contained_and_lets_one_script_run(
+    build: Callable[[], Audit],
+) -> None:
     text = page(build)
     found = Page(text)
     assert not found.open
-    assert "script" not in found.seen and not found.events
+    assert found.seen.count("script") == 1 and not found.events
+    (script,) = re.findall("<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in text
     assert {link for link in found.links if not link.startswith(("#", "data:image/"))} == {
         "https://arxiv.org/abs/2603.24638"
     }
@@ -386,7 +407,7 @@ def test_the_page_is_well_formed_self_contained_and_without_scripts(build: Calla
 
 def test_names_on_the_page_are_escaped_and_not_evaluated() -> None:
     text = page(hostile)
-    assert "<script>" not in text and "49" not in re.findall(r"\[bold\]/../'?`?([^<]{0,8})", text)
+    assert text.count("<script>") == 1 and "49" not in re.findall(r"\[bold\]/../'?`?([^<]{0,8})", text)
     assert "&lt;script&gt;alert" in text
     words = "".join(Page(text).words)
     assert "<script>alert('x')</script> & \"q\" [bold]/../`{{ 7*7 }}" in words
@@ -407,7 +428,7 @@ def test_the_page_holds_findings_before_tables_and_every_number_of_the_table() -
         "Aliasing",
         "Noise floor",
         "arXiv:2603.24638",
-        "30 more systems",
+        "30 more systems are on the page itself",
         "134 400",
     ):
         assert part in words, part
@@ -415,15 +436,17 @@ def test_the_page_holds_findings_before_tables_and_every_number_of_the_table() -
     assert "#1f2329" not in text.split("</style>", 1)[1]
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_the_page_shows_the_worst_systems_first_and_bounds_their_number() -> None:
     audit = realistic(2100, 1)
     audit.outputs = {"dipole": audit.outputs["dipole"]}
     text = audit.to_html()
-    assert "1990 more systems" in text and "100 more are in audit.json" in text
-    first, later = text[text.index("<h2>Systems") :].split("<details>", 1)
-    worst = max(audit.systems, key=lambda row: row.outputs["dipole"]["rmse"]).name
-    assert first.count('<td class="name">') == 10 and later.count('<td class="name">') == 1990
-    assert f'<td class="name"><span class="n">{worst}</span></td>' in first
+    assert "1 990 more systems" in text and "100 more are in audit.json" in text
+    table = text[text.index("<h2>Systems") :].split("</table>", 1)[0]
+    worst = sorted(audit.systems, key=lambda row: -row.outputs["dipole"]["rmse"])
+    rows = re.findall(r'<tr( class="rest")?><th scope="row"><span class="n">(.*?)</span>', table)
+    assert len(rows) == 2000 and [name for _, name in rows[:20]] == [row.name for row in worst[:20]]
+    assert [bool(rest) for rest, _ in rows] == [False] * 10 + [True] * 1990  # of which none is printed
 
 
 def test_the_page_is_the_same_each_time() -> None:
@@ -446,7 +469,7 @@ def test_pandas_holds_every_sector() -> None:
 
 
 def test_systems_become_a_frame() -> None:
-    frame = systems_to_pandas(realistic(5, 2))
+    frame = realistic(5, 2).to_pandas("systems")
     assert len(frame) == 5 * (3 + 2)
     assert frame[frame.kind == "output"].rmse.notna().all() and frame[frame.kind == "layer"].share_l0.notna().all()
 

@@ -61,7 +61,7 @@ def killed_at(directory: Path, share: float, pause: float = 0.0) -> None:
 def numbers_alone():
     """No pages and pictures, which take longer than all the rest."""
 
-    def save(report, directory):
+    def save(report, directory, formats=()):
         write(check_writable(directory), pack(report), {}, ())
 
     with pytest.MonkeyPatch.context() as patch:

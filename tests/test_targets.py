@@ -189,6 +189,7 @@ def test_padded_labels_lose_the_rows_that_the_mask_takes():
     assert found[0].mse == found[1].mse and found[0].samples == 8
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_rows_have_labels_and_systems_have_a_row_of_scalars(tmp_path):
     data = systems(2)
     report = audited(lambda x: {"f": 2 * x}, data, targets={"f": data})

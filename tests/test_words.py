@@ -9,10 +9,11 @@ from report_builder import closed, output, realistic, rows, shares, spectrum
 from test_report_findings import audit_of, said, silent
 
 import equiscope as eq
-from equiscope.report import Audit
+from equiscope.report import Audit, Failure
 from equiscope.report.columns import grade
 from equiscope.report.format import quantity, with_error
 from equiscope.report.statements import findings
+from equiscope.report.summary import summary
 from equiscope.report.table import to_text
 
 
@@ -20,7 +21,7 @@ from equiscope.report.table import to_text
 def no_pictures(monkeypatch):
     """Pages and directories are made without pictures: their words are read here."""
     for module in ("html", "files"):
-        monkeypatch.setattr(f"equiscope.report.{module}.available", lambda audit: [])
+        monkeypatch.setattr(f"equiscope.report.{module}.figures", lambda audit: {})
 
 
 def energy(relative=0.46, **fields):
@@ -133,14 +134,71 @@ def test_equal_findings_are_one_sentence():
     exact = [output(f"e{i}", "scalar", (0, 1), relative=0.0) for i in range(3)]
     said(audit_of(exact), "`e0`, `e1` and `e2` are invariant as far as float32 can tell")
     wrong = [output(f"w{i}", "vector", (1, 1), relative=0.9) for i in range(5)]
-    said(audit_of(wrong), "5 outputs do not transform as declared: `w0`, `w1`, `w2` and 2 more")
+    line = said(audit_of(wrong), "5 of 5 outputs do not transform as declared: `w0` 90.0%, `w1` 90.0%")
+    assert line.count("the declarations are wrong") == 1
     broken = [output(f"b{i}", "vector", (1, 1), relative=0.01 * (i + 1)) for i in range(5)]
-    line = said(audit_of(broken), "5 of 5 outputs break their symmetry: `b4` by 5.00% of its size")
-    assert "and 2 more, see the table" in line
+    said(
+        audit_of(broken), "5 of 5 outputs break their symmetry: `b4` by 5.00%, `b3` by 4.00%", "`b0` by 1.00% of their"
+    )
     lost = [output(f"n{i}", "scalar", (0, 1), relative=0.1) for i in range(2)]
     for each in lost:
         each.rmse = float("nan")
     said(audit_of(lost), "`n0` and `n1` could not be measured: their errors are nan")
+
+
+def test_groups_name_every_output_exactly_once_and_the_one_that_differs_has_a_line():
+    """Of 12 outputs 11 are wrong, one of these in its own way, and one is exact."""
+    outputs = [output(f"o{i}", "vector", (1, 1), relative=0.9 - 0.01 * i) for i in range(10)]
+    sign = output("sign", "vector", (1, 1), relative=0.99)
+    sign.rmse_rotations, sign.inversion = 0.0, -1.0
+    exact = output("exact", "vector", (1, 1), relative=0.0)
+    lines = [line for line in findings(audit_of([*outputs, sign, exact], hookable=False))]
+    assert len(lines) == 3
+    assert sorted(re.findall("`(.+?)`", " ".join(lines))) == sorted(o.name for o in [*outputs, sign, exact])
+    assert [line.severity for line in lines] == ["finding"] * 3
+    assert "`sign` does not transform as declared" in lines[0] and "inversion changes its sign" in lines[0]
+    assert lines[1].startswith("10 of 12 outputs do not transform as declared: `o0` 90.0%, `o1` 89.0%")
+    assert lines[2].startswith("`exact` is equivariant as a vector as far as")
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+@pytest.mark.parametrize("relative, noise", [(0.9, False), (0.1, False), (0.0, False), (0.01, True)])
+def test_one_and_many_outputs_are_each_named_once(count, relative, noise):
+    outputs = [output(f"o{i}", "vector", (1, 1), relative=relative, stochastic=noise) for i in range(count)]
+    lines = findings(audit_of(outputs, hookable=False))
+    for each in outputs:
+        assert sum(f"`{each.name}`" in line for line in lines) == 1, lines
+    assert len(lines) == (count if count <= 3 and relative else 1)
+
+
+def test_outputs_that_share_a_doubt_or_a_parity_share_a_line():
+    outputs = [energy() for _ in range(8)]
+    for i, each in enumerate(outputs):
+        each.name = f"o{i}"
+        if i % 2:
+            each.rmse_error = 0.02
+        else:
+            each.rmse_rotations, each.inversion = 1e-9, 0.3
+    audit = audit_of(outputs, hookable=False)
+    said(audit, "4 of 8 outputs break their symmetry", "`o6`", "They are exact under rotations; they mix parities.")
+    said(audit, "4 of 8 outputs break their symmetry", "`o7`", "With so large errors of their own these may as well")
+
+
+def test_warnings_findings_and_notes_are_told_apart_in_every_view(tmp_path):
+    audit = audit_of([energy()])
+    audit.warnings, audit.notes = ["TF32 is on"], ["the model was in train mode"]
+    audit.failures = [Failure("bad", "energy", "NaN")]
+    told = [(found["severity"], found["text"]) for found in summary(audit)["messages"]]
+    assert told[0][0] == "warning" and told[0][1].startswith("1 of 2 systems failed")
+    assert told[1][0] == "finding" and told[1][1].startswith("`energy` breaks")
+    assert told[2][0] == "note" and "audit hidden layers too" in told[2][1]
+    assert told[3:] == [("warning", "TF32 is on"), ("note", "the model was in train mode")]
+    text, page = to_text(audit, 120), audit.to_html()
+    assert "\n! 1 of 2 systems failed" in text and "\n- `energy` breaks" in text
+    assert "Warnings (1)\n- TF32 is on" in text and "Notes (1)\n- the model was in train mode" in text
+    assert '<li class="warning">' in page and '<li class="finding"><code>energy</code>' in page
+    assert page.index("Notes (1)") > page.index("Warnings (1)")
+    assert Audit.load(audit.save(tmp_path)).notes == audit.notes
 
 
 def test_the_layer_that_brings_pseudo_content_is_named_once_with_its_own_share():

@@ -1,4 +1,5 @@
 #include "bind/place.hpp"
+#include "cpu/huge_pages.hpp"
 
 namespace equiscope {
 namespace {
@@ -17,6 +18,11 @@ py::dict info() {
     found["cuda"] = false;
 #endif
     return found;
+}
+
+void prefer_huge_pages_of(const Buffer& out) {
+    const Index bytes = out.elements * (out.dtype == DType::float64 ? 8 : 4);
+    prefer_huge_pages(out.memory("out", {out.elements}), static_cast<std::size_t>(bytes));
 }
 
 #if defined(EQUISCOPE_WITH_CUDA)
@@ -42,11 +48,11 @@ void fill_tables(Index lmax, const Buffer& out) {
 
 void register_info(py::module_& module) {
     module.def("info", &info);
+    module.def("prefer_huge_pages", &prefer_huge_pages_of, py::arg("out"));
 #if defined(EQUISCOPE_WITH_CUDA)
-    using py::arg;
-    module.def("device_info", &device_info, arg("index"));
-    module.def("table_size", &table_size, arg("lmax"));
-    module.def("fill_tables", &fill_tables, arg("lmax"), arg("out"));
+    module.def("device_info", &device_info, py::arg("index"));
+    module.def("table_size", &table_size, py::arg("lmax"));
+    module.def("fill_tables", &fill_tables, py::arg("lmax"), py::arg("out"));
 #endif
 }
 

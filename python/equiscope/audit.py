@@ -65,6 +65,7 @@ def audit(
     device: torch.device | str | None = None,
     progress: bool | None = None,
     out: str | Path | None = None,
+    formats: Sequence[str] = ("png",),
     units: Mapping[str, str] | None = None,
     reference_rmse: Mapping[str, float] | None = None,
     resume: bool = False,
@@ -172,6 +173,7 @@ def audit(
             What has finished is written there at once: whatever ends the run leaves a valid audit of the systems that
             had ended, which `Audit.load` reads and which says so. A directory in which another run is going on, or
             stopped, is refused.
+        formats: of the pictures there, of "png", "pdf" and "svg".
         units: of outputs, ``{"energy": "eV"}``, for table, page and pictures. A metatomic model states its own.
         reference_rmse: error of the model against its reference by output, in the same unit: the error of symmetry is
             then also given as a share of it.
@@ -206,8 +208,8 @@ def audit(
     settings = Settings(
         group=group, lmax=lmax, degree=degree, tolerance=tolerance, estimator=estimator, rotations=rotations,
         precision=precision, precision_of_model=precision_of_model, seed=seed, shift=shift, keep=keep,
-        batch_rows=batch_rows, batch_bytes=batch_bytes, max_memory=max_memory, progress=progress, out=out, units=units,
-        reference_rmse=reference_rmse, resume=resume, distributed=distributed,
+        batch_rows=batch_rows, batch_bytes=batch_bytes, max_memory=max_memory, progress=progress, out=out,
+        formats=formats, units=units, reference_rmse=reference_rmse, resume=resume, distributed=distributed,
     )  # fmt: skip
     return run(model, data, request, settings)
 

@@ -1,4 +1,4 @@
-"""Command line: ``equiscope audit``, ``compare``, ``demo``, ``info``. Nothing here imports torch before it must."""
+"""Command line: ``equiscope audit``, ``compare``, ``demo``, ``info``, ``cite``. Torch is imported where it must be."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Directory for numbers, pictures and index.html.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Directory for numbers, tables, pictures and index.html.")
+]
 JsonOption = Annotated[
     str | None,
     typer.Option(
@@ -55,6 +57,7 @@ FailOption = Annotated[
         "NAME=1e-3 in the unit of that output; may be given several times.",
     ),
 ]
+FiguresOption = Annotated[str, typer.Option("--figures", help="Formats of the pictures: png, pdf, svg, with commas.")]
 ToleranceOption = Annotated[float, typer.Option(help="Relative error of the numbers at which auto is content.")]
 DEGREES = "an integer from 0 to 131"
 DegreeOption = Annotated[str, typer.Option(help='Degree of the grid, 0..131, or "auto".')]
@@ -149,6 +152,7 @@ def audit(
     fail_above: FailOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
+    figures: FiguresOption = "png",
     json_to: JsonOption = None,
     quiet: QuietOption = False,
     progress: ProgressOption = None,
@@ -185,30 +189,28 @@ def audit(
         "progress": False if quiet else progress,
         "out": out,
         "resume": resume,
+        "formats": _formats(figures),
     }
     ending = _Ending.of(out, json_to, quiet, fail_above, settings["outputs"])
-    _audit(lambda: _model(model, dict(_option(text) for text in options or ()), fresh=fresh), data, settings, ending)
+    _audit(lambda: _model(model, dict(map(_option, options or ())), fresh=fresh), data, settings, ending)
 
 
 def _audit(make: Callable[[], Any], data: Path, settings: dict[str, Any], ending: _Ending) -> None:
     """The audit of what `make` gives; of several processes the first speaks for all."""
-    import torch
-
     import equiscope as eq
     from equiscope.ranks import join
 
     first = join(settings["device"])
     if not first:
         settings["progress"] = False
-    target = make()
-    if isinstance(target, torch.nn.Module) and settings["dtype"] is not None:
-        target.to(settings["dtype"])
+    target = _computing_in(settings["dtype"], make())
     ending.close(ending.undisturbed(lambda: eq.audit(target, data, **settings)), speaks=first)
 
 
 @app.command()
 def demo(
     out: OutOption = Path("equiscope-demo"),
+    figures: FiguresOption = "png",
     lmax: LmaxOption = 6,
     degree: DegreeOption = "auto",
     tolerance: ToleranceOption = 1e-2,
@@ -228,6 +230,7 @@ def demo(
         "tolerance": tolerance,
         "progress": False if quiet else progress,
         "out": out,
+        "formats": _formats(figures),
     }
     run = functools.partial(
         eq.audit,
@@ -252,6 +255,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Directory for page, table, numbers, pictures.")
     ] = None,
+    figures: FiguresOption = "png",
     json_to: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -266,12 +270,13 @@ def compare(
     from equiscope.report.comparison.table import to_rich, verdict_line
     from equiscope.result.place import check_writable
 
+    formats = _formats(figures)
     places = _named(audits)
     if out is not None:
         check_writable(out)
     found = eq.compare({name: eq.Audit.load(place) for name, place in places.items()})
     if out is not None:
-        found.save(out)
+        found.save(out, formats)
     _write(found.summary(), json_to)
     if not quiet and json_to != "-":
         _print(lambda width: to_rich(found, width), out)
@@ -304,6 +309,14 @@ def info() -> None:
     versions = found.pop("versions")
     for name, value in {**versions, **found}.items():
         typer.echo(f"{name:16} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+@app.command()
+def cite() -> None:
+    """What to cite, as BibTeX: the software, the paper that defines its quantities, its grids."""
+    from equiscope.citation import bibtex
+
+    typer.echo(bibtex(), nl=False)
 
 
 def _dtype(text: str | None) -> Any:
@@ -405,6 +418,17 @@ def _number(option: str, text: str, expected: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
+def _formats(text: str) -> tuple[str, ...]:
+    """``pdf,svg`` as names of formats."""
+    from equiscope.errors import ArgumentError, fail
+    from equiscope.report.render import FORMATS
+
+    found = tuple(each.strip() for each in text.split(","))
+    if not set(found) <= set(FORMATS):
+        fail(ArgumentError, "--figures", f"some of {', '.join(FORMATS)}, with commas between them", repr(text))
+    return found
+
+
 def _bytes(gigabytes: float | None) -> int | None:
     from equiscope.errors import ArgumentError, fail
 
@@ -461,6 +485,15 @@ def _model(text: str, options: dict[str, Any], *, fresh: bool) -> Any:
         pass
     make = functools.partial(_made, text, functools.partial(found, **options))
     return (lambda: make()) if fresh else make()
+
+
+def _computing_in(dtype: Any, model: Any) -> Any:
+    """`model`, with its parameters in `dtype` where there is one."""
+    import torch
+
+    if isinstance(model, torch.nn.Module) and dtype is not None:
+        model.to(dtype)
+    return model
 
 
 def _made(text: str, make: Callable[[], Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -19,6 +19,7 @@ from .groups.quadrature import MAXIMUM_DEGREE, checked_degree
 from .groups.registry import resolve
 from .measure.estimators.grid import MINIMUM_DEGREE
 from .measure.measure import ESTIMATORS, Measure, Question
+from .report.render import check_formats
 
 ERRORS_LMAX = 8
 """Highest l that is shown where errors alone are asked: what a grid holds beyond would cost memory."""
@@ -44,6 +45,7 @@ class Settings:
     max_memory: int | None
     progress: bool | None
     out: str | Path | None
+    formats: Sequence[str] = ("png",)
     units: Mapping[str, str] | None = None
     reference_rmse: Mapping[str, float] | None = None
     resume: bool = False
@@ -102,7 +104,7 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """What decides the numbers, as JSON values by name."""
-        aside = ("out", "progress", "resume", "distributed", "max_memory")
+        aside = ("out", "formats", "progress", "resume", "distributed", "max_memory")
         return {name: told(value) for name, value in vars(self).items() if name not in aside}
 
     def check_outputs(self, names: Collection[str]) -> None:
@@ -161,6 +163,7 @@ def _check_numbers(asked: Settings) -> None:
         fail(DTypeError, "precision_of_model", "None or a floating-point torch.dtype", repr(stated))
     if asked.out is not None and not (isinstance(asked.out, str | PathLike) and str(asked.out)):
         fail(ArgumentError, "out", "the path of a directory", repr(asked.out))
+    check_formats(asked.formats)
     if asked.progress not in (None, True, False):
         fail(ArgumentError, "progress", "True, False or None", repr(asked.progress))
     if asked.resume not in (True, False) or (asked.resume and asked.out is None):

@@ -118,7 +118,7 @@ class Task:
 
     def _save(self, result: Audit, directory: Path) -> None:
         if self.asked.out is not None:
-            result.save(directory)
+            result.save(directory, self.asked.formats)
         else:
             write(directory, pack(result), {}, ())
 

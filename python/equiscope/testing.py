@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -18,7 +18,7 @@ def assert_equivariant(
     model: Any,
     data: Any,
     *,
-    outputs: Mapping[str, Any] | str,
+    outputs: Mapping[str, Any] | Sequence[str] | str | None = None,
     inputs: Mapping[str, Any] | str | None = None,
     layers: Any = None,
     tol: float = 1e-4,
@@ -34,13 +34,17 @@ def assert_equivariant(
     systems on which the model returned NaN or infinity. The message names every output that fails, what proper
     rotations alone do to it, its worst system, the target irreps that leak, and the first layer, in order of execution,
     whose own representation is broken (for layers that declare one; e3nn modules do). All other arguments are those of
-    `equiscope.audit`. A grid of low degree is enough to see that an error is there; ask `audit` for its exact size.
+    `equiscope.audit`. `outputs` too may be left out where the model itself says what it returns, as calculators and
+    metatomic models do; where it does not, `ArgumentError` says so. A grid of low degree is enough to see that an error
+    is there; ask `audit` for its exact size.
     """
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < math.inf:
         fail(ArgumentError, "tol", "a number from 0 on", repr(tol))
     report = audit(
         model, data, inputs=inputs, outputs=outputs, layers=layers, lmax=lmax, degree=degree, progress=False, **settings
     )
+    if not report.outputs:
+        fail(ArgumentError, "outputs", "what the model returns, by name and representation", "none that it says itself")
     lines = [f"{f.system}: {f.where}: {f.reason}" for f in report.failures]
     for output in report.outputs.values():
         if output.verdict is Verdict.UNMEASURED:

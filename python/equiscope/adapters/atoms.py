@@ -12,6 +12,7 @@ import torch
 from ..errors import DTypeError, fail
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
+from .points import HEAVIEST, Points
 from .rounding import Dither, rounded
 from .structures import Structure, is_atoms, usual_kind
 
@@ -36,6 +37,18 @@ def copied(atoms: Any) -> Any:
     if one.info:
         one.info = copy.deepcopy(one.info)
     return one
+
+
+def points_of(structure: Structure) -> Points:
+    """`structure` as points with types, which its users take for atomic numbers."""
+    return Points(
+        "positions",
+        torch.from_numpy(structure.positions),
+        torch.from_numpy(structure.types),
+        bool((structure.types >= 1).all() and (structure.types <= HEAVIEST).all()),
+        torch.from_numpy(structure.cell),
+        torch.from_numpy(structure.pbc),
+    )
 
 
 class Turning(NamedTuple):

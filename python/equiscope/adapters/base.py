@@ -19,6 +19,7 @@ from ..errors import ArgumentError, DTypeError, fail
 from ..fingerprint import fingerprint, told
 from ..groups._arguments import check_choice, check_floating, checked_device
 from ..groups.representation import Representation
+from .points import Points
 from .rounding import Dither
 
 if TYPE_CHECKING:
@@ -218,12 +219,13 @@ class Adapter(Kind, ABC):
     In the time of an audit `module` is in evaluation mode, and torch's random state is put back at its end. The model
     must be called in the thread that called `forward`: modules that are run by others are not heard.
 
-    What must be refused, with `fail` or `ModelError`: names of systems that are not unique, values that are not finite
-    and anything of the wrong dtype, shape or device in the data, when `systems` comes to them; outputs that are missing
-    or do not fit their representation; copies of one system with different numbers of rows, or rows in another order.
-    Values of outputs that are not finite are returned: the audit reports them with their rotation. Whatever the model
-    itself raises is passed on, `errors.ran_out` above all. It ends the system, as a `ModelError` does, and the others
-    go on; what `fail` raises would come again with every system, and ends the audit (`errors.ends_the_system`).
+    What must be refused, with `fail` or `ModelError`: values that are not finite and anything of the wrong dtype, shape
+    or device in the data, when `systems` comes to them (a name that comes twice the audit refuses itself); outputs that
+    are missing or do not fit their representation; copies of one system with different numbers of rows, or rows in
+    another order. Values of outputs that are not finite are returned: the audit reports them with their rotation.
+    Whatever the model itself raises is passed on, `errors.ran_out` above all. It ends the system, as a `ModelError`
+    does, and the others go on; what `fail` raises would come again with every system, and ends the audit
+    (`errors.ends_the_system`).
     """
 
     inputs: Mapping[str, Representation] = MappingProxyType({})
@@ -283,6 +285,10 @@ class Adapter(Kind, ABC):
     def value(self, system: System, name: str) -> torch.Tensor:
         """One input of a system as it was given, for what an audit has to know of it: an axis."""
         fail(ArgumentError, "group", f"an axis of its own for all systems ({type(self).__name__} names none)", name)
+
+    def points(self, system: System) -> Points | None:
+        """The points of a system as they were given, for the picture of it; None where it has none."""
+        return None
 
     def in_frame(self, name: str, system: System, values: torch.Tensor) -> torch.Tensor:
         """Values of the output `name` ``(samples, channels, components)``, as the data have them, in the frame in which

@@ -24,9 +24,10 @@ from ..errors import (
 )
 from ..groups.cartesian import ASE_ORDER
 from ..groups.representation import Representation
-from .atoms import atoms_of, turned, turning, usual_inputs
+from .atoms import atoms_of, points_of, turned, turning, usual_inputs
 from .base import Adapter, Piece, Request, System
 from .checks import check_axes
+from .points import Points
 from .properties import PROPERTIES, Shape, check_rows, shape_of_one
 from .registry import register
 from .structures import label_of, read_structures
@@ -195,6 +196,9 @@ class CalculatorAdapter(Adapter):
             parts = turning(structure, self._declared)
             size = sum(part.values.nbytes for part in parts.values())
             yield System(structure.name, (structure, parts), len(structure), size)
+
+    def points(self, system: System) -> Points | None:
+        return points_of(system.payload[0])
 
     def compatible(self, first: System, other: System) -> bool:
         return False

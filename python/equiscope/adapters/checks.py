@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import ArgumentError, DataError, DTypeError, EquiscopeError, ModelError, ShapeError, fail
 from ..groups.cartesian import Cartesian
 from ..groups.representation import Representation
+
+if TYPE_CHECKING:
+    from .base import System
 
 SIZES = (3, 4, 6, 9)
 """Sizes of the axes that vectors, four-momenta, Voigt tensors and flat tensors have."""
@@ -39,6 +42,16 @@ def check_distinct(
     if several:
         expected = "names that stand for one value each (keys of nested containers are joined by dots)"
         fail(kind, argument, expected, f"{', '.join(map(repr, several))} for several")
+
+
+def distinct(systems: Iterable[System]) -> Iterator[System]:
+    """The same systems; one whose name came before is refused, since names tell systems apart in every number."""
+    seen: set[str] = set()
+    for system in systems:
+        if system.name in seen:
+            fail(DataError, "data", "names that differ", f"{system.name!r} twice")
+        seen.add(system.name)
+        yield system
 
 
 def check_rotates(where: str, inputs: Mapping[str, Representation], leaves: Mapping[str, Any]) -> None:
@@ -114,7 +127,7 @@ def check_axes(where: str, kind: Representation, shape: Sequence[int], *, meant:
             where,
             f"the last {term.rank} axes alone to turn for {kind.name!r} (a tensor of rank {rank} is "
             f'"tensor({rank})"); where axes of size 3 before them count samples or channels, say so by '
-            f"Representation.parse({kind.name!r})",
+            f"eq.Representation.parse({kind.name!r})",
             f"{tuple(shape)}, which may be a tensor of rank {rank}",
         )
     if term.rank == 1 and len(rest) > 1:
@@ -122,8 +135,8 @@ def check_axes(where: str, kind: Representation, shape: Sequence[int], *, meant:
             ShapeError,
             where,
             f'components in the last axis for "{kind.name}" (in the last but one: '
-            f'Representation.parse("{kind.name}", axis=-2)); where the last axis holds them and three channels come '
-            f'before it, say so by Representation.parse("{kind.name}")',
+            f'eq.Representation.parse("{kind.name}", axis=-2)); where the last axis holds them and three channels come '
+            f'before it, say so by eq.Representation.parse("{kind.name}")',
             f"{tuple(shape)}, whose last two axes may both be that of the components",
         )
 
@@ -135,7 +148,7 @@ def axis_hint(kind: Representation, shape: Sequence[int]) -> str:
         return ""
     axis = places[0] - len(shape)
     written = Representation.parse(kind, axis=-1).name
-    return f"; if axis {places[0]} holds the components, say so by Representation.parse({written!r}, axis={axis})"
+    return f"; if axis {places[0]} holds the components, say so by eq.Representation.parse({written!r}, axis={axis})"
 
 
 def check_output(name: str, value: torch.Tensor) -> None:

@@ -13,6 +13,7 @@ from ..groups.cartesian import Cartesian
 from ..groups.so2 import frame_of
 from ..ops.rotation import rotate_copies
 from .base import Adapter, Piece, System
+from .points import Points
 
 
 def _of_inner(name: str) -> Any:
@@ -86,6 +87,10 @@ class Framed(Adapter):
 
     def value(self, system: System, name: str) -> torch.Tensor:
         return self._inner.value(system, name)
+
+    def points(self, system: System) -> Points | None:
+        found = self._inner.points(system)
+        return None if found is None else found.turned(self._frames[system.name].T.cpu())
 
     def hooked(self) -> None:
         self._inner.hooked()

@@ -32,6 +32,7 @@ from .containers import Layout, opened
 from .keywords import holds_structures, systems_of
 from .masks import Masks, with_a_row
 from .opened import Opened
+from .points import Points, points_among
 from .registry import register
 from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
@@ -130,13 +131,11 @@ class PlainAdapter(Adapter):
         return self._call.seconds
 
     def systems(self) -> Iterator[System]:
-        seen: set[str] = set()
+        empty = True
         for name, item in each_system(self._data):
-            if name in seen:
-                fail(DataError, "data", "names that differ", f"{name!r} twice")
-            seen.add(name)
+            empty = False
             yield self._system(name, item if self._labels is None else self._labels.taken(name, item))
-        if not seen:
+        if empty:
             fail(DataError, "data", "at least one system", "an empty data set")
 
     def compatible(self, first: System, other: System) -> bool:
@@ -176,6 +175,15 @@ class PlainAdapter(Adapter):
 
     def content(self, system: System) -> Any:
         return [system.payload.keys, system.payload.values]
+
+    def points(self, system: System) -> Points | None:
+        found: Opened = system.payload
+        kinds = {key: kind for key, kind in zip(found.keys, found.kinds, strict=True) if kind is not None}
+
+        def real(name: str, value: torch.Tensor) -> torch.Tensor:
+            return self._masks.unpadded(name, value.unsqueeze(0), tuple(value.shape), found)[0]
+
+        return points_among(found.tensors, kinds, real)
 
     def forget(self, system: System) -> None:
         self._rows.forget(system.name)

@@ -35,9 +35,12 @@ VALIDATION_RMSE = {"energy": 0.301, "dipole": 0.0395, "quadrupole": 0.108}
 ROTATION_RMSE = {"energy": 0.0210, "dipole": 0.0073, "quadrupole": 0.0320}
 """The part of `VALIDATION_RMSE` that comes from the orientation: the spread of predictions turned back."""
 
+AUDITED = 8
+"""Molecules that come first in the file: an audit needs no more."""
+
 __all__ = [
     "ELEMENTS", "INPUTS", "LAYERS", "REPRESENTATIONS", "ROTATION_RMSE", "UNITS", "VALIDATION_RMSE",
-    "PointCloudTransformer", "load_model", "load_molecules", "load_references", "names",
+    "PointCloudTransformer", "load_labelled", "load_model", "load_molecules", "load_references", "names",
 ]  # fmt: skip
 
 
@@ -52,33 +55,49 @@ def load_model() -> PointCloudTransformer:
 
 
 def names() -> list[str]:
-    """Names of the shipped molecules, in the order of `load_molecules`."""
-    return [str(name) for name in _molecules()["name"]]
+    """Names of the molecules to audit, in the order of `load_molecules`."""
+    return [str(name) for name in _molecules()["name"][:AUDITED]]
 
 
 def load_molecules() -> list[dict[str, Tensor]]:
-    """Inputs of the model for each shipped molecule, without a batch axis.
+    """Inputs of the model for each molecule to audit, without a batch axis.
 
     ``positions`` is (n, 3) float32 in angstrom, relative to the centre of mass; ``species`` is (n,) int64,
     the atomic numbers. The geometries are those tabulated for the G2 set; the model was not trained on
     them.
     """
-    data = _molecules()
-    pieces = [slice(*bounds) for bounds in zip(data["offsets"][:-1], data["offsets"][1:], strict=True)]
-    return [
-        {"positions": torch.tensor(data["positions"][rows]), "species": torch.tensor(data["species"][rows])}
-        for rows in pieces
-    ]
+    return [_inputs(i) for i in range(AUDITED)]
 
 
 def load_references() -> list[dict[str, Tensor]]:
-    """What the model was trained to predict, from GFN2-xTB, for each shipped molecule, in float64.
+    """What the model was trained to predict, from GFN2-xTB, for each molecule to audit, in float64.
 
     ``energy`` () in eV, ``dipole`` (3,) in e bohr, ``quadrupole`` (3, 3) in e bohr^2, traceless, about the
     centre of mass.
     """
+    return [_references(i) for i in range(AUDITED)]
+
+
+def load_labelled() -> list[tuple[str, dict[str, Tensor]]]:
+    """All 78 molecules of the G2 set that the model knows the elements of, by name: inputs and references in one dict.
+
+    Data for `equiscope.diagnose`, ``targets={"dipole": "dipole"}``, which needs more molecules than an audit. Those of
+    `load_molecules` come first. References are float32 here, as the model is.
+    """
+    return [
+        (str(name), _inputs(i) | {key: value.float() for key, value in _references(i).items()})
+        for i, name in enumerate(_molecules()["name"])
+    ]
+
+
+def _inputs(i: int) -> dict[str, Tensor]:
     data = _molecules()
-    return [{key: torch.tensor(data[key][i]) for key in REPRESENTATIONS} for i in range(len(data["name"]))]
+    rows = slice(*data["offsets"][i : i + 2])
+    return {"positions": torch.tensor(data["positions"][rows]), "species": torch.tensor(data["species"][rows])}
+
+
+def _references(i: int) -> dict[str, Tensor]:
+    return {key: torch.tensor(_molecules()[key][i]) for key in REPRESENTATIONS}
 
 
 @cache

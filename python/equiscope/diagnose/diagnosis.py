@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +19,16 @@ from .fate import Fate, LayerReading
 from .sector import SectorDiagnosis
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 SCHEMA = 1
 """Version of the layout of diagnosis.json."""
 
-NUMBERS, PICTURE, AUDIT = "diagnosis.json", "diagnosis.png", "audit"
+NUMBERS, PICTURE, PAGE, AUDIT = "diagnosis.json", "diagnosis", "index.html", "audit"
 
 
-@dataclass
+@dataclass(repr=False)
 class Diagnosis:
     """Which sectors of its targets a model fails to produce, and where they are lost. Prints as a table."""
 
@@ -43,35 +46,57 @@ class Diagnosis:
         raise KeyError(key)
 
     def findings(self) -> list[str]:
-        """A sentence per sector, in which something is to be learned."""
-        from .words import sentence
+        """Per sector in which something is to be learned: what became of it, and what to change."""
+        from .words import finding
 
-        return [sentence(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
+        return [finding(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
+
+    def __repr__(self) -> str:
+        fates = Counter(sector.fate.value for sector in self.sectors)
+        told = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+        return f"<Diagnosis of {len(self.sectors)} sectors: {told or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        from ..report.notebook import cell
+
+        drawn = any(sector.fate is not Fate.NOISE and sector.layers for sector in self.sectors)
+        picture = self.plot() if drawn else None
+        return cell("equiscope diagnosis", [repr(self).strip("<>")], self.findings(), None, picture)
 
     def __str__(self) -> str:
         from .words import table
 
         return "\n\n".join([table(self.sectors), *self.findings()])
 
-    def plot(self) -> Figure:
-        """Readability and power of each sector from layer to layer, a matplotlib figure made without pyplot."""
+    def plot(self, ax: Axes | Figure | SubFigure | None = None, width: float | str | None = None) -> Figure:
+        """Readability and power of each sector from layer to layer, a matplotlib figure made without pyplot. ``ax`` and
+        ``width`` as in `equiscope.report.Audit.plot`; the panels are two or more."""
+        from ..report.sheet import Sheet
         from .picture import draw
 
-        return draw(self.sectors)
+        sheet = Sheet(ax, width)
+        draw(self.sectors, sheet)
+        return sheet.whole
 
-    def save(self, directory: str | Path) -> Path:
-        """``diagnosis.json``, ``diagnosis.png``, ``diagnosis.md`` (table and sentences), and the audit in ``audit``;
-        the directory is returned."""
-        from ..report.render import render
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """``index.html``, ``diagnosis.json``, ``diagnosis.md`` (table and sentences), the picture in `formats` (of
+        ``"png"``, ``"pdf"``, ``"svg"``), and the audit in ``audit``; the directory is returned."""
+        from ..report.files import PAGE as PAGE_OF_AUDIT
+        from ..report.render import check_formats, picture_files, picture_names
+        from .page import to_html
         from .words import markdown
 
+        check_formats(formats)
         path = check_writable(directory)
         contents = {NUMBERS: self.to_json().encode(), "diagnosis.md": markdown(self.sectors, self.findings()).encode()}
-        if any(sector.layers for sector in self.sectors):
-            contents[PICTURE] = render(self.plot(), "png")
-        write_all(path, contents, stale=lambda name: name == PICTURE)
+        seen = any(sector.fate is not Fate.NOISE and sector.layers for sector in self.sectors)
+        drawn = {PICTURE: self.plot()} if seen else {}
+        contents |= picture_files(drawn, formats)
+        audit = None if self.audit is None else f"{AUDIT}/{PAGE_OF_AUDIT}"
+        contents[PAGE] = to_html(self, drawn, tuple(contents), audit).encode("utf-8", "replace")
+        write_all(path, contents, stale=lambda name: name in picture_names([PICTURE]))
         if self.audit is not None:
-            self.audit.save(path / AUDIT)
+            self.audit.save(path / AUDIT, formats)
         return path
 
     def to_json(self) -> str:
@@ -96,9 +121,11 @@ class Diagnosis:
 
 
 def _plain(sector: SectorDiagnosis) -> dict[str, Any]:
+    from .remedy import remedy
     from .words import sentence
 
-    return {**_finite(dataclasses.asdict(sector)), "verdict": sector.verdict, "sentence": sentence(sector)}
+    words = {"verdict": sector.verdict, "sentence": sentence(sector), "remedy": remedy(sector)}
+    return {**_finite(dataclasses.asdict(sector)), **words}
 
 
 def _finite(value: Any) -> Any:
@@ -110,7 +137,7 @@ def _finite(value: Any) -> Any:
 
 
 def _sector(body: dict[str, Any]) -> SectorDiagnosis:
-    fields = {key: value for key, value in body.items() if key not in ("verdict", "sentence")}
+    fields = {key: value for key, value in body.items() if key not in ("verdict", "sentence", "remedy")}
     label = fields["label"]
     fields["label"] = tuple(label) if isinstance(label, list) else label
     fields["fate"] = Fate(fields["fate"])

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..errors import ArgumentError, fail
-from ..report.format import broken
 from ..report.palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SIZE, SMALL, Options
-from ..report.style import decades, finish, legend, new_figure, plain
+from ..report.sheet import Sheet
+from ..report.style import decades, finish, fitted, plain, text_width
 from .fate import Fate
 from .sector import SectorDiagnosis
 
@@ -22,8 +21,8 @@ COLUMNS = 3
 FAINTEST = 1e-12
 """Least share of power drawn."""
 
-WIDE = 46
-"""Letters of a verdict that stand over a panel."""
+PANEL, NAME = 2.4, 1.3
+"""Inches that a panel takes at least, and one line of the name of a layer."""
 
 BELOW = -0.08
 """Where shares end that explain less than nothing."""
@@ -35,25 +34,16 @@ AVERAGED: Options = {**OUTPUT, "markerfacecolor": "none"}
 POWER: Options = {"color": INK, "marker": "_", "markersize": 9, "markeredgewidth": 1.6, "linewidth": 0.6}
 
 
-def draw(sectors: Sequence[SectorDiagnosis]) -> Figure:
+def draw(sectors: Sequence[SectorDiagnosis], sheet: Sheet) -> None:
     """Two panels per sector: what can be read of it, and the share of power in it, layer by layer; the output last."""
     found = [sector for sector in sectors if sector.fate is not Fate.NOISE and sector.layers]
     if not found:
         fail(ArgumentError, "diagnosis", "a sector that stands above noise, and a layer", "none")
-    columns = min(COLUMNS, len(found))
+    columns = sheet.across(len(found), COLUMNS, panel=PANEL)
     blocks = math.ceil(len(found) / columns)
-    names = max(len(layer.layer) for layer in found[0].layers)
-    below = min(0.07 * names, 1.3)
-    figure = new_figure(max(2.6 * columns, 3.8) + 0.4, (2.75 + below) * blocks + 0.45)
-    grid = figure.subplots(2 * blocks, columns, squeeze=False, sharex="col", height_ratios=[2.0, 1.0] * blocks)
-    for i in range(blocks * columns):
-        upper, lower = (grid[2 * (i // columns) + k, i % columns] for k in (0, 1))
-        if i >= len(found):
-            upper.set_axis_off()
-            lower.set_axis_off()
-            continue
-        _readability(upper, found[i], first=i % columns == 0)
-        _power(lower, found[i], first=i % columns == 0)
+    below = min(max(text_width(plain(layer.layer)) for layer in found[0].layers), NAME)
+    wanted = max(2.6 * columns, 3.8) + 0.4
+    panel = (sheet.wide(wanted) - 0.4) / columns - 0.25
     keys = [
         Line2D([], [], label="in the layer, averaged over orientations", **HELD),
         Line2D([], [], label="by a linear readout at any orientation", **LINEAR),
@@ -61,11 +51,21 @@ def draw(sectors: Sequence[SectorDiagnosis]) -> Figure:
         Line2D([], [], label="output, averaged", **AVERAGED),
         Patch(facecolor=RULE, alpha=0.6, label="read from nothing"),
     ]
-    legend(figure, keys, loc="outside lower center", ncols=2 if columns < 3 else 3, columnspacing=1.4)
-    return figure
+    height = (2.75 + below) * blocks + 0.45
+    ratios: Options = {"sharex": "col", "height_ratios": [2.0, 1.0] * blocks}
+    grid = sheet.panels(2 * blocks, columns, width=wanted, height=height, keys=keys, **ratios)
+    for i in range(blocks * columns):
+        upper, lower = (grid[2 * (i // columns) + k, i % columns] for k in (0, 1))
+        if i >= len(found):
+            upper.set_axis_off()
+            lower.set_axis_off()
+            continue
+        _readability(upper, found[i], panel, first=i % columns == 0)
+        _power(lower, found[i], first=i % columns == 0)
 
 
-def _readability(axes: Axes, sector: SectorDiagnosis, *, first: bool) -> None:
+def _readability(axes: Axes, sector: SectorDiagnosis, panel: float, *, first: bool) -> None:
+    """What can be read of a sector, in a panel of so many inches."""
     layers, last = sector.layers, len(sector.layers)
     places = np.arange(last)
     control = np.array([max(layer.control, 0.0) for layer in layers])
@@ -82,13 +82,16 @@ def _readability(axes: Axes, sector: SectorDiagnosis, *, first: bool) -> None:
             axes.axvline(place, color=colour, linewidth=5, alpha=0.13, zorder=0)
     axes.set_ylim(BELOW, 1.06)
     axes.set_yticks([0, 0.5, 1])
-    title = f"{plain(broken(sector.output, 22))}, {plain(sector.words)}"
-    finish(axes, grid="y", title=title, bold=True, ylabel="share of target" if first else "")
+    words = f"{sector.output}, {sector.words}"
+    finish(axes, grid="y", title=fitted(words, panel, bold=True), bold=True, ylabel="share of target" if first else "")
     axes.tick_params(labelbottom=False)
     axes.set_title(axes.get_title(loc="left"), fontsize=SIZE, fontweight="bold", color=INK, loc="left", pad=14)
-    verdict = broken(sector.verdict.replace(" ", "_"), WIDE).replace("_", " ").split("\n")[0]
-    cut = verdict if len(verdict) == len(sector.verdict) else f"{verdict} ..."
-    axes.annotate(plain(cut), (0, 1.03), xycoords="axes fraction", fontsize=SMALL, color=INK, va="bottom")
+    spoken = sector.verdict.split(" ")
+    kept = len(spoken)
+    while kept > 1 and text_width(plain(" ".join(spoken[:kept]))) > panel:
+        kept -= 1
+    cut = plain(" ".join(spoken[:kept])) + (" ..." if kept < len(spoken) else "")
+    axes.annotate(cut, (0, 1.03), xycoords="axes fraction", fontsize=SMALL, color=INK, va="bottom")
 
 
 def _power(axes: Axes, sector: SectorDiagnosis, *, first: bool) -> None:
@@ -105,7 +108,7 @@ def _power(axes: Axes, sector: SectorDiagnosis, *, first: bool) -> None:
     axes.set_xlim(-0.6, len(layers) + 0.6)
     finish(axes, grid="y", ylabel="its power" if first else "")
     decades(axes, "y")
-    names = [plain(broken(layer.layer, 24)) for layer in layers]
+    names = [fitted(layer.layer, NAME, SMALL) for layer in layers]
     axes.set_xticks(range(len(layers) + 1), [*names, "output"], rotation=90)
 
 

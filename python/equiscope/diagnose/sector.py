@@ -8,7 +8,7 @@ from ..groups.group import Label
 from .fate import Fate, LayerReading
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SectorDiagnosis:
     """One irrep of one target, from the layers to the output.
 
@@ -62,6 +62,9 @@ class SectorDiagnosis:
             return f"lost at {self.lost_at}"
         formed = f", formed at {self.formed_at}" if self.formed_at else ""
         return f"{self.fate.value}{formed}"
+
+    def __repr__(self) -> str:
+        return f"<SectorDiagnosis of {self}>"
 
     def __str__(self) -> str:
         return f"{self.output}, {self.words}: {self.verdict}"

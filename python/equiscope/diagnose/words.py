@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..report.format import number, percent, quote
 from .fate import NEAR, READABLE, Fate, LayerReading
+from .remedy import constant_in, remedy
 from .sector import SectorDiagnosis
 
 FEW = 1e-2
@@ -17,7 +18,7 @@ HEADINGS = ("output", "sector", "power", "explained", "averaged", "best layer", 
 
 def table(sectors: Sequence[SectorDiagnosis]) -> str:
     """One row per sector, columns aligned."""
-    rows = [HEADINGS, *map(_cells, sectors)]
+    rows = [HEADINGS, *map(cells, sectors)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
@@ -25,12 +26,13 @@ def table(sectors: Sequence[SectorDiagnosis]) -> str:
 
 def markdown(sectors: Sequence[SectorDiagnosis], findings: Sequence[str]) -> str:
     """The same for a page, with the sentences below."""
-    rows = [HEADINGS, ["---"] * len(HEADINGS), *map(_cells, sectors)]
+    rows = [HEADINGS, ["---"] * len(HEADINGS), *map(cells, sectors)]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([*lines, "", *(f"- {each}" for each in findings)]) + "\n"
 
 
-def _cells(sector: SectorDiagnosis) -> tuple[str, ...]:
+def cells(sector: SectorDiagnosis) -> tuple[str, ...]:
+    """What stands under `HEADINGS`."""
     best = max(sector.layers, key=lambda layer: layer.symmetrised, default=None)
     told = best is not None and best.symmetrised > 0
     return (
@@ -50,6 +52,11 @@ def _share(explained: float) -> str:
     if not math.isfinite(explained):
         return "-"
     return "none" if explained < 0.005 else f"{100 * explained:.1f}%" if explained < 0.9995 else "100%"
+
+
+def finding(sector: SectorDiagnosis) -> str:
+    """What became of one sector, and what to change."""
+    return f"{sentence(sector)} {remedy(sector)}".strip()
 
 
 def sentence(sector: SectorDiagnosis) -> str:
@@ -96,7 +103,7 @@ def _broken(sector: SectorDiagnosis) -> str:
     if others:
         most = max(others, key=others.__getitem__)
         text += f" The error lies in the sector {most} ({number(others[most])}), which this target does not have"
-        text += ": a bias of the readout puts it there." if most.startswith("scalar") else "."
+        text += ": a bias of the readout puts it there." if constant_in(sector) else "."
     return text + _formed(sector)
 
 

@@ -141,7 +141,7 @@ class Representation:
                 "basis",
                 f'the order of the components of {argument} = {found.name!r}: "standard" (m = -l..l, so that l = 1 is '
                 'y, z, x) or "e3nn" (l = 1 is x, y, z), for all keys or for one by '
-                f'Representation.parse({found.name!r}, basis="e3nn")',
+                f'eq.Representation.parse({found.name!r}, basis="e3nn")',
                 "none",
             )
         return found if of_input else found._measurable(argument)

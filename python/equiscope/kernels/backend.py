@@ -77,6 +77,10 @@ class Backend(ABC):
 
     # ---- with a default ----------------------------------------------------------------------------------------------
 
+    def empty(self, like: torch.Tensor, *shape: int) -> torch.Tensor:
+        """Memory for a result of that shape, of the dtype and on the device of `like`."""
+        return like.new_empty(shape)
+
     def check_rotations(self, rotations: torch.Tensor, tolerance: float) -> RotationFaults:
         """Which of ``(n, 3, 3)`` are not finite, further than `tolerance` from orthogonal, or improper."""
         size = deviation(rotations.to(torch.float64))

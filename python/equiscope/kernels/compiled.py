@@ -49,7 +49,7 @@ class CompiledBackend(Backend):
 
     def wigner_D(self, rotations: torch.Tensor, lmax: int, out: torch.Tensor | None = None) -> torch.Tensor:
         if out is None:
-            out = rotations.new_empty(rotations.shape[0] * matrix_count(lmax))
+            out = self.empty(rotations, rotations.shape[0] * matrix_count(lmax))
         _C.wigner_D(source(rotations), lmax, target(out), self._place(out, lmax))
         return out
 
@@ -60,7 +60,7 @@ class CompiledBackend(Backend):
 
     def spherical_harmonics(self, xyz: torch.Tensor, lmax: int, out: torch.Tensor | None = None) -> torch.Tensor:
         if out is None:
-            out = xyz.new_empty(xyz.shape[0], (lmax + 1) ** 2)
+            out = self.empty(xyz, xyz.shape[0], (lmax + 1) ** 2)
         _C.spherical_harmonics(source(xyz), lmax, target(out), self._place(out, lmax))
         return out
 
@@ -79,7 +79,7 @@ class CompiledBackend(Backend):
     ) -> torch.Tensor:
         rows, dim = x.shape[1:]
         if out is None:
-            out = x.new_empty(rotations.shape[0], rows, dim)
+            out = self.empty(x, rotations.shape[0], rows, dim)
         terms = blocks(rep)
         place = self._place(out, max((term[0] for term in terms), default=0), rep)
         done = _C.rotate(source(x), source(rotations), rows, dim, terms, inverse, target(out), place)

@@ -10,6 +10,9 @@ from .backend import RotationFaults
 from .buffer import source, target
 from .compiled import CompiledBackend
 
+HUGE = 1 << 25
+"""Bytes from which on the allocator takes memory from the system, and gives it back, for each result."""
+
 
 class CpuBackend(CompiledBackend):
     """On as many threads as torch uses; results are the same bits for any number of them."""
@@ -20,6 +23,12 @@ class CpuBackend(CompiledBackend):
 
     def _place(self, x: torch.Tensor, lmax: int, rep: Representation | None = None) -> int:
         return torch.get_num_threads()
+
+    def empty(self, like: torch.Tensor, *shape: int) -> torch.Tensor:
+        out = like.new_empty(shape)
+        if out.numel() * out.element_size() >= HUGE:
+            _C.prefer_huge_pages(target(out))
+        return out
 
     def check_rotations(self, rotations: torch.Tensor, tolerance: float) -> RotationFaults:
         return RotationFaults(*_C.check_rotations(source(rotations), tolerance))
@@ -42,7 +51,7 @@ class CpuBackend(CompiledBackend):
         self, coefficients: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int
     ) -> torch.Tensor:
         channels = coefficients.shape[1]
-        out = coefficients.new_empty(rings.shape[0], gammas, channels)
+        out = self.empty(coefficients, rings.shape[0], gammas, channels)
         grid = source(rings), source(weights), gammas
         _C.synthesize(source(coefficients), grid, lmax, channels, target(out), torch.get_num_threads())
         return out

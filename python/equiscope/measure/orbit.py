@@ -236,7 +236,7 @@ class OrbitMoments(Moments):
         if self._shown.lmax < self._chart.lmax:
             unresolved = beyond + torch.stack([p.sum(labels) - shown[x].sum(labels) for x, p in power.items()]).sum(0)
         total = torch.stack([p.sum(labels) for p in shown.values()]).sum(0) + unresolved
-        mean, variance, index, deviation = self._errors()
+        mean, variance, index, deviation, farthest = self._errors()
         components = self._parts.components
         sums = {} if components is None else {key: a * components[key] for key, a in variance.items()}
         symmetrised = self._symmetrised(mean)
@@ -255,6 +255,7 @@ class OrbitMoments(Moments):
             errors=grid_errors(self._grid, found, self._shown),
             components=components,
             cosets=self._halves(),
+            worst_value=farthest,
         )
 
     @property
@@ -267,9 +268,11 @@ class OrbitMoments(Moments):
         squares = self._parts.sums(middle.square())
         return {part.label: squares[..., i] for i, part in enumerate(self._parts.parts)}
 
-    def _errors(self) -> tuple[torch.Tensor | None, dict[Label, torch.Tensor], int | None, float]:
+    def _errors(
+        self,
+    ) -> tuple[torch.Tensor | None, dict[Label, torch.Tensor], int | None, float, torch.Tensor | None]:
         if self._representation is None:
-            return None, {}, None, 0.0
+            return None, {}, None, 0.0, None
         moved, squares = self._shift.sum(0), self._square.sum(0)
         shift = self._parts.sort(moved)
         # components mix on the way to the irreps, so that an empty one has the round-off of all
@@ -278,7 +281,8 @@ class OrbitMoments(Moments):
         for i, part in enumerate(self._parts.parts):
             drift = self._parts.select(shift, i).square().sum(-1)
             variance[part.label] = non_negative(squares[i] - drift, scale, self._grid) / part.components
-        return self._first + moved, variance, *self._worst.from_mean(moved)
+        index, deviation, farthest = self._worst.from_mean(moved)
+        return self._first + moved, variance, index, deviation, self._first + farthest
 
     def _halves(self) -> Cosets | None:
         if self._representation is None or self._grid.cosets != 2:

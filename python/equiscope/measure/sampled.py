@@ -27,7 +27,7 @@ from .elements import RandomRotations
 from .finite import fault, in_range
 from .measure import Elements, Moments
 from .orbit import rows_of_slice
-from .summary import Cosets, NonFiniteValues, OrbitSummary, Parts
+from .summary import Cosets, Farthest, NonFiniteValues, OrbitSummary, Parts
 from .uncertainty import HALF_WIDTH
 
 GROUPS = 32
@@ -64,7 +64,7 @@ class SampledMoments(Moments):
         self._inverts = grid.group.cosets == 2
         pairs = PairsByCoefficients if grid.group.cosets else PairsByCharacters
         self._pairs = pairs(grid.group, lmax, self._first)
-        self._worst: tuple[float, int, torch.Tensor] = (-1.0, 0, self._first)
+        self._worst = Farthest(self._first)
 
     def extend(self, elements: Elements) -> None:
         self.grid = elements
@@ -101,13 +101,10 @@ class SampledMoments(Moments):
             self._remember_worst(turned_back)
 
     def _remember_worst(self, turned_back: torch.Tensor) -> None:
-        # judged by the mean so far; its deviation is taken from the final mean
+        # the mean so far ranks the elements; the few kept are compared with the final mean in `finish`
         mean = self._sums.sum(0) / self._done
         distance = (turned_back - mean).square().flatten(1).sum(1)
-        worst = int(distance.argmax())
-        if float(distance[worst]) > self._worst[0]:
-            index = self._done - turned_back.shape[0] + worst
-            self._worst = (float(distance[worst]), index, turned_back[worst].clone())
+        self._worst.add(distance, turned_back, self._done - turned_back.shape[0])
 
     def finish(self) -> OrbitSummary:
         """The result of all elements handed over so far, at least two."""
@@ -140,8 +137,7 @@ class SampledMoments(Moments):
             part.label: spread[..., i].clamp_min(0.0) / part.components for i, part in enumerate(self._parts.parts)
         }
         errors["variance"], errors["irreps"] = map(_random, self._jackknife(n))
-        _, index, value = self._worst
-        deviation = float((value - shift).square().mean().sqrt())
+        index, deviation, value = self._worst.from_mean(shift)
         mean = self._first + shift
         parts = self._parts.components
         assert self._halves is not None
@@ -158,6 +154,7 @@ class SampledMoments(Moments):
             errors=errors,
             components=parts,
             cosets=self._halves.finish(inverts=self._inverts),
+            worst_value=self._first + value,
             scatter=1.0 / n,
         )
 

@@ -106,13 +106,14 @@ class StoredMoments(Moments):
         }
         farthest = Farthest(self._first)
         farthest.add((centred - shift).flatten(1).square().sum(1), centred, 0)
-        index, deviation = farthest.from_mean(shift)
+        index, deviation, value = farthest.from_mean(shift)
         return replace(
             found,
             mean=self._first + shift,
             variance=variance,
             worst_index=index,
             worst_deviation=deviation,
+            worst_value=self._first + value,
             components=self._parts.components,
             cosets=self._halves(elements, weights, self._parts.sort(centred)),
         )

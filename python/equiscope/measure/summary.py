@@ -62,6 +62,8 @@ class OrbitSummary:
     """Proper and improper elements apart, where the group has both and a representation is declared."""
     target: torch.Tensor | None = None
     """``(s, c, components)``: what the value ought to be, of labelled data."""
+    worst_value: torch.Tensor | None = None
+    """``(s, c, components)``: z at the element `worst_index`; None: it was not kept."""
     scatter: float = 0.0
     """Variance of `mean` in units of that of one value: 1 / n of n random elements, 0 on a grid."""
 
@@ -164,9 +166,9 @@ class Farthest:
         self._places = torch.cat([self._places, start + top.indices])[best]
         self._values = torch.cat([self._values, values[top.indices]])[best]
 
-    def from_mean(self, mean: torch.Tensor) -> tuple[int, float]:
-        """Which element lies farthest from `mean`, and its root mean square distance."""
+    def from_mean(self, mean: torch.Tensor) -> tuple[int, float, torch.Tensor]:
+        """Which element lies farthest from `mean`, its root mean square distance, and its value."""
         # the mean of no component at all is NaN
         distances = (self._values - mean).flatten(1).square().mean(1).sqrt().nan_to_num(0.0)
         worst = torch.argmax(distances)
-        return int(self._places[worst]), float(distances[worst])
+        return int(self._places[worst]), float(distances[worst]), self._values[worst]

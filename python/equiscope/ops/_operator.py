@@ -50,13 +50,38 @@ def transformed() -> bool:
     return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
 
+def watched() -> bool:
+    """Whether something looks on at the calls: a compiler, a tracer, a transform, a mode, a profiler."""
+    return (
+        torch.compiler.is_compiling()
+        or transformed()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._len_torch_function_stack() > 0
+        or torch._C._get_tracing_state() is not None
+        or torch._C._autograd._profiler_enabled()
+    )
+
+
+def _plain(x: Any, differentiated: bool) -> bool:
+    """No tensor, or one that needs nothing of what torch does before and after a kernel."""
+    if not isinstance(x, torch.Tensor):
+        return True
+    return (
+        type(x) in (torch.Tensor, torch.nn.Parameter)
+        and not (differentiated and x.requires_grad)
+        and (x.is_cpu or x.is_cuda)
+    )
+
+
 class Operator:
     """``equiscope::name``: an implementation for all devices, and what torch must know to trace and derive it.
 
-    The function must return a new tensor, never one of its arguments or a view of one.
+    The function must return a new tensor, never one of its arguments or a view of one. It is called at once where
+    neither a derivative is wanted nor anybody looks on: the way through the dispatcher takes twice as long as a small
+    call.
     """
 
-    __slots__ = ("_transformed", "_vmap", "name", "overload")
+    __slots__ = ("_function", "_transformed", "_vmap", "name", "overload")
 
     def __init__(self, function: Callable[..., torch.Tensor]) -> None:
         short = function.__name__.lstrip("_")
@@ -65,12 +90,16 @@ class Operator:
         torch.library.define(self.name, schema, tags=(torch.Tag.pt2_compliant_tag,))
         torch.library.impl(self.name, "CompositeExplicitAutograd", function)
         self.overload = getattr(torch.ops.equiscope, short).default
+        self._function = function
         self._transformed: Any = None
         self._vmap: Callable[..., Any] = self._one_by_one
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
         result: torch.Tensor
-        if self._transformed is None or not transformed():
+        differentiated = torch.is_grad_enabled()
+        if not watched() and all(_plain(x, differentiated) for x in arguments):
+            result = self._function(*arguments)
+        elif self._transformed is None or not transformed():
             result = self.overload(*arguments)
         elif not torch.compiler.is_compiling():
             result = self._transformed.apply(*arguments)

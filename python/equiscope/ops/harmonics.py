@@ -118,7 +118,7 @@ def _spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
     own = backend(xyz.device)
     kernel: Callable[..., torch.Tensor] = own.spherical_harmonics
     # before all points are looked at, as they would be for nothing where the result cannot be held
-    memory = {"out": xyz.new_empty(xyz.shape[0], (lmax + 1) ** 2)} if own.fills else {}
+    memory = {"out": own.empty(xyz, xyz.shape[0], (lmax + 1) ** 2)} if own.fills else {}
     _check_finite(xyz)
     return kernel(xyz, lmax, **memory)
 

@@ -22,8 +22,9 @@ Values = dict[str, Any]
 class Notes:
     """What one process has to say of the systems that it evaluated so far; plain values."""
 
-    said: list[str] = field(default_factory=list)
-    """Warnings."""
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was done, where nothing is wrong."""
     unrepeatable: str = ""
     """What is to be said where the same input gives different values."""
     left: LeftOut = field(default_factory=LeftOut)
@@ -42,7 +43,8 @@ class Notes:
         """That of several processes; `seconds` are those of all."""
         found = cls(left=LeftOut.joined(part.left for part in parts))
         for part in parts:
-            found.said = list(dict.fromkeys((*found.said, *part.said)))
+            found.warnings = list(dict.fromkeys((*found.warnings, *part.warnings)))
+            found.notes = list(dict.fromkeys((*found.notes, *part.notes)))
             found.unrepeatable = found.unrepeatable or part.unrepeatable
             found.unheard |= part.unheard
             found.settings |= part.settings

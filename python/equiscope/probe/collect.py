@@ -14,6 +14,7 @@ from ..errors import EquiscopeError, ModelError, ends_the_system
 from ..groups.group import Chart
 from ..groups.representation import Representation
 from ..measure.against import against
+from ..measure.directions import DirectionMoments
 from ..measure.finite import fault, in_range
 from ..measure.measure import Measure, Moments
 from ..measure.settling import Seen
@@ -21,9 +22,11 @@ from ..measure.summary import NonFiniteValues, OrbitSummary
 from ..measure.sums import Beside, Terms, on_host
 from ..result.data import Failure, SystemRow, Worst
 from ..result.judge import AT_NOISE
+from ..result.scene import Scene
 from .drive import Drive, Empty, End, Failed, Slice, numbers
 from .entry import Entry, Kind, Share, Tensors
 from .leaves import representation_of
+from .onlooker import Onlooker
 from .pooled import root_error
 from .rehearsal import Begin
 from .witness import Witness
@@ -44,6 +47,15 @@ others."""
 
 LONGEST = 300
 """Letters of the message of a model that are kept."""
+
+
+@dataclass(frozen=True)
+class _Orbit:
+    """A system in progress."""
+
+    begin: Begin
+    moments: dict[str, Moments]
+    onlooker: Onlooker | None
 
 
 @dataclass(frozen=True)
@@ -99,16 +111,19 @@ class Collector:
         self._reopens = measure.extends
         self._channels: dict[str, int] = {}
         self._terms: dict[Representation | None, Terms] = {}
-        self._running: dict[str, tuple[Begin, dict[str, Moments]]] = {}
-        self._ended: dict[str, tuple[Begin, dict[str, Moments]]] = {}
+        self._running: dict[str, _Orbit] = {}
+        self._ended: dict[str, _Orbit] = {}
         self._entries: list[Entry] = []
+        self._shown: dict[str, tuple[float, int]] = {}
+        """By output: RMSE and place, with its sign turned, of the system with the largest one that has a scene."""
         self.raised: Exception | None = None
         """The first error of the model, as long as no system came through."""
         self._came_through = False
 
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
-        return sum(self.measure.nbytes(lmax, value) for value in values.values())
+        seen = sum(DirectionMoments.nbytes(value) for name, value in values.items() if name in self._adapter.outputs)
+        return seen + sum(self.measure.nbytes(lmax, value) for value in values.values())
 
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
@@ -130,10 +145,13 @@ class Collector:
         """Take the results back and go on with the same orbits on a longer sequence; returns the systems that can."""
         self.measure = measure
         self._entries = [entry for entry in self._entries if entry.row is None]
+        self._shown = {}
         self._running, self._ended = self._ended, {}
-        for name, (_, moments) in self._running.items():
-            for moment in moments.values():
+        for name, orbit in self._running.items():
+            for moment in orbit.moments.values():
                 moment.extend(measure.elements(name))
+            if orbit.onlooker is not None:
+                orbit.onlooker.extend(measure)
         return set(self._running)
 
     def take_unsettled(self) -> set[str]:
@@ -177,7 +195,7 @@ class Collector:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
         moments = {name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()}
-        self._running[system] = (event, moments)
+        self._running[system] = _Orbit(event, moments, self._onlooker(event))
         if self._witness is not None:
             self._witness.begin(event.system, self.measure.elements(system), self._targets.get(system, {}))
 
@@ -189,18 +207,25 @@ class Collector:
                 f"got {channels} in {system.name!r}"
             )
 
+    def _onlooker(self, begin: Begin) -> Onlooker | None:
+        kinds = {name: kind for name, kind in self._adapter.outputs.items() if name in begin.values}
+        points = self._adapter.points(begin.system) if kinds else None
+        return None if points is None else Onlooker(begin, points, self.measure, kinds)
+
     def _update(self, event: Slice, drive: Drive) -> None:
         system, values = event.system, event.values
         if system.name not in self._running:
             return
-        _, moments = self._running[system.name]
+        orbit = self._running[system.name]
         for name, value in values.items():
             try:
-                moments[name].update(value)
+                orbit.moments[name].update(value)
             except NonFiniteValues as error:
                 self._stop(system, name, error)
                 drive.drop(system)
                 return
+        if orbit.onlooker is not None:
+            orbit.onlooker.update(values)
         if self._witness is not None:
             self._witness.update(system, event.start, event.stop, values)
 
@@ -242,9 +267,9 @@ class Collector:
     def _end(self, system: System, drive: Drive) -> None:
         if system.name not in self._running:
             return
-        begin, moments = self._running.pop(system.name)
-        orbits = {}
-        for name, moment in moments.items():
+        running = self._running.pop(system.name)
+        begin, orbits = running.begin, {}
+        for name, moment in running.moments.items():
             if name in self._skipped:
                 continue
             try:
@@ -261,7 +286,7 @@ class Collector:
             self._fail(Failed(system, error))
             return
         if self._reopens:
-            self._ended[system.name] = (begin, moments)
+            self._ended[system.name] = replace(running, begin=begin)
         seen = {name: _seen(orbit, begin.floor[name]) for name, orbit in orbits.items()}
         ruling: Ruling | None = Ruling()
         if self.judge is not None:
@@ -269,17 +294,18 @@ class Collector:
         if ruling is None:
             self._unsettled.add(system.name)
             return
-        self._entries.append(self._entry(system, begin, orbits, ruling))
+        self._entries.append(self._entry(system, replace(running, begin=begin), orbits, ruling))
         self._targets.pop(system.name, None)
         if self._witness is not None:
             self._witness.end(system, orbits)
         self._came_through, self.raised = True, None  # it holds the frames of the model
 
-    def _entry(self, system: System, begin: Begin, orbits: Mapping[str, OrbitSummary], ruling: Ruling) -> Entry:
-        row = SystemRow(system.name, system.rows, {}, {})
+    def _entry(self, system: System, running: _Orbit, orbits: Mapping[str, OrbitSummary], ruling: Ruling) -> Entry:
+        begin, row = running.begin, SystemRow(system.name, system.rows, {}, {})
         sums = self._sums(begin, orbits, ruling)
         shares = {}
         for name, orbit in orbits.items():
+            self._write(row, name, orbit, begin)
             dtype = str(begin.values[name].dtype).removeprefix("torch.")
             shares[name] = Share(
                 Kind(orbit.representation, dtype, orbit.channels),
@@ -288,8 +314,8 @@ class Collector:
                 begin.responds[name],
                 None if orbit.mean is None else self._worst(system.name, orbit),
                 self._samples(name, orbit) if self._keep else {},
+                self._scene(name, running.onlooker, orbit, row),
             )
-            self._write(row, name, orbit, begin)
         degree = next((orbit.degree for orbit in orbits.values()), None)
         assumed = self.measure.assumes and not ruling.measured
         return Entry(self.places[system.name], row, shares, None, degree, ruling.ran, ruling.settled, assumed)
@@ -355,6 +381,20 @@ class Collector:
                 **_share_row(orbit, self._chart),
                 **(_error_row(orbit, begin, name) if orbit.mean is not None else {}),
             }
+
+    def _scene(self, name: str, onlooker: Onlooker | None, orbit: OrbitSummary, row: SystemRow) -> Scene | None:
+        """What the system looks like, where no other so far had so large an error, the first one in the data of equals:
+        in any order of systems that of the worst is among those kept, of which there are about ln(n) of n."""
+        if onlooker is None or name not in row.outputs or orbit.worst_index is None:
+            return None
+        rmse = row.outputs[name]["rmse"]
+        rank = (rmse, -self.places[row.name])
+        if name in self._shown and rank <= self._shown[name]:
+            return None
+        scene = onlooker.scene(name, orbit, rmse, self._element(row.name, orbit.worst_index))
+        if scene is not None:
+            self._shown[name] = rank
+        return scene
 
     def _target_row(self, orbit: OrbitSummary) -> dict[str, float]:
         if orbit.target is None:

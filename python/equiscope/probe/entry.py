@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 
 from ..groups.representation import Representation
 from ..result.data import Failure, SystemRow, Worst
+from ..result.scene import Scene
 
 Tensors = dict[str, torch.Tensor]
 
@@ -38,6 +39,8 @@ class Share:
     worst: Worst | None
     kept: Tensors = field(default_factory=dict)
     """Arrays per sample, where they are kept."""
+    scene: Scene | None = None
+    """What the system looks like, where its error may be the largest of all."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def _share(share: Share) -> dict[str, Any]:
         "responds": share.responds,
         "worst": None if share.worst is None else _plain(dataclasses.asdict(share.worst)),
         **({"kept": _text(save(share.kept))} if share.kept else {}),
+        **({"scene": _scene(share.scene)} if share.scene is not None else {}),
     }
 
 
@@ -111,7 +115,21 @@ def _share_of(body: dict[str, Any]) -> Share:
         body["responds"],
         None if worst is None else Worst(**_with_rotation(worst)),
         load(_bytes(body["kept"])) if "kept" in body else {},
+        _scene_of(body["scene"]) if "scene" in body else None,
     )
+
+
+def _scene(scene: Scene) -> dict[str, Any]:
+    tensors = {key: value for key, value in vars(scene).items() if isinstance(value, torch.Tensor)}
+    told = {key: value for key, value in vars(scene).items() if key not in tensors}
+    # safetensors refuses tensors that share memory
+    own = {key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    return {**told, "tensors": _text(save(own))}
+
+
+def _scene_of(body: dict[str, Any]) -> Scene:
+    told = {key: value for key, value in body.items() if key != "tensors"}
+    return Scene(**{**told, **load(_bytes(body["tensors"]))})
 
 
 def _plain(body: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class Capture:
         self._thread = 0
         self.elsewhere: set[str] = set()
         """Places that were passed in other threads."""
+        self._given: list[list[Leaves]] = []
+        """For each place, of the calls that have not returned, what they were given."""
         self._seen: list[_Seen] = []
         self._copied: set[str] = set()
         self._overwritten = False
@@ -126,17 +128,23 @@ class Capture:
                 )
             )
         else:
-            self._handles.append(
+            given: list[Leaves] = []
+            self._given.append(given)
+            self._handles += [
+                module.register_forward_pre_hook(
+                    lambda _module, args, kwargs: self._enters(place, given, args, kwargs), with_kwargs=True
+                ),
                 module.register_forward_hook(
-                    lambda _module, _args, output: self._passed(place, lambda: list(leaves(place, output)))
-                )
-            )
+                    lambda _module, _args, output: self._passed(place, lambda: self._made(place, given, output))
+                ),
+            ]
 
     def __exit__(self, *exc: object) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
         self._seen.clear()
+        self._given.clear()
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -154,6 +162,22 @@ class Capture:
     def _function(self, place: str, name: str, returned: Any) -> None:
         """A function was called in the forward of the module at `place`."""
         self._passed(place, lambda: list(leaves(f"{split(place)[0]}:{name}", returned)))
+
+    def _enters(self, place: str, given: list[Leaves], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Remember what a call is given, before the module can write into it."""
+        if threading.get_ident() == self._thread:
+            with self._calls.deaf():
+                given.append([pair for own in (*args, *kwargs.values()) for pair in leaves(place, own)])
+
+    def _made(self, place: str, given: list[Leaves], output: Any) -> Leaves:
+        """What a module returned, without what it hands on in its place in a container, as it was given it."""
+        found, own = list(leaves(place, output)), dict(given.pop())
+        made = [
+            (name, leaf) for name, leaf in found if name == place or name in self._asked or own.get(name) is not leaf
+        ]
+        if found and not made:
+            self._left_out.setdefault(place, "it returned what it was given, and no other tensors")
+        return made
 
     def _passed(self, place: str, found: Callable[[], Leaves]) -> None:
         if threading.get_ident() != self._thread:
@@ -188,6 +212,8 @@ class Capture:
         """Forget what was left by a call that did not end, or that was not made by the audit."""
         self._seen.clear()
         self._calls.clear()
+        for given in self._given:
+            given.clear()
 
     def take(self, calls: int | None = None) -> dict[str, torch.Tensor]:
         """What was captured since the last call, in order of execution.

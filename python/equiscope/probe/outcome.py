@@ -73,22 +73,27 @@ def outcome(
         "layers": list(layers),
         "hookable": head.settings["hookable"],
     }
-    random = ", ".join(f"`{name}`" for name in pooled.stochastic())
     return {
         "outputs": outputs,
         "layers": layers,
         "systems": rows,
         "failures": pooled.failures,
-        "warnings": [
-            *joined.said,
-            *([f"{random}: {joined.unrepeatable}"] if random and joined.unrepeatable else []),
-            *pooled.absent(),
-            *joined.left.notes(joined.unheard),
-        ],
+        "warnings": _warnings(pooled, joined),
+        "notes": joined.notes,
         "convergence": convergence or [convergence_entry(measure, found, change=None)],
         "settings": settings,
         "timings": _timings(notes, joined),
     }
+
+
+def _warnings(pooled: Pooled, joined: Notes) -> list[str]:
+    random = ", ".join(f"`{name}`" for name in pooled.stochastic())
+    return [
+        *joined.warnings,
+        *([f"{random}: {joined.unrepeatable}"] if random and joined.unrepeatable else []),
+        *pooled.absent(),
+        *joined.left.notes(joined.unheard),
+    ]
 
 
 def convergence_entry(measure: Measure, found: Found, **judged: float | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..measure.measure import Found
 from ..measure.settling import Seen
 from ..measure.sums import OWN, Sums, Terms
 from ..result.data import Failure, Output, Part, Spectrum, Worst
+from ..result.scene import Scene
 from .entry import Entry, Kind, Share, Tensors
 
 
@@ -30,6 +31,7 @@ class _Kept:
     responds: bool = False
     assumed: bool = False
     worst: Worst | None = None
+    scene: Scene | None = None
     degrees: Counter[int | None] = field(default_factory=Counter)
     kept: list[tuple[int, Tensors]] = field(default_factory=list)
     """Of systems by their number, arrays per sample."""
@@ -81,6 +83,9 @@ class Pooled:
         held.degrees[entry.degree] += 1
         if share.worst is not None and (held.worst is None or share.worst.deviation > held.worst.deviation):
             held.worst = share.worst
+        # the first one of equals, as systems come in the order of the data
+        if share.scene is not None and (held.scene is None or share.scene.rmse > held.scene.rmse):
+            held.scene = share.scene
         if share.kept:
             held.kept.append((self.systems, share.kept))
 
@@ -187,6 +192,7 @@ class Pooled:
             if held.kept:
                 variance, power = _joined(held, f"variance {i}"), _joined(held, f"power {i}")
             output.parts[irrep] = Part(variance, rmse, power, root_error(rmse**2, float(errors["irreps"][i])))
+        output.scene = held.scene if output.verdict.is_broken else None
         if held.kept:
             output.variance, output.mean = _joined(held, "variance"), _joined(held, "mean")
         return output

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..adapters.base import Adapter, System
+from ..adapters.checks import distinct
 from ..adapters.labels import Labels
 from ..groups.group import Group
 from ..groups.representation import Representation
@@ -84,6 +85,8 @@ class Session:
     _layers: Layers = field(init=False)
     _rehearsal: Rehearsal = field(init=False)
     _notes: list[str] = field(init=False, default_factory=list)
+    """What the report should say of what was done, where nothing is wrong."""
+    _warnings: list[str] = field(init=False, default_factory=list)
     _book: Book = field(init=False)
     _began: float = field(init=False, default=0.0)
     _place: int = field(init=False, default=0)
@@ -124,7 +127,7 @@ class Session:
         self._layers = Layers(self._representations, meant, masks)
         self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
-            self._notes.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
+            self._warnings.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
 
     def _listening(self, hooked: Hooked, masks: frozenset[str]) -> Capture:
         once = self.adapter.calls_per_copy
@@ -147,7 +150,7 @@ class Session:
         """
         self._book, self._began = book, time.perf_counter()
         self._open(measure)
-        stream = self.memory.reading(self.adapter.systems())
+        stream = self.memory.reading(distinct(self.adapter.systems()))
         stream = self._counted(self.labels.counted(stream) if self.labels else stream)
         refinement = Refinement(self.collector, self._hand_over, measure) if measure.refines else None
         begun = book.begun()
@@ -282,7 +285,7 @@ class Session:
             judgement = self.measure.judge(found, previous)
             self.convergence.append(convergence_entry(self.measure, found, **judgement.judged))
             if judgement.note is not None:
-                self._notes.append(judgement.note)
+                self._warnings.append(judgement.note)
             if judgement.following is None:
                 # the better numbers of the first systems are at hand, and are kept where these are all there is
                 if judgement.previous_suffices and coarser is not None and has_more:
@@ -344,7 +347,8 @@ class Session:
         """What is to be said of the systems that were evaluated here so far."""
         heard = self._capture.notes() if self._capture is not None else {}
         return Notes(
-            said=[*self._notes, *self.adapter.notes],
+            warnings=[*self._warnings, *self.adapter.notes],
+            notes=list(self._notes),
             unrepeatable=self.adapter.unrepeatable,
             left=self._layers.left(),
             unheard=dict(heard),

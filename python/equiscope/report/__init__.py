@@ -17,7 +17,6 @@ _LATER = {
     "check_writable": ".result.place",
     "findings": "statements",
     "save": "files",
-    "systems_to_pandas": "frames",
     "to_html": "html",
     "to_pandas": "frames",
     "to_rich": "table",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..result.data import AuditData, Output
-from ..result.floor import assumed
+from ..result.floor import assumed, unresolved_share
 from ..result.judge import Verdict
 from ..result.verdict import per_row, rotations_alone, system_error, worst_row
 from .format import count, number, percent, with_error
@@ -39,8 +39,17 @@ class Column:
     """Class of the cell on the page."""
     spare: int = 0
     """Above 0 where a terminal that is too narrow goes without it: 1 goes first."""
+    value: Callable[[AuditData, Output], float | None] | None = None
+    """The number in the cell with all its digits, which the page shows where the pointer rests, and sorts by."""
+    has_unit: bool = False
+    """Whether the cell on the page ends in the unit of the output."""
     shown: Callable[[AuditData, list[Output]], bool] | None = None
     """Whether it says anything of these outputs; None: always."""
+
+    def page_cell(self, audit: AuditData, output: Output) -> str:
+        """The cell as it stands on the page."""
+        text = self.cell(audit, output)
+        return f"{text} {output.unit}" if self.has_unit and output.unit and text != "-" else text
 
 
 SLIGHT, STRONG = 1e-2, 1e-1
@@ -60,9 +69,9 @@ def _worst(audit: AuditData, output: Output) -> str:
     return row.name if row else "-"
 
 
-def _worst_error(audit: AuditData, output: Output) -> str:
+def _worst_error(audit: AuditData, output: Output) -> float | None:
     row = worst_row(audit, output.name)
-    return number(system_error(row, output.name)) if row else "-"
+    return system_error(row, output.name) if row else None
 
 
 def _rmse(sign: str) -> Cell:
@@ -120,22 +129,56 @@ COLUMNS = (
         spare=5,
     ),
     Column("samples", lambda audit, output: count(output.samples), ("samples", "samples"), spare=1),
-    Column("RMSE", _rmse("±"), ("RMSE", "RMSE"), terminal_cell=_rmse("+-")),
+    Column(
+        "RMSE",
+        _rmse("±"),
+        ("RMSE", "RMSE"),
+        terminal_cell=_rmse("+-"),
+        value=lambda audit, output: output.rmse,
+    ),
     Column(
         "relative",
         lambda audit, output: percent(output.relative),
         ("relative", "relative"),
         terminal_cell=lambda audit, output: number(output.relative),
         spare=8,
+        value=lambda audit, output: output.relative,
     ),
     Column("of its spread", _of_spread, None, shown=_any(_of_spread)),
     Column("of the model's error", _of_reference, ("of error", "of error"), shown=_any(_of_reference), spare=6),
     Column("per atom", _per_row, None, shown=_any(_per_row)),
-    Column("rotations alone", _rotations, ("rot. alone", "rot."), shown=_any(_rotations), spare=6),
-    Column("noise floor", lambda audit, output: number(output.noise_floor), ("noise", "noise"), spare=2),
-    Column("unresolved", lambda audit, output: unresolved_cell(output, 3), ("unresolved", "unres."), spare=3),
+    Column(
+        "rotations alone",
+        _rotations,
+        ("rot. alone", "rot."),
+        shown=_any(_rotations),
+        spare=6,
+        value=lambda audit, output: output.rmse_rotations,
+        has_unit=True,
+    ),
+    Column(
+        "noise floor",
+        lambda audit, output: number(output.noise_floor),
+        ("noise", "noise"),
+        spare=2,
+        value=lambda audit, output: output.noise_floor,
+        has_unit=True,
+    ),
+    Column(
+        "unresolved",
+        lambda audit, output: unresolved_cell(output, 3),
+        ("unresolved", "unres."),
+        spare=3,
+        value=lambda audit, output: unresolved_share(output),
+    ),
     Column("worst system", _worst, ("worst system", "worst"), left=True, elastic=2, name=True, spare=4),
-    Column("its RMSE", _worst_error, None),
+    Column(
+        "its RMSE",
+        lambda audit, output: number(_worst_error(audit, output)),
+        None,
+        value=_worst_error,
+        has_unit=True,
+    ),
 )
 
 

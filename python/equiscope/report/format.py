@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,6 +15,9 @@ TINY = 1e-3
 
 LISTED = 3
 """Names or statements of one kind before the rest is only counted."""
+
+NAMED = 40
+"""Names in a sentence that is about each of them."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -105,12 +108,17 @@ def quote(name: str) -> str:
     return "`" + name.replace("`", "'") + "`"
 
 
-def listing(names: Sequence[str]) -> str:
+def listing(names: Iterable[str], most: int = LISTED) -> str:
     """Quoted names as a phrase; beyond the first few they are only counted."""
-    quoted = [quote(name) for name in names[:LISTED]]
-    if len(names) > LISTED:
-        return ", ".join(quoted) + f" and {len(names) - LISTED} more"
+    quoted = [quote(name) for name in names]
+    if len(quoted) > most:
+        return ", ".join(quoted[:most]) + f" and {len(quoted) - most} more"
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
+def every(names: Iterable[str]) -> str:
+    """The same with each of the names, unless they are very many."""
+    return listing(names, NAMED)
 
 
 def with_error(value: float, error: float | None, sign: str = "+-", assumed: bool = False) -> str:

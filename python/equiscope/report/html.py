@@ -1,16 +1,12 @@
-"""The audit as one page that needs nothing else: no script, no font and no picture from anywhere."""
+"""The audit as one page that needs nothing else: no script, no font and no picture from elsewhere."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
-from importlib.resources import files
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
 
 from ..result.data import AuditData, Output, SystemRow, widest
 from ..result.floor import assumed
@@ -18,21 +14,24 @@ from ..result.judge import AT_NOISE, Verdict
 from .columns import columns_of
 from .format import count, number, percent, quantity, seconds, with_error
 from .headline import data_name, headline
+from .names import Names, Shown
 from .orientation import describe
-from .render import inline
-from .shares import share_cells, share_headings
+from .page import Cell, Grid, Heading, exact, name_cell, one_block, path, pictures, render_page
+from .shares import share_cells, share_headings, share_values
 from .statements import findings
-from .view import PICTURES, available, plot
+from .view import PICTURES, figures
 from .words import each_column, group_words, irrep_full
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 WORST_SHOWN = 10
-"""Systems in the open table; the others fold away."""
+"""Systems that are printed; the others are seen by scrolling."""
 
 SYSTEMS = 2000
 """Systems on the page. A browser slows down with more, and audit.json has them all."""
 
-UNBROKEN = 34
-"""Characters up to which a name in a table stays on one line."""
+ORDER = "Worst first, by the largest ratio of a system's error to the pooled error of that output."
 
 QUIET = (Verdict.EXACT, Verdict.VANISHES, Verdict.ZERO)
 """Outputs whose errors are all noise: no system is the worst of them."""
@@ -45,45 +44,46 @@ COUNTED = ("evaluations", "checks")
 """Among the timings, what is no time."""
 
 
-def to_html(audit: AuditData) -> str:
+def to_html(audit: AuditData, drawn: Mapping[str, Figure] | None = None, beside: Sequence[str] = ()) -> str:
     """One self-contained HTML page: findings, tables, pictures, settings, definitions.
 
-    All text of the audit is escaped. Pictures are inline SVG in the colours of the page, light or dark.
+    All text of the audit is escaped. Pictures are inline SVG in the colours of the page, light or dark. drawn: the
+    pictures by name, where they are drawn already. beside: names of files in the directory of the page, which then
+    links to them.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(code=code, path=path)
-    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
-    data, judged = data_name(audit), (*audit.outputs.values(), *audit.declared_layers.values())
-    return template.render(
-        model=str(audit.settings.get("model") or "a model"),
+    drawn = figures(audit) if drawn is None else drawn
+    model, data = str(audit.settings.get("model") or "a model"), data_name(audit)
+    judged = (*audit.outputs.values(), *audit.declared_layers.values())
+    return render_page(
+        "equiscope.report",
+        "page.html.j2",
+        title=f"Symmetry audit of {model}",
         facts=[*([f"Data: {data}"] if data else []), *headline(audit)[1:]],
+        beside=beside,
         findings=findings(audit),
-        failures=[
-            {"system": f.system, "where": f.where, "reason": f.reason, "orientation": describe(f.rotation)}
-            for f in audit.failures
-        ],
+        failures=audit.failures,
+        failures_table=_failures(audit),
         warnings=audit.warnings,
+        notes=audit.notes,
         messages=MESSAGES,
-        outputs=_rows(audit, audit.outputs),
-        declared=_rows(audit, audit.declared_layers),
+        outputs=_errors(audit, "output", audit.outputs),
+        declared=_errors(audit, "layer", audit.declared_layers),
         assumed=any(map(assumed, judged)),
         voigt=any(output.representation == "voigt" for output in judged),
         deviations=_deviations(audit),
         parts=_parts(audit),
         layers=_layers(audit),
+        names=Names(audit.layers).statement,
         systems=_systems(audit),
+        order=ORDER if any(output.verdict not in QUIET for output in audit.outputs.values()) else "",
+        unprinted=count(max(0, min(len(audit.systems), SYSTEMS) - WORST_SHOWN)).removeprefix("0"),
+        omitted=count(len(audit.systems) - SYSTEMS) if len(audit.systems) > SYSTEMS else "",
         convergence=_convergence(audit),
         sampled=audit.sampled,
-        convergence_outputs=list(audit.outputs),
-        pictures=[{"svg": svg(audit, kind), "caption": PICTURES[kind].caption(audit)} for kind in available(audit)],
+        pictures=pictures(drawn, {name: PICTURES[name].caption(audit) for name in drawn}),
         facts_tables=[(title, pairs) for title, pairs in _facts(audit) if pairs],
         **_terms(audit),
     )
-
-
-def svg(audit: AuditData, kind: str) -> Markup:
-    """A picture as a part of the page."""
-    return inline(plot(audit, kind), kind)
 
 
 def _terms(audit: AuditData) -> dict[str, Any]:
@@ -99,112 +99,112 @@ def _terms(audit: AuditData) -> dict[str, Any]:
     }
 
 
-def code(text: str) -> Markup:
-    """Escaped text, with `...` as code, and numbers with an exponent that do not break in two."""
-    safe = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))).replace(" +- ", " ± ")
-    return Markup(re.sub(r"(\d[\d.]*e[+-]\d+)", r'<span class="n">\1</span>', safe))
-
-
-def path(name: str) -> Markup:
-    """An escaped name; a long one may break after its dots, slashes and underscores."""
-    if len(name) <= UNBROKEN:
-        return Markup('<span class="n">{}</span>').format(name)
-    return Markup("<wbr>").join(re.findall(r"[^._/]*[._/]?", name))
-
-
-def _rows(audit: AuditData, outputs: Mapping[str, Output]) -> dict[str, Any]:
-    """The columns that say something of `outputs`, and their cells, each with its classes."""
-    columns = columns_of(audit, outputs)
-    cells = [
+def _failures(audit: AuditData) -> Grid:
+    rows = [
         [
-            {
-                "text": column.cell(audit, output),
-                "classes": " ".join(
-                    [
-                        *(["left"] if column.left and i else []),  # the first column is always on the left
-                        *(["name"] if column.name else []),
-                        *([column.css(audit, output)] if column.css else []),
-                    ]
-                ),
-            }
-            for i, column in enumerate(columns)
+            Cell(path(failure.system)),
+            Cell(failure.where, css="left"),
+            Cell(failure.reason, css="left reason"),
+            Cell(describe(failure.rotation), css="left"),
         ]
-        for output in outputs.values()
+        for failure in audit.failures[:MESSAGES]
     ]
-    return {"columns": columns, "cells": cells}
+    headings = [Heading(text, left=True) for text in ("system", "where", "what happened", "orientation")]
+    return Grid("Failures", headings, one_block(rows))
 
 
-def _layers(audit: AuditData) -> dict[str, Any]:
+def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output]) -> Grid | None:
+    """The columns that say something of `outputs`, a row for each of them."""
+    if not outputs:
+        return None
+    columns, names = columns_of(audit, outputs), Names(audit.layers)
+    rows = []
+    for output in outputs.values():
+        row = [name_cell(Shown(output.name, names[output.name].text if noun == "layer" else output.name))]
+        for column in columns[1:]:
+            text = column.page_cell(audit, output)
+            css = ["left"] * column.left + ["name"] * column.name + ([column.css(audit, output)] if column.css else [])
+            value = column.value(audit, output) if column.value else None
+            row.append(Cell(path(text) if column.name else text, exact(value), " ".join(css)))
+        rows.append(row)
+    headings = [Heading(column.heading or noun, column.left) for column in columns]
+    return Grid(f"Equivariance errors of the {noun}s", headings, one_block(rows))
+
+
+def _layers(audit: AuditData) -> Grid | None:
+    if not audit.layers:
+        return None
     chart = widest(audit.layers.values())
     groups = [[column] for column in range(len(chart.headings))]
-    return {
-        "headings": share_headings(chart, groups, "unresolved"),
-        "rows": [
-            {
-                "name": name,
-                "shares": share_cells(chart, layer, groups, 3, spelled=True),
-                "samples": count(layer.samples),
-                "channels": count(layer.channels),
-            }
-            for name, layer in audit.layers.items()
-        ],
-    }
+
+    def row(shown: Shown) -> list[Cell]:
+        layer = audit.layers[shown.name]
+        cells = zip(share_cells(chart, layer, groups, 3, spelled=True), share_values(chart, layer, groups), strict=True)
+        size = f"{count(layer.samples)} × {count(layer.channels)}"
+        shares = [Cell(text, exact(value), "quiet" if text == "-" else "") for text, value in cells]
+        return [name_cell(shown), *shares, Cell(size, str(layer.samples * layer.channels))]
+
+    headings = [Heading(text) for text in ("layer", *share_headings(chart, groups, "unresolved"), "samples × channels")]
+    blocks = [(block, list(map(row, rows))) for block, rows in Names(audit.layers).groups()]
+    return Grid("Share of the power of each layer in each irrep", headings, blocks)
 
 
-def _deviations(audit: AuditData) -> list[dict[str, str]]:
-    return [
-        {
-            "name": name,
-            "size": quantity(output, output.worst.deviation),
-            "system": output.worst.system,
-            "orientation": describe(output.worst.rotation),
-        }
+def _deviations(audit: AuditData) -> Grid | None:
+    rows = [
+        [
+            Cell(path(name)),
+            Cell(quantity(output, output.worst.deviation), exact(output.worst.deviation)),
+            Cell(path(output.worst.system), css="left name"),
+            Cell(describe(output.worst.rotation), css="left"),
+        ]
         for name, output in audit.outputs.items()
         if output.worst is not None
     ]
+    headings = [
+        Heading("output"),
+        Heading("deviation"),
+        Heading("system", left=True),
+        Heading("orientation", left=True),
+    ]
+    return Grid("Largest single deviations", headings, one_block(rows)) if rows else None
 
 
-def _parts(audit: AuditData) -> list[dict[str, str]]:
-    return [
-        {
-            "name": name,
-            "irrep": irrep_full(output.chart, label),
-            "rmse": with_error(part.rmse, part.rmse_error, "±") + (f" {output.unit}" if output.unit else ""),
-        }
+def _parts(audit: AuditData) -> Grid | None:
+    rows = [
+        [
+            Cell(path(name)),
+            Cell(irrep_full(output.chart, label), css="left"),
+            Cell(
+                with_error(part.rmse, part.rmse_error, "±") + (f" {output.unit}" if output.unit else ""),
+                exact(part.rmse),
+            ),
+        ]
         for name, output in audit.outputs.items()
         if len(output.parts) > 1
         for label, part in output.parts.items()
     ]
+    headings = [Heading("output"), Heading("irrep", left=True), Heading("RMSE")]
+    return Grid("Equivariance error by irrep", headings, one_block(rows)) if rows else None
 
 
-def _systems(audit: AuditData) -> dict[str, Any]:
-    ordered = sorted(audit.systems, key=lambda row: -_height(audit, row))
-    rows = [
-        {
-            "name": row.name,
-            "rows": count(row.rows),
-            "cells": [
-                cell
-                for name in audit.outputs
-                for cell in (
-                    number(row.outputs.get(name, {}).get("rmse")),
-                    percent(row.outputs.get(name, {}).get("relative")),
-                )
-            ],
-            "unresolved": _most_unresolved(row),
-        }
-        for row in ordered[:SYSTEMS]
-    ]
-    judged = [name for name, output in audit.outputs.items() if output.verdict not in QUIET]
-    order = "Worst first, by the largest ratio of a system's error to the pooled error of that output."
-    return {
-        "outputs": [f"{name} / {o.unit}" if o.unit else name for name, o in audit.outputs.items()],
-        "layers": bool(audit.layers),
-        "shown": rows[:WORST_SHOWN],
-        "rest": rows[WORST_SHOWN:],
-        "omitted": count(len(ordered) - SYSTEMS) if len(ordered) > SYSTEMS else "",
-        "order": order if judged else "",
-    }
+def _systems(audit: AuditData) -> Grid | None:
+    ordered = sorted(audit.systems, key=lambda row: -_height(audit, row))[:SYSTEMS]
+    if not ordered:
+        return None
+    names, layers = Names(audit.layers), bool(audit.layers)
+
+    def row(system: SystemRow) -> list[Cell]:
+        cells = [Cell(path(system.name)), Cell(count(system.rows))]
+        for name in audit.outputs:
+            rmse, relative = (system.outputs.get(name, {}).get(key) for key in ("rmse", "relative"))
+            cells += [Cell(number(rmse), exact(rmse)), Cell(percent(relative), exact(relative))]
+        return [*cells, _most_unresolved(system, names)] if layers else cells
+
+    pair, last = [Heading("RMSE"), Heading("relative")], [Heading("most unresolved layer", left=True)] * layers
+    named = [Heading(_with_unit(name, output), span=2) for name, output in audit.outputs.items()]
+    above = [Heading(""), Heading(""), *named, *([Heading("")] * layers)] if named else []
+    headings = [Heading("system"), Heading("rows"), *(pair * len(named)), *last]
+    return Grid("Error of each system", headings, one_block(map(row, ordered)), above, rest=WORST_SHOWN)
 
 
 def _height(audit: AuditData, row: SystemRow) -> float:
@@ -217,31 +217,45 @@ def _height(audit: AuditData, row: SystemRow) -> float:
     return max(heights)
 
 
-def _most_unresolved(row: SystemRow) -> str:
+def _most_unresolved(row: SystemRow, names: Names) -> Cell:
     shares = {
         name: values["unresolved"] / values["total"]
         for name, values in row.layers.items()
         if values.get("total", 0) > 0 and "unresolved" in values
     }
     if not shares:
-        return "-"
+        return Cell("-", css="left")
     name = max(shares, key=shares.__getitem__)
-    return f"{name}: {percent(shares[name])}"
+    return Cell(f"{names[name].text}: {percent(shares[name])}", f"{exact(shares[name])} {name}", "left")
 
 
-def _convergence(audit: AuditData) -> list[dict[str, Any]]:
+def _convergence(audit: AuditData) -> Grid | None:
+    if not audit.convergence:
+        return None
     rows = []
     for step in audit.convergence:
-        variance = [step.get("variance", {}).get(name) for name in audit.outputs]
+        change, variances = step.get("change", step.get("precision")), step.get("variance", {})
+        errors = [_root(variances.get(name)) for name in audit.outputs]
         rows.append(
-            {
-                "degree": "-" if step.get("degree") is None else step["degree"],
-                "rotations": count(step["rotations"]) if "rotations" in step else "-",
-                "change": percent(step.get("change", step.get("precision"))),
-                "errors": [number(math.sqrt(v)) if isinstance(v, int | float) and v >= 0 else "-" for v in variance],
-            }
+            [
+                Cell("-" if step.get("degree") is None else str(step["degree"])),
+                Cell(count(step["rotations"]) if "rotations" in step else "-"),
+                Cell(percent(change), exact(change)),
+                *(Cell(number(error), exact(error)) for error in errors),
+            ]
         )
-    return rows
+    units = [f"RMSE of {_with_unit(name, output)}" for name, output in audit.outputs.items()]
+    change = "largest standard error, relative" if audit.sampled else "largest change, relative"
+    headings = [Heading(text) for text in ("degree", "rotations", change, *units)]
+    return Grid("Grids tried", headings, one_block(rows))
+
+
+def _with_unit(name: str, output: Output) -> str:
+    return f"{name} / {output.unit}" if output.unit else name
+
+
+def _root(variance: object) -> float | None:
+    return math.sqrt(variance) if isinstance(variance, int | float) and variance >= 0 else None
 
 
 def _facts(audit: AuditData) -> list[tuple[str, list[tuple[str, str]]]]:

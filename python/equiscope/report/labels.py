@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..result.data import AuditData, Output
 from ..result.floor import noise_power
 from ..result.target import Sector
-from .format import margin, number, percent, quantity, quote
+from .format import LISTED, NAMED, margin, number, percent, quantity, quote
 from .words import irrep_place
 
 WORTH = 1e-6
@@ -13,12 +15,42 @@ WORTH = 1e-6
 
 
 def against_labels(audit: AuditData) -> list[str]:
-    """Of each output with labels: its error, what symmetry breaking adds, and the sectors that it lacks."""
+    """Of the outputs with labels: their errors, what symmetry breaking adds, and the sectors that they lack."""
+    judged = [output for output in audit.outputs.values() if output.target is not None]
+    lacking = [(o, sector) for o in judged for sector in own_sectors(o) if sector.starved or sector.strayed]
+    if len(judged) <= LISTED:
+        errors = {output.name: _error(output) for output in judged}
+        by_output = {name: [_sector(o, s) for o, s in lacking if o.name == name] for name in errors}
+        return [line for name, error in errors.items() for line in (error, *by_output[name])]
+    return [_errors(judged), *_sectors(lacking)]
+
+
+def _errors(outputs: Sequence[Output]) -> str:
+    told = []
+    for output in outputs:
+        target = output.target
+        assert target is not None
+        share = target.mse_broken / target.mse if target.mse > 0 else 0.0
+        told.append(f"{quote(output.name)} by RMSE {quantity(output, target.rmse)} ({percent(share)})")
+    shown = ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
+    return (
+        f"Against their labels, in any orientation, {len(outputs)} outputs are off: {shown}; in brackets the share of "
+        "the mean square error that is broken symmetry, which averaging over orientations would take away."
+    )
+
+
+def _sectors(lacking: Sequence[tuple[Output, Sector]]) -> list[str]:
+    """One sentence for each place in the spectrum where targets have what outputs lack."""
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for output, sector in lacking:
+        of = f"{quote(output.name)} {_amount(output, sector)}"
+        alike.setdefault((irrep_place(output.chart, sector.label), sector.starved), []).append(of)
     found = []
-    for output in audit.outputs.values():
-        if output.target is not None:
-            found.append(_error(output))
-            found += [_sector(output, sector) for sector in own_sectors(output) if sector.starved or sector.strayed]
+    for (place, starved), told in alike.items():
+        shown = ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
+        lack = "that the model does not produce" if starved else "that the model puts into the wrong components"
+        of = "The target" if len(told) == 1 else f"The targets of {len(told)} outputs"
+        found.append(f"{of} {'has' if len(told) == 1 else 'have'} power at {place} {lack}: {shown}.")
     return found
 
 
@@ -42,8 +74,7 @@ def _error(output: Output) -> str:
 
 
 def _sector(output: Output, sector: Sector) -> str:
-    place, squared = irrep_place(output.chart, sector.label), f" ({output.unit})^2" if output.unit else ""
-    size = f"{number(sector.predicted)} +- {margin(sector.predicted, sector.error)} of {number(sector.target)}{squared}"
+    place, size = irrep_place(output.chart, sector.label), _amount(output, sector)
     text = f"The target of {quote(output.name)} has power at {place} that the model does not produce ({size})."
     if sector.starved:
         return text
@@ -51,3 +82,9 @@ def _sector(output: Output, sector: Sector) -> str:
         f"{quote(output.name)} has power at {place} as its target has ({size}), but not in the right components: the "
         f"symmetrised output and the labels have a cosine of {number(sector.cosine)}."
     )
+
+
+def _amount(output: Output, sector: Sector) -> str:
+    """``0.01 +- 0.001 of 0.3 (e bohr)^2``: the power that there is, of that which there ought to be."""
+    squared = f" ({output.unit})^2" if output.unit else ""
+    return f"{number(sector.predicted)} +- {margin(sector.predicted, sector.error)} of {number(sector.target)}{squared}"

@@ -9,6 +9,7 @@ from ..groups.representation import Representation
 from ..result.data import AuditData, Output, Spectrum, widest
 from ..result.floor import content, seen_above, unresolved_floor
 from ..result.verdict import targets, uncertain
+from .finding import Finding, Severity
 from .format import LISTED, listing, number, percent, quote, with_error
 from .shares import family_share
 from .words import group_of, highest, irrep_list
@@ -33,13 +34,27 @@ WEAK_SHARE = 1e-2
 amplitude or more."""
 
 
-def origin(audit: AuditData) -> list[str]:
+def origin(audit: AuditData) -> list[Finding]:
     """Statements about where errors, new irreps, pseudo content and high degrees first appear."""
+    return [*map(Finding, _where(audit)), *(Finding(text, Severity.NOTE) for text in _advice(audit))]
+
+
+def _where(audit: AuditData) -> list[str]:
     located = _first_broken(audit)
-    if audit.sampled and audit.layers:
+    if not audit.layers:
+        return located
+    if audit.sampled:
         return located  # random rotations hide what lies within their scatter: no layer can be said to lack it
     sectors = _first_sectors(audit, bool(located))
     return [*located, *sectors, *_first_pseudo(audit, sectors), *_first_high(audit)]
+
+
+def _advice(audit: AuditData) -> list[str]:
+    """How to see more of where the symmetry is lost."""
+    broken = _broken(audit)
+    if audit.layers or not broken or not audit.settings.get("hookable", True):
+        return []
+    return [f'To see where {listing(broken)} {_verb(broken)} the symmetry, audit hidden layers too (`layers="*"`).']
 
 
 def declared_input_irreps(audit: AuditData) -> set[Label]:
@@ -67,7 +82,10 @@ def _verb(names: list[str]) -> str:
 
 
 def _closed(spectrum: Spectrum) -> bool:
-    """Whether the spectrum ends below lmax, as that of a layer with finitely many irreps does."""
+    """Whether the spectrum ends below lmax, as that of a layer with finitely many irreps does, or where its declaration
+    says."""
+    if isinstance(spectrum, Output) and spectrum.verdict.is_kept:
+        return True
     if spectrum.pooled_unresolved > unresolved_floor(spectrum):
         return False
     chart = spectrum.chart
@@ -101,12 +119,6 @@ def _first_broken(audit: AuditData) -> list[str]:
 def _first_sectors(audit: AuditData, located: bool) -> list[str]:
     """Where irreps enter that no earlier layer has: the only trace of a leak in undeclared layers."""
     broken = _broken(audit)
-    if not audit.layers:
-        if not audit.settings.get("hookable", True):
-            return []
-        hint = f"To see where {listing(broken)} {_verb(broken)} the symmetry, "
-        hint += 'audit hidden layers too (`layers="*"`).'
-        return [hint] if broken else []
     seen = declared_input_irreps(audit)
     known_input, open_before, suspected = bool(seen), False, False
     found: list[str] = []
@@ -116,11 +128,11 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
         fresh = present - seen - allowed if position or known_input else set()
         if position == 0 and opens:
             every = len(set(map(chart.column, present))) == len(chart.headings)
-            extent = f"at every {chart.axis} up to {chart.lmax}" if every else f"up to {highest(chart)} and above"
-            found.append(
-                f"{quote(name)}, the first layer audited, already has power {extent}, as layers of "
-                "unconstrained models do."
-            )
+            extent = f"at every {chart.axis} up to {chart.lmax}" if every else f"up to {highest(chart)}"
+            beyond = seen_above(layer)
+            text = f"{quote(name)}, the first layer audited, already has power {extent}"
+            text += f" and above ({percent(beyond)})" if beyond > 0 else ""
+            found.append(f"{text}{', as layers of unconstrained models do' if beyond > 0 and broken else ''}.")
         elif not open_before and (fresh or opens):
             share = sum(float(layer.fractions[chart.place(irrep)]) for irrep in fresh) or seen_above(layer)
             text = f"{quote(name)} is the first layer with power {_entering(layer, fresh)}; "

@@ -25,7 +25,7 @@ MARKERS = "osD^vP"
 MAP = "viridis"
 """Perceptually uniform, and monotonic in grey."""
 
-SIZE, SMALL = 9.0, 7.5
+SIZE, SMALL = 8.0, 7.5
 """Font sizes in points: labels, and ticks or notes."""
 
 DPI = 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..groups.group import Chart
+from ..groups.group import Chart, Label
 from ..result.data import Spectrum
 from ..result.floor import (
     content,
@@ -44,6 +44,27 @@ def share_cells(
         cells.append(_marked(short_share(share, max(margin, noise / total), digits), share, margin, spelled))
     cells += [short_share(family_share(layer, family), 0.0, digits) for family in range(1, len(chart.family_names))]
     return [*cells, unresolved_cell(layer, digits, spelled=spelled)]
+
+
+def share_values(chart: Chart, layer: Spectrum, groups: list[list[int]]) -> list[float]:
+    """The numbers that `share_cells` writes in short, what lies within noise too."""
+    total, own = layer.pooled_total, layer.chart
+    if total <= 0:
+        return [0.0] * (len(groups) + len(chart.family_names))
+    power = dict(zip(own.headings, own.by_column(layer.pooled_power).tolist(), strict=True))
+    inside = [sum(power.get(chart.headings[column], 0.0) for column in group) / total for group in groups]
+    families = [family_share(layer, family) for family in range(1, len(chart.family_names))]
+    return [*inside, *families, unresolved_share(layer)]
+
+
+def share_change(before: Spectrum, after: Spectrum) -> float:
+    """Power that would have to be moved between irreps, as a share of all, to make one spectrum the other; 0 to 1."""
+    shares: dict[Label, float] = {}
+    for spectrum, sign in ((before, -1.0), (after, 1.0)):
+        fractions = spectrum.fractions.numpy()
+        for label in spectrum.chart.labels:
+            shares[label] = shares.get(label, 0.0) + sign * float(fractions[spectrum.chart.place(label)])
+    return 0.5 * sum(map(abs, shares.values()))
 
 
 def family_share(spectrum: Spectrum, family: int) -> float:

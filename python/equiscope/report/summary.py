@@ -11,6 +11,7 @@ from ..result.judge import Verdict
 from ..result.limits import Check
 from ..result.verdict import worst_row
 from .format import percent, with_error
+from .statements import messages
 
 SUMMARY = 1
 """Version of the layout of the JSON summary; raised by every change that an older reader would misread."""
@@ -53,6 +54,7 @@ def summary(audit: AuditData, checks: Sequence[Check] = ()) -> dict[str, Any]:
         "stopped_after": get("stopped_after"),
         "failures": [{"system": f.system, "where": f.where, "reason": f.reason} for f in audit.failures],
         "warnings": list(audit.warnings),
+        "messages": [{"severity": said.severity.value, "text": str(said)} for said in messages(audit)],
         "outputs": {name: _numbers(audit, output) for name, output in audit.outputs.items()},
         "layers": {name: _numbers(audit, layer) for name, layer in audit.declared_layers.items()},
         "limits": [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import Box
@@ -17,10 +17,13 @@ from ..groups.group import Chart
 from ..result.data import AuditData, Output, widest
 from ..result.floor import assumed
 from .columns import Column, columns_of, grade
+from .failures import failed_systems, failures_alike
+from .finding import Finding, Severity
 from .format import broken
 from .headline import headline
+from .names import Names
 from .palette import Options
-from .shares import share_cells, share_headings
+from .shares import share_cells, share_change, share_headings
 from .statements import findings
 from .words import MARKS, each_column
 
@@ -29,6 +32,9 @@ NARROW, WIDE = 80, 120
 
 READABLE, SHORTEST = 12, 6
 """Characters of a name on one line before a column that can be spared goes, and when there is none left."""
+
+LAYERS, ENDS = 24, 5
+"""Layers in the table, and how many of them are first and last ones; the page has all."""
 
 NAME = 28
 """Characters of a layer's name that stay on one line before the highest degrees are put into one column."""
@@ -43,6 +49,9 @@ ASSUMED = "*: an error that assumes the spectrum goes on decaying as this one gr
 
 RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the header and nothing else, in ASCII so that every console can print it."""
+
+MARKED = {Severity.WARNING: ("!", "yellow"), Severity.FINDING: ("-", ""), Severity.NOTE: ("-", "dim")}
+"""Bullet and style of a sentence, by what it is to the reader."""
 
 STYLES = {
     "exact": "green",
@@ -76,13 +85,6 @@ def show(parts: Group, console: Console) -> None:
     console.width = narrow
 
 
-def to_notebook(audit: AuditData) -> str:
-    """The same as HTML for a cell of a notebook: text in its colours, without a style that would leak."""
-    console = Console(file=io.StringIO(), width=WIDE, record=True, force_terminal=True, legacy_windows=False)
-    console.print(to_rich(audit, WIDE))
-    return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.25">{code}</pre>')
-
-
 def to_rich(audit: AuditData, width: int | None = None) -> Group:
     """The same as a rich renderable, laid out for `width` columns (default: the terminal)."""
     width = width or terminal_width()
@@ -94,19 +96,16 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
     if audit.layers:
         if audit.declared_layers:
             parts += [Text(), _errors(audit, "layer", audit.declared_layers, width)]
-        parts += [Text(), _layers(audit, width), Text(_legend(widest(audit.layers.values())), style="dim")]
+        parts += [Text(), _layers(audit, width), *(Text(line, style="dim") for line in _legend(audit))]
     said = findings(audit)
     if said:
         parts += [Text(), Text("Findings", style="bold"), *bullets(said, "")]
     if audit.failures:
-        lines = [f"{failure.system}: {failure.where}: {failure.reason}" for failure in audit.failures]
-        parts += [Text(), Text(f"Failures ({len(lines)})", style="bold red"), *bullets(lines, "red")]
-    if audit.warnings:
-        parts += [
-            Text(),
-            Text(f"Warnings ({len(audit.warnings)})", style="bold yellow"),
-            *bullets(audit.warnings, "yellow"),
-        ]
+        head = Text(f"Failures ({len(failed_systems(audit))})", style="bold red")
+        parts += [Text(), head, *bullets(failures_alike(audit), "red")]
+    for title, lines, style in (("Warnings", audit.warnings, "yellow"), ("Notes", audit.notes, "dim")):
+        if lines:
+            parts += [Text(), Text(f"{title} ({len(lines)})", style=f"bold {style}"), *bullets(lines, style)]
     return Group(*parts)
 
 
@@ -115,8 +114,19 @@ def terminal_width() -> int:
     return min(max(shutil.get_terminal_size((100, 24)).columns, NARROW), 140)
 
 
-def _legend(chart: Chart) -> str:
-    """What the columns of the table of layers are."""
+def _legend(audit: AuditData) -> list[str]:
+    """What the columns of the table of layers are, how its rows are named, and which they are."""
+    chart = widest(audit.layers.values())
+    lines = [_columns(chart), Names(audit.layers).statement.replace("`", "")]
+    if left_out := len(audit.layers) - len(_told(audit)):
+        lines.append(
+            f"{left_out} more layers in index.html. Here: the first and last {ENDS}, and those whose shares differ "
+            "most from the one before"
+        )
+    return [line for line in lines if line]
+
+
+def _columns(chart: Chart) -> str:
     families = "".join(
         f"{name}: with {MARKS[name][0]}; " if name in MARKS else f"{name}: in irreps of that family; "
         for name in chart.family_names[1:]
@@ -202,29 +212,42 @@ def _grouped(audit: AuditData, width: int, digits: int) -> tuple[list[str], list
     chart = widest(audit.layers.values())
     count = len(chart.headings)
     last = f">{chart.lmax}" if chart.counts else "unres."
-    longest = max(len(name) for name in audit.layers)
+    names, shown = Names(audit.layers), _told(audit)
+    longest = max(len(names[name].text) for name in shown)
     for columns in range(count, 0, -1):
         groups = [[column] for column in range(columns)]
         groups[-1] = list(range(columns - 1, count))
         heads = ["layer", *share_headings(chart, groups, last)]
-        rows = [[name, *share_cells(chart, layer, groups, digits)] for name, layer in audit.layers.items()]
+        rows = [[names[name].text, *share_cells(chart, audit.layers[name], groups, digits)] for name in shown]
         rest = sum(max(map(len, column)) + 1 for column in list(zip(heads, *rows, strict=True))[1:])
         if rest + min(longest, NAME) <= width:
             break
     return heads, rows, columns == count
 
 
-def bullets(lines: list[str], style: str) -> list[Padding]:
-    """Sentences as a list, the first `MESSAGES` of them."""
-    shown = lines[:MESSAGES]
+def _told(audit: AuditData) -> list[str]:
+    """Layers in the table: all where they are few, else the ends and where most changes, in order of execution."""
+    names = list(audit.layers)
+    if len(names) <= LAYERS:
+        return names
+    inner = range(ENDS, len(names) - ENDS)
+    changes = {i: share_change(audit.layers[names[i - 1]], audit.layers[names[i]]) for i in inner}
+    most = sorted(inner, key=lambda i: -changes[i])[: LAYERS - 2 * ENDS]
+    return [names[i] for i in (*range(ENDS), *sorted(most), *range(len(names) - ENDS, len(names)))]
+
+
+def bullets(lines: Sequence[str], style: str) -> list[Padding]:
+    """Sentences as a list, the first `MESSAGES` of them; what warns among findings is marked."""
+    shown = [*lines[:MESSAGES]]
     if len(lines) > MESSAGES:
-        shown = [*shown, f"... and {len(lines) - MESSAGES} more"]
+        shown.append(f"... and {len(lines) - MESSAGES} more")
     return [_bullet(line, style) for line in shown]
 
 
 def _bullet(line: str, style: str) -> Padding:
+    mark, own = MARKED[line.severity] if isinstance(line, Finding) else ("-", style)
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=1)
     grid.add_column(overflow="fold")
-    grid.add_row(Text("-"), Text(line, style=style))
+    grid.add_row(Text(mark, style=own), Text(line, style=own))
     return Padding(grid, (0, 0))

@@ -17,19 +17,22 @@ from ..errors import ArgumentError, fail
 from ..result.data import AuditData
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from .sheet import Sheet
 
 PICTURES: dict[str, Picture] = {}
 """Those registered so far; `pictures` knows all."""
 
 
 class Picture(ABC):
-    """One kind of picture. With `register` before it, it is in `Audit.plot`, on the page, and saved as a PNG file.
+    """One kind of picture. With `register` before it, it is in `Audit.plot`, on the page, and saved as a file.
 
     ::
 
         from equiscope.report import Picture, register
-        from equiscope.report.style import finish, new_figure
+        from equiscope.report.style import finish
 
         @register
         class Sizes(Picture):
@@ -41,18 +44,16 @@ class Picture(ABC):
             def lacks(self, audit):
                 return None if audit.layers else ("a layer", "none")
 
-            def draw(self, audit, names=None):
-                figure = new_figure(4, 2)
-                axes = figure.subplots()
+            def draw(self, audit, sheet, names=None):
+                axes = sheet.axes(width=4, height=2)
                 axes.plot([layer.pooled_total**0.5 for layer in audit.layers.values()])
                 finish(axes, xlabel="layer", ylabel="size")
-                return figure
     """
 
     name: str
     """What `Audit.plot` calls it, and the stem of its file: lower case, a word."""
     order: float
-    """Pictures stand in rising order; those that ship with the package have 1, 2, 2.5, 3, 4."""
+    """Pictures stand in rising order; those that ship with the package have 1, 2, 2.5, 3, 3.5, 4."""
     chooses: bool = False
     """Whether `draw` takes the names of the outputs and layers to draw."""
 
@@ -65,8 +66,9 @@ class Picture(ABC):
         """What the picture needs and what there is in its place; None where it can be drawn."""
 
     @abstractmethod
-    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
-        """The figure, made without pyplot, of an audit that lacks nothing."""
+    def draw(self, audit: AuditData, sheet: Sheet, names: Sequence[str] | None = None) -> None:
+        """Draw an audit that lacks nothing, without pyplot, into the panels that `sheet` gives when it is asked for
+        them."""
 
 
 Kind = TypeVar("Kind", bound=type[Picture])
@@ -112,16 +114,23 @@ def available(audit: AuditData) -> list[str]:
     return [picture.name for picture in pictures() if picture.lacks(audit) is None]
 
 
-def plot(audit: AuditData, kind: str, names: Sequence[str] | None = None) -> Figure:
-    """A matplotlib figure, made without pyplot: save it with ``savefig``, or show it in a notebook.
+def figures(audit: AuditData) -> dict[str, Figure]:
+    """All pictures that the audit has numbers for, by name, laid out once for every format they are written in."""
+    from .render import settle
 
-    ``kind``: ``"layers"`` (layers by degree, share of power in colour), ``"spectra"`` (spectrum of each
-    output and of selected layers), ``"targets"`` (spectra of labels, predictions and errors), ``"systems"`` (error of
-    each system), ``"convergence"`` (errors against
-    the degree of the grid), or a picture of one's own. ``names``: with ``"spectra"``, the outputs and layers to draw;
-    all outputs and a choice of layers when left out. Raises `ArgumentError` for an unknown kind or name, and where the
-    audit holds nothing to draw.
-    """
+    drawn = {kind: plot(audit, kind) for kind in available(audit)}
+    settle(drawn.values())
+    return drawn
+
+
+def plot(
+    audit: AuditData,
+    kind: str,
+    names: Sequence[str] | None = None,
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float | str | None = None,
+) -> Figure:
+    """The figure of `equiscope.report.Audit.plot`."""
     if kind not in kinds():
         fail(ArgumentError, "kind", f"one of {', '.join(kinds())}", repr(kind))
     picture = PICTURES[kind]
@@ -129,12 +138,17 @@ def plot(audit: AuditData, kind: str, names: Sequence[str] | None = None) -> Fig
     if missing is not None:
         needs, found = missing
         fail(ArgumentError, "kind", f"a picture that this audit has numbers for, {kind!r} needs {needs}", found)
-    if names is None:
-        return picture.draw(audit)
-    if not picture.chooses:
+    if names is not None and not picture.chooses:
         choosing = " or ".join(f'"{each.name}"' for each in pictures() if each.chooses)
         fail(ArgumentError, "names", f"None unless kind is {choosing}", repr(list(names)))
-    for name in names:
+    for name in names or ():
         if name not in audit.outputs and name not in audit.layers:
             fail(ArgumentError, "names", "names of outputs or layers of this audit", repr(name))
-    return picture.draw(audit, list(names))
+    from .sheet import Sheet
+
+    sheet = Sheet(ax, width)
+    if names is None:
+        picture.draw(audit, sheet)
+    else:
+        picture.draw(audit, sheet, list(names))
+    return sheet.whole

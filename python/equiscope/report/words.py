@@ -9,7 +9,7 @@ from ..groups.group import Chart, Group, Label
 from ..groups.registry import named
 from .format import runs
 
-MARKS = {"proper": ("sigma = +1", "\\sigma=+1"), "pseudo": ("sigma = -1", "\\sigma=-1")}
+MARKS = {"proper": ("sigma = +1", "σ = +1"), "pseudo": ("sigma = -1", "σ = −1")}
 """How a family of irreps is marked in formulae, in text and in a picture; families of other names have none."""
 
 
@@ -76,14 +76,14 @@ def irrep_list(chart: Chart, labels: Iterable[Label]) -> str:
 
 
 def family_title(chart: Chart, family: int) -> str:
-    """A family over a panel of a picture: ``pseudo, $\\sigma=-1$``; nothing where there is only one."""
+    """A family over a panel of a picture: ``pseudo, σ = −1``; nothing where there is only one."""
     name = chart.family_names[family]
-    return f"{name}, ${MARKS[name][1]}$" if name in MARKS else name
+    return f"{name}, {MARKS[name][1]}" if name in MARKS else name
 
 
 def axis_title(chart: Chart) -> str:
     """What the columns are, under a picture."""
-    return {"l": "degree $l$", "m": "order $m$"}.get(chart.axis, chart.axis)
+    return {"l": "degree l", "m": "order m"}.get(chart.axis, chart.axis)
 
 
 def each_column(chart: Chart) -> str:

@@ -12,10 +12,14 @@ import torch
 from ..groups.group import Chart, Label
 from ..groups.o3 import O3
 from .judge import Numbers, Verdict, judge
+from .scene import Scene
 from .target import Sector, Target
 
+REPEATED = 6
+"""Outputs that the short form of an audit names."""
 
-@dataclass
+
+@dataclass(repr=False)
 class Spectrum:
     """Power of one layer or output in every irrep of the group, summed over components.
 
@@ -63,6 +67,10 @@ class Spectrum:
         if self.power_error is None:
             self.power_error = torch.zeros(self.chart.shape, dtype=torch.float64)
 
+    def __repr__(self) -> str:
+        size = f"{self.samples} samples, {self.channels} channels"
+        return f"<{type(self).__name__} {self.name}: {size}, {self.chart.group}, lmax {self.lmax}>"
+
     @property
     def scatter(self) -> float:
         """What no symmetry explains: the noise floor, or the scatter of repeats where that is larger."""
@@ -104,10 +112,10 @@ def widest(spectra: Iterable[Spectrum]) -> Chart:
 class Part:
     """The share of one target irrep of an output that has several."""
 
-    variance: torch.Tensor
+    variance: torch.Tensor = field(repr=False)
     """Equivariance variance A of this irrep, divided by its number of components; shape as `Output.variance`."""
     rmse: float
-    power: torch.Tensor
+    power: torch.Tensor = field(repr=False)
     """As `Spectrum.power`, of the components of this irrep alone."""
     rmse_error: float = 0.0
     """As `Output.rmse_error`."""
@@ -119,13 +127,13 @@ class Worst:
 
     system: str
     rotation_index: int
-    rotation: torch.Tensor
+    rotation: torch.Tensor = field(repr=False)
     """``(3, 3)`` element of the group, determinant +1 or -1."""
     deviation: float
     """Root mean square over samples, channels and components of z(g) - Pi at that rotation."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Output(Spectrum):
     """Equivariance error of one declared output, and its spectrum.
 
@@ -163,8 +171,15 @@ class Output(Spectrum):
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
+    scene: Scene | None = None
+    """The system with the largest error, to look at; None where there is no error, or nothing to be seen."""
     parts: dict[Label, Part] = field(default_factory=dict)
     """Per target irrep, by its label; one entry for an output that carries a single irrep."""
+
+    def __repr__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        told = f"RMSE {self.rmse:.3g}{unit} ({self.relative:.3g} of its size)"
+        return f"<Output {self.name}: {self.representation}, {self.verdict.value}, {told}>"
 
     @property
     def size(self) -> float:
@@ -210,10 +225,10 @@ class SystemRow:
     name: str
     rows: int
     """Size of the system in rows (atoms, points, constituents)."""
-    outputs: dict[str, dict[str, float]]
+    outputs: dict[str, dict[str, float]] = field(repr=False)
     """Per output: rmse, rmse_error, relative, noise, noise_floor, total, unresolved, worst_deviation; mean of what has
     one component."""
-    layers: dict[str, dict[str, float]]
+    layers: dict[str, dict[str, float]] = field(repr=False)
     """Per layer: total, unresolved, and for each column of its chart the share of power: share_l0, share_l1, ..."""
 
 
@@ -226,10 +241,10 @@ class Failure:
     """The output or layer at which the failure was seen; "model" where that raised an error."""
     reason: str
     rotation_index: int | None = None
-    rotation: torch.Tensor | None = None
+    rotation: torch.Tensor | None = field(default=None, repr=False)
 
 
-@dataclass
+@dataclass(repr=False)
 class AuditData:
     """The numbers of an audit, without the views that `equiscope.Audit` adds."""
 
@@ -239,6 +254,7 @@ class AuditData:
     systems: Sequence[SystemRow]
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    """What a reader must know of the numbers: what they lack, and what may be wrong with them."""
     convergence: list[dict[str, Any]] = field(default_factory=list)
     """One entry per degree tried on the first systems: degree, rotations, change (relative, to the degree before),
     variance {output: A}, power {key: nested list}; and of all systems how many ran at it (systems) and were settled by
@@ -254,6 +270,17 @@ class AuditData:
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds: total, model, and the rest; evaluations: number of copies evaluated, checks: how many of them before the
     audit proper, to see that copies are independent and how large the noise floor is."""
+    notes: list[str] = field(default_factory=list)
+    """What was done on the way that a reader may want to know, and that takes nothing from any number."""
+
+    def __repr__(self) -> str:
+        get = self.settings.get
+        told = [f"{name} {output.verdict.value}" for name, output in list(self.outputs.items())[:REPEATED]]
+        told += [f"{len(self.outputs) - REPEATED} more outputs"] if len(self.outputs) > REPEATED else []
+        facts = [f"{len(self.systems)} systems", f"{len(self.layers)} layers"]
+        facts += [f"{key} {get(key)}" for key in ("group", "lmax", "degree") if get(key) is not None]
+        name = f" of {get('model')}" if get("model") else ""
+        return f"<{type(self).__name__}{name}: {', '.join(told) or 'no outputs'}; {', '.join(facts)}>"
 
     def result(self, name: str) -> Spectrum:
         """The output or layer called `name`."""

@@ -12,9 +12,13 @@ import torch
 from ..errors import ArgumentError, fail
 from ..groups.group import Chart, Label
 from .data import AuditData, Failure, Output, Part, Spectrum, SystemRow, Worst
+from .scene import Scene
 
-_JSON = ("warnings", "convergence", "settings", "environment", "timings")
+_JSON = ("warnings", "convergence", "settings", "environment", "timings", "notes")
 """Fields of `AuditData` that hold plain values, not data classes."""
+
+_LATER: dict[str, Any] = {"notes": [], "scene": None}
+"""Fields that older files lack, and what stands for them."""
 
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -132,9 +136,11 @@ class _Decoder:
         return self.output(value) if "representation" in value else Spectrum(**self._spectrum(Spectrum, value))
 
     def output(self, value: dict[str, Any]) -> Output:
-        fields = self._spectrum(Output, value)
+        fields = self._spectrum(Output, {"scene": _LATER["scene"], **value})
         worst = fields["worst"]
         fields["worst"] = None if worst is None else Worst(**self.fields(Worst, worst))
+        scene = fields["scene"]
+        fields["scene"] = None if scene is None else Scene(**self.fields(Scene, scene))
         fields["parts"] = {
             _label(part.pop("label")): Part(**self.fields(Part, part)) for part in map(dict, fields["parts"])
         }
@@ -194,7 +200,7 @@ def _pairs(value: Any) -> list[tuple[str, Any]]:
 
 
 def _typed(body: dict[str, Any], key: str) -> Any:
-    wanted = list if key in ("warnings", "convergence") else dict
-    if not isinstance(body[key], wanted):
+    value = {**_LATER, **body}[key]
+    if not isinstance(value, list if key in ("warnings", "convergence", "notes") else dict):
         raise TypeError(f"{key!r}")
-    return body[key]
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -53,7 +53,7 @@ class Target:
 
     sectors: dict[Label, Sector]
     """By irrep of the representation."""
-    error_power: torch.Tensor
+    error_power: torch.Tensor = field(repr=False)
     """``chart.shape``: power of the error f(g x) - rho(g) y in each irrep."""
     mse_symmetrised: float
     """Mean square error of the symmetrised output."""

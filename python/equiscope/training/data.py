@@ -52,7 +52,7 @@ class Failed:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curves:
     """One output or layer over training, a row for each point in which it occurs; float64."""
 
@@ -85,6 +85,9 @@ class Curves:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def __repr__(self) -> str:
+        return f"<Curves of {self.name}: {len(self)} points>"
 
 
 @dataclass

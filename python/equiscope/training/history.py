@@ -12,7 +12,8 @@ from .journal import Journal
 from .stored import FILE, read
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 
 class History(HistoryData):
@@ -41,6 +42,12 @@ class History(HistoryData):
         span = f", steps {self.points[0].step} to {self.points[-1].step}" if self.points else ""
         return f"<History: {len(self)} points{span}>"
 
+    def _repr_html_(self) -> str:
+        from ..report.notebook import cell
+
+        picture = self.plot("errors") if self.points and self.outputs else None
+        return cell("equiscope history", [repr(self).strip("<>")], self.findings(), None, picture)
+
     def findings(self) -> list[str]:
         """What happened, in sentences: a line for each output, then what is missing."""
         from .statements import findings
@@ -56,17 +63,25 @@ class History(HistoryData):
             Path(path).write_text(text, encoding="utf-8")
         return text
 
-    def plot(self, kind: str, names: Sequence[str] | None = None, steps: Sequence[int] | None = None) -> Figure:
+    def plot(
+        self,
+        kind: str,
+        names: Sequence[str] | None = None,
+        steps: Sequence[int] | None = None,
+        ax: Axes | Figure | SubFigure | None = None,
+        width: float | str | None = None,
+    ) -> Figure:
         """A matplotlib figure as wide as a column of text.
 
         ``kind``: ``"errors"`` (RMSE of each output, with its error and the noise floor), ``"sectors"`` (share of the
         power in every irrep, of each output and layer), ``"layers"`` (layers against irreps at chosen steps), or a
-        `HistoryPicture` of one's own. ``names``: outputs and layers to draw; ``steps``: of ``"layers"``. Raises
-        `ArgumentError` for an unknown kind, name or step, and where there is nothing to draw.
+        `HistoryPicture` of one's own. ``names``: outputs and layers to draw; ``steps``: of ``"layers"``; ``ax`` and
+        ``width`` as in `equiscope.report.Audit.plot`. Raises `ArgumentError` for an unknown kind, name or step, and
+        where there is nothing to draw.
         """
         from .view import plot
 
-        return plot(self, kind, names, steps)
+        return plot(self, kind, names, steps, ax, width)
 
     def to_html(self) -> str:
         """One self-contained page: what happened, pictures, table."""
@@ -74,11 +89,12 @@ class History(HistoryData):
 
         return to_html(self)
 
-    def save(self, directory: str | Path) -> Path:
-        """Write ``index.html``, ``history.csv`` and a PNG file for each picture; the directory is returned.
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """Write ``index.html``, ``history.csv`` and the pictures in `formats` (of ``"png"``, ``"pdf"``, ``"svg"``);
+        the directory is returned.
 
         So that it can be loaded, ``history.jsonl`` is written too where the directory has none.
         """
         from .files import save
 
-        return save(self, directory)
+        return save(self, directory, formats)

@@ -1,17 +1,13 @@
-"""A history as one page that needs nothing else: no script, no font and no picture from anywhere."""
+"""A history as one page that needs nothing else: no script, no font and no picture from elsewhere."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
-
 from ..report.format import percent, seconds, with_error
-from ..report.render import inline
+from ..report.page import Cell, Grid, Heading, exact, one_block, pictures, render_page
+from ..result.data import Output
 from ..result.judge import AT_NOISE, Verdict
 from .statements import findings
 from .view import PICTURES, figures
@@ -22,28 +18,25 @@ if TYPE_CHECKING:
     from .data import HistoryData
 
 
-def to_html(history: HistoryData, drawn: Mapping[str, Figure] | None = None) -> str:
+def to_html(history: HistoryData, drawn: Mapping[str, Figure] | None = None, beside: Sequence[str] = ()) -> str:
     """One self-contained HTML page: findings, pictures, a table of points, settings. All text is escaped.
 
-    drawn: the pictures by name, where they are drawn already.
+    drawn: the pictures by name, where they are drawn already. beside: files that the page links to.
     """
     drawn = figures(history) if drawn is None else drawn
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["code"] = _code
-    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
     last = history.points[-1] if history.points else None
-    return template.render(
-        model=str(last.audit.settings.get("model") or "a model") if last else "a model",
+    model = str(last.audit.settings.get("model") or "a model") if last else "a model"
+    return render_page(
+        "equiscope.training",
+        "page.html.j2",
+        title=f"Symmetry of {model} over training",
         facts=_facts(history),
+        beside=beside,
         findings=findings(history),
         failures=history.failures,
         warnings=list(dict.fromkeys(warning for point in history for warning in point.audit.warnings)),
-        pictures=[
-            {"svg": inline(figure, name), "caption": PICTURES[name].caption(history)} for name, figure in drawn.items()
-        ],
-        outputs=[(name, history.curves(name).unit) for name in history.outputs],
-        rows=_rows(history),
-        skipped=any(point.skipped for point in history),
+        pictures=pictures(drawn, {name: PICTURES[name].caption(history) for name in drawn}),
+        points=_points(history),
         settings=[(key, value) for key, value in _settings(history) if value is not None],
         at_noise=int(AT_NOISE),
     )
@@ -60,19 +53,32 @@ def _facts(history: HistoryData) -> list[str]:
     ]
 
 
-def _rows(history: HistoryData) -> list[dict[str, Any]]:
+def _points(history: HistoryData) -> Grid | None:
+    if not history.points:
+        return None
+    skipped = any(point.skipped for point in history)
+    units = {name: history.curves(name).unit for name in history.outputs}
+    named = [Heading(f"{name} / {unit}" if unit else name, span=3) for name, unit in units.items()]
+    before = [Heading("skipped before")] * skipped
+    three = [Heading("RMSE"), Heading("relative"), Heading("verdict", left=True)]
     rows = []
     for point in history:
-        cells = []
+        row = [Cell(str(point.step)), Cell(seconds(point.seconds), exact(point.seconds))]
+        row += [Cell(str(point.skipped or ""))] * skipped
         for name in history.outputs:
-            output = point.audit.outputs.get(name)
-            if output is None:
-                cells += [("", ""), ("", ""), ("", "")]
-                continue
-            cells += [(with_error(output.rmse, output.rmse_error, "±"), ""), (percent(output.relative), "")]
-            cells.append((str(output.verdict), _ink(output.verdict)))
-        rows.append({"step": point.step, "time": seconds(point.seconds), "skipped": point.skipped, "cells": cells})
-    return rows
+            row += _errors(point.audit.outputs.get(name))
+        rows.append(row)
+    above = [Heading("")] * (2 + skipped) + named if named else []
+    headings = [Heading("step"), Heading("time"), *before, *(three * len(named))]
+    return Grid("Audits over training", headings, one_block(rows), above)
+
+
+def _errors(output: Output | None) -> list[Cell]:
+    if output is None:
+        return [Cell("")] * 3
+    verdict = Cell(str(output.verdict), css=f"left {_ink(output.verdict)}".strip())
+    rmse = Cell(with_error(output.rmse, output.rmse_error, "±"), exact(output.rmse))
+    return [rmse, Cell(percent(output.relative), exact(output.relative)), verdict]
 
 
 def _ink(verdict: Verdict) -> str:
@@ -85,8 +91,3 @@ def _settings(history: HistoryData) -> list[tuple[str, Any]]:
     own = [(key, settings.get(key)) for key in ("batch_rows", "budget")]
     versions = settings.get("environment", {}).get("versions", {})
     return [*asked.items(), *own, ("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))]
-
-
-def _code(text: str) -> Markup:
-    """Escaped text, with `...` as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))).replace(" +- ", " ± "))

@@ -15,9 +15,12 @@ Record = dict[str, Any]
 
 
 def encode_point_audit(audit: Audit) -> Record:
-    """An audit without what is of no use over training: spectra of layers by system, grids tried, the environment."""
+    """An audit without what is of no use over training: spectra of layers by system, scenes, grids tried, the
+    environment."""
     rows = [dataclasses.replace(row, layers={}) for row in audit.systems]
-    body, tensors = encode_audit(dataclasses.replace(audit, systems=rows, convergence=[], environment={}))
+    outputs = {name: dataclasses.replace(output, scene=None) for name, output in audit.outputs.items()}
+    kept = dataclasses.replace(audit, outputs=outputs, systems=rows, convergence=[], environment={})
+    body, tensors = encode_audit(kept)
     return {"audit": body, "tensors": base64.b64encode(save(tensors)).decode("ascii")}
 
 

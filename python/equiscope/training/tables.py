@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..report.format import percent, seconds, with_error
+from ..report.rows import comma_separated, kind_of
 from ..result.data import Output, Spectrum, widest
 from ..result.floor import unresolved_share
 
@@ -60,15 +59,15 @@ def to_csv(history: HistoryData) -> str:
     """A row for each point and each output or layer; shares of irreps by their symbols, ``share 1o``."""
     chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
     shares = [f"share {chart.symbol(label)}" for label in chart.labels]
-    buffer = io.StringIO()
-    rows = csv.writer(buffer, lineterminator="\n")
-    rows.writerow(["step", "seconds", "kind", "name", *ERRORS, *shares, "share above"])
+    columns = ["step", "seconds", "kind", "name", *ERRORS, *shares, "share above"]
+    found = []
     for point in history:
         for name, spectrum in point.audit.results():
-            kind = "output" if name in point.audit.outputs else "layer"
-            own = [cell(spectrum) for cell in ERRORS.values()] if isinstance(spectrum, Output) else [""] * len(ERRORS)
-            rows.writerow([point.step, point.seconds, kind, name, *own, *_shares(spectrum), unresolved_share(spectrum)])
-    return buffer.getvalue()
+            own = {"step": point.step, "seconds": point.seconds, "kind": kind_of(point.audit, name, spectrum)}
+            numbers = {key: cell(spectrum) for key, cell in ERRORS.items()} if isinstance(spectrum, Output) else {}
+            power = dict(zip(shares, _shares(spectrum), strict=False))
+            found.append({**own, "name": name, **numbers, **power, "share above": unresolved_share(spectrum)})
+    return comma_separated(columns, found)
 
 
 def _shares(spectrum: Spectrum) -> list[float]:

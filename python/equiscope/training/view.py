@@ -11,7 +11,10 @@ from ..report.view import add_to, import_pictures
 from .data import HistoryData
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from ..report.sheet import Sheet
 
 PICTURES: dict[str, HistoryPicture] = {}
 """Those registered so far; `pictures` knows all."""
@@ -37,8 +40,11 @@ class HistoryPicture(ABC):
         """What the picture needs and what there is in its place; None where it can be drawn."""
 
     @abstractmethod
-    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
-        """The figure, made without pyplot, of a history that lacks nothing; `names` and `steps` occur in it."""
+    def draw(
+        self, history: HistoryData, sheet: Sheet, names: Sequence[str] | None, steps: Sequence[int] | None
+    ) -> None:
+        """Draw a history that lacks nothing, without pyplot, into the panels that `sheet` gives when it is asked for
+        them; `names` and `steps` occur in the history."""
 
 
 Kind = TypeVar("Kind", bound=type[HistoryPicture])
@@ -58,18 +64,36 @@ def pictures() -> list[HistoryPicture]:
 
 def figures(history: HistoryData) -> dict[str, Figure]:
     """All pictures that the history has numbers for, by name, laid out once for every format they are written in."""
-    drawn = {each.name: each.draw(history, None, None) for each in pictures() if each.lacks(history) is None}
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from ..report.render import settle
 
-    for figure in drawn.values():
-        if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+    drawn = {each.name: _drawn(each, history) for each in pictures() if each.lacks(history) is None}
+
+    settle(drawn.values())
     return drawn
 
 
+def _drawn(
+    picture: HistoryPicture,
+    history: HistoryData,
+    names: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float | str | None = None,
+) -> Figure:
+    from ..report.sheet import Sheet
+
+    sheet = Sheet(ax, width)
+    picture.draw(history, sheet, names, steps)
+    return sheet.whole
+
+
 def plot(
-    history: HistoryData, kind: str, names: Sequence[str] | None = None, steps: Sequence[int] | None = None
+    history: HistoryData,
+    kind: str,
+    names: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float | str | None = None,
 ) -> Figure:
     """The figure of `History.plot`."""
     kinds = {picture.name: picture for picture in pictures()}
@@ -89,4 +113,4 @@ def plot(
             fail(ArgumentError, "names", f"names of outputs or layers of this history ({', '.join(known)})", repr(name))
     for step in steps or ():
         history.point(step)
-    return picture.draw(history, names, steps)
+    return _drawn(picture, history, names, steps, ax, width)

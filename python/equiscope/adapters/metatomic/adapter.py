@@ -11,7 +11,9 @@ from metatomic.torch import AtomisticModel
 
 from ...errors import ArgumentError, DataError, fail
 from ...inuse import in_use
+from ..atoms import points_of
 from ..base import Adapter, Piece, Request, System
+from ..points import Points
 from ..structures import Structure, label_of, read_structures
 from .asked import asked_features, asked_outputs, features_of, look, requested
 from .batches import Batches
@@ -82,6 +84,7 @@ class MetatomicAdapter(Adapter):
         self.unhookable_reason = COMPILED if compiled else None
         _check_inputs(self._model)
         self._structures = read_structures(data)
+        self._named = {structure.name: structure for structure in self._structures}
         self.count = len(self._structures)
         _check_types(self._structures, self._model)
         self._templates: dict[str, Template] = {}
@@ -151,6 +154,9 @@ class MetatomicAdapter(Adapter):
                 self.description["merged"] = str(self._merging)
                 self.model_seconds = self._calls.seconds
             yield System(structure.name, template, len(structure), template.vectors.numel() * item, self._device)
+
+    def points(self, system: System) -> Points | None:
+        return points_of(self._named[system.name])
 
     def compatible(self, first: System, other: System) -> bool:
         return self.merges[first.name] == self.merges[other.name]

@@ -15,9 +15,12 @@ from ...result.comparison import ComparisonData
 from ...result.data import Output
 from ...result.floor import assumed
 from ...result.paired import LEVEL, Difference, Standing
+from .. import typeset
 from ..columns import grade
 from ..format import margin, number, percent, with_error
+from ..notebook import Shown, cell
 from ..table import ASSUMED, READABLE, SHORTEST, add_column, bullets, fit, ruled, show, terminal_width
+from .pictures import kinds, plot
 
 MANY = 5
 """Differences from which we say how many of them chance alone would show."""
@@ -44,6 +47,8 @@ class Column:
     spare: int = 0
     """Above 0 where a narrow terminal goes without it: 1 goes first."""
     css: Callable[[Entry], str] = lambda entry: ""
+    value: Callable[[Entry], float | None] | None = None
+    """The number in the cell with all its digits, which the page shows where the pointer rests, and sorts by."""
 
 
 def _rmse(entry: Entry) -> str:
@@ -58,7 +63,8 @@ def _change(entry: Entry) -> str:
     if entry.difference is None:
         return "-"
     value, error = entry.difference.value, entry.difference.error
-    return f"{'+' if value > 0 else ''}{number(value)} ± {margin(abs(value), error) if error else '0'}"
+    unit = f" {entry.output.unit}" if entry.output.unit else ""
+    return f"{'+' if value > 0 else ''}{number(value)} ± {margin(abs(value), error) if error else '0'}{unit}"
 
 
 def _lower(entry: Entry) -> str:
@@ -91,9 +97,11 @@ COLUMNS = (
     Column("output", lambda entry: entry.name, left=True),
     Column("audit", lambda entry: entry.audit, left=True),
     Column("verdict", lambda entry: entry.output.verdict.value, left=True, spare=2, css=lambda e: grade(e.output)),
-    Column("RMSE", _rmse),
-    Column("relative", lambda entry: percent(entry.output.relative), spare=3),
-    Column("difference", _change, spare=5),
+    Column("RMSE", _rmse, value=lambda entry: entry.output.rmse),
+    Column(
+        "relative", lambda entry: percent(entry.output.relative), spare=3, value=lambda entry: entry.output.relative
+    ),
+    Column("difference", _change, spare=5, value=lambda e: e.difference.value if e.difference else None),
     Column("lower in", _lower, spare=1),
     Column("p", _chance, spare=4),
     Column("compared", _standing, left=True, css=_ink),
@@ -180,13 +188,51 @@ def to_text(found: ComparisonData, width: int | None = None) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
 
 
+def typeset_columns(found: ComparisonData) -> list[typeset.Column]:
+    """The table for papers and notes."""
+    rows = entries(found)
+    units = any(entry.output.unit for entry in rows)
+    return [
+        typeset.Column("output", [entry.name for entry in rows]),
+        typeset.Column("audit", [entry.audit for entry in rows]),
+        typeset.Column("verdict", [entry.output.verdict.value for entry in rows]),
+        typeset.Column("RMSE", [typeset.rmse(entry.output) for entry in rows]),
+        *([typeset.Column("unit", [entry.output.unit or "" for entry in rows])] if units else []),
+        typeset.Column("relative", [typeset.Measured(entry.output.relative) for entry in rows]),
+        typeset.Column("difference", [_taken(entry) for entry in rows]),
+        typeset.Column("lower in", [_lower(entry) for entry in rows]),
+        typeset.Column("p", [_chance(entry) for entry in rows]),
+        typeset.Column("compared", [_standing(entry) for entry in rows]),
+    ]
+
+
+def _taken(entry: Entry) -> typeset.Cell:
+    if entry.difference is None:
+        return "baseline" if entry.is_baseline else "-"
+    return typeset.Measured(entry.difference.value, entry.difference.error)
+
+
 def to_markdown(found: ComparisonData) -> str:
     """A table of GitHub's Markdown, and the notes as a list."""
-    lines = [[column.heading for column in COLUMNS], ["---" if column.left else "---:" for column in COLUMNS]]
-    lines += [[column.cell(entry).replace("|", "\\|") for column in COLUMNS] for entry in entries(found)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     said = "\n".join(f"- {note}" for note in found.notes)
-    return f"{table}\n\n{legend(found)}\n" + (f"\n{said}\n" if said else "")
+    return f"{typeset.markdown(typeset_columns(found))}\n{legend(found)}\n" + (f"\n{said}\n" if said else "")
+
+
+def to_latex(found: ComparisonData) -> str:
+    """A ``tabular`` with the rules of booktabs."""
+    return typeset.latex(typeset_columns(found))
+
+
+def to_notebook(found: ComparisonData) -> str:
+    """Verdict, table and errors for a cell of a notebook."""
+    table = Shown(
+        [column.heading for column in COLUMNS],
+        [column.left for column in COLUMNS],
+        [[column.cell(entry) for column in COLUMNS] for entry in entries(found)],
+    )
+    (kind, *_) = kinds(found)
+    title = f"equiscope comparison of {', '.join(found.audits)}"
+    return cell(title, [verdict_line(found)], found.notes, table, plot(found, kind))
 
 
 def summary(found: ComparisonData) -> dict[str, Any]:

@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from ...result.data import AuditData
 from ..format import broken
 from ..palette import FAINT, INK, MARKERS, SERIES, SMALL
-from ..style import decades, finish, legend, new_figure, plain
+from ..sheet import Sheet
+from ..style import decades, finish, legend, plain
 from ..view import Picture, register
 
 LINES = 12
 """Outputs drawn; a figure with more is not read."""
+
+WIDE, LEAST = 6.6, 2.4
+"""Inches of two panels side by side, and of one of them at least."""
 
 LEAST_SPAN = 0.05
 """Least half-height of the ratio's axis, so that a change of a thousandth looks like one."""
@@ -41,16 +44,17 @@ class Convergence(Picture):
             return "a grid of rotations", "random ones"
         return None if found >= 2 else ('at least two degrees (degree="auto")', f"{found} in audit.convergence")
 
-    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
+    def draw(self, audit: AuditData, sheet: Sheet, names: Sequence[str] | None = None) -> None:
         degrees = [step["degree"] for step in audit.convergence]
         judged = [name for name, output in audit.outputs.items() if output.verdict.is_broken]
         ratios = {name: values for name in judged if (values := _ratios(audit.convergence, name))}
-        figure = new_figure(6.6 if ratios else 3.6, 2.7)
-        panels = list(figure.subplots(1, 2 if ratios else 1, squeeze=False)[0])
+        count = 2 if ratios else 1
+        columns = count if sheet.wide(WIDE) >= LEAST * count else 1
+        rows = count // columns
+        panels = sheet.panels(rows, columns, width=WIDE if ratios else 3.6, height=2.7 * rows).flat
         if ratios:
             _errors(panels[0], degrees, dict(list(ratios.items())[:LINES]))
         _changes(panels[-1], degrees, audit)
-        return figure
 
 
 def _changes(axes: Axes, degrees: list[int], audit: AuditData) -> None:

@@ -6,17 +6,18 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...result.data import AuditData, Output, Spectrum, widest
 from ...result.floor import sector_floor, unresolved_floor, unresolved_share
 from ...result.verdict import targets
-from ..format import broken
+from ..names import Names
 from ..palette import FAINT, INK, MARK, PROPER, PSEUDO, RULE, SERIES, SMALL, Options
-from ..style import decades, finish, legend, new_figure, plain
+from ..sheet import Sheet
+from ..style import decades, finish, fitted, plain, text_width
 from ..view import Picture, register
 from ..words import axis_title, family_title
 
@@ -28,14 +29,14 @@ COLUMNS = 3
 FAINTEST = 1e-16
 """Least share drawn: the square of the round-off of float32, a decade above nothing in float64."""
 
-TITLE = 30
-"""Characters of a panel's name."""
+PANEL = 2.45
+"""Inches that a panel is wide, its labels included, where nobody says how wide they all are."""
 
-PANEL = 2.2
-"""Inches that a panel is wide, for the spacing of its ticks."""
+AROUND = 0.3
+"""Inches around all panels, and of a panel around its axes."""
 
-CROWDED = 16
-"""Letters of all headings together that fit side by side under a panel; more of them stand upright."""
+HEADING = 0.19
+"""Inches from one degree to the next under a panel at least."""
 
 DASHED = (0, (4, 2))
 
@@ -50,29 +51,38 @@ class Spectra(Picture):
     def caption(self, audit: AuditData) -> str:
         return (
             "Spectra of the outputs and of selected layers. Content of an output outside its declared "
-            "irreps is symmetry breaking."
+            f"irreps is symmetry breaking. {Names(audit.layers).statement}"
         )
 
     def lacks(self, audit: AuditData) -> tuple[str, str] | None:
         return None if audit.layers or audit.outputs else ("a layer or an output", "none")
 
-    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
+    def draw(self, audit: AuditData, sheet: Sheet, names: Sequence[str] | None = None) -> None:
         found = _chosen(audit) if names is None else [audit.result(name) for name in names]
-        columns = min(COLUMNS, len(found))
+        columns = sheet.across(len(found), COLUMNS)
         rows = math.ceil(len(found) / columns)
-        figure = new_figure(max(2.45 * columns, 3.6) + 0.3, 1.95 * rows + 0.5)
-        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        titles = [broken(spectrum.name, TITLE) for spectrum in found]
-        low = min(_draw(axes, spectrum) for axes, spectrum in zip(grid.flat, found, strict=False))
+        wanted = max(PANEL * columns, 3.6) + AROUND
+        panel = (sheet.wide(wanted) - AROUND) / columns - AROUND
+        grid = sheet.panels(
+            rows,
+            columns,
+            width=wanted,
+            height=min(1.95, 0.75 * panel + 0.6) * rows + 0.5,
+            keys=_keys(found),
+            sharey=True,
+        )
+        shown = Names(audit.layers)
+        low = min(_draw(axes, spectrum, panel) for axes, spectrum in zip(grid.flat, found, strict=False))
         for i, axes in enumerate(grid.flat):
             if i >= len(found):
                 axes.set_axis_off()
                 continue
+            bold = audit.outputs.get(found[i].name) is found[i]
             finish(
                 axes,
                 grid="y",
-                title=plain(titles[i]),
-                bold=audit.outputs.get(found[i].name) is found[i],
+                title=fitted(shown[found[i].name].text, panel, bold=bold),
+                bold=bold,
                 xlabel=axis_title(found[i].chart) if i + columns >= len(found) else "",
                 ylabel="share of power" if i % columns == 0 else "",
             )
@@ -81,8 +91,6 @@ class Spectra(Picture):
             if i % columns:
                 axes.tick_params(which="both", left=False)
                 axes.spines["left"].set_visible(False)
-        legend(figure, _keys(found), loc="outside lower center", ncols=3 if columns < 3 else 5, columnspacing=1.4)
-        return figure
 
 
 def _chosen(audit: AuditData) -> list[Spectrum]:
@@ -108,18 +116,18 @@ ABOVE: Options = {"color": FAINT, "marker": "_", "markersize": 9, "markeredgewid
 """The power above lmax."""
 
 
-def _keys(found: Sequence[Spectrum]) -> list[object]:
+def _keys(found: Sequence[Spectrum]) -> list[Artist]:
     chart = widest(found)
     families = [family for family, name in enumerate(chart.family_names) if name]
-    keys: list[object] = [Line2D([], [], label=family_title(chart, family), **_line(family)) for family in families]
+    keys: list[Artist] = [Line2D([], [], label=family_title(chart, family), **_line(family)) for family in families]
     if any(isinstance(spectrum, Output) for spectrum in found):
         keys.append(Line2D([], [], linewidth=0, label="declared irrep", **RING))
-    above = Line2D([], [], linewidth=0, label="above $l_{max}$" if chart.counts else "above lmax", **ABOVE)
+    above = Line2D([], [], linewidth=0, label="above lmax", **ABOVE)
     return [*keys, above, Patch(facecolor=RULE, alpha=0.6, label="noise and error")]
 
 
-def _draw(axes: Axes, spectrum: Spectrum) -> float:
-    """The lines of one panel; where its vertical axis should start."""
+def _draw(axes: Axes, spectrum: Spectrum, panel: float) -> float:
+    """The lines of one panel, `panel` inches wide; where its vertical axis should start."""
     total = spectrum.pooled_total
     axes.set_yscale("log")
     if total <= 0:
@@ -147,26 +155,26 @@ def _draw(axes: Axes, spectrum: Spectrum) -> float:
             axes.plot(chart.column(label), share, linestyle="none", **RING, zorder=4)
     if spectrum.pooled_unresolved > unresolved_floor(spectrum):
         axes.plot(count, unresolved_share(spectrum), **ABOVE, zorder=3)
-    _ticks(axes, spectrum)
+    _ticks(axes, spectrum, panel)
     loud = [float(share) for share, least in zip(np.nanmax(shares, axis=1), floor, strict=True) if share > least]
     return float(max(FAINTEST, 10 ** math.floor(math.log10(min([*loud, float(floor.max()), 1e-2]))) * 0.5))
 
 
-def _ticks(axes: Axes, spectrum: Spectrum) -> None:
+def _ticks(axes: Axes, spectrum: Spectrum, panel: float) -> None:
     """Headings of the columns, as many as fit, and of what lies above lmax."""
     chart = spectrum.chart
     count = len(chart.headings)
     axes.set_xlim(-0.5, count + 0.5)
     if not chart.counts:
-        upright = sum(map(len, chart.headings)) > CROWDED
+        upright = sum(text_width(heading) + 0.05 for heading in (*chart.headings, "above")) > panel
         texts = [*map(plain, chart.headings), "above"]
         axes.set_xticks(range(count + 1), texts, color=INK, rotation=90 if upright else 0)
         return
-    step = max(1, math.ceil((count + 1) / 11))
+    step = max(1, math.ceil((count + 1) * HEADING / panel))
     ticks = [*range(0, count, step)]
     # Inches that the label of the last tick needs to its left.
     last = 0.22 if count <= 10 else 0.36
-    while ticks and (count - ticks[-1]) * PANEL / (count + 1) < last:
+    while ticks and (count - ticks[-1]) * panel / (count + 1) < last:
         ticks.pop()
     headings = [chart.headings[tick] for tick in ticks]
-    axes.set_xticks([*ticks, count], [*headings, f"$>{chart.lmax}$"], color=INK)
+    axes.set_xticks([*ticks, count], [*headings, f">{chart.lmax}"], color=INK)

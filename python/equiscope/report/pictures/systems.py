@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...result.data import AuditData, Output
-from ..format import broken, number
-from ..palette import FAINT, INK, PAPER, PROPER, PSEUDO, RULE, SMALL, Options
-from ..style import decades, finish, legend, new_figure, plain
+from ..format import number, quantity
+from ..palette import FAINT, PAPER, PROPER, PSEUDO, RULE, SIZE, SMALL, Options
+from ..render import hover
+from ..sheet import Sheet
+from ..style import decades, finish, fitted, plain, text_width
 from ..view import Picture, register
 
 NAMED = 45
 """Rows with names that a page holds: one per system, again for every three outputs."""
 
-LABEL = 40
-"""Characters on one line of a system's name."""
+LABEL, LABEL_SHARE = 2.2, 0.3
+"""Inches of one line of a system's name; and the share of a picture that names may take."""
 
 COLUMNS = 3
 
@@ -53,12 +54,12 @@ class Systems(Picture):
         values = [row.outputs.get(name, {}).get("rmse", math.nan) for row in audit.systems for name in audit.outputs]
         return None if any(math.isfinite(value) for value in values) else ("a system with a finite error", "none")
 
-    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
-        blocks = math.ceil(len(audit.outputs) / COLUMNS)
-        return _named(audit) if len(audit.systems) * blocks <= NAMED else _sorted(audit)
+    def draw(self, audit: AuditData, sheet: Sheet, names: Sequence[str] | None = None) -> None:
+        blocks = math.ceil(len(audit.outputs) / sheet.across(len(audit.outputs), COLUMNS))
+        (_named if len(audit.systems) * blocks <= NAMED else _sorted)(audit, sheet)
 
 
-def _named(audit: AuditData) -> Figure:
+def _named(audit: AuditData, sheet: Sheet) -> None:
     """Rows of dots: the systems whose worst output stands highest, in units of its pooled error, on top."""
     names = list(audit.outputs)
     values = {
@@ -68,12 +69,23 @@ def _named(audit: AuditData) -> Figure:
     height = np.max([np.nan_to_num(values[name] / scale[name], nan=-1.0, posinf=1e300) for name in names], axis=0)
     order = np.argsort(-height, kind="stable")
     count = len(order)
-    columns = min(COLUMNS, len(names))
+    longest = min(max(text_width(plain(row.name)) for row in audit.systems), LABEL)
+    if sheet.bounded:
+        longest = min(longest, LABEL_SHARE * sheet.wide(0.0))
+    labels = [fitted(audit.systems[i].name, longest + 0.01, SMALL) for i in order]
+    columns = sheet.across(len(names), COLUMNS, beside=longest)
     blocks = math.ceil(len(names) / columns)
-    labels = [broken(audit.systems[i].name, LABEL) for i in order]
-    longest = min(max(len(row.name) for row in audit.systems), LABEL)
-    figure = new_figure(2.35 * columns + 0.075 * longest + 0.2, blocks * (0.16 * count + 0.75) + 0.5)
-    grid = figure.subplots(blocks, columns, squeeze=False, sharey=True)
+    lines = sum(label.count("\n") + 1 for label in labels)
+    wanted = 2.35 * columns + longest + 0.3
+    panel = (sheet.wide(wanted) - longest - 0.3) / columns - 0.1
+    grid = sheet.panels(
+        blocks,
+        columns,
+        width=wanted,
+        height=blocks * (0.16 * max(count, 0.7 * lines) + 0.75) + 0.5,
+        keys=_keys(audit),
+        sharey=True,
+    )
     for i, axes in enumerate(grid.flat):
         if i >= len(names):
             axes.set_axis_off()
@@ -82,26 +94,25 @@ def _named(audit: AuditData) -> Figure:
         axes.hlines(np.arange(count), 0, 1, transform=axes.get_yaxis_transform(), color=RULE, linewidth=0.5, zorder=0)
         finish(
             axes,
-            title=plain(broken(names[i], 28)),
+            title=_title(axes, output, panel),
             bold=True,
             xlabel=_axis(output) if i + columns >= len(names) or output.unit else "",
         )
-        _dots(axes, values[names[i]][order], np.arange(count), output, "x")
+        _dots(axes, values[names[i]][order], np.arange(count), [audit.systems[j].name for j in order], output, "x")
         axes.set_ylim(count - 0.4, -0.6)
-        axes.set_yticks(range(count), list(map(plain, labels)))
+        axes.set_yticks(range(count), labels)
         axes.tick_params(axis="y", length=0, labelsize=SMALL if count > 25 else SMALL + 0.5)
         axes.spines["left"].set_visible(False)
-    _keys(figure, audit, columns)
-    return figure
 
 
-def _sorted(audit: AuditData) -> Figure:
+def _sorted(audit: AuditData, sheet: Sheet) -> None:
     """Dots in order of their error, one panel per output, the worst named."""
     names = list(audit.outputs)
-    columns = min(COLUMNS, len(names))
+    columns = sheet.across(len(names), COLUMNS)
     blocks = math.ceil(len(names) / columns)
-    figure = new_figure(2.6 * columns + 0.4, 2.5 * blocks + 0.45)
-    grid = figure.subplots(blocks, columns, squeeze=False)
+    wanted = 2.6 * columns + 0.4
+    panel = sheet.wide(wanted) / columns - 0.6
+    grid = sheet.panels(blocks, columns, width=wanted, height=2.5 * blocks + 0.45, keys=_keys(audit))
     for i, axes in enumerate(grid.flat):
         if i >= len(names):
             axes.set_axis_off()
@@ -113,15 +124,15 @@ def _sorted(audit: AuditData) -> Figure:
         finish(
             axes,
             grid="y",
-            title=plain(broken(names[i], 28)),
+            title=_title(axes, output, panel),
             bold=True,
             xlabel="systems by error, %" if i + columns >= len(names) else "",
             ylabel=_axis(output) if i % columns == 0 or output.unit else "",
         )
-        _dots(axes, np.array([rmse for rmse, _ in rows]), share, output, "y")
+        _dots(axes, np.array([rmse for rmse, _ in rows]), share, [name for _, name in rows], output, "y")
         axes.set_xlim(-3, 103)
         worst = rows[-POINTED_OUT:][::-1]
-        text = "\n".join(plain(broken(name, 24)) for _, name in worst)
+        text = "\n".join(fitted(name, 0.7 * panel, SMALL - 0.5) for _, name in worst)
         axes.text(
             0.95,
             0.04,
@@ -129,22 +140,34 @@ def _sorted(audit: AuditData) -> Figure:
             transform=axes.transAxes,
             ha="right",
             va="bottom",
-            fontsize=SMALL - 1,
+            fontsize=SMALL - 0.5,
             color=FAINT,
             linespacing=1.25,
             zorder=4,
             bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
         )
-    _keys(figure, audit, columns)
-    return figure
+
+
+def _title(axes: Axes, output: Output, panel: float) -> str:
+    """The name of an output, above its noise floor where both have no room on a line of so many inches; the noise floor
+    is written."""
+    said = f"noise floor {number(output.noise_floor, 2)}"
+    axes.set_title(said, loc="right", fontsize=SMALL - 0.5, color=FAINT)
+    room = panel - text_width(said, SMALL - 0.5) - 0.1
+    if text_width(plain(output.name), SIZE, bold=True) <= room:
+        return plain(output.name)
+    return fitted(output.name, panel, bold=True) + "\n"
 
 
 def _axis(output: Output) -> str:
     return f"RMSE / {plain(output.unit)}" if output.unit else "RMSE"
 
 
-def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, which: str) -> None:
-    """The dots, and the lines of the pooled error and the noise floor, along the axis `which`."""
+def _dots(
+    axes: Axes, errors: np.ndarray, places: np.ndarray, systems: Sequence[str], output: Output, which: str
+) -> None:
+    """The dots, which say which system they are, and the lines of the pooled error and the noise floor, along the axis
+    `which`."""
     finite = np.isfinite(errors)
     marked: list[tuple[float, str, Any]] = (
         [(output.rmse, PSEUDO, SOLID)] if math.isfinite(output.rmse) and output.rmse > 0 else []
@@ -152,7 +175,6 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
     positive = [*errors[finite & (errors > 0)].tolist(), *(value for value, _, _ in marked)]
     least, top = min(positive, default=1.0), max(positive, default=1.0)
     noise = output.noise_floor
-    axes.set_title(f"noise floor {number(noise, 2)}", loc="right", fontsize=SMALL - 0.5, color=FAINT)
     if math.isfinite(noise) and noise > least / OFF_SCALE:
         marked.append((noise, FAINT, DASHED))
         least, top = min(least, noise), max(top, noise)
@@ -163,12 +185,13 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
     options: Options = {"s": size, "linewidths": 0.6, "zorder": 3, "rasterized": len(errors) > RASTER}
     for chosen, face in ((finite & ~zero, PROPER), (zero, "none")):
         along, across = drawn[chosen], places[chosen]
-        axes.scatter(
+        dots = axes.scatter(
             *((along, across) if which == "x" else (across, along)),
             facecolors=face,
             edgecolors=PROPER,
             **options,
         )
+        hover(dots, [f"{systems[j]}: RMSE {quantity(output, errors[j])}" for j in np.flatnonzero(chosen).tolist()])
     line = axes.axvline if which == "x" else axes.axhline
     if (error := output.rmse_error) and 0 < error < output.rmse:
         span = axes.axvspan if which == "x" else axes.axhspan
@@ -183,32 +206,13 @@ def _dots(axes: Axes, errors: np.ndarray, places: np.ndarray, output: Output, wh
     decades(axes, which)
 
 
-def _keys(figure: Figure, audit: AuditData, columns: int) -> None:
+def _keys(audit: AuditData) -> list[Line2D]:
+    dot: Options = {"marker": "o", "color": "none", "markeredgecolor": PROPER, "markersize": 3.6}
     keys = [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            color="none",
-            markerfacecolor=PROPER,
-            markeredgecolor=PROPER,
-            markersize=3.6,
-            label="one system",
-        ),
+        Line2D([], [], markerfacecolor=PROPER, label="one system", **dot),
         Line2D([], [], color=PSEUDO, linewidth=1.0, label="all systems"),
         Line2D([], [], color=FAINT, linewidth=1.0, linestyle=DASHED, label="noise floor"),
     ]
     if any(row.outputs.get(name, {}).get("rmse") == 0 for row in audit.systems for name in audit.outputs):
-        keys.append(
-            Line2D(
-                [],
-                [],
-                marker="o",
-                color="none",
-                markerfacecolor="none",
-                markeredgecolor=PROPER,
-                markersize=3.6,
-                label="exactly zero",
-            )
-        )
-    legend(figure, keys, loc="outside lower center", ncols=len(keys) if columns > 1 else 2, labelcolor=INK)
+        keys.append(Line2D([], [], markerfacecolor="none", label="exactly zero", **dot))
+    return keys

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...result.data import AuditData, Output
 from ...result.floor import sector_floor
-from ..format import broken
 from ..palette import INK, MARK, PROPER, RULE, Options
-from ..style import decades, finish, legend, new_figure, plain
+from ..sheet import Sheet
+from ..style import decades, finish, fitted, plain, text_width
 from ..view import Picture, register
 
-COLUMNS, TITLE = 3, 30
+COLUMNS = 3
+
+PANEL, AROUND = 2.45, 0.3
+"""Inches that a panel is wide, its labels included, where nobody says how wide they all are; and around all of them."""
 
 FAINTEST = 1e-14
 """Least share drawn: round-off lies below."""
@@ -44,23 +46,22 @@ class Targets(Picture):
     def lacks(self, audit: AuditData) -> tuple[str, str] | None:
         return None if _labelled(audit) else ("an output with labels", "none")
 
-    def draw(self, audit: AuditData, names: Sequence[str] | None = None) -> Figure:
+    def draw(self, audit: AuditData, sheet: Sheet, names: Sequence[str] | None = None) -> None:
         found = _labelled(audit)
-        columns = min(COLUMNS, len(found))
+        columns = sheet.across(len(found), COLUMNS)
         rows = math.ceil(len(found) / columns)
-        figure = new_figure(max(2.45 * columns, 3.6) + 0.3, 2.05 * rows + 0.4)
-        grid = figure.subplots(rows, columns, squeeze=False)
+        wanted = max(PANEL * columns, 3.6) + AROUND
+        panel = (sheet.wide(wanted) - AROUND) / columns - AROUND
+        keys = [Line2D([], [], linestyle="none", label=label, **style) for label, style in STYLES.items()]
+        grid = sheet.panels(rows, columns, width=wanted, height=min(2.05, 0.75 * panel + 0.6) * rows + 0.4, keys=keys)
         for i, axes in enumerate(grid.flat):
             if i >= len(found):
                 axes.set_axis_off()
                 continue
-            _draw(axes, found[i])
+            _draw(axes, found[i], panel)
             ylabel = "power over that of the labels" if i % columns == 0 else ""
-            finish(axes, grid="y", title=plain(broken(found[i].name, TITLE)), ylabel=ylabel)
+            finish(axes, grid="y", title=fitted(found[i].name, panel), ylabel=ylabel)
             decades(axes, "y")
-        keys = [Line2D([], [], linestyle="none", label=label, **style) for label, style in STYLES.items()]
-        legend(figure, keys, loc="outside lower center", ncols=3)
-        return figure
 
 
 def _labelled(audit: AuditData) -> list[Output]:
@@ -72,7 +73,7 @@ def _size(output: Output) -> float:
     return sum(sector.target for sector in output.target.sectors.values())
 
 
-def _draw(axes: Axes, output: Output) -> None:
+def _draw(axes: Axes, output: Output, panel: float) -> None:
     target, chart, size = output.target, output.chart, _size(output)
     assert target is not None
     labels = np.zeros(len(chart.labels))
@@ -95,6 +96,5 @@ def _draw(axes: Axes, output: Output) -> None:
         axes.plot(np.flatnonzero(shown) + shift, values[name][shown], linestyle="none", **STYLES[name])
     axes.set_ylim(low, 4.0)
     axes.set_xlim(-0.5, len(floor) - 0.5)
-    axes.set_xticks(
-        range(len(floor)), [plain(symbol) for symbol in chart.symbols], rotation=90 if len(floor) > 10 else 0
-    )
+    upright = sum(text_width(symbol) + 0.06 for symbol in chart.symbols) > panel
+    axes.set_xticks(range(len(floor)), [plain(symbol) for symbol in chart.symbols], rotation=90 if upright else 0)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from ...report.style import new_figure
+from ...report.palette import Options
+from ...report.sheet import KEY_ROW, WIDTHS, Sheet
+from ...report.style import key_columns
 
-COLUMN = 3.4
+COLUMN = WIDTHS["column"]
 """Inches that a column of text is wide; pictures are drawn at that width, in the sizes that they are printed in."""
 
 BELOW = 0.45
@@ -26,26 +29,40 @@ WIDE = 1.5
 LEFT, RIGHT, TOP = 0.6, 0.08, 0.26
 """Inches around all panels: labels of values, half the label of a step, a title."""
 
-GAP, BETWEEN = 0.32, 0.14
-"""Inches between two panels: a title above, nothing beside."""
+GAP, BETWEEN, LINE = 0.32, 0.14, 0.14
+"""Inches between two panels: a title above, nothing beside; of a further line of a title."""
 
 AXIS, KEYS = 0.45, 0.17
-"""Inches below: labels and title of the axis of steps; a row of a legend."""
+"""Inches below: labels and title of the axis of steps; the first row of a legend."""
 
 
-def panels(rows: int, columns: int, height: float, legend_rows: int) -> tuple[Figure, np.ndarray]:
-    """A figure as wide as a column, and its axes, each `height` inches high.
+def panels(
+    sheet: Sheet, rows: int, columns: int, height: float, keys: Sequence[Artist], titles: Sequence[str]
+) -> np.ndarray:
+    """The axes, each `height` inches high, over the legend; with room for the longest of `titles` above each.
 
-    Laid out by inches: to measure every label, as constrained layout does, takes longer than all the rest.
+    On a figure of its own laid out by inches: to measure every label, as constrained layout does, takes longer than all
+    the rest.
     """
-    below = AXIS + KEYS * legend_rows + 0.1
-    whole = TOP + rows * height + (rows - 1) * GAP + below
-    figure = new_figure(COLUMN, whole)
-    figure.set_layout_engine("none")
-    width = (COLUMN - LEFT - RIGHT - (columns - 1) * BETWEEN) / columns
-    inches = {"left": LEFT / COLUMN, "right": 1 - RIGHT / COLUMN, "top": 1 - TOP / whole, "bottom": below / whole}
-    grid = figure.add_gridspec(rows, columns, **inches, hspace=GAP / height, wspace=BETWEEN / width)
-    return figure, grid.subplots(squeeze=False, sharey=columns > 1)
+    across = sheet.wide(COLUMN)
+    more = KEY_ROW * (math.ceil(len(keys) / key_columns([str(key.get_label()) for key in keys], across)) - 1)
+    below = AXIS + KEYS + more + 0.1
+    second = LINE * max(title.count("\n") for title in titles)
+    whole = TOP + rows * height + (rows - 1) * GAP + rows * second + below
+    options: Options = {"width": across, "height": whole - more, "keys": keys, "sharey": columns > 1}
+    if not sheet.free:
+        return sheet.panels(rows, columns, **options)
+    width = (across - LEFT - RIGHT - (columns - 1) * BETWEEN) / columns
+    inches = {
+        "left": LEFT / across,
+        "right": 1 - RIGHT / across,
+        "top": 1 - (TOP + second) / whole,
+        "bottom": below / whole,
+    }
+    gaps = {"hspace": (GAP + second) / height, "wspace": BETWEEN / width}
+    found = sheet.panels(rows, columns, **options, gridspec_kw={**inches, **gaps})
+    sheet.whole.set_layout_engine("none")
+    return found
 
 
 def short(step: int) -> str:
@@ -70,7 +87,9 @@ def step_axis(axes: Axes, steps: object, *, label: bool = True) -> None:
     axes.set_xlim(low - room, high + room)
     parts = (1,) if high - max(low, 0.0) >= WIDE else (1, 2, 5)
     round_steps = [part * 10**power for power in range(math.floor(high) + 1) for part in parts]
-    apart = LABEL * (high - low) / (axes.get_position().width * COLUMN)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    apart = LABEL * (high - low) / (axes.bbox.width / figure.dpi)
     ticks = [-BELOW] if low < 0 else []
     for tick in map(math.log10, round_steps):
         if low - 1e-9 <= tick <= high + 1e-9 and (not ticks or tick - ticks[-1] >= apart):

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 
-from ...report.format import broken
 from ...report.palette import FAINT, INK, MARKERS, PROPER, RULE, SMALL, Options
-from ...report.style import decades, finish, legend, plain
+from ...report.sheet import Sheet
+from ...report.style import decades, finish, fitted, plain
 from ...result.judge import AT_NOISE
 from ..data import Curves, HistoryData
 from ..view import HistoryPicture, register
-from ._axes import panels, place, step_axis
+from ._axes import COLUMN, panels, place, step_axis
 
 PANEL = 0.95
 """Inches that a panel is high."""
 
-TITLE = 40
-"""Characters of a name in a line."""
+AROUND = 0.8
+"""Inches beside a panel."""
 
 ALONE = 0.1
 """Decades by which the band of noise goes on beyond the points, so that it is seen of one point too."""
@@ -49,26 +48,26 @@ class Errors(HistoryPicture):
     def lacks(self, history: HistoryData) -> tuple[str, str] | None:
         return None if history.points and history.outputs else ("a point with an output", "none")
 
-    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
+    def draw(
+        self, history: HistoryData, sheet: Sheet, names: Sequence[str] | None, steps: Sequence[int] | None
+    ) -> None:
         curves = [history.curves(name) for name in names or history.outputs]
         every = np.concatenate([curve.steps.numpy() for curve in curves])
-        figure, grid = panels(len(curves), 1, PANEL, legend_rows=1)
+        titles = [fitted(curve.name, sheet.wide(COLUMN) - AROUND, bold=True) for curve in curves]
+        grid = panels(sheet, len(curves), 1, PANEL, _keys(), titles)
         for i, (axes, curve) in enumerate(zip(grid.flat, curves, strict=True)):
             _panel(axes, curve)
             last = i == len(curves) - 1
             step_axis(axes, every, label=last)
             unit = f"RMSE / {curve.unit}" if curve.unit else "RMSE"
-            title = plain(broken(curve.name, TITLE))
-            finish(axes, grid="y", title=title, bold=True, ylabel=plain(unit), xlabel="step" if last else "")
-        legend(figure, _keys(), loc="lower center", ncols=3, columnspacing=1.2)
-        return figure
+            finish(axes, grid="y", title=titles[i], bold=True, ylabel=plain(unit), xlabel="step" if last else "")
 
 
 RMSE: Options = {"color": PROPER, "marker": MARKERS[0], "markersize": 3, "linewidth": 1.1}
 SIZE: Options = {"color": FAINT, "linewidth": 0.9, "linestyle": (0, (4, 2))}
 
 
-def _keys() -> list[object]:
+def _keys() -> list[Artist]:
     band = Patch(facecolor=RULE, alpha=0.6, label="noise")
     return [Line2D([], [], label="RMSE", **RMSE), Line2D([], [], label="size", **SIZE), band]
 
@@ -99,4 +98,3 @@ def _panel(axes: Axes, curve: Curves) -> None:
     bottom = float(seen.min()) if seen.size else least
     axes.set_ylim(bottom / 2, max(largest, bottom) * 2)
     decades(axes, "y")
-    axes.yaxis.set_minor_locator(NullLocator())

@@ -8,34 +8,32 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
 from ...groups.group import Chart
-from ...report.format import broken
+from ...report.names import Names
 from ...report.palette import FAINT, INK, MAP, MARKERS, SMALL, Options
-from ...report.style import decades, finish, legend, plain
+from ...report.sheet import Sheet
+from ...report.style import decades, finish, fitted, plain
 from ...report.words import family_title
 from ...result.data import widest
 from ..data import Curves, HistoryData
 from ..view import HistoryPicture, register
-from ._axes import panels, place, step_axis
+from ._axes import COLUMN, panels, place, step_axis
 
 MOST = 12
 """Panels when nobody names any: all outputs, then layers from first to last."""
 
-COLUMNS = 2
+COLUMNS, MOST_COLUMNS = 2, 4
+"""Panels side by side in a column of text, and in any width."""
 
 PANEL = 0.85
 """Inches that a panel is high."""
 
-KEYS = 4
-"""Entries in a row of the legend."""
-
-TITLE = 20
-"""Characters of a name in a line."""
+AROUND = 0.7
+"""Inches beside all panels."""
 
 FAINTEST = 1e-8
 """Least share at the foot of a panel: a hundred thousandth of the amplitude."""
@@ -56,20 +54,25 @@ class Sectors(HistoryPicture):
         rest = f" {left_out} more layers are in history.csv." if left_out > 0 else ""
         return (
             "Share of the power in each irrep over training, outputs in bold, then layers in order of execution. "
-            f"What lies within noise, or within its own error, is left out.{rest}"
+            f"What lies within noise, or within its own error, is left out.{rest} {Names(history.layers).statement}"
         )
 
     def lacks(self, history: HistoryData) -> tuple[str, str] | None:
         return None if history.points else ("a point", "none")
 
-    def draw(self, history: HistoryData, names: Sequence[str] | None, steps: Sequence[int] | None) -> Figure:
+    def draw(
+        self, history: HistoryData, sheet: Sheet, names: Sequence[str] | None, steps: Sequence[int] | None
+    ) -> None:
         curves = [history.curves(name) for name in names or _chosen(history)]
         chart = widest(spectrum for point in history for _, spectrum in point.audit.results())
-        columns = min(COLUMNS, len(curves))
+        columns = sheet.across(len(curves), MOST_COLUMNS if sheet.bounded else COLUMNS)
+        shown = Names(history.layers)
         rows = math.ceil(len(curves) / columns)
         every = np.concatenate([curve.steps.numpy() for curve in curves])
-        keys = _keys(chart)
-        figure, grid = panels(rows, columns, PANEL, legend_rows=math.ceil(len(keys) / KEYS))
+        width = (sheet.wide(COLUMN) - AROUND) / columns
+        bold = [curve.name in history.outputs for curve in curves]
+        titles = [fitted(shown[curve.name].text, width, bold=own) for curve, own in zip(curves, bold, strict=True)]
+        grid = panels(sheet, rows, columns, PANEL, _keys(chart), titles)
         low = min(_draw(axes, curve) for axes, curve in zip(grid.flat, curves, strict=False))
         for i, axes in enumerate(grid.flat):
             if i >= len(curves):
@@ -80,18 +83,13 @@ class Sectors(HistoryPicture):
             finish(
                 axes,
                 grid="y",
-                title=plain(broken(curves[i].name, TITLE)),
-                bold=curves[i].name in history.outputs,
+                title=titles[i],
+                bold=bold[i],
                 xlabel="step" if last else "",
                 ylabel="share" if i % columns == 0 else "",
             )
             axes.set_ylim(low, 2.0)
             decades(axes, "y")
-            axes.yaxis.set_minor_locator(NullLocator())
-        legend(
-            figure, _keys(chart), loc="outside lower center", ncols=min(4, len(chart.headings) + 1), columnspacing=1.0
-        )
-        return figure
 
 
 def _chosen(history: HistoryData) -> list[str]:
@@ -122,8 +120,8 @@ ABOVE: Options = {"color": FAINT, "marker": "_", "markersize": 5, "linewidth": 0
 """The power above lmax."""
 
 
-def _keys(chart: Chart) -> list[object]:
-    keys: list[object] = [
+def _keys(chart: Chart) -> list[Artist]:
+    keys: list[Artist] = [
         Line2D([], [], label=plain(chart.title(column)), **_line(chart, column, 0))
         for column in range(len(chart.headings))
     ]

@@ -1,0 +1,292 @@
+"""How the outputs stand, in sentences. A few are told one by one; of more, those of which the same is to be said share
+a line that names each of them, so that the one that differs is seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from ..groups.group import Label
+from ..result.data import AuditData, Output, SystemRow
+from ..result.floor import seen_above
+from ..result.judge import AT_NOISE, Parity, Verdict
+from ..result.verdict import actual_irrep, insignificant, rotations_alone, system_error, targets, uncertain
+from .amounts import consists, law, noun, scales, size, worst
+from .finding import Finding, warned
+from .format import LISTED, NAMED, every, listing, number, percent, quantity, quote
+from .words import highest, irrep_name, irrep_symbol
+
+FLAT = 0.5
+"""Share of unresolved power from which an output that breaks its symmetry looks like noise: learned functions
+fall off with l, while white noise has all but (lmax + 1)^3 of its many components above lmax."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Conclusion(NamedTuple):
+    """What follows from the numbers of an output, as it is said of one and of several."""
+
+    one: str
+    several: str
+
+
+def standing(audit: AuditData) -> list[Finding]:
+    """What cannot be told, what is wrong, what is broken, what is kept."""
+    by_state = {state: [o for o in audit.outputs.values() if o.verdict is state] for state in Verdict}
+    noisy = [o for o in audit.outputs.values() if o.stochastic and o.verdict is not Verdict.UNMEASURED]
+    return [
+        *warned(_unmeasured(by_state[Verdict.UNMEASURED])),
+        *warned(_stochastic(audit, noisy)),
+        *map(Finding, _wrong(audit, by_state[Verdict.WRONG])),
+        *map(Finding, _broken(audit, by_state[Verdict.BROKEN])),
+        *warned(_vanishing(by_state[Verdict.VANISHES])),
+        *map(Finding, _exact(by_state[Verdict.EXACT])),
+        *map(Finding, _alone(audit, by_state[Verdict.EXACT])),
+    ]
+
+
+def alike(outputs: Iterable[Output], key: Callable[[Output], Key]) -> dict[Key, list[Output]]:
+    """Outputs by what `key` says of them."""
+    found: dict[Key, list[Output]] = {}
+    for output in outputs:
+        found.setdefault(key(output), []).append(output)
+    return found
+
+
+def of_all(audit: AuditData, outputs: Sequence[Output]) -> str:
+    """``11 of 12 outputs``."""
+    return f"{len(outputs)} of {len(audit.outputs)} outputs"
+
+
+def each(outputs: Sequence[Output], told: Callable[[Output], str]) -> str:
+    """Every output with what is told of it: ```a` 12.0%, `b` 9.00%``."""
+    shown = ", ".join(f"{quote(output.name)} {told(output)}" for output in outputs[:NAMED])
+    return shown + (f" and {len(outputs) - NAMED} more" if len(outputs) > NAMED else "")
+
+
+def _names(outputs: Sequence[Output]) -> list[str]:
+    return [output.name for output in outputs]
+
+
+def _relative(output: Output) -> str:
+    return percent(output.relative)
+
+
+def _largest_first(outputs: Iterable[Output]) -> list[Output]:
+    return sorted(outputs, key=lambda output: -output.relative)
+
+
+def _their(outputs: Sequence[object], one: str, several: str) -> str:
+    return f"its {one}" if len(outputs) == 1 else f"their {several}"
+
+
+# -- what the numbers do not tell ------------------------------------------------------------------------------------
+
+
+def _unmeasured(outputs: Sequence[Output]) -> list[str]:
+    return [
+        f"{every(_names(own))} could not be measured: {_their(own, 'error is', 'errors are')} {value}."
+        for value, own in alike(outputs, lambda output: number(output.rmse)).items()
+    ]
+
+
+def _stochastic(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
+    if len(outputs) <= LISTED:
+        return [_stochastic_one(output) for output in outputs]
+    changes = each(outputs, lambda output: f"by {quantity(output, output.noise)}")
+    text = f"{of_all(audit, outputs)} are stochastic: the same input evaluated twice changes {changes}. "
+    text += "Errors up to these sizes are noise. Look for dropout, sampling or nondeterministic kernels."
+    silent = [output for output in outputs if output.verdict is Verdict.STOCHASTIC]
+    if silent:
+        shows = "shows" if len(silent) == 1 else "show"
+        text += f" Beyond that noise, {every(_names(silent))} {shows} no symmetry breaking."
+    return [text]
+
+
+def _stochastic_one(output: Output) -> str:
+    name = quote(output.name)
+    text = f"{name} is stochastic: the same input evaluated twice changes it by {quantity(output, output.noise)}. "
+    text += "Errors up to that size are noise. Look for dropout, sampling or nondeterministic kernels."
+    if output.verdict is Verdict.STOCHASTIC:
+        text += f" Beyond that noise, {name} shows no symmetry breaking ({size(output)})."
+    return text
+
+
+def _vanishing(outputs: Sequence[Output]) -> list[str]:
+    if not outputs:
+        return []
+    sizes = ", ".join(f"{quantity(o, o.size)} beside a noise floor of {number(o.scatter)}" for o in outputs[:LISTED])
+    return [
+        f"{every(_names(outputs))} {'vanishes' if len(outputs) == 1 else 'vanish'} on these data, as of what is zero "
+        f"by symmetry: nothing stands above the noise ({sizes}{', ...' if len(outputs) > LISTED else ''}). So nothing "
+        "was tested but that."
+    ]
+
+
+# -- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+def _wrong(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
+    if len(outputs) <= LISTED:
+        return [_wrong_one(output) for output in outputs]
+    found = []
+    for conclusion, own in alike(_largest_first(outputs), lambda output: _guess(output).several).items():
+        if len(own) == 1:
+            found.append(_wrong_one(own[0]))
+            continue
+        sizes = each(own, _relative)
+        found.append(f"{of_all(audit, own)} do not transform as declared: {sizes} of their size.{conclusion}")
+    return found
+
+
+def _wrong_one(output: Output) -> str:
+    text = f"{quote(output.name)} does not transform as declared ({output.representation}): its error is "
+    text += f"{percent(output.relative)} of its size ({size(output)})."
+    alone = _parity(output)
+    decided = rotations_alone(output) in (Parity.REVERSED, Parity.MIXED)
+    return text + alone.one + ("" if decided else _guess(output).one)
+
+
+def _guess(output: Output) -> Conclusion:
+    """What is most likely wrong where an output does not transform as declared."""
+    if rotations_alone(output) in (Parity.REVERSED, Parity.MIXED):
+        return _parity(output)
+    if seen_above(output) > FLAT:
+        above = f"above {highest(output.chart)}, as that of noise does."
+        return Conclusion(f" Most of its power lies {above}", f" Most of their power lies {above}")
+    actual = actual_irrep(output)
+    if actual is None:
+        text = (
+            " Either the model has not learned the symmetry, or an input that should rotate was not declared "
+            "(cell, edge vectors), or the "
+        )
+        return Conclusion(f"{text}declaration is wrong.", f"{text}declarations are wrong.")
+    if actual not in targets(output):
+        share, like = percent(float(output.fractions.max())), _a(output, actual)
+        return Conclusion(
+            f" {share} of its power turns like {like}: is that what it is?",
+            f" The power of each turns like {like}: is that what they are?",
+        )
+    text = (
+        "components do not line up: check their order (x, y, z or y, z, x), the basis and the layout, and R against "
+        "its transpose."
+    )
+    return Conclusion(
+        f" It carries the declared irrep, so its {text}", f" They carry the declared irreps, so their {text}"
+    )
+
+
+def _a(output: Output, irrep: Label) -> str:
+    """``a vector (1o in e3nn's notation)``; a name alone where the group has nothing but names."""
+    name, symbol = irrep_name(output.chart, irrep), irrep_symbol(output.chart, irrep)
+    if symbol == str(irrep):
+        return f"a {name}" if output.chart.counts else name
+    return f"a {name} ({symbol} in e3nn's notation)"
+
+
+def _parity(output: Output) -> Conclusion:
+    """What rotations alone do, where the group has an inversion."""
+    found = rotations_alone(output)
+    if found is None:
+        return Conclusion("", "")
+    alone = f"RMSE {quantity(output, output.rmse_rotations or 0.0)}"
+    if found is not Parity.BROKEN:
+        several = {
+            Parity.REVERSED: " They are exact under rotations; inversion changes their signs.",
+            Parity.MIXED: " They are exact under rotations; they mix parities.",
+        }
+        return Conclusion(f" It is {found} ({alone} under rotations alone).", several[found])
+    share = (output.rmse_rotations or 0.0) / output.size if output.size > 0 else 0.0
+    return Conclusion(
+        f" It breaks under rotations by {percent(share)} already ({alone}).", " They break under rotations already."
+    )
+
+
+# -- what is broken --------------------------------------------------------------------------------------------------
+
+
+def _broken(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
+    if len(outputs) <= LISTED:
+        return [_broken_one(audit, output) for output in outputs]
+    found = []
+    for (noisy, doubt), own in alike(_largest_first(outputs), lambda o: (o.stochastic, _doubt(o).several)).items():
+        if len(own) == 1:
+            found.append(_broken_one(audit, own[0]))
+            continue
+        sizes, noise = each(own, lambda output: f"by {_relative(output)}"), ", noise included" if noisy else ""
+        found.append(f"{of_all(audit, own)} break their symmetry: {sizes} of their size{noise}.{doubt}")
+    return found
+
+
+def _broken_one(audit: AuditData, output: Output) -> str:
+    text = f"{quote(output.name)} breaks {noun(output)} by {percent(output.relative)} of its size"
+    text += f"{', noise included' if output.stochastic else ''} ({size(output)}{scales(audit, output)})."
+    text += _doubt(output).one
+    return text if uncertain(output) else text + consists(output) + worst(audit, output)
+
+
+def _doubt(output: Output) -> Conclusion:
+    """That the error may be none, or else what it is under rotations alone."""
+    if not uncertain(output):
+        return _parity(output)
+    rest = "may as well be none: ask for a finer grid or more rotations."
+    return Conclusion(
+        f" With so large an error of its own this {rest}", f" With so large errors of their own these {rest}"
+    )
+
+
+# -- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def _exact(outputs: Sequence[Output]) -> list[str]:
+    found = []
+    for (kept, dtype), own in alike(outputs, lambda o: (law(o), o.dtype.removeprefix("torch."))).items():
+        are = f"{every(_names(own))} {'is' if len(own) == 1 else 'are'} {kept} as far as {dtype} can tell"
+        least = ", ".join(
+            f"{quote(o.name) + ' ' if len(own) > 1 else ''}RMSE {quantity(o, o.rmse)}, not above "
+            f"{number(insignificant(o))}"
+            for o in own
+        )
+        if len(own) > LISTED:
+            least = f"none above {AT_NOISE:g} noise floors"
+        found.append(f"{are}: {_their(own, 'error is', 'errors are')} noise or round-off ({least}).")
+    return found
+
+
+def _alone(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
+    """Systems that break by themselves what is exact beside the noise of all: where noise grows with size."""
+    broken = [(output, rows) for output in outputs if (rows := _loud(audit, output))]
+    if len(broken) <= LISTED:
+        return [_alone_one(audit, output, rows) for output, rows in broken]
+    counts = ", ".join(f"{quote(output.name)} on {len(rows)}" for output, rows in broken[:NAMED])
+    output, rows = max(broken, key=lambda pair: _most(*pair).outputs[pair[0].name].get("relative", 0.0))
+    top = _most(output, rows)
+    own = top.outputs[output.name]
+    return [
+        f"Of {len(audit.systems)} systems some break the symmetry of {len(broken)} outputs all the same: {counts}. "
+        f"Most does {quote(output.name)} at {quote(top.name)}, by {percent(own.get('relative'))} of its size."
+    ]
+
+
+def _loud(audit: AuditData, output: Output) -> list[SystemRow]:
+    """The systems whose error stands above their own noise."""
+    return [
+        row
+        for row in audit.systems
+        if system_error(row, output.name) > AT_NOISE * row.outputs.get(output.name, {}).get("noise_floor", math.inf)
+    ]
+
+
+def _most(output: Output, rows: Sequence[SystemRow]) -> SystemRow:
+    return max(rows, key=lambda row: row.outputs[output.name].get("relative", 0.0))
+
+
+def _alone_one(audit: AuditData, output: Output, rows: Sequence[SystemRow]) -> str:
+    top = _most(output, rows)
+    own, where = top.outputs[output.name], listing([row.name for row in rows])
+    told = f"RMSE {quantity(output, own['rmse'])}, noise floor {number(own['noise_floor'])} there"
+    return (
+        f"On {len(rows)} of {len(audit.systems)} systems, {where}, {quote(output.name)} breaks {noun(output)} all "
+        f"the same, at {quote(top.name)} by {percent(own.get('relative'))} of its size ({told})."
+    )
