@@ -190,8 +190,7 @@ def test_loading_gives_the_scene_back_and_older_files_have_none(report, saved, t
 
 
 def test_without_an_error_or_without_points_there_is_no_picture_and_the_reason_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("equiscope.report.files.available", lambda audit: [])
-    monkeypatch.setattr("equiscope.report.html.available", lambda audit: [])
+    monkeypatch.setattr("equiscope.report.files.figures", lambda audit: {})
     asked = {"outputs": {"u": "scalar"}, "lmax": 1, "degree": 4, "progress": False}
     exact = eq.audit(lambda x: {"u": x.square().sum((-1, -2))}, [cloud(0)], inputs="vector", **asked)
     tensors = eq.audit(lambda x: {"u": x[..., 0, 1]}, [cloud(0)], inputs="tensor", **asked)
