@@ -51,8 +51,24 @@ def pack(audit: AuditData) -> Numbers:
     numbers = Numbers(save_tensors(tensors), b"")
     body = {"schema": SCHEMA, "arrays": {"file": numbers.arrays_name, "sha256": _digest(numbers.arrays)}, **body}
     signed = {CHECKSUM: checksum(body), **body}
-    text = json.dumps(signed, indent=1, ensure_ascii=False, allow_nan=False)
-    return Numbers(numbers.arrays, text.encode("utf-8", "surrogatepass"))
+    return Numbers(numbers.arrays, _laid_out(signed).encode("utf-8", "surrogatepass"))
+
+
+def _laid_out(body: Mapping[str, Any]) -> str:
+    """JSON with a line for each entry of `body` and of what it holds; json indents five times as slowly."""
+    return "{\n" + ",\n".join(f"{_json(key)}: {_entries(value)}" for key, value in body.items()) + "\n}\n"
+
+
+def _entries(value: Any) -> str:
+    if isinstance(value, dict) and value:
+        return "{\n " + ",\n ".join(f"{_json(str(key))}: {_json(own)}" for key, own in value.items()) + "\n}"
+    if isinstance(value, list) and value:
+        return "[\n " + ",\n ".join(map(_json, value)) + "\n]"
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def write(directory: Path, numbers: Numbers, views: Mapping[str, bytes], retired: Collection[str]) -> None:

@@ -100,9 +100,12 @@ def _named(audit: AuditData, sheet: Sheet) -> None:
         )
         _dots(axes, values[names[i]][order], np.arange(count), [audit.systems[j].name for j in order], output, "x")
         axes.set_ylim(count - 0.4, -0.6)
-        axes.set_yticks(range(count), labels)
-        axes.tick_params(axis="y", length=0, labelsize=SMALL if count > 25 else SMALL + 0.5)
         axes.spines["left"].set_visible(False)
+        if i % columns:
+            axes.yaxis.set_visible(False)
+            continue
+        axes.tick_params(axis="y", length=0, labelsize=SMALL if count > 25 else SMALL + 0.5)
+        axes.set_yticks(range(count), labels)
 
 
 def _sorted(audit: AuditData, sheet: Sheet) -> None:
@@ -152,7 +155,7 @@ def _title(axes: Axes, output: Output, panel: float) -> str:
     """The name of an output, above its noise floor where both have no room on a line of so many inches; the noise floor
     is written."""
     said = f"noise floor {number(output.noise_floor, 2)}"
-    axes.set_title(said, loc="right", fontsize=SMALL - 0.5, color=FAINT)
+    axes.set_title(said, loc="right", fontsize=SMALL - 0.5, color=FAINT, y=1.0)
     room = panel - text_width(said, SMALL - 0.5) - 0.1
     if text_width(plain(output.name), SIZE, bold=True) <= room:
         return plain(output.name)

@@ -125,13 +125,13 @@ class _Row:
     def __init__(self, figure: Figure | SubFigure, arrangement: Arrangement, row: int, count: int) -> None:
         self._figure, self._in, self._row, self._count = figure, arrangement, row, count
 
-    def _axes(self, place: Place, projection: str | None = None) -> Axes:
+    def _axes(self, place: Place) -> Axes:
         # everything has its place, which takes a third of the time that finding it does
         left, bottom, width, height = place
         below = (self._count - 1 - self._row) * self._in.height
         wide, tall = self._in.width, self._in.height * self._count
         box = (left / wide, (below + bottom) / tall, width / wide, height / tall)
-        return self._figure.add_axes(box, projection=projection)
+        return self._figure.add_axes(box)
 
     def draw(self, output: Output, scene: Scene) -> None:
         figurine = Figurine(scene)
@@ -156,7 +156,7 @@ class _Row:
             _below(axes, self._in.narrow, output, errors[i], vectors=vectors, several=each and len(scene.found) > 1)
         if scale is not None:
             self._bar(self._in.bars[0], ScalarMappable(scale, MAP), output, "error")
-        self._bar(self._in.bars[1], draw_globe(self._axes(self._in.globe, "mollweide"), scene), output, "RMSE")
+        self._bar(self._in.bars[1], draw_globe(self._axes(self._in.globe), scene), output, "RMSE")
 
     def _bar(self, place: Place, colours: ScalarMappable, output: Output, what: str) -> None:
         axes = self._axes(place)
