@@ -196,7 +196,7 @@ class Figurine:
 
 def _triad(axes: Axes, camera: Camera, reach: float) -> None:
     """The directions x, y, z, in a corner."""
-    at = np.array([-0.78, -0.84]) * reach
+    at = np.array([-0.78, -0.7]) * reach  # with its letters above the lower end, below which is text
     for name, unit in zip("xyz", np.eye(3), strict=True):
         (flat,), (height,) = camera.project(unit[None])
         end = at + 0.15 * reach * flat
