@@ -205,7 +205,7 @@ class Figurine:
 
 def _triad(axes: Axes, camera: Camera, reach: float) -> None:
     """The directions x, y, z, in a corner."""
-    at = np.array([-0.78, -0.84]) * reach
+    at = np.array([-0.78, -0.7]) * reach  # with its letters above the lower end, below which is text
     ends = at + 0.15 * reach * camera.project(np.eye(3))[0]
     lines = LineCollection([np.stack([at, end]) for end in ends], colors=FAINT, linewidths=0.9, zorder=5)
     axes.add_collection(lines, autolim=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -75,14 +76,15 @@ def _named(audit: AuditData, sheet: Sheet) -> None:
     labels = [fitted(audit.systems[i].name, longest + 0.01, SMALL) for i in order]
     columns = sheet.across(len(names), COLUMNS, beside=longest)
     blocks = math.ceil(len(names) / columns)
-    lines = sum(label.count("\n") + 1 for label in labels)
+    lines = [label.count("\n") + 1 for label in labels]
+    apart = max((0.5 * (a + b) for a, b in itertools.pairwise(lines)), default=1.0)
     wanted = 2.35 * columns + longest + 0.3
     panel = (sheet.wide(wanted) - longest - 0.3) / columns - 0.1
     grid = sheet.panels(
         blocks,
         columns,
         width=wanted,
-        height=blocks * (0.16 * max(count, 0.7 * lines) + 0.75) + 0.5,
+        height=blocks * (0.16 * count * max(1.0, 0.75 * apart) + 0.75) + 0.5,
         keys=_keys(audit),
         sharey=True,
     )

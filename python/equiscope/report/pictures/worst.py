@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from ...errors import ArgumentError, fail
 from ...result.data import AuditData, Output
 from ...result.scene import Scene
-from ..format import broken, number, quantity
+from ..format import broken, number, quantity, shortened
 from ..globe import draw_globe, half_width
 from ..molecule import ARROW, Figurine
 from ..orientation import describe
@@ -62,7 +62,13 @@ ONE_BELOW = Arrangement(
 """In a column of a journal."""
 
 LETTERS = 44
-"""On one line over a panel."""
+"""On one line over a panel; a name has two that are half as long."""
+
+SYSTEM = 18
+"""Letters of the name of a system, which stands beside what is over the next panel."""
+
+UNIT = 9
+"""Letters on a line of a unit over a scale of colours."""
 
 
 @register
@@ -163,7 +169,8 @@ class _Row:
         bar = self._figure.colorbar(colours, cax=axes)
         bar.outline.set_visible(False)
         axes.tick_params(labelsize=SMALL - 0.5, colors=INK, width=0.5, length=2)
-        head = f"{what}\n/ {plain(output.unit)}" if output.unit else what
+        unit = plain(broken(shortened(output.unit, 2 * UNIT), UNIT)) if output.unit else ""
+        head = f"{what} /\n{unit}" if unit else what
         axes.set_title(head, fontsize=SMALL, color=INK, loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_formatter(lambda value, _: number(value, 2))
@@ -178,10 +185,10 @@ def _per_row(error: np.ndarray) -> np.ndarray:
 def _title(axes: Axes, output: Output | None, text: str, scene: Scene) -> None:
     lines = broken(text, LETTERS) if output is not None else text.replace(" about", "\nabout")
     if output is not None:
-        head = plain(broken(output.name, LETTERS // 2))
-        axes.set_title(f"{head}\n", fontsize=SIZE, color=INK, loc="left", fontweight="bold")
+        head = plain(broken(shortened(output.name, 2 * LETTERS // 3), LETTERS // 2))
+        axes.set_title(f"{head}\n", fontsize=SIZE, color=INK, loc="left", fontweight="bold", pad=2)
         name = f"system {scene.system}" if scene.system.isdecimal() else scene.system
-        lines = f"{plain(broken(name, LETTERS // 2))}, {lines}"
+        lines = f"{plain(shortened(name, SYSTEM))}, {lines}"
     axes.text(0.0, 1.0, lines, transform=axes.transAxes, ha="left", va="bottom", fontsize=SMALL, color=FAINT)
 
 
