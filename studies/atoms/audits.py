@@ -44,7 +44,7 @@ WATCHED = ("HCOOH", "HCF3", "H2CCHCN")
 
 
 def chosen(task: Task, names: Sequence[str], copies: int = 1) -> list[Molecule]:
-    """Displaced copies of these molecules of the test part; the first of each is at its tabulated geometry, and left."""
+    """Displaced copies of these molecules of the test part, without the first of each, which is not displaced."""
     own = {name: [each for each in task.parts["test"] if each.name == name][1 : 1 + copies] for name in names}
     return [each for copied in own.values() for each in copied]
 

@@ -1,4 +1,4 @@
-"""The electron density as a target: its coefficients on every atom, l = 0 to 4, and what is made of these with sigma = -1.
+"""The electron density as a target: coefficients on every atom, l = 0 to 4, and what is made of them with sigma = -1.
 
 Of an atom with l = 1 coefficients p and l = 2 coefficients d, as a traceless symmetric matrix, the axial vector
 p x (d p) and the pseudoscalar p . ((d p) x (d d p)) are labels too: no single edge can make them.
@@ -51,7 +51,7 @@ def density(data: Path | None = None) -> Task:
 
 
 def coefficients(stored: dict[str, np.ndarray]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """By output ``(atoms, shells, 2l + 1)``, 0 where an element has no such shell, and ``(17, shells)``, which it has."""
+    """By output ``(atoms, shells, 2l + 1)`` with 0 where an element has no such shell, and ``(17, shells)``."""
     numbers, offsets, flat = stored["atomic_numbers"], stored["coefficient_offsets"], stored["coefficients"]
     values = {f"l{l}": torch.zeros(len(numbers), n, 2 * l + 1, dtype=torch.float64) for l, n in enumerate(SHELLS)}
     present = {f"l{l}": torch.zeros(17, n) for l, n in enumerate(SHELLS)}
@@ -81,8 +81,7 @@ def chiral(values: dict[str, torch.Tensor], numbers: torch.Tensor) -> dict[str, 
 
 
 def matrices(d: torch.Tensor) -> torch.Tensor:
-    """Of l = 2 components ``(n, 5)``, in the order xy, yz, zz, xz, xx - yy, traceless symmetric ``(n, 3, 3)`` of the same
-    length."""
+    """Of l = 2 components ``(n, 5)``, in the order xy, yz, zz, xz, xx - yy, symmetric traceless ones of the same length."""
     xy, yz, zz, xz, difference = d.unbind(-1)
     s = 3**-0.5
     rows = [

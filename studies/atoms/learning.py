@@ -18,10 +18,13 @@ from .train import Curve, Trainer, held_out_batches, unexplained
 TASKS: dict[str, Callable[[Path | None], Task]] = {"density": density}
 
 AUDITED = (0, 10, 40, 150, 500, 1500, 5000, 15000)
-"""Steps at which tokens are audited, and the last one: nearly logarithmic, since each costs as much as a hundred steps."""
+"""Steps at which tokens are audited, beside the last one; each costs as much as a hundred steps."""
 
 EVALUATED = (0, 10, 20, 40, 70, 100, 150, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 5000, 7000, 10000, 15000)
 """Steps at which the error on all held-out molecules is measured."""
+
+FITTED = 96
+"""Molecules of the training part on which the error is measured in the end, about."""
 
 
 def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
@@ -40,14 +43,13 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     model = trainer.model.eval()
     test = chosen(task, sorted({each.name for each in task.parts["test"]}))
     final = audited(model, task, test, layers=None, degree=configuration.get("final_degree", 8))
+    trained = task.parts["train"][:: max(len(task.parts["train"]) // FITTED, 1)]
     place.store.save_tensors(place.name, place.seed, weights(model))
     return {
         "parameters": sum(each.numel() for each in model.parameters()),
         "train_seconds": trainer.seconds,
         "curve": curve.points,
-        "train_error": unexplained(
-            model, held_out_batches(task, task.parts["train"][:: len(task.parts["train"]) // 96]), task
-        ),
+        "train_error": unexplained(model, held_out_batches(task, trained), task),
         "audits": {point.step: kept(point.audit) for point in watch.history},
         "final": kept(final)["outputs"],
     }
@@ -68,7 +70,6 @@ def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[
         present=task.present,
         covariant_bias=configuration.get("covariant_bias", True),
     )
-    model.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-    )
+    full = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    model.load_state_dict(full)
     return model.eval()
