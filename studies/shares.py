@@ -1,7 +1,7 @@
 """Shares of power that one large channel does not hide: of every channel its own shares, then their mean.
 
-Pooled power is ruled by the largest channels: a layer is "99 % invariant" where one of them has a large constant. Registered with `equiscope.measure`, the mean is in ``spectrum.quantities["each_channel"]["shares"]`` of every
-layer and output that is audited once this module is imported.
+Pooled power is ruled by the largest channels: a layer is "99 % invariant" where one of them has a large constant.
+Once this module is imported, ``spectrum.quantities["each_channel"]["shares"]`` of every audit holds the mean.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def chiral(values: dict[str, torch.Tensor], numbers: torch.Tensor) -> dict[str, 
 
 
 def matrices(d: torch.Tensor) -> torch.Tensor:
-    """Of l = 2 components ``(n, 5)``, in the order xy, yz, zz, xz, xx - yy, symmetric traceless ones of the same length."""
+    """Of l = 2 components ``(n, 5)``, in the order xy, yz, zz, xz, xx - yy, symmetric ones of the same length."""
     xy, yz, zz, xz, difference = d.unbind(-1)
     s = 3**-0.5
     rows = [
