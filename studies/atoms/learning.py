@@ -12,10 +12,11 @@ from ..runs import Place
 from .audits import audited, chosen, kept, tracker
 from .dataset import Task
 from .density import density
+from .gfn2 import gfn2
 from .pet import PetOnTensors
-from .train import Curve, Trainer, held_out_batches, unexplained
+from .train import Curve, Trainer, held_out_batches, new_model, unexplained
 
-TASKS: dict[str, Callable[[Path | None], Task]] = {"density": density}
+TASKS: dict[str, Callable[[Path | None], Task]] = {"density": density, "gfn2": gfn2}
 
 AUDITED = (0, 10, 40, 150, 500, 1500, 5000, 15000)
 """Steps at which tokens are audited, beside the last one; each costs as much as a hundred steps."""
@@ -62,14 +63,7 @@ def weights(model: PetOnTensors) -> dict[str, torch.Tensor]:
 
 def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PetOnTensors:
     """The model of a run that is done, from its stored weights."""
-    model = PetOnTensors(
-        task.targets,
-        configuration["hypers"],
-        edges=configuration["edges"],
-        per_system=task.per_system,
-        present=task.present,
-        covariant_bias=configuration.get("covariant_bias", True),
-    )
+    model = new_model(task, configuration)
     full = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     model.load_state_dict(full)
     return model.eval()
