@@ -42,8 +42,8 @@ def number(value: float) -> str:
     if value != 0 and not 1e-3 <= abs(value) < 1e4:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa}e{int(exponent)}"
-    digits = max(0, 1 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:.{min(max(digits, 0), 4)}f}"
+    digits = 1 - math.floor(math.log10(abs(value))) if value else 2
+    return f"{value:.{min(max(digits, 2), 4)}f}"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """Train, or go on, to the last step; see `studies.atoms.train.Trainer` for the configuration.
 
     "task" is a key of `TASKS`; "final_degree" is that of the last audit, of outputs alone on one copy of every held-out
-    molecule.
+    molecule; with "weights" the final ones are stored, for a diagnosis.
     """
     torch.set_num_threads(1)
     task = TASKS[configuration["task"]](place.data)
@@ -45,7 +45,8 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     test = chosen(task, sorted({each.name for each in task.parts["test"]}))
     final = audited(model, task, test, layers=None, degree=configuration.get("final_degree", 8))
     trained = task.parts["train"][:: max(len(task.parts["train"]) // FITTED, 1)]
-    place.store.save_tensors(place.name, place.seed, weights(model))
+    if configuration.get("weights", False):
+        place.store.save_tensors(place.name, place.seed, weights(model))
     return {
         "parameters": sum(each.numel() for each in model.parameters()),
         "train_seconds": trainer.seconds,

@@ -49,16 +49,22 @@ def _diagnosis(name: str, contrast: str, of: str, *, quick: bool = False, traine
 LONG = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
 
 RUNS = [
-    _run("density-o3-linear", "PET as it is, augmented by O(3)", quick=True),
+    _run("density-o3-linear", "PET as it is, augmented by O(3)", weights=True, quick=True),
     _run(
-        "density-o3-harmonic4", "harmonics of edges up to l = 4 in place of (x, y, z, r)", quick=True, edges="harmonic4"
+        "density-o3-harmonic4",
+        "harmonics of edges up to l = 4 in place of (x, y, z, r)",
+        weights=True,
+        quick=True,
+        edges="harmonic4",
     ),
     _run(
         "density-none-linear",
-        "no augmentation: every structure in its one orientation",
+        "no augmentation: each structure in the random orientation that it has",
         augmentation="none",
+        weights=True,
         quick=True,
     ),
+    _run("density-aligned-linear", "all copies of a molecule in one orientation", augmentation="aligned"),
     _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", edges="wide4"),
     _run("gfn2-o3-linear", "energies, forces and moments, augmented by O(3)", task="gfn2", quick=True),
     _run("density-so3-linear", "augmented by rotations alone", augmentation="SO3"),
