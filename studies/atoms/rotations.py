@@ -43,8 +43,10 @@ LAYERS = (
 
 
 def check(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """Of the audit of another run of the same seed: "of" is that run, "elements" how many are drawn, and "trained" False
-    takes its first audit in place of its last."""
+    """Of an audit of another run of the same seed, its last one, or its first where "trained" is False.
+
+    "of" is that run, "elements" is how many are drawn.
+    """
     torch.set_num_threads(1)
     name, store = configuration["of"], place.store
     if not store.has(name, place.seed):
