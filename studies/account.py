@@ -1,4 +1,4 @@
-"""The account, ``README.md``: its tables stand between markers and are made of stored results."""
+"""The account, ``README.md`` here and in the parts: its tables stand between markers, made of stored results."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 
 from .runs import parts, told
 from .store import HERE, Store
-
-README = HERE / "README.md"
 
 _PLACE = re.compile(r"(<!-- numbers: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -31,6 +29,13 @@ def renewed(text: str, found: dict[str, str]) -> str:
     return _PLACE.sub(table, text)
 
 
-def write(store: Store, readme: Path = README) -> None:
-    """Make the tables of the account anew."""
-    readme.write_text(renewed(readme.read_text(encoding="utf-8"), tables(store)), encoding="utf-8")
+def files() -> list[Path]:
+    """All files of the account."""
+    return [HERE / "README.md", *sorted(HERE.glob("*/README.md"))]
+
+
+def write(store: Store) -> None:
+    """Make all tables of the account anew."""
+    found = tables(store)
+    for file in files():
+        file.write_text(renewed(file.read_text(encoding="utf-8"), found), encoding="utf-8")

@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+FEWEST = 3
+"""Seeds below which nothing is said to hold."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -77,8 +80,10 @@ class Difference:
 
     @property
     def holds(self) -> bool:
-        """Whether it is three standard errors from 0, and of one sign whichever seed is left out."""
+        """Whether it is three standard errors from 0, and of one sign whichever seed is left out; not of a few."""
         low, high = self.left_out
+        if min(len(self.one.values), len(self.other.values)) < FEWEST:
+            return False
         return abs(self.mean) > 3 * self.error and low * high > 0
 
     def __str__(self) -> str:

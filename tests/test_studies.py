@@ -82,8 +82,10 @@ def test_the_plan_takes_fifteen_hours_at_most_and_no_run_more_than_twenty_minute
 
 
 def test_the_tables_of_the_account_are_those_of_the_stored_results():
-    text = (HERE / "README.md").read_text(encoding="utf-8")
-    assert text == account.renewed(text, account.tables(Store())), "python -m studies numbers --write makes them anew"
+    found = account.tables(Store())
+    for file in account.files():
+        text = file.read_text(encoding="utf-8")
+        assert text == account.renewed(text, found), f"{file}: python -m studies numbers --write makes them anew"
 
 
 def test_numbers_in_the_prose_of_the_account_stand_in_its_tables():

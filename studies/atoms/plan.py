@@ -32,7 +32,7 @@ BASE: dict[str, Any] = {
 }
 
 TINY = {**SMALL, "d_pet": 16, "d_node": 16, "d_head": 16, "d_feedforward": 16, "num_attention_layers": 1}
-REDUCED: dict[str, Any] = {"steps": 12, "hypers": TINY}
+REDUCED: dict[str, Any] = {"steps": 12, "hypers": TINY, "watched": ["HCOOH"], "final": ["HCF3", "H2O2"]}
 
 
 def _run(

@@ -19,9 +19,9 @@ from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
 from ..runs import Place
-from .audits import WATCHED, chosen
+from .audits import chosen
 from .dataset import Molecule, Task
-from .learning import TASKS, stored_model
+from .learning import TASKS, stored_model, watched
 from .pet import PetOnTensors
 from .train import new_model
 
@@ -60,14 +60,16 @@ def check(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
         torch.manual_seed(place.seed)
         model = new_model(task, result["configuration"]).eval()
         audit = result["audits"]["0"]
-    return {"comparisons": compared(audit, model, task, int(configuration["elements"]), place.seed)}
+    g = elements(int(configuration["elements"]), place.seed)
+    molecules = chosen(task, watched(result["configuration"]))
+    return {"comparisons": compared(audit, model, task, molecules, g)}
 
 
-def compared(audit: Mapping[str, Any], model: PetOnTensors, task: Task, n: int, seed: int) -> list[dict[str, Any]]:
+def compared(
+    audit: Mapping[str, Any], model: PetOnTensors, task: Task, molecules: Sequence[Molecule], g: np.ndarray
+) -> list[dict[str, Any]]:
     """A of every output and shares of every one of `LAYERS`: stored and by hand, each with its error (one sigma)."""
     rows = []
-    g = elements(n, seed)
-    molecules = chosen(task, WATCHED)
     heard = [responses(model, molecule, g) for molecule in molecules]
     atoms = [float(len(molecule.numbers)) for molecule in molecules]
     for output, irreps in task.outputs.items():
