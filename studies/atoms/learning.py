@@ -36,16 +36,15 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     task = TASKS[configuration["task"]](place.data)
+    device = {key: configuration[key] for key in ("device",) if key in configuration}
     trainer = Trainer(task, configuration, place.seed, place.scratch)
-    steps = trainer.steps
-    watch = tracker(
-        task, [*(n for n in AUDITED if n < steps), steps], place.scratch / "history", watched(configuration)
-    )
-    curve = Curve(task, [*(n for n in EVALUATED if n < steps), steps], task.parts["test"], place.scratch)
+    audits, errors = ([*(n for n in some if n < trainer.steps), trainer.steps] for some in (AUDITED, EVALUATED))
+    watch = tracker(task, audits, place.scratch / "history", watched(configuration), **device)
+    curve = Curve(task, errors, task.parts["test"], place.scratch)
     trainer.run(watch, curve)
     model = trainer.model.eval()
     test = chosen(task, configuration.get("final", sorted({each.name for each in task.parts["test"]})))
-    final = audited(model, task, test, layers=None)
+    final = audited(model, task, test, layers=None, **device)
     trained = task.parts["train"][:: max(len(task.parts["train"]) // FITTED, 1)]
     if configuration.get("weights", False):
         place.store.save_tensors(place.name, place.seed, weights(model))
@@ -67,7 +66,8 @@ def watched(configuration: Mapping[str, Any]) -> Sequence[str]:
 
 def weights(model: PetOnTensors) -> dict[str, torch.Tensor]:
     """As they are stored: in half precision, so that the results stay small."""
-    return {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
+    state = {key: value.cpu() for key, value in model.state_dict().items()}
+    return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
 
 
 def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PetOnTensors:
