@@ -170,7 +170,7 @@ def variance(u: np.ndarray, irreps: str, g: np.ndarray) -> tuple[float, float]:
         D = D * sign[:, None, None]
     z = np.einsum("gnm,ganc->gamc", D, u.reshape(len(u), u.shape[1], -1, 2 * l + 1).swapaxes(2, 3))
     blocks = np.array_split(z.reshape(len(u), -1), BLOCKS)
-    left_out = [_scatter(np.concatenate(blocks[:i] + blocks[i + 1 :])) for i in range(BLOCKS)]
+    left_out = np.array([_scatter(np.concatenate(blocks[:i] + blocks[i + 1 :])) for i in range(BLOCKS)])
     error = math.sqrt((BLOCKS - 1) / BLOCKS * np.square(left_out - np.mean(left_out)).sum())
     return _scatter(z.reshape(len(u), -1)), error
 

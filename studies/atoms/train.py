@@ -78,7 +78,7 @@ class Trainer:
             group["lr"] = self.configuration["rate"] * self._share()
         losses = mean_squares(self.model, batch, self.task)
         self.optimiser.zero_grad()
-        (sum(losses.values()) / len(losses)).backward()
+        torch.stack(list(losses.values())).mean().backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimiser.step()
 
