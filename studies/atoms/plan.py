@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..runs import Run
 from ..store import Store
 from . import pictures, tabulated
+from .degrees import refine
 from .diagnosis import diagnose
 from .learning import learn
 from .pet import SMALL
@@ -53,6 +54,11 @@ def _check(name: str, of: str, *, quick: bool = False, trained: bool = True) -> 
     return Run(name, contrast, "of that run", FIVE, 2.0, check, configuration, {"elements": 200} if quick else None)
 
 
+def _degrees(name: str, contrast: str, of: str, *, quick: bool = False, trained: bool = True) -> Run:
+    configuration = {"of": of, "degrees": [8, 12], "molecule": "HCOOH", "trained": trained}
+    return Run(name, contrast, "of that run", FIVE, 2.0, refine, configuration, {"degrees": [8]} if quick else None)
+
+
 LONG: dict[str, Any] = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
 
 RUNS = [
@@ -75,6 +81,12 @@ RUNS = [
     _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", edges="wide4"),
     _run("gfn2-o3-linear", "energies, forces and moments, augmented by O(3)", task="gfn2", quick=True),
     _run("density-so3-linear", "augmented by rotations alone", augmentation="SO3"),
+    _degrees(
+        "degrees-o3-linear", "every layer of one molecule on grids of degree 8 and 12", "density-o3-linear", quick=True
+    ),
+    _degrees("degrees-o3-harmonic4", "the same with harmonics", "density-o3-harmonic4"),
+    _degrees("degrees-untrained-linear", "the same before training", "density-o3-linear", trained=False),
+    _degrees("degrees-untrained-harmonic4", "before training, harmonics", "density-o3-harmonic4", trained=False),
     _check("check-o3-linear", "density-o3-linear", quick=True),
     _check("check-o3-harmonic4", "density-o3-harmonic4"),
     _check("check-none-linear", "density-none-linear"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..spread import Spread
@@ -62,6 +62,27 @@ def share(layer: str, l: int, sigma: int, step: int | None = None, key: str = "s
         return float(audits[last]["layers"][layer][key][l][0 if sigma > 0 else 1])
 
     return of
+
+
+def resolved(
+    layer: str, labels: Sequence[tuple[int, int]], step: int | None = None
+) -> Callable[[dict[str, Any]], tuple[float, float]]:
+    """Share of the power of a layer in some (l, sigma) together, and the half width within which it is known."""
+
+    def of(result: dict[str, Any]) -> tuple[float, float]:
+        audits = result["audits"]
+        found = audits[max(audits, key=int) if step is None else str(step)]["layers"][layer]
+        places = [(l, 0 if sigma > 0 else 1) for l, sigma in labels]
+        return (
+            sum(float(found["shares"][l][s]) for l, s in places),
+            sum(float(found["share_errors"][l][s]) for l, s in places),
+        )
+
+    return of
+
+
+PSEUDO = [(l, -1) for l in range(len(DENSITY))]
+"""All sectors with sigma = -1 up to l = 4."""
 
 
 def pseudo(layer: str, step: int | None = None, key: str = "shares") -> Callable[[Any], float]:
