@@ -14,7 +14,7 @@ from equiscope.report.palette import FAINT, INK, MARKERS, RULE, SERIES, SMALL
 from equiscope.report.style import decades, finish, legend, new_figure
 
 from ..store import Store
-from .reading import LAST_NODE, OUTPUTS, TITLES, pseudo, share, spread, steps, unexplained
+from .reading import LAST_NODE, OUTPUTS, PSEUDO, TITLES, resolved, spread, steps, unexplained
 
 WIDTH = 3.4
 """Inches: a column of a paper."""
@@ -139,8 +139,8 @@ def layers(store: Store, run: str) -> Figure | None:
     at = np.arange(len(known))
     for axes, step in zip(grid, shown, strict=True):
         for l in range(5):
-            _levels(axes, store, run, at, [share(layer, l, 1, step) for layer, _ in known], SERIES[l], MARKERS[l])
-        _levels(axes, store, run, at, [pseudo(layer, step) for layer, _ in known], INK, "x")
+            _levels(axes, results, at, [resolved(layer, [(l, 1)], step) for layer, _ in known], SERIES[l], MARKERS[l])
+        _levels(axes, results, at, [resolved(layer, PSEUDO, step) for layer, _ in known], INK, "x")
         axes.set_yscale("log")
         axes.set_ylim(FLOOR, 2)
         decades(axes, "y")
@@ -159,9 +159,12 @@ def growth(store: Store) -> Figure | None:
         return None
     figure = new_figure(WIDTH, 1.8 * len(runs) + 0.4)
     for axes, run in zip(np.atleast_1d(figure.subplots(len(runs), 1, sharex=True)), runs, strict=True):
+        results = store.all(run)
+        points = steps(results[0], "audits")
         for l in range(5):
-            _line(axes, store, run, "audits", lambda step, l=l: share(LAST_NODE, l, 1, step), SERIES[l])
-        _line(axes, store, run, "audits", lambda step: pseudo(LAST_NODE, step), INK)
+            found = [resolved(LAST_NODE, [(l, 1)], step) for step in points]
+            _levels(axes, results, _place(points), found, SERIES[l], MARKERS[l])
+        _levels(axes, results, _place(points), [resolved(LAST_NODE, PSEUDO, step) for step in points], INK, "x")
         _log_steps(axes, store, run, "audits")
         axes.set_yscale("log")
         decades(axes, "y")
@@ -240,15 +243,16 @@ def _band(axes: Axes, at: np.ndarray, values: np.ndarray, color: str, **style: A
 
 def _levels(
     axes: Axes,
-    store: Store,
-    run: str,
+    results: Sequence[dict[str, Any]],
     at: np.ndarray,
-    cells: Sequence[Callable[[dict[str, Any]], float]],
+    cells: Sequence[Callable[[dict[str, Any]], tuple[float, float]]],
     color: str,
     marker: str,
 ) -> None:
-    values = np.array([[cell(result) for cell in cells] for result in store.all(run)])
-    _band(axes, at, np.where(values > FLOOR, values, np.nan), color, marker=marker)
+    """Shares of power; those within the errors of the audits are not drawn."""
+    values = np.array([[cell(result) for cell in cells] for result in results])
+    seen = values[..., 0].mean(0) > np.maximum(values[..., 1].mean(0), FLOOR)
+    _band(axes, at, np.where(seen, values[..., 0], np.nan), color, marker=marker)
 
 
 def _place(points: Sequence[int]) -> np.ndarray:

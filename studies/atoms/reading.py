@@ -85,12 +85,6 @@ PSEUDO = [(l, -1) for l in range(len(DENSITY))]
 """All sectors with sigma = -1 up to l = 4."""
 
 
-def pseudo(layer: str, step: int | None = None, key: str = "shares") -> Callable[[Any], float]:
-    """Share of the power of a layer in all sectors with sigma = -1."""
-    parts = [share(layer, l, -1, step, key) for l in range(len(DENSITY))]
-    return lambda result: sum(part(result) for part in parts)
-
-
 def steps(result: dict[str, Any], kind: str) -> list[int]:
     """At which "audits" or the "curve" have a point."""
     return sorted(map(int, result[kind]))

@@ -9,7 +9,7 @@ from typing import Any
 from ..spread import Difference, Spread, number
 from ..store import Store
 from .gfn2 import FORCES, MOMENTS
-from .reading import LAST_NODE, OUTPUTS, TITLES, broken, final, pseudo, share, spread, trained, unexplained
+from .reading import LAST_NODE, OUTPUTS, PSEUDO, TITLES, broken, final, resolved, share, spread, trained, unexplained
 
 DENSITIES = (
     "density-o3-linear",
@@ -50,9 +50,10 @@ def tables(store: Store) -> dict[str, str]:
         "atoms-A": _table(store, DENSITIES, shown, [final(name, "A") for name in OUTPUTS]),
         "atoms-broken": _table(store, DENSITIES, shown, [broken(name) for name in OUTPUTS]),
         "atoms-symmetrised": _table(store, DENSITIES, shown, [final(name, "mse_symmetrised") for name in OUTPUTS]),
-        "atoms-tokens-untrained": _table(store, DENSITIES, _SECTORS, _sectors(0)),
-        "atoms-tokens": _table(store, DENSITIES, _SECTORS, _sectors(None)),
-        "atoms-tokens-channels": _table(store, DENSITIES, _SECTORS, _sectors(None, "each_channel")),
+        "atoms-tokens-untrained": tokens(store, 0),
+        "atoms-tokens": tokens(store, None),
+        "atoms-tokens-channels": tokens(store, None, "each_channel"),
+        "atoms-degrees": refined(store),
         "atoms-gfn2": _table(store, GFN2, moments, [unexplained(name) for name in moments]),
         "atoms-gfn2-A": _table(store, GFN2, moments, [final(name, "A") for name in moments]),
         "atoms-contrasts": contrasts(store),
@@ -62,11 +63,69 @@ def tables(store: Store) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-_SECTORS = ["l = 0", "l = 1", "l = 2", "l = 3", "l = 4", "sigma = -1"]
+_LABELS: dict[str, list[tuple[int, int]]] = {**{f"l = {l}": [(l, 1)] for l in range(5)}, "sigma = -1": PSEUDO}
 
 
-def _sectors(step: int | None, key: str = "shares") -> list[Cell]:
-    return [*(share(LAST_NODE, l, 1, step, key) for l in range(5)), pseudo(LAST_NODE, step, key)]
+def tokens(store: Store, step: int | None, key: str = "shares") -> str:
+    """Shares of power in the tokens that the heads read; what is within the errors of the audits is an upper limit."""
+    rows = []
+    for run in DENSITIES:
+        results = store.all(run)
+        if results:
+            cells = []
+            for labels in _LABELS.values():
+                cell = limited([resolved(LAST_NODE, labels, step)(result) for result in results])
+                if key != "shares" and not cell.startswith("<"):
+                    cell = str(Spread(tuple(_summed(result, labels, step, key) for result in results)))
+                cells.append(cell if key == "shares" or not cell.startswith("<") else "not resolved")
+            rows.append(f"| {run} | {len(results)} | {' | '.join(cells)} |")
+    if not rows:
+        return ""
+    return "\n".join([f"| run | seeds | {' | '.join(_LABELS)} |", "|---" * (len(_LABELS) + 2) + "|", *rows])
+
+
+def limited(found: Sequence[tuple[float, float]]) -> str:
+    """Of pairs of a share and the half width within which it is known, over seeds."""
+    shares, errors = zip(*found, strict=True)
+    if sum(shares) <= sum(errors):
+        return f"< {number(max(errors))}"
+    return str(Spread(shares))
+
+
+def _summed(result: dict[str, Any], labels: Sequence[tuple[int, int]], step: int | None, key: str) -> float:
+    return sum(share(LAST_NODE, l, sigma, step, key)(result) for l, sigma in labels)
+
+
+PLACES = {
+    "backend.gnn_layers.0.compress": "edge tokens 1",
+    "backend.gnn_layers.0.trans.layers.0.attention": "attention 1.1",
+    "backend.gnn_layers.0.trans.layers.0[0]": "block 1.1, atoms",
+    "backend.gnn_layers.0.trans.layers.0[1]": "block 1.1, edges",
+    "backend.gnn_layers.1.compress": "edge tokens 2",
+    LAST_NODE: "last atoms",
+}
+
+
+def refined(store: Store) -> str:
+    """Share with sigma = -1 from layer to layer, on two grids."""
+    rows = []
+    for run in ("degrees-untrained-linear", "degrees-o3-linear", "degrees-untrained-harmonic4", "degrees-o3-harmonic4"):
+        results = store.all(run)
+        for degree in results[0]["degrees"] if results else ():
+            audits = [{"audits": {degree: result["degrees"][degree]}} for result in results]
+            cells = [limited([resolved(layer, PSEUDO)(audit) for audit in audits]) for layer in PLACES]
+            changes = [_change(result["degrees"], degree) for result in results]
+            rows.append(f"| {run} | {len(results)} | {degree} | {' | '.join(cells)} | {number(max(changes))} |")
+    if not rows:
+        return ""
+    head = f"| run | seeds | degree | {' | '.join(PLACES.values())} | A off by |"
+    return "\n".join([head, "|---" * (len(PLACES) + 4) + "|", *rows])
+
+
+def _change(degrees: dict[str, Any], degree: str) -> float:
+    """Largest relative difference of A of any output from that of the finest grid."""
+    finest = degrees[max(degrees, key=int)]["outputs"]
+    return max(abs(output["A"] / finest[name]["A"] - 1) for name, output in degrees[degree]["outputs"].items())
 
 
 def _table(store: Store, runs: Sequence[str], heads: Sequence[str], cells: Sequence[Cell]) -> str:
