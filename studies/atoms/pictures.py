@@ -206,9 +206,8 @@ def diagnosis(store: Store) -> Figure | None:
 
 def _short(name: str) -> str:
     """Of a layer, as in `TOKENS` where it is there."""
-    known = dict(TOKENS)
-    tail = name.removeprefix("backend.")
-    return known.get(name, tail.replace("gnn_layers_post_mp_node.", "GNN ").replace("node_heads.", "head "))
+    known = {**dict(TOKENS), "backend.node_heads.'mtt::chiral'.0": "head, chiral"}
+    return known.get(name, name.removeprefix("backend.").replace("gnn_layers_post_mp_node.", "GNN "))
 
 
 def _output(name: str, key: str, step: int) -> Callable[[dict[str, Any]], float]:

@@ -35,7 +35,7 @@ CALL = 200
 
 LAYERS = (
     "backend.gnn_layers.0.trans.layers.0[0]",
-    "backend.gnn_layers.1.trans.layers.1[0]",
+    "backend.gnn_layers.0.trans.layers.1[0]",
     "backend.gnn_layers_post_mp_node.1",
     "backend.node_heads.'mtt::density'.0",
 )
@@ -60,26 +60,32 @@ def check(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
         torch.manual_seed(place.seed)
         model = new_model(task, result["configuration"]).eval()
         audit = result["audits"]["0"]
-    g = elements(int(configuration["elements"]), place.seed)
     molecules = chosen(task, watched(result["configuration"]))
-    return {"comparisons": compared(audit, model, task, molecules, g)}
+    # each its own, so that errors of molecules are independent
+    seeds = range(len(molecules) * place.seed, len(molecules) * (place.seed + 1))
+    drawn = [elements(int(configuration["elements"]), seed) for seed in seeds]
+    return {"comparisons": compared(audit, model, task, molecules, drawn)}
 
 
 def compared(
-    audit: Mapping[str, Any], model: PetOnTensors, task: Task, molecules: Sequence[Molecule], g: np.ndarray
+    audit: Mapping[str, Any],
+    model: PetOnTensors,
+    task: Task,
+    molecules: Sequence[Molecule],
+    drawn: Sequence[np.ndarray],
 ) -> list[dict[str, Any]]:
     """A of every output and shares of every one of `LAYERS`: stored and by hand, each with its error (one sigma)."""
     rows = []
-    heard = [responses(model, molecule, g) for molecule in molecules]
+    heard = [responses(model, molecule, g) for molecule, g in zip(molecules, drawn, strict=True)]
     atoms = [float(len(molecule.numbers)) for molecule in molecules]
     for output, irreps in task.outputs.items():
         stored = audit["outputs"][output]
-        found = _pooled([variance(values[output], irreps, g) for values in heard], atoms)
+        found = _pooled([variance(values[output], irreps, g) for values, g in zip(heard, drawn, strict=True)], atoms)
         rows.append(_row(f"{output}: A", stored["A"], stored["A_error"] / TWO_SIGMA, *found))
     for layer in LAYERS:
         if layer in audit["layers"]:
             stored = audit["layers"][layer]
-            parts = [powers(values[layer], g) for values in heard]
+            parts = [powers(values[layer], g) for values, g in zip(heard, drawn, strict=True)]
             # shares of the pooled power, not mean shares
             weights = [float(np.square(values[layer]).sum((1, 2)).mean()) for values in heard]
             for l, s in np.ndindex(LMAX + 1, 2):
