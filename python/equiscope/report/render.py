@@ -24,7 +24,8 @@ LEAST = 0.9
 """Least width of a picture on a narrow page, as a part of its own: below, it scrolls."""
 
 PACKED = 2
-"""Effort of the packing of PNG files, of 9: 6, the usual one, takes three times as long for files that are smaller by a tenth to a third."""
+"""Effort of the packing of PNG files, of 9: 6, the usual one, takes three times as long for files that are smaller by
+a tenth to a third."""
 
 FORMATS = ("png", "pdf", "svg")
 """Of files with pictures."""
