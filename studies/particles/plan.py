@@ -1,0 +1,67 @@
+"""The runs of the particles, and what is made of their results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..runs import Place, Run
+from ..store import Store
+from .model import WIDE
+
+POINTS = (0, 10, 30, 100, 300, 1000)
+_SMALL = {
+    "preset": "small", "changes": {}, "steps": 1500, "batch": 16, "rate": 2e-3, "train": 1600, "held": 96, "audited": 3,
+    "points": POINTS, "lmax": 4,
+    "final": {"lmax": 6, "turns": 16, "by_hand": [0, 1], "elements": 4000},
+}  # fmt: skip
+_QUICK = {
+    "steps": 6, "batch": 4, "train": 32, "held": 8, "audited": 1, "points": (0, 2), "lmax": 1,
+    "final": {"lmax": 1, "turns": 2},
+}  # fmt: skip
+
+
+def _run(
+    name: str,
+    contrast: str,
+    augment: str,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    final: Mapping[str, Any] | None = None,
+    quick: bool = False,
+    seeds: int = 5,
+) -> Run:
+    configuration = {**_SMALL, "augment": augment, "changes": dict(changes or {})}
+    configuration["final"] = {**configuration["final"], **(final or {})}
+    return Run(
+        f"particles-{name}", contrast, "0.25 M parameters", range(seeds), 4, _trained, configuration,
+        {**_QUICK, "final": {**_QUICK["final"], **({"ties": 1} if "ties" in (final or {}) else {})}} if quick else None,
+    )  # fmt: skip
+
+
+def _trained(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    from .train import trained
+
+    return trained(configuration, place)
+
+
+MAIN = [
+    _run("none", "events as they lie", "none"),
+    _run("euler", "three uniform angles", "euler"),
+    _run("so3", "uniform rotations", "so3"),
+    _run("o3", "uniform, inversion too", "o3", final={"ties": 6, "degrees_of": [0], "degrees": [8, 12, 16, 20]}, quick=True),
+]
+BIAS = [
+    _run("harmonics2", "harmonics to 2, O(3)", "o3", changes={"harmonics": 2}),
+    _run("harmonics4", "harmonics to 4, O(3)", "o3", changes={"harmonics": 4}, quick=True),
+    _run("wide", "wider, no harmonics, O(3)", "o3", changes=WIDE),
+]
+RUNS = [*MAIN, *BIAS]
+
+
+def tables(store: Store) -> dict[str, str]:
+    return {}
+
+
+def figures(store: Store) -> dict[str, Any]:
+    return {}
