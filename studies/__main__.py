@@ -20,7 +20,7 @@ Data = Annotated[Path | None, typer.Option(help="Directory of the data set.", en
 
 @app.command("run")
 def run_(
-    names: Annotated[list[str] | None, typer.Argument(help="Runs, or beginnings of their names; all for none.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Runs, or patterns such as density-*; else all.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Which seeds, as 0,1,2; all for none.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Begin no run after so many minutes.")] = None,
     data: Data = None,

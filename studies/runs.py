@@ -7,6 +7,7 @@ import pkgutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +49,7 @@ class Run:
     minutes: float
     """Foreseen for each seed, on one core."""
     function: Callable[[Mapping[str, Any], Place], dict[str, Any]]
-    """Result as JSON values. It resumes from what it finds in ``place.scratch``, and may use ``place.store`` for arrays."""
+    """Result as JSON values. It resumes from what it finds in ``place.scratch``; arrays go to ``place.store``."""
     configuration: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] | None = None
     """What is changed of the configuration in the reduced form, which takes seconds; None: it has none."""
@@ -73,14 +74,14 @@ def table() -> list[Run]:
     return [run for part in parts() for run in part.RUNS]
 
 
-def chosen(names: Sequence[str]) -> list[Run]:
-    """Runs by name, or by the beginning of their names; all for none."""
+def chosen(patterns: Sequence[str]) -> list[Run]:
+    """Runs by name or glob pattern; all for none."""
     runs = table()
-    unknown = [name for name in names if not any(run.name.startswith(name) for run in runs)]
+    unknown = [pattern for pattern in patterns if not any(fnmatch(run.name, pattern) for run in runs)]
     if unknown:
         known = ", ".join(run.name for run in runs)
         raise ValueError(f"names: expected runs of the table ({known}), got {', '.join(unknown)}")
-    return [run for run in runs if not names or any(run.name.startswith(name) for name in names)]
+    return [run for run in runs if not patterns or any(fnmatch(run.name, pattern) for pattern in patterns)]
 
 
 def order(runs: Iterable[Run], seeds: Sequence[int] | None = None) -> Iterator[tuple[Run, int]]:

@@ -1,4 +1,4 @@
-"""Where results lie: a small JSON file for each run and seed, arrays beside it, checkpoints outside of the repository."""
+"""Where results lie: a small JSON file for each run and seed, arrays beside it; checkpoints lie elsewhere."""
 
 from __future__ import annotations
 

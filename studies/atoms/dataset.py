@@ -1,9 +1,10 @@
-"""Molecules with labels of every atom: the data set, its split by molecule, and how labels are scaled."""
+"""Molecules with labels: the data set, and its split by molecule."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ PARTS = {"train": 58, "validation": 8, "test": 12}
 
 @dataclass(frozen=True)
 class Molecule:
-    """One structure."""
+    """One structure with its labels, in float32."""
 
     name: str
     """Of the molecule that it is a displaced copy of."""
@@ -31,17 +32,38 @@ class Molecule:
     positions: torch.Tensor
     """``(n, 3)`` angstrom."""
     labels: dict[str, torch.Tensor]
-    """By output: ``(n, components)`` or ``(components,)``, scaled, in the standard basis."""
+    """By output: ``(n, components)``, or ``(1, components)`` of the whole molecule; scaled, in the standard basis."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is to learn."""
+
+    targets: dict[str, dict[str, str]]
+    """By target of the model, its outputs with their irreps."""
+    per_system: tuple[str, ...]
+    """Outputs that belong to whole molecules."""
+    present: dict[str, torch.Tensor]
+    """By output, which of its channels an element has, ``(17, multiplicity)``; all where nothing is said."""
+    parts: dict[str, list[Molecule]]
+    """By part of the split."""
+    scales: dict[str, float]
+    """Root mean square of each output over the training molecules, in the unit of the data set, per component."""
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """Irreps by output."""
+        return {name: irreps for outputs in self.targets.values() for name, irreps in outputs.items()}
 
 
 def split(names: Sequence[str]) -> dict[str, list[int]]:
     """Places of the structures in each part; no molecule is in two of them."""
     molecules = sorted(set(names))
     shuffled = [molecules[i] for i in np.random.default_rng(SPLIT_SEED).permutation(len(molecules))]
-    part_of, start = {}, 0
+    part_of: dict[str, str] = {}
     for part, count in PARTS.items():
+        start = len(part_of)
         part_of |= {name: part for name in shuffled[start : start + count]}
-        start += count
     return {part: [i for i, name in enumerate(names) if part_of[name] == part] for part in PARTS}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,8 @@ class PetOnTensors(torch.nn.Module):
         hypers: of metatrain's PET, in place of its defaults.
         edges: the embedding of edge vectors, see `studies.atoms.harmonics`.
         per_system: names of outputs that are sums over atoms.
+        present: by output, ``(atomic numbers, multiplicity)``: 0 where an element has no such shell, so that the output
+            is 0 there.
         covariant_bias: whether last layers of outputs other than invariants have a bias.
 
     Only metatrain's objects for labelled arrays are left out: structures come in as tensors, and outputs leave as
@@ -47,12 +49,15 @@ class PetOnTensors(torch.nn.Module):
         targets: Mapping[str, Mapping[str, str]],
         hypers: Mapping[str, Any] = SMALL,
         edges: str = "linear",
-        per_system: tuple[str, ...] = (),
+        per_system: Sequence[str] = (),
+        present: Mapping[str, torch.Tensor] | None = None,
         covariant_bias: bool = True,
     ) -> None:
         super().__init__()
         self.targets = {f"mtt::{name}": _terms(outputs) for name, outputs in targets.items()}
         self.per_system = per_system
+        for name, mask in (present or {}).items():
+            self.register_buffer(f"present_{name}", mask.float(), persistent=False)
         self.backend = pet(self.targets, hypers).backend
         if edges != "linear":
             for layer in self.backend.gnn_layers:
@@ -74,18 +79,24 @@ class PetOnTensors(torch.nn.Module):
         )
         nodes, edges = self.backend.calculate_features(prepared)
         blocks, _, _ = self.backend.predict(nodes, edges, prepared, cells, batch, list(self.targets))
-        return {
-            name: self._output(name, term, block, batch, len(counts))
-            for target, terms in self.targets.items()
-            for (name, term), block in zip(terms.items(), blocks[target], strict=True)
-        }
+        found = {}
+        for target, terms in self.targets.items():
+            for (name, term), block in zip(terms.items(), blocks[target], strict=True):
+                found[name] = self._output(name, term, block, numbers, batch)
+        return found
 
-    def _output(self, name: str, term: Irrep, block: torch.Tensor, batch: torch.Tensor, systems: int) -> torch.Tensor:
+    def _output(
+        self, name: str, term: Irrep, block: torch.Tensor, numbers: torch.Tensor, batch: torch.Tensor
+    ) -> torch.Tensor:
         """From metatrain's (m, n) to ``for n: for m``, and to sums over atoms where these are asked for."""
-        values = block.reshape(-1, 2 * term.l + 1, term.mul).mT.flatten(1)
+        values = block.reshape(-1, 2 * term.l + 1, term.mul).mT
+        present = getattr(self, f"present_{name}", None)
+        if present is not None:
+            values = values * present[numbers][..., None]
+        values = values.flatten(1)
         if name not in self.per_system:
             return values
-        return values.new_zeros(systems, values.shape[1]).index_add(0, batch, values)
+        return values.new_zeros(int(batch.max()) + 1, values.shape[1]).index_add(0, batch, values)
 
     def _drop_biases(self) -> None:
         for target, terms in self.targets.items():

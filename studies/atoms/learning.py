@@ -1,0 +1,75 @@
+"""One run: a PET is trained on a task and audited on the way; what is left are curves, audits and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..runs import Place
+from .audits import audited, chosen, kept, tracker
+from .dataset import Task
+from .density import density
+from .pet import PetOnTensors
+from .train import Curve, Trainer, held_out_batches, unexplained
+
+TASKS: dict[str, Callable[[Path | None], Task]] = {"density": density}
+
+AUDITED = (0, 10, 40, 150, 500, 1500, 5000, 15000)
+"""Steps at which tokens are audited, beside the last one; each costs as much as a hundred steps."""
+
+EVALUATED = (0, 10, 20, 40, 70, 100, 150, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 5000, 7000, 10000, 15000)
+"""Steps at which the error on all held-out molecules is measured."""
+
+FITTED = 96
+"""Molecules of the training part on which the error is measured in the end, about."""
+
+
+def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """Train, or go on, to the last step; see `studies.atoms.train.Trainer` for the configuration.
+
+    "task" is a key of `TASKS`; "final_degree" is that of the last audit, of outputs alone on one copy of every held-out
+    molecule.
+    """
+    torch.set_num_threads(1)
+    task = TASKS[configuration["task"]](place.data)
+    trainer = Trainer(task, configuration, place.seed, place.scratch)
+    steps = trainer.steps
+    watch = tracker(task, [*(n for n in AUDITED if n < steps), steps], place.scratch / "history")
+    curve = Curve(task, [*(n for n in EVALUATED if n < steps), steps], task.parts["test"], place.scratch)
+    trainer.run(watch, curve)
+    model = trainer.model.eval()
+    test = chosen(task, sorted({each.name for each in task.parts["test"]}))
+    final = audited(model, task, test, layers=None, degree=configuration.get("final_degree", 8))
+    trained = task.parts["train"][:: max(len(task.parts["train"]) // FITTED, 1)]
+    place.store.save_tensors(place.name, place.seed, weights(model))
+    return {
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "train_seconds": trainer.seconds,
+        "curve": curve.points,
+        "train_error": unexplained(model, held_out_batches(task, trained), task),
+        "audits": {point.step: kept(point.audit) for point in watch.history},
+        "final": kept(final)["outputs"],
+    }
+
+
+def weights(model: PetOnTensors) -> dict[str, torch.Tensor]:
+    """As they are stored: in half precision, so that the results stay small."""
+    return {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
+
+
+def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PetOnTensors:
+    """The model of a run that is done, from its stored weights."""
+    model = PetOnTensors(
+        task.targets,
+        configuration["hypers"],
+        edges=configuration["edges"],
+        per_system=task.per_system,
+        present=task.present,
+        covariant_bias=configuration.get("covariant_bias", True),
+    )
+    full = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    model.load_state_dict(full)
+    return model.eval()
