@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def kept(path: Path, count: int, seed: int, detector: Detector) -> Clouds:
 
 
 def all_groups(model: Segmenter, data: Clouds, size: int = 32) -> Groups:
-    """Groups of every event as it lies. Of a model with exact groups they are those of the event however it is turned."""
+    """Groups of every event as it lies. Exact groups stay what they are however it is turned."""
     pieces = [model.groups(data.points[i : i + size], data.mask[i : i + size]) for i in range(0, len(data), size)]
     widest = max(piece.member.shape[-1] for piece in pieces)
     for piece in pieces:
@@ -81,6 +82,8 @@ def all_groups(model: Segmenter, data: Clouds, size: int = 32) -> Groups:
         piece.member, piece.filled = (torch.nn.functional.pad(x, (0, lacks)) for x in (piece.member, piece.filled))
     return Groups(*(torch.cat(parts) for parts in zip(*(vars(piece).values() for piece in pieces), strict=True)))
 
+
+SORTED = 5
 
 KINDS = ("none", "euler", "so3", "o3")
 """Of augmentation: events as they lie; three uniform angles; uniform rotations; these with inversion."""
@@ -119,8 +122,17 @@ def middle_cosine(rotations: Tensor) -> Tensor:
     return (1 - rotations[..., 2, 0].square()).clamp_min(0).sqrt()
 
 
-def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices of batches for ever, every event once in an epoch."""
-    while True:
-        order = torch.randperm(count, generator=generator)
-        yield from order[: count - count % size].view(-1, size)
+def batches(points: Tensor, size: int, seed: int, begin: int = 0) -> Iterator[Tensor]:
+    """Indices of batches from that of step `begin` on, every event once in an epoch, but for a rest.
+
+    Of `SORTED` batches at a time, drawn at random, each gets events with about as many `points`: little is padding.
+    """
+    count = len(points)
+    for epoch in itertools.count(begin // (count // size)):
+        generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
+        made: list[Tensor] = []
+        for several in torch.randperm(count, generator=generator)[: count - count % size].split(SORTED * size):
+            own = several[points[several].argsort()].view(-1, size)
+            made += own[torch.randperm(len(own), generator=generator)]
+        yield from made[begin % len(made) :]
+        begin = 0

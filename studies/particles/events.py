@@ -1,6 +1,6 @@
 """Seeded events of a small liquid-argon detector: voxels with their energy and the class of what left it.
 
-Each event has one to five particles, drawn independently: muons that cross the box, muons that stop in it and decay,
+An event has up to five particles, drawn independently: muons that cross the box, muons that stop in it and decay,
 protons, and electrons and photons that begin showers. Directions prefer +z, as in a beam; nothing else, the walls and
 the axes of the voxels apart, knows a direction, and nothing at all knows left from right. What is left out:
 hadronic interactions, pions, capture of muons, annihilation of positrons, delta rays of electrons,
@@ -150,14 +150,14 @@ def voxelised(deposits: transport.Deposits, events: int, detector: Detector) -> 
     return Events(voxels[:, 1:], total, winner, offsets)
 
 
-def generate(count: int, seed: int, detector: Detector | None = None) -> Events:
-    """`count` events, the same for the same seed on every machine with the same version of NumPy."""
+def generate(count: int, seed: int, detector: Detector | None = None, chunk: int = 512) -> Events:
+    """`count` events, the same for the same `seed`, `chunk`, the number drawn at a time, and version of NumPy."""
     detector = Detector() if detector is None else detector
     random = np.random.default_rng(seed)
     parts: list[Events] = []
     while sum(map(len, parts)) < count:
-        deposits, _ = simulated(512, detector, random)
-        parts.append(selected(voxelised(deposits, 512, detector), detector.points))
+        deposits, _ = simulated(chunk, detector, random)
+        parts.append(selected(voxelised(deposits, chunk, detector), detector.points))
     return first(parts, count)
 
 

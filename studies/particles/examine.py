@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import equiscope as eq
-from equiscope.measure.quantity import Quantity, register
 
+from ..shares import EachChannel
 from .byhand import by_hand
 from .clouds import Clouds, all_groups, middle_cosine, turns
 from .events import CLASSES
@@ -24,29 +24,6 @@ WITHIN = ("blocks.*.attention", "blocks.*.mlp")
 _REAL = "blocks.0:input[1]"
 BINS = 6
 """Of |cos b|, equal in Haar measure."""
-
-
-@register
-class ChannelShares(Quantity):
-    """The mean over channels of each channel's own shares: one large channel does not hide the others. Shares are those
-    of one system, and systems count by their samples."""
-
-    name = "channel shares"
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shapes = {"shares": shape, "samples": ()}
-
-    @classmethod
-    def of(cls, group: Any, lmax: int, representation: Any) -> ChannelShares:
-        return cls(group.shape(lmax))
-
-    def terms(self, orbit: Any) -> dict[str, Tensor]:
-        power, total = orbit.total_power.sum(-2), orbit.total.sum(0)
-        shares = torch.where(total > 0, power / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
-        return {"shares": shares.mean(-1) * orbit.samples, "samples": torch.tensor(float(orbit.samples))}
-
-    def result(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {"shares": sums["shares"] / sums["samples"]}
 
 
 def asked(lmax: int, layers: tuple[str, ...] = LAYERS) -> dict[str, Any]:
@@ -80,7 +57,7 @@ def _spectrum(spectrum: Any) -> dict[str, Any]:
         "total": spectrum.pooled_total,
         "unresolved": spectrum.pooled_unresolved,
         "unresolved_error": spectrum.unresolved_error,
-        "channel_shares": spectrum.quantities["channel shares"]["shares"].tolist(),
+        "each_channel": spectrum.quantities[EachChannel.name]["shares"].tolist(),
         "noise_floor": spectrum.scatter,
     }
 
@@ -139,21 +116,13 @@ def scores(model: Segmenter, data: Clouds) -> dict[str, Any]:
     }
 
 
-def final(model: Segmenter, held: Clouds, run: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The examination at the end; ``run["final"]`` says which parts."""
+def final(model: Segmenter, held: Clouds, run: Mapping[str, Any]) -> dict[str, Any]:
+    """The examination at the end of every run: more layers than on the way, and other orientations."""
     parts = run["final"]
-    few = held[: run["audited"]]
     model.eval()
     settings = {**asked(parts["lmax"], LAYERS + WITHIN), "progress": False}
-    found: dict[str, Any] = {"audit": told(eq.audit(model, few.systems(), **settings))}
-    found["orientations"] = orientations(model, held, parts["turns"])
-    if parts.get("ties"):
-        found["ties"] = ties(model, few, parts["ties"])
-    if seed in parts.get("by_hand", ()):
-        found["by_hand"] = compared(model, held[:1], parts["elements"])
-    if seed in parts.get("degrees_of", ()):
-        found["degrees"] = degrees(model, held[:1], parts["degrees"])
-    return found
+    audit = eq.audit(model, held[: run["audited"]].systems(), **settings)
+    return {"audit": told(audit), "orientations": orientations(model, held, parts["turns"])}
 
 
 def orientations(model: Segmenter, data: Clouds, count: int) -> dict[str, Any]:
@@ -187,7 +156,8 @@ def ties(model: Segmenter, data: Clouds, lmax: int) -> dict[str, Any]:
     """Audits of the logits, and of the tokens, with groups that round-off may change beside those it may not."""
     found = {}
     for exact in (True, False):
-        other = Segmenter(dataclasses.replace(model.shape, grouping=dataclasses.replace(model.shape.grouping, exact=exact)))
+        grouping = dataclasses.replace(model.shape.grouping, exact=exact)
+        other = Segmenter(dataclasses.replace(model.shape, grouping=grouping))
         other.load_state_dict(model.state_dict())
         settings = asked(lmax, ())
         audit = eq.audit(other.eval(), data.systems(), progress=False, **settings)

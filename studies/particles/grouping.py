@@ -1,7 +1,7 @@
 """Groups of points: spheres about points that have many neighbours, thinned out greedily, and the points within each.
 
-All of it is discrete. Voxels lie on a lattice, where many distances are equal, and equal to the radii; whether such a pair
-counts as near is left to round-off, which turns with the coordinates. `Grouping.exact` takes that away.
+All of it is discrete. Voxels lie on a lattice, where many distances are equal, and equal to the radii; whether such a
+pair counts as near is left to round-off, which turns with the coordinates. `Grouping.exact` takes that away.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Grouping:
     """Points of a group at most, chosen far from each other among the `nearest` to its centre."""
     nearest: int = 256
     exact: bool = False
-    """Whether squared distances are rounded to whole squared voxels, which is what they are on the lattice of the voxels
+    """Whether squared distances are rounded to whole squared voxels, which is what they are on the lattice of voxels
     however it is turned, and ties go to the first point: then no rotation changes a group."""
 
 
@@ -77,9 +77,10 @@ def grouped(points: Tensor, mask: Tensor, voxel: float, how: Grouping, near: int
     apart = to_centre.masked_fill(~real[..., None], torch.inf).mT
     distance, index = _smallest(apart, min(near, apart.shape[-1]), how.exact)
     reached = distance.isfinite() & mask[..., None]
-    return Groups(
-        centre.masked_fill(~real, 0), real, member.masked_fill(~filled, 0), filled, index.masked_fill(~reached, 0), reached
+    centre, member, index = (
+        x.masked_fill(~kept, 0) for x, kept in ((centre, real), (member, filled), (index, reached))
     )
+    return Groups(centre, real, member, filled, index, reached)
 
 
 def _squares(points: Tensor, mask: Tensor, voxel: float, exact: bool) -> Tensor:

@@ -185,7 +185,7 @@ class Spread(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.voxel = shape.voxel
-        self.mlp = nn.Sequential(nn.Linear(shape.width + 3, shape.width), nn.GELU())
+        self.mlp = nn.Sequential(nn.Linear(shape.width + 3, shape.width), nn.ReLU())
 
     def forward(self, tokens: Tensor, centres: Tensor, points: Tensor, near: Tensor, reached: Tensor) -> Tensor:
         square = (points[:, :, None] - _taken(centres, near)).square().sum(-1)
@@ -210,7 +210,7 @@ class Head(nn.Module):
         super().__init__()
         first, second = shape.head
         self.local, self.whole = nn.Linear(shape.width, first), nn.Linear(2 * shape.width, first, bias=False)
-        self.rest = nn.Sequential(nn.GELU(), nn.Linear(first, second), nn.GELU(), nn.Linear(second, 4))
+        self.rest = nn.Sequential(nn.ReLU(), nn.Linear(first, second), nn.ReLU(), nn.Linear(second, 4))
 
     def forward(self, local: Tensor, whole: Tensor) -> Tensor:
         return self.rest(self.local(local) + self.whole(whole)[:, None])
@@ -237,9 +237,7 @@ class Segmenter(nn.Module):
         """How this model groups points; of points turned by `Grouping.exact` models the same."""
         return grouped(points, mask, self.shape.voxel, self.shape.grouping, self.shape.near)
 
-    def forward(
-        self, points: Tensor, energy: Tensor, mask: Tensor, groups: Groups | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, points: Tensor, energy: Tensor, mask: Tensor, groups: Groups | None = None) -> dict[str, Tensor]:
         """``logits`` and ``probabilities`` ``(B, N, 4)``.
 
         Args:

@@ -66,7 +66,7 @@ def stopping_power(kinetic: Array, mass: Array | float) -> Array:
 
 
 def stopping_power_of_electrons(kinetic: Array) -> Array:
-    """The same of electrons, by Moller scattering; positrons, which lose a few per cent less, are taken for electrons."""
+    """The same of electrons, by Moller scattering; positrons, which lose a little less, are taken for electrons."""
     beta, gamma = beta_gamma(kinetic, ELECTRON)
     logarithm = np.log((beta * gamma) ** 2 * (gamma - 1) * ELECTRON**2 / (2 * _EXCITATION**2))
     rest = 1 - beta**2 - (2 * gamma - 1) / gamma**2 * np.log(2) + ((gamma - 1) / gamma) ** 2 / 8
@@ -121,7 +121,8 @@ def scattering_angle(kinetic: Array, mass: Array | float, length: Array | float)
 
 
 def bremsstrahlung_rate(kinetic: Array) -> Array:
-    """Photons above `PHOTON_CUT` per cm of an electron, before `bremsstrahlung_accepted`: 4/3 dk/k per radiation length."""
+    """Photons above `PHOTON_CUT` per cm of an electron, before `bremsstrahlung_accepted`: 4/3 dk/k in a radiation
+    length."""
     return 4 / 3 * np.log(np.maximum(kinetic / PHOTON_CUT, 1.0)) / RADIATION_LENGTH
 
 
@@ -144,8 +145,8 @@ def soft_bremsstrahlung(kinetic: Array) -> Array:
 
 
 def pair_rate(energy: Array) -> Array:
-    """Pairs per cm of path of a photon: 7/9 per radiation length at high energy, below that a fit linear in the logarithm
-    to the tables of argon, 0.22 of it at 10 MeV and 0.73 at 100 MeV."""
+    """Pairs per cm of path of a photon: 7/9 in a radiation length at high energy, below that a line in the logarithm
+    through 0.22 of it at 10 MeV and 0.73 at 100 MeV, about what tables of argon have."""
     return 7 / 9 / RADIATION_LENGTH * np.clip(0.22 * np.log(np.maximum(energy, 1e-3) / 3.7), 0.0, 0.95)
 
 

@@ -1,7 +1,7 @@
 """Events of PILArNet-M (arXiv 2502.02558), from its HDF5 files, for those who have them.
 
-A file has two arrays of variable-length rows, one row for each event, flat: ``point``, N x 8 numbers (x, y, z, energy of
-the voxel, energy, time, electrons, dx), and ``cluster``, n x 5 (number of points, three identities, class of
+A file has two arrays of variable-length rows, one row for each event, flat: ``point``, N x 8 numbers (x, y, z, energy
+of the voxel, energy, time, electrons, dx), and ``cluster``, n x 5 (number of points, three identities, class of
 particle). Points stand in the order of their clusters. The official checkpoints are not read: how their tensors are
 named and laid out is documented nowhere that was found, and a wrong guess would not show.
 """
@@ -50,7 +50,8 @@ def read(path: str | Path, events: Sequence[int] | None = None, detector: Detect
 
 def _event(event: int, point: Array, cluster: Array, detector: Detector) -> tuple[Whole, Array, Whole]:
     if point.size % 8 or cluster.size % 5:
-        raise ValueError(f"event {event}: expected 8 numbers a point and 5 a cluster, got {point.size} and {cluster.size}")
+        sizes = f"{point.size} and {cluster.size}"
+        raise ValueError(f"event {event}: expected 8 numbers for each point and 5 for each cluster, got {sizes}")
     point, cluster = point.reshape(-1, 8), cluster.reshape(-1, 5)
     label = np.repeat(cluster[:, 4], cluster[:, 0].astype(np.int64)).astype(np.int64)
     if len(label) != len(point):

@@ -9,14 +9,14 @@ from ..runs import Place, Run
 from ..store import Store
 from .model import WIDE
 
-POINTS = (0, 10, 30, 100, 300, 1000)
+POINTS = (0, 30, 100, 250, 600)
 _SMALL = {
-    "preset": "small", "changes": {}, "steps": 1500, "batch": 16, "rate": 2e-3, "train": 1600, "held": 96, "audited": 3,
-    "points": POINTS, "lmax": 4,
-    "final": {"lmax": 6, "turns": 16, "by_hand": [0, 1], "elements": 4000},
+    "preset": "small", "changes": {}, "steps": 600, "batch": 16, "rate": 2e-3, "train": 1600, "held": 64, "audited": 2,
+    "points": POINTS, "lmax": 3,
+    "final": {"lmax": 4, "turns": 12},
 }  # fmt: skip
 _QUICK = {
-    "steps": 6, "batch": 4, "train": 32, "held": 8, "audited": 1, "points": (0, 2), "lmax": 1,
+    "steps": 6, "batch": 4, "train": 32, "held": 8, "audited": 1, "points": (0, 6), "lmax": 1,
     "final": {"lmax": 1, "turns": 2},
 }  # fmt: skip
 
@@ -27,15 +27,13 @@ def _run(
     augment: str,
     *,
     changes: Mapping[str, Any] | None = None,
-    final: Mapping[str, Any] | None = None,
+    keep: bool = False,
     quick: bool = False,
-    seeds: int = 5,
 ) -> Run:
-    configuration = {**_SMALL, "augment": augment, "changes": dict(changes or {})}
-    configuration["final"] = {**configuration["final"], **(final or {})}
+    configuration = {**_SMALL, "augment": augment, "changes": dict(changes or {}), "keep": keep}
     return Run(
-        f"particles-{name}", contrast, "0.25 M parameters", range(seeds), 4, _trained, configuration,
-        {**_QUICK, "final": {**_QUICK["final"], **({"ties": 1} if "ties" in (final or {}) else {})}} if quick else None,
+        f"particles-{name}", contrast, "0.25 M, 600 steps of 16", range(5), 4, _trained, configuration,
+        _QUICK if quick else None,
     )  # fmt: skip
 
 
@@ -49,7 +47,7 @@ MAIN = [
     _run("none", "events as they lie", "none"),
     _run("euler", "three uniform angles", "euler"),
     _run("so3", "uniform rotations", "so3"),
-    _run("o3", "uniform, inversion too", "o3", final={"ties": 6, "degrees_of": [0], "degrees": [8, 12, 16, 20]}, quick=True),
+    _run("o3", "uniform, inversion too", "o3", keep=True, quick=True),
 ]
 BIAS = [
     _run("harmonics2", "harmonics to 2, O(3)", "o3", changes={"harmonics": 2}),

@@ -13,7 +13,7 @@ import equiscope as eq
 from ..runs import Place
 from . import examine
 from .clouds import Clouds, all_groups, batches, kept, turns
-from .events import CLASSES, Detector
+from .events import Detector
 from .grouping import Groups
 from .model import Segmenter, shape
 
@@ -52,7 +52,9 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(place.seed)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), asked["rate"], weight_decay=0.05, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, lambda n: rate(n, asked["steps"]))
-        self.step, self.records = 0, {}
+        self.points = sorted({*asked["points"], asked["steps"]})
+        self.step, self.loss = 0, 0.0
+        self.records: dict[str, Any] = {}
 
     def _file(self, which: str) -> Any:
         count = self.asked[which]
@@ -62,27 +64,28 @@ class Trainer:
         """From where the checkpoint is, or the beginning, to the end."""
         tracker = eq.training.SymmetryTracker(
             self.held[: self.asked["audited"]].systems(), **examine.asked(self.asked["lmax"]),
-            every=list(self.asked["points"]), budget=None, out=self.place.scratch / "history",
+            every=self.points, budget=None, out=self.place.scratch / "history",
         )  # fmt: skip
         self._resume()
         groups = all_groups(self.model, self.training)
-        order = batches(len(self.training), self.asked["batch"], self.generator)
-        self.loss = 0.0
-        while self.step < self.asked["steps"]:
-            if self.step in self.asked["points"]:
+        order = batches(self.training.mask.sum(-1), self.asked["batch"], self.place.seed, self.step)
+        while True:
+            if self.step in self.points:
                 self._checkpoint()
                 self._record()
                 tracker.step(self.model, self.step)
+            if self.step == self.asked["steps"]:
+                break
             self._train(next(order), groups)
             self.step += 1
-        self._record()
-        history = tracker.finish(self.model, self.step)
-        for point in history.points:
+        if self.asked["keep"]:
+            self.place.store.save_tensors(self.place.name, self.place.seed, self.model.state_dict())
+        for point in tracker.history.points:
             self.records[str(point.step)]["audit"] = examine.told(point.audit)
         return {
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "training": self.records,
-            "final": examine.final(self.model, self.held, self.asked, self.place.seed),
+            "final": examine.final(self.model, self.held, self.asked),
         }
 
     def _train(self, rows: Tensor, groups: Groups) -> None:
@@ -108,15 +111,20 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         state = {
-            "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step,
-            "schedule": self.schedule.state_dict(), "generator": self.generator.get_state(), "records": self.records,
-        }  # fmt: skip
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "loss": self.loss,
+            "records": self.records,
+        }
         growing = self.place.scratch / "checkpoint.new"
         torch.save(state, growing)
         growing.replace(self.place.scratch / "checkpoint.pt")
 
     def _resume(self) -> None:
-        """Go on where a killed run had its last checkpoint; the epoch it was in begins anew."""
+        """Go on where a killed run had its last checkpoint."""
         path = self.place.scratch / "checkpoint.pt"
         if not path.is_file():
             return
@@ -125,7 +133,7 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["generator"])
-        self.step, self.records = state["step"], state["records"]
+        self.step, self.loss, self.records = state["step"], state["loss"], state["records"]
 
 
 def trained(asked: Mapping[str, Any], place: Place) -> dict[str, Any]:
@@ -133,7 +141,7 @@ def trained(asked: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
     `asked` has: ``preset`` and ``changes`` of the shape; ``augment``, a kind of `clouds.KINDS`; ``steps``, ``batch``,
     ``rate``; ``train`` and ``held``, numbers of events; ``audited``, how many of the held-out ones the audits see;
-    ``points``, steps at which they are due; ``lmax``; ``final``, what is examined at the end.
+    ``points``, steps at which they are due; ``lmax``; ``final``, what is examined at the end; ``keep``,
+    whether weights are stored.
     """
-    assert len(CLASSES) == 4
     return Trainer(asked, place).run()
