@@ -13,7 +13,9 @@ from .dataset import Molecule, Task
 POOL = 8
 """Batches that are drawn at once and sorted by size, since PET fills up to the most neighbours of a batch."""
 
-AUGMENTATIONS = ("O3", "SO3", "none")
+AUGMENTATIONS = ("O3", "SO3", "none", "aligned")
+"""Random elements of a group; structures as the data set has them, each in a random orientation of its own; all copies
+of a molecule in one orientation."""
 
 
 class Batch:
@@ -52,7 +54,7 @@ def elements(n: int, augmentation: str, generator: torch.Generator) -> torch.Ten
     """``(n, 3, 3)`` random elements of the group, uniform by the Haar measure; None where nothing is turned."""
     if augmentation not in AUGMENTATIONS:
         raise ValueError(f"augmentation: expected one of {', '.join(AUGMENTATIONS)}, got {augmentation!r}")
-    if augmentation == "none":
+    if augmentation in ("none", "aligned"):
         return None
     return eq.random_rotations(n, group=augmentation, dtype=torch.float32, generator=generator)
 
@@ -60,6 +62,8 @@ def elements(n: int, augmentation: str, generator: torch.Generator) -> torch.Ten
 def training_batches(task: Task, size: int, augmentation: str, seed: int, start: int = 0) -> Iterator[Batch]:
     """Batches without end, from step `start` on; the batch of a step depends on the seed and the step alone."""
     molecules = task.parts["train"]
+    if augmentation == "aligned":
+        molecules = aligned(molecules, task)
     pool, drawn = -1, []
     step = start
     while True:
@@ -74,3 +78,23 @@ def training_batches(task: Task, size: int, augmentation: str, seed: int, start:
         rotations = elements(size, augmentation, own)
         yield batch if rotations is None else batch.turned(rotations, task)
         step += 1
+
+
+def aligned(molecules: Sequence[Molecule], task: Task) -> list[Molecule]:
+    """Every structure turned, by the rotation that fits best, onto the first one of its molecule."""
+    first: dict[str, torch.Tensor] = {}
+    turned = []
+    for each in molecules:
+        reference = first.setdefault(each.name, each.positions)
+        batch = Batch([each]).turned(best_rotation(each.positions, reference)[None], task)
+        turned.append(Molecule(each.name, each.numbers, batch.positions, batch.labels))
+    return turned
+
+
+def best_rotation(positions: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """The proper rotation R that makes ``positions @ R.T`` as near to `reference` as can be, both centred (Kabsch)."""
+    x, y = (p.double() - p.double().mean(0) for p in (positions, reference))
+    u, _, vt = torch.linalg.svd(y.T @ x)
+    sign = torch.ones(3, dtype=torch.float64)
+    sign[2] = torch.sign(torch.linalg.det(u @ vt))
+    return ((u * sign) @ vt).float()

@@ -12,10 +12,11 @@ from ..runs import Place
 from .audits import audited, chosen, kept, tracker
 from .dataset import Task
 from .density import density
+from .gfn2 import gfn2
 from .pet import PetOnTensors
-from .train import Curve, Trainer, held_out_batches, unexplained
+from .train import Curve, Trainer, held_out_batches, new_model, unexplained
 
-TASKS: dict[str, Callable[[Path | None], Task]] = {"density": density}
+TASKS: dict[str, Callable[[Path | None], Task]] = {"density": density, "gfn2": gfn2}
 
 AUDITED = (0, 10, 40, 150, 500, 1500, 5000, 15000)
 """Steps at which tokens are audited, beside the last one; each costs as much as a hundred steps."""
@@ -31,7 +32,7 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """Train, or go on, to the last step; see `studies.atoms.train.Trainer` for the configuration.
 
     "task" is a key of `TASKS`; "final_degree" is that of the last audit, of outputs alone on one copy of every held-out
-    molecule.
+    molecule; with "weights" the final ones are stored, for a diagnosis.
     """
     torch.set_num_threads(1)
     task = TASKS[configuration["task"]](place.data)
@@ -44,7 +45,8 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     test = chosen(task, sorted({each.name for each in task.parts["test"]}))
     final = audited(model, task, test, layers=None, degree=configuration.get("final_degree", 8))
     trained = task.parts["train"][:: max(len(task.parts["train"]) // FITTED, 1)]
-    place.store.save_tensors(place.name, place.seed, weights(model))
+    if configuration.get("weights", False):
+        place.store.save_tensors(place.name, place.seed, weights(model))
     return {
         "parameters": sum(each.numel() for each in model.parameters()),
         "train_seconds": trainer.seconds,
@@ -62,14 +64,7 @@ def weights(model: PetOnTensors) -> dict[str, torch.Tensor]:
 
 def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PetOnTensors:
     """The model of a run that is done, from its stored weights."""
-    model = PetOnTensors(
-        task.targets,
-        configuration["hypers"],
-        edges=configuration["edges"],
-        per_system=task.per_system,
-        present=task.present,
-        covariant_bias=configuration.get("covariant_bias", True),
-    )
+    model = new_model(task, configuration)
     full = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     model.load_state_dict(full)
     return model.eval()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from metatrain.pet import PET
-from metatrain.utils.architectures import get_default_hypers
-from metatrain.utils.data import DatasetInfo
-from metatrain.utils.data.target_info import get_generic_target_info
 
 from equiscope.groups.irreps import Irrep, Irreps
 
 from .dataset import ELEMENTS
 from .harmonics import embedding
+
+if TYPE_CHECKING:
+    from metatrain.pet import PET
 
 SMALL: dict[str, Any] = {
     "d_pet": 64,
@@ -119,16 +118,20 @@ def pairs(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def pet(targets: Mapping[str, Mapping[str, Irrep]], hypers: Mapping[str, Any]) -> PET:
     """metatrain's own model, with a spherical target for every atom for each of these, a block for each term."""
-    described = {name: get_generic_target_info(name, _described(terms)) for name, terms in targets.items()}
-    info = DatasetInfo(length_unit="angstrom", atomic_types=list(ELEMENTS), targets=described)
+    # figures and tables are made of stored results, without metatrain
+    from metatrain.pet import PET
+    from metatrain.utils.architectures import get_default_hypers
+    from metatrain.utils.data import DatasetInfo
+    from metatrain.utils.data.target_info import get_generic_target_info
+
+    def described(terms: Mapping[str, Irrep]) -> Any:
+        irreps = [{"o3_lambda": term.l, "o3_sigma": term.sigma, "num": term.mul} for term in terms.values()]
+        told = {"quantity": "", "unit": "", "sample_kind": "atom", "num_subtargets": 1}
+        return {**told, "type": {"spherical": {"irreps": irreps}}}
+
+    infos = {name: get_generic_target_info(name, described(terms)) for name, terms in targets.items()}
+    info = DatasetInfo(length_unit="angstrom", atomic_types=list(ELEMENTS), targets=infos)
     return PET({**get_default_hypers("pet", 32)["model"], **hypers}, info)
-
-
-def _described(terms: Mapping[str, Irrep]) -> dict[str, Any]:
-    """A target, in metatrain's words."""
-    irreps = [{"o3_lambda": term.l, "o3_sigma": term.sigma, "num": term.mul} for term in terms.values()]
-    told = {"quantity": "", "unit": "", "sample_kind": "atom", "num_subtargets": 1}
-    return {**told, "type": {"spherical": {"irreps": irreps}}}
 
 
 def _terms(outputs: Mapping[str, str]) -> dict[str, Irrep]:

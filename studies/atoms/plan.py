@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..runs import Run
 from ..store import Store
 from . import pictures, tabulated
+from .diagnosis import diagnose
 from .learning import learn
 from .pet import SMALL
 
@@ -40,21 +41,40 @@ def _run(
     return Run(name, contrast, size, FIVE, minutes, learn, configuration, REDUCED if quick else None)
 
 
+def _diagnosis(name: str, contrast: str, of: str, *, quick: bool = False, trained: bool = True) -> Run:
+    configuration = {"of": of, "copies": 2, "trained": trained}
+    return Run(name, contrast, "of that run", FIVE, 2.0, diagnose, configuration, {"copies": 1} if quick else None)
+
+
 LONG = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
 
 RUNS = [
-    _run("density-o3-linear", "PET as it is, augmented by O(3)", quick=True),
+    _run("density-o3-linear", "PET as it is, augmented by O(3)", weights=True, quick=True),
     _run(
-        "density-o3-harmonic4", "harmonics of edges up to l = 4 in place of (x, y, z, r)", quick=True, edges="harmonic4"
+        "density-o3-harmonic4",
+        "harmonics of edges up to l = 4 in place of (x, y, z, r)",
+        weights=True,
+        quick=True,
+        edges="harmonic4",
     ),
     _run(
         "density-none-linear",
-        "no augmentation: every structure in its one orientation",
+        "no augmentation: each structure in the random orientation that it has",
         augmentation="none",
+        weights=True,
         quick=True,
     ),
+    _run("density-aligned-linear", "all copies of a molecule in one orientation", augmentation="aligned"),
     _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", edges="wide4"),
+    _run("gfn2-o3-linear", "energies, forces and moments, augmented by O(3)", task="gfn2", quick=True),
     _run("density-so3-linear", "augmented by rotations alone", augmentation="SO3"),
+    _diagnosis("diagnosis-o3-linear", "where sectors are lost", "density-o3-linear", quick=True),
+    _diagnosis("diagnosis-o3-harmonic4", "the same with harmonics", "density-o3-harmonic4"),
+    _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear"),
+    _diagnosis("diagnosis-untrained-linear", "before training", "density-o3-linear", trained=False),
+    _diagnosis("diagnosis-untrained-harmonic4", "before training, harmonics", "density-o3-harmonic4", trained=False),
+    _run("gfn2-o3-harmonic4", "energies, forces and moments, with harmonics", task="gfn2", edges="harmonic4"),
+    _run("gfn2-none-linear", "energies, forces and moments, not augmented", task="gfn2", augmentation="none"),
     _run("density-none-harmonic4", "harmonics without augmentation", edges="harmonic4", augmentation="none"),
     _run("density-o3-harmonic2", "harmonics up to l = 2", edges="harmonic2"),
     _run("density-o3-harmonic8", "harmonics up to l = 8", edges="harmonic8"),

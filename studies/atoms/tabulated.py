@@ -2,9 +2,137 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..spread import Difference, Spread, number
 from ..store import Store
+from .gfn2 import FORCES, MOMENTS
+from .reading import LAST_NODE, OUTPUTS, TITLES, broken, final, pseudo, share, spread, trained, unexplained
+
+DENSITIES = (
+    "density-o3-linear",
+    "density-o3-harmonic4",
+    "density-o3-wide4",
+    "density-none-linear",
+    "density-aligned-linear",
+    "density-so3-linear",
+    "density-none-harmonic4",
+    "density-o3-harmonic2",
+    "density-o3-harmonic8",
+    "density-o3-solid4",
+    "density-o3-linear-norm",
+    "density-o3-harmonic4-norm",
+    "density-o3-linear-unbiased",
+    "density-o3-linear-long",
+    "density-o3-harmonic4-long",
+)
+GFN2 = ("gfn2-o3-linear", "gfn2-o3-harmonic4", "gfn2-none-linear")
+DIAGNOSES = (
+    "diagnosis-untrained-linear",
+    "diagnosis-untrained-harmonic4",
+    "diagnosis-o3-linear",
+    "diagnosis-o3-harmonic4",
+    "diagnosis-none-linear",
+)
+
+Cell = Callable[[dict[str, Any]], float]
 
 
 def tables(store: Store) -> dict[str, str]:
     """By name, those that there are results for."""
-    return {}
+    shown = [TITLES[name] for name in OUTPUTS]
+    moments = [*MOMENTS, *FORCES]
+    found = {
+        "atoms-error": _table(store, DENSITIES, shown, [unexplained(name) for name in OUTPUTS]),
+        "atoms-error-train": _table(store, DENSITIES, shown, [trained(name) for name in OUTPUTS]),
+        "atoms-A": _table(store, DENSITIES, shown, [final(name, "A") for name in OUTPUTS]),
+        "atoms-broken": _table(store, DENSITIES, shown, [broken(name) for name in OUTPUTS]),
+        "atoms-symmetrised": _table(store, DENSITIES, shown, [final(name, "mse_symmetrised") for name in OUTPUTS]),
+        "atoms-tokens-untrained": _table(store, DENSITIES, _SECTORS, _sectors(0)),
+        "atoms-tokens": _table(store, DENSITIES, _SECTORS, _sectors(None)),
+        "atoms-tokens-channels": _table(store, DENSITIES, _SECTORS, _sectors(None, "each_channel")),
+        "atoms-gfn2": _table(store, GFN2, moments, [unexplained(name) for name in moments]),
+        "atoms-gfn2-A": _table(store, GFN2, moments, [final(name, "A") for name in moments]),
+        "atoms-contrasts": contrasts(store),
+        "atoms-diagnosis": diagnoses(store),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+_SECTORS = ["l = 0", "l = 1", "l = 2", "l = 3", "l = 4", "sigma = -1"]
+
+
+def _sectors(step: int | None, key: str = "shares") -> list[Cell]:
+    return [*(share(LAST_NODE, l, 1, step, key) for l in range(5)), pseudo(LAST_NODE, step, key)]
+
+
+def _table(store: Store, runs: Sequence[str], heads: Sequence[str], cells: Sequence[Cell]) -> str:
+    """A row for each run that has a result."""
+    rows = []
+    for run in runs:
+        spreads = [spread(store, run, cell) for cell in cells]
+        if spreads[0] is not None:
+            rows.append(f"| {run} | {len(spreads[0].values)} | {' | '.join(map(str, spreads))} |")
+    if not rows:
+        return ""
+    return "\n".join([f"| run | seeds | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|", *rows])
+
+
+_PAIRS = [
+    ("harmonic4", "linear", "density-o3-harmonic4", "density-o3-linear", OUTPUTS),
+    ("wide4", "linear", "density-o3-wide4", "density-o3-linear", OUTPUTS[:5]),
+    ("harmonic4", "wide4", "density-o3-harmonic4", "density-o3-wide4", OUTPUTS[:5]),
+    ("no augmentation", "O(3)", "density-none-linear", "density-o3-linear", OUTPUTS[:5]),
+    ("aligned", "O(3)", "density-aligned-linear", "density-o3-linear", OUTPUTS[:5]),
+    ("SO(3)", "O(3)", "density-so3-linear", "density-o3-linear", OUTPUTS),
+]
+
+CONTRASTS: list[tuple[str, str, str, Cell]] = [
+    *(
+        (f"{TITLES[name]}: unexplained, {a} less {b}", one, other, unexplained(name))
+        for a, b, one, other, names in _PAIRS
+        for name in names
+    ),
+    *(
+        (f"{TITLES[name]}: A over labels, {a} less {b}", one, other, final(name, "A"))
+        for a, b, one, other, names in _PAIRS[3:]
+        for name in names[:5]
+    ),
+]
+"""In words, one run, the other, and what is compared."""
+
+
+def contrasts(store: Store) -> str:
+    """Differences of means with standard errors, and their range when any one seed is left out."""
+    rows = []
+    for words, one, other, cell in CONTRASTS:
+        first, second = spread(store, one, cell), spread(store, other, cell)
+        if first is not None and second is not None:
+            seeds = f"{len(first.values)}, {len(second.values)}"
+            rows.append(f"| {words} | {seeds} | {Difference(first, second)} |")
+    if not rows:
+        return ""
+    head = "| contrast | seeds | difference ± standard error (with a seed left out) |"
+    return "\n".join([head, "|---|---|---|", *rows])
+
+
+def diagnoses(store: Store) -> str:
+    """Of every target: most that is read from any layer of nodes, and from the last head; fates of the seeds."""
+    rows = []
+    for run in DIAGNOSES:
+        results = store.all(run)
+        for place in range(len(results[0]["sectors"]) if results else 0):
+            sectors = [result["sectors"][place] for result in results]
+            best = Spread(tuple(max(layer["symmetrised"] for layer in sector["layers"]) for sector in sectors))
+            linear = Spread(tuple(max(layer["linear"] for layer in sector["layers"]) for sector in sectors))
+            control = max(layer["control"] for sector in sectors for layer in sector["layers"])
+            given = Spread(tuple(sector["symmetrised"] for sector in sectors))
+            fates = ", ".join(sorted({sector["fate"] for sector in sectors}))
+            title = TITLES.get(sectors[0]["output"], sectors[0]["output"])
+            cells = f"{best} | {linear} | {number(control)} | {given} | {fates}"
+            rows.append(f"| {run} | {len(sectors)} | {title} | {cells} |")
+    if not rows:
+        return ""
+    head = "| run | seeds | target | read, averaged | read, linear | control | output, averaged | fate |"
+    return "\n".join([head, "|---" * 8 + "|", *rows])

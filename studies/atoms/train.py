@@ -42,14 +42,7 @@ class Trainer:
     def __init__(self, task: Task, configuration: Mapping[str, Any], seed: int, scratch: Path) -> None:
         self.task, self.configuration, self.seed = task, configuration, seed
         torch.manual_seed(seed)
-        self.model = PetOnTensors(
-            task.targets,
-            configuration["hypers"],
-            edges=configuration["edges"],
-            per_system=task.per_system,
-            present=task.present,
-            covariant_bias=configuration.get("covariant_bias", True),
-        )
+        self.model = new_model(task, configuration)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), configuration["rate"], weight_decay=0.01, fused=True
         )
@@ -105,6 +98,18 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+
+
+def new_model(task: Task, configuration: Mapping[str, Any]) -> PetOnTensors:
+    """Untrained, with weights from the random state of torch."""
+    return PetOnTensors(
+        task.targets,
+        configuration["hypers"],
+        edges=configuration["edges"],
+        per_system=task.per_system,
+        present=task.present,
+        covariant_bias=configuration.get("covariant_bias", True),
+    )
 
 
 class Curve:
