@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from torch import Tensor
 import equiscope as eq
 
 from ..shares import EachChannel
-from .byhand import by_hand
 from .clouds import Clouds, all_groups, middle_cosine, turns
 from .events import CLASSES
 from .grouping import Groups
@@ -150,32 +148,3 @@ def orientations(model: Segmenter, data: Clouds, count: int) -> dict[str, Any]:
         "odd": float(((0.5 * (logits.mean(0) - inverted.mean(0))).square().mean(-1) * mask).sum() / mask.sum()),
         "by_sine": bins,
     }
-
-
-def ties(model: Segmenter, data: Clouds, lmax: int) -> dict[str, Any]:
-    """Audits of the logits, and of the tokens, with groups that round-off may change beside those it may not."""
-    found = {}
-    for exact in (True, False):
-        grouping = dataclasses.replace(model.shape.grouping, exact=exact)
-        other = Segmenter(dataclasses.replace(model.shape, grouping=grouping))
-        other.load_state_dict(model.state_dict())
-        settings = asked(lmax, ())
-        audit = eq.audit(other.eval(), data.systems(), progress=False, **settings)
-        found["exact" if exact else "left to round-off"] = told(audit)
-    return found
-
-
-def compared(model: Segmenter, one: Clouds, elements: int) -> dict[str, Any]:
-    """A and B of one event by an audit and by independent random elements, without the library's machinery."""
-    settings = asked(4, ())
-    audit = eq.audit(model, one.systems(), progress=False, **{**settings, "degree": 12})
-    return {"audit": told(audit)["outputs"]["logits"], "by_hand": by_hand(model, one, elements)}
-
-
-def degrees(model: Segmenter, one: Clouds, asked_degrees: list[int]) -> dict[str, Any]:
-    """RMSE and spectrum of the logits of one event by degree of the grid."""
-    found = {}
-    for degree in asked_degrees:
-        audit = eq.audit(model, one.systems(), progress=False, **{**asked(4, ()), "degree": degree})
-        found[str(degree)] = told(audit)["outputs"]["logits"]
-    return found

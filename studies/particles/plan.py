@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from ..runs import Place, Run
 from ..store import Store
+from . import pictures, tabulated
 from .model import WIDE
 
 POINTS = (0, 30, 100, 250, 600)
@@ -43,6 +46,12 @@ def _trained(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     return trained(configuration, place)
 
 
+def _examined(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    from .after import examined
+
+    return examined(configuration, place)
+
+
 MAIN = [
     _run("none", "events as they lie", "none"),
     _run("euler", "three uniform angles", "euler"),
@@ -54,12 +63,27 @@ BIAS = [
     _run("harmonics4", "harmonics to 4, O(3)", "o3", changes={"harmonics": 4}, quick=True),
     _run("wide", "wider, no harmonics, O(3)", "o3", changes=WIDE),
 ]
-RUNS = [*MAIN, *BIAS]
+AFTER = Run(
+    "particles-after",
+    "weights of particles-o3: ties of the grouping, random elements, degrees",
+    "0.25 M",
+    range(5),
+    3,
+    _examined,
+    {
+        **{"of": "particles-o3", "preset": "small", "changes": {}, "held": 64},
+        **{"tied": 3, "lmax": 8, "audited": 2, "elements": 4000, "degrees": [8, 12, 16, 20]},
+    },
+    {"held": 8, "tied": 1, "audited": 1, "lmax": 1, "elements": 20, "degrees": [8]},
+)
+RUNS = [*MAIN, AFTER, *BIAS]
 
 
 def tables(store: Store) -> dict[str, str]:
-    return {}
+    """Of the account, by name."""
+    return tabulated.tables(store)
 
 
-def figures(store: Store) -> dict[str, Any]:
-    return {}
+def figures(store: Store) -> dict[str, Figure]:
+    """Of the account, by file stem."""
+    return pictures.figures(store)

@@ -39,14 +39,19 @@ def rate(step: int, steps: int) -> float:
     return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * (step - warm) / max(steps - warm, 1)))))
 
 
+def events_of(which: str, count: int, place: Place) -> Clouds:
+    """Events to train on ("train") or held out ("held"), made once and kept."""
+    path = place.store.scratch("particles-events", 0) / f"{which}-{count}.npz"
+    return kept(path, count, DATA_SEED + ("train", "held").index(which), Detector())
+
+
 class Trainer:
     """What a run holds while it goes on."""
 
     def __init__(self, asked: Mapping[str, Any], place: Place) -> None:
         self.asked, self.place = asked, place
-        self.detector = Detector()
-        self.training = kept(self._file("train"), asked["train"], DATA_SEED, self.detector)
-        self.held = kept(self._file("held"), asked["held"], DATA_SEED + 1, self.detector)
+        self.training = events_of("train", asked["train"], place)
+        self.held = events_of("held", asked["held"], place)
         torch.manual_seed(place.seed)
         self.model = Segmenter(shape(asked["preset"], **asked.get("changes", {})))
         self.generator = torch.Generator().manual_seed(place.seed)
@@ -55,10 +60,6 @@ class Trainer:
         self.points = sorted({*asked["points"], asked["steps"]})
         self.step, self.loss = 0, 0.0
         self.records: dict[str, Any] = {}
-
-    def _file(self, which: str) -> Any:
-        count = self.asked[which]
-        return self.place.store.scratch("particles-events", 0) / f"{which}-{count}.npz"
 
     def run(self) -> dict[str, Any]:
         """From where the checkpoint is, or the beginning, to the end."""
