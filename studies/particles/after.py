@@ -26,7 +26,7 @@ def examined(asked: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """The result as JSON values.
 
     `asked` has: ``of``, the run whose weights are examined, with its ``preset`` and ``changes``; ``held``, how many
-    events; ``tied``, how many of these are audited with both kinds of groups, and ``lmax`` of these audits;
+    events; ``tied``, the first and the end of those that are audited with both kinds of groups, and ``lmax`` of these;
     ``audited``, how many are compared with random elements, and ``elements``, how many of those; ``degrees`` of grids,
     of seed 0 alone.
     """
@@ -35,7 +35,7 @@ def examined(asked: Mapping[str, Any], place: Place) -> dict[str, Any]:
     held = events_of("held", asked["held"], place)
     few = held[: asked["audited"]]
     found: dict[str, Any] = {
-        "ties": ties(model, held[: asked["tied"]], asked["lmax"]),
+        "ties": ties(model, held[slice(*asked["tied"])], asked["lmax"]),
         "changed": {name: changed(other, held) for name, other in _grouped(model).items()},
         "by_hand": [compared(model, few[i : i + 1], asked["elements"]) for i in range(len(few))],
     }

@@ -72,9 +72,9 @@ AFTER = Run(
     _examined,
     {
         **{"of": "particles-o3", "preset": "small", "changes": {}, "held": 64},
-        **{"tied": 3, "lmax": 8, "audited": 2, "elements": 4000, "degrees": [8, 12, 16, 20]},
+        **{"tied": (1, 3), "lmax": 8, "audited": 2, "elements": 4000, "degrees": [8, 12, 16, 20]},
     },
-    {"held": 8, "tied": 1, "audited": 1, "lmax": 1, "elements": 20, "degrees": [8]},
+    {"held": 8, "tied": (1, 2), "audited": 1, "lmax": 1, "elements": 20, "degrees": [8]},
 )
 RUNS = [*MAIN, AFTER, *BIAS]
 
