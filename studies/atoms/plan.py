@@ -12,6 +12,7 @@ from . import pictures, tabulated
 from .diagnosis import diagnose
 from .learning import learn
 from .pet import SMALL
+from .rotations import check
 
 FIVE = (0, 1, 2, 3, 4)
 
@@ -46,6 +47,12 @@ def _diagnosis(name: str, contrast: str, of: str, *, quick: bool = False, traine
     return Run(name, contrast, "of that run", FIVE, 2.0, diagnose, configuration, {"copies": 1} if quick else None)
 
 
+def _check(name: str, of: str, *, quick: bool = False, trained: bool = True) -> Run:
+    contrast = f"its {'last' if trained else 'first'} audit against 4,000 random elements"
+    configuration = {"of": of, "elements": 4000, "trained": trained}
+    return Run(name, contrast, "of that run", FIVE, 2.0, check, configuration, {"elements": 200} if quick else None)
+
+
 LONG = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
 
 RUNS = [
@@ -68,6 +75,10 @@ RUNS = [
     _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", edges="wide4"),
     _run("gfn2-o3-linear", "energies, forces and moments, augmented by O(3)", task="gfn2", quick=True),
     _run("density-so3-linear", "augmented by rotations alone", augmentation="SO3"),
+    _check("check-o3-linear", "density-o3-linear", quick=True),
+    _check("check-o3-harmonic4", "density-o3-harmonic4"),
+    _check("check-none-linear", "density-none-linear"),
+    _check("check-untrained-linear", "density-o3-linear", trained=False),
     _diagnosis("diagnosis-o3-linear", "where sectors are lost", "density-o3-linear", quick=True),
     _diagnosis("diagnosis-o3-harmonic4", "the same with harmonics", "density-o3-harmonic4"),
     _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ def tables(store: Store) -> dict[str, str]:
         "atoms-gfn2-A": _table(store, GFN2, moments, [final(name, "A") for name in moments]),
         "atoms-contrasts": contrasts(store),
         "atoms-diagnosis": diagnoses(store),
+        "atoms-check": checks(store),
     }
     return {name: text for name, text in found.items() if text}
 
@@ -136,3 +138,28 @@ def diagnoses(store: Store) -> str:
         return ""
     head = "| run | seeds | target | read, averaged | read, linear | control | output, averaged | fate |"
     return "\n".join([head, "|---" * 8 + "|", *rows])
+
+
+CHECKS = ("check-untrained-linear", "check-o3-linear", "check-o3-harmonic4", "check-none-linear")
+
+
+def checks(store: Store) -> str:
+    """Stored numbers less those from random elements, in units of the error of the difference."""
+    rows = []
+    for run in CHECKS:
+        for seed in store.seeds(run):
+            found = store.load(run, seed)["comparisons"]
+            off = [abs(_off(row)) for row in found]
+            within = sum(each < 2 for each in off) / len(off)
+            worst, name = max(zip(off, (row["name"] for row in found), strict=True))
+            errors = sorted(row["error"] / abs(row["found"]) for row in found if row["name"].endswith(": A"))
+            typical = f"{100 * errors[len(errors) // 2]:.1f} %"
+            rows.append(f"| {run} | {seed} | {len(off)} | {100 * within:.0f} % | {worst:.1f}, {name} | {typical} |")
+    if not rows:
+        return ""
+    head = "| run | seed | numbers | within 2 errors | largest, in errors | median error of A |"
+    return "\n".join([head, "|---" * 6 + "|", *rows])
+
+
+def _off(row: dict[str, Any]) -> float:
+    return float(row["found"] - row["stored"]) / math.hypot(row["error"], row["stored_error"] or 0.0)
