@@ -1,14 +1,17 @@
-"""The account, ``README.md``: its tables stand between markers and are made of stored results."""
+"""The accounts, `README.md` here and in the parts: their tables stand between markers, made of stored results."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from .runs import parts, told
 from .store import HERE, Store
 
 README = HERE / "README.md"
+
+ACCOUNTS = (README, *sorted(HERE.glob("*/README.md")))
 
 _PLACE = re.compile(r"(<!-- numbers: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -31,6 +34,8 @@ def renewed(text: str, found: dict[str, str]) -> str:
     return _PLACE.sub(table, text)
 
 
-def write(store: Store, readme: Path = README) -> None:
+def write(store: Store, accounts: Sequence[Path] = ACCOUNTS) -> None:
     """Make the tables of the account anew."""
-    readme.write_text(renewed(readme.read_text(encoding="utf-8"), tables(store)), encoding="utf-8")
+    found = tables(store)
+    for path in accounts:
+        path.write_text(renewed(path.read_text(encoding="utf-8"), found), encoding="utf-8")
