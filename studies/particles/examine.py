@@ -145,6 +145,5 @@ def orientations(model: Segmenter, data: Clouds, count: int) -> dict[str, Any]:
     return {
         "proper": scored(logits.flatten(0, 1), repeated),
         "improper": scored(inverted.flatten(0, 1), repeated),
-        "odd": float(((0.5 * (logits.mean(0) - inverted.mean(0))).square().mean(-1) * mask).sum() / mask.sum()),
         "by_sine": bins,
     }

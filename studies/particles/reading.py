@@ -84,9 +84,9 @@ def improper(name: str) -> Cell:
 
 
 def odd(result: Result) -> float:
-    """Mean square of what inversion changes the sign of in the logits, averaged over rotations: the sector (0, -1),
-    with what a finite number of rotations leaves of others."""
-    return result["final"]["orientations"]["odd"]
+    """Share of the logits' power in the sector (0, -1), what inversion alone changes, of audited events."""
+    logits = result["final"]["audit"]["outputs"]["logits"]
+    return logits["power"][0][1] / logits["total"]
 
 
 def paired(store: Store, one: str, other: str, cell: Cell) -> Spread | None:

@@ -59,7 +59,7 @@ _PARITY: dict[str, Cell] = {
     "block 5": pseudo("blocks.5"),
     "points": pseudo("spread"),
     "logits": pseudo("logits"),
-    "odd part of logits": odd,
+    "(0, -1) of logits": odd,
     "cross entropy, improper less proper": improper("cross_entropy"),
 }
 
@@ -119,7 +119,7 @@ _COMPARED: dict[str, Cell] = {
     "F1 turned": score("f1"),
     "cross entropy turned": score("cross_entropy"),
     "A of logits": variance,
-    "odd part of logits": odd,
+    "(0, -1) of logits": odd,
 }
 
 
