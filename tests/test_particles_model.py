@@ -8,7 +8,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from studies.particles import clouds, events, examine, model, pilarnet
+from studies.particles import clouds, events, examine, jets, model, pilarnet
 from studies.particles.grouping import Grouping, grouped
 from studies.particles.plan import RUNS
 from studies.particles.train import Trainer, trained
@@ -212,6 +212,26 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
         results[name] = trained(asked, place)
     scores = [[record["turned"] for record in result["training"].values()] for result in results.values()]
     assert scores[0] == scores[1]
+
+
+def test_jets_come_to_rest_and_keep_their_mass():
+    random = torch.Generator().manual_seed(0)
+    p = torch.randn(5, 20, 3, generator=random, dtype=torch.float64) + torch.tensor([30.0, -20.0, 10.0])
+    lab = torch.cat([p, p.norm(dim=-1, keepdim=True)], -1)
+    whole = lab.sum(1)
+    rest = jets.boosted(lab, whole)
+    mass = (whole[:, 3].square() - whole[:, :3].square().sum(-1)).sqrt()
+    torch.testing.assert_close(rest.sum(1)[:, 1:], torch.zeros(5, 3, dtype=torch.float64), rtol=0, atol=1e-9)
+    torch.testing.assert_close(rest.sum(1)[:, 0], mass)
+    # each constituent keeps its own mass, 0, and its energy is that of the scalar product with the whole
+    torch.testing.assert_close(rest[..., 0], rest[..., 1:].norm(dim=-1))
+    product = (lab[..., 3] * whole[:, None, 3] - (lab[..., :3] * whole[:, None, :3]).sum(-1)) / mass[:, None]
+    torch.testing.assert_close(rest[..., 0], product)
+
+
+def test_the_area_counts_pairs_in_order():
+    score, label = torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([False, False, True, True])
+    assert jets.area(score, label) == 0.75
 
 
 needs_h5py = pytest.mark.skipif(importlib.util.find_spec("h5py") is None, reason="h5py is optional")

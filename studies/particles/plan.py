@@ -52,6 +52,12 @@ def _examined(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     return examined(configuration, place)
 
 
+def _tagged(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    from .jets import tagged
+
+    return tagged(configuration, place)
+
+
 MAIN = [
     _run("none", "events as they lie", "none"),
     _run("euler", "three uniform angles", "euler"),
@@ -76,7 +82,20 @@ AFTER = Run(
     },
     {"held": 8, "tied": (1, 2), "audited": 1, "lmax": 1, "elements": 20, "degrees": [8]},
 )
-RUNS = [*MAIN, AFTER, *BIAS]
+_JETS = {"steps": 500, "batch": 64, "rate": 3e-3, "audited": 8, "lmax": 3}
+JETS = [
+    Run(
+        f"jets-{kind}",
+        f"extension: a tagger of jets, augmented by {words}",
+        "0.05 M, 500 steps of 64",
+        range(5),
+        2,
+        _tagged,
+        {**_JETS, "augment": kind},
+    )
+    for kind, words in (("none", "nothing"), ("so2", "turns about the flight"), ("o3", "O(3) in the rest frame"))
+]
+RUNS = [*MAIN, AFTER, *BIAS, *JETS]
 
 
 def tables(store: Store) -> dict[str, str]:

@@ -41,6 +41,7 @@ def tables(store: Store) -> dict[str, str]:
         "particles-ties": ties(store),
         "particles-by-hand": by_hand(store),
         "particles-degrees": degrees(store),
+        "jets": _table(store, JETS, _JETS),
     }
     return {name: text for name, text in found.items() if text}
 
@@ -64,6 +65,21 @@ _PARITY: dict[str, Cell] = {
 }
 
 
+JETS = {"jets-none": "none", "jets-so2": "about the flight", "jets-o3": "O(3)"}
+_JETS: dict[str, Cell] = {
+    "area lying": lambda result: result["trained"]["area none"],
+    "area turned about the flight": lambda result: result["trained"]["area so2"],
+    "area turned by O(3)": lambda result: result["trained"]["area o3"],
+    "A / spread², about the flight": lambda result: _over_spread(result, "SO2"),
+    "A / spread², O(3)": lambda result: _over_spread(result, "O3"),
+}
+
+
+def _over_spread(result: Result, group: str) -> float:
+    audit = result["trained"][group]
+    return audit["variance"] / audit["spread"] ** 2
+
+
 def _of_class(name: str) -> Cell:
     return lambda result: score("f1_by_class")(result)[name]  # type: ignore[index]
 
@@ -77,7 +93,7 @@ def _table(store: Store, runs: Mapping[str, str], cells: Mapping[str, Cell]) -> 
     for run in known(store, list(runs)):
         spreads = [spread(store, run, cell) for cell in cells.values()]
         rows.append(f"| {runs[run]} | {len(store.seeds(run))} | {' | '.join(map(str, spreads))} |")
-    return _lines(["augmentation" if runs is KINDS else "model", "seeds", *cells], rows)
+    return _lines(["model" if runs is BIASES else "run" if len(runs) > 4 else "augmentation", "seeds", *cells], rows)
 
 
 def _lines(heads: Sequence[str], rows: Sequence[str]) -> str:
