@@ -74,7 +74,7 @@ def figures() -> None:
 
 
 @app.command()
-def numbers(write: Annotated[bool, typer.Option(help="Into README.md, between its markers.")] = False) -> None:
+def numbers(write: Annotated[bool, typer.Option(help="Into the README files, between markers.")] = False) -> None:
     """The tables of the account, from stored results."""
     if write:
         account.write(Store())

@@ -1,17 +1,12 @@
-"""The accounts, `README.md` here and in the parts: their tables stand between markers, made of stored results."""
+"""The account, ``README.md`` here and in the parts: its tables stand between markers, made of stored results."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from .runs import parts, told
 from .store import HERE, Store
-
-README = HERE / "README.md"
-
-ACCOUNTS = (README, *sorted(HERE.glob("*/README.md")))
 
 _PLACE = re.compile(r"(<!-- numbers: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -34,8 +29,13 @@ def renewed(text: str, found: dict[str, str]) -> str:
     return _PLACE.sub(table, text)
 
 
-def write(store: Store, accounts: Sequence[Path] = ACCOUNTS) -> None:
-    """Make the tables of the account anew."""
+def files() -> list[Path]:
+    """All files of the account."""
+    return [HERE / "README.md", *sorted(HERE.glob("*/README.md"))]
+
+
+def write(store: Store) -> None:
+    """Make all tables of the account anew."""
     found = tables(store)
-    for path in accounts:
-        path.write_text(renewed(path.read_text(encoding="utf-8"), found), encoding="utf-8")
+    for file in files():
+        file.write_text(renewed(file.read_text(encoding="utf-8"), found), encoding="utf-8")

@@ -6,6 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy.stats import ttest_ind
+
+FEWEST = 3
+"""Seeds below which nothing is said to hold."""
+
+CHANCE = 0.01
+"""Three seeds on each side spread as Student's t with two to four degrees of freedom, so that three standard errors
+would say little."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -77,9 +86,11 @@ class Difference:
 
     @property
     def holds(self) -> bool:
-        """Whether it is three standard errors from 0, and of one sign whichever seed is left out."""
+        """Whether chance makes it in less than `CHANCE` of cases (Welch's t), and no seed left out turns its sign."""
         low, high = self.left_out
-        return abs(self.mean) > 3 * self.error and low * high > 0
+        if min(len(self.one.values), len(self.other.values)) < FEWEST:
+            return False
+        return bool(ttest_ind(self.one.values, self.other.values, equal_var=False).pvalue < CHANCE) and low * high > 0
 
     def __str__(self) -> str:
         low, high = self.left_out

@@ -77,10 +77,12 @@ def asked(task: Task, layers: Sequence[str] | None = TOKENS, **settings: Any) ->
     }
 
 
-def tracker(task: Task, steps: Sequence[int], out: Path) -> eq.training.SymmetryTracker:
+def tracker(
+    task: Task, steps: Sequence[int], out: Path, watched: Sequence[str], **settings: Any
+) -> eq.training.SymmetryTracker:
     """Audits at these steps, kept in a directory as they come."""
-    data = systems(chosen(task, WATCHED))
-    return eq.training.SymmetryTracker(data, every=list(steps), budget=None, out=out, **asked(task))
+    data = systems(chosen(task, watched))
+    return eq.training.SymmetryTracker(data, every=list(steps), budget=None, out=out, **asked(task, **settings))
 
 
 def audited(model: PetOnTensors, task: Task, molecules: Sequence[Molecule], **settings: Any) -> eq.Audit:

@@ -32,6 +32,13 @@ class Batch:
         """How many."""
         return int(self.batch[-1]) + 1
 
+    def to(self, device: str | torch.device) -> Batch:
+        """On a device."""
+        new = object.__new__(Batch)
+        new.positions, new.numbers, new.batch = (x.to(device) for x in (self.positions, self.numbers, self.batch))
+        new.labels = {name: label.to(device) for name, label in self.labels.items()}
+        return new
+
     def turned(self, rotations: torch.Tensor, task: Task) -> Batch:
         """Each molecule by its own element of O(3), ``(molecules, 3, 3)``."""
         new = object.__new__(Batch)

@@ -12,8 +12,9 @@ import equiscope as eq
 from ..runs import Place
 from .audits import asked, chosen, systems
 from .dataset import Task
-from .learning import TASKS, new_model, stored_model
+from .learning import TASKS, stored_model
 from .pet import PetOnTensors
+from .train import new_model
 
 NODES = [
     "backend.gnn_layers.*.trans.layers.*[0]",

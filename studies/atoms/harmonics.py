@@ -22,6 +22,9 @@ class HarmonicEmbedding(torch.nn.Module):
     The first has length r for every l. Both are defined so by the authors of PET, see the account.
     """
 
+    degree: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, width: int, lmax: int, solid: bool = False) -> None:
         super().__init__()
         self.lmax, self.solid = lmax, solid
@@ -33,7 +36,8 @@ class HarmonicEmbedding(torch.nn.Module):
     def forward(self, edge: torch.Tensor) -> torch.Tensor:
         r = edge[..., 3:]
         Y = eq.spherical_harmonics(edge[..., :3], self.lmax) * self.scale.to(edge.dtype)
-        return self.linear(Y * (r**self.degree if self.solid else r))
+        embedded: torch.Tensor = self.linear(Y * (r**self.degree if self.solid else r))
+        return embedded
 
 
 class WideEmbedding(torch.nn.Sequential):

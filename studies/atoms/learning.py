@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..runs import Place
-from .audits import audited, chosen, kept, tracker
+from .audits import WATCHED, audited, chosen, kept, tracker
 from .dataset import Task
 from .density import density
 from .gfn2 import gfn2
@@ -31,19 +31,20 @@ FITTED = 96
 def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """Train, or go on, to the last step; see `studies.atoms.train.Trainer` for the configuration.
 
-    "task" is a key of `TASKS`; "final_degree" is that of the last audit, of outputs alone on one copy of every held-out
-    molecule; with "weights" the final ones are stored, for a diagnosis.
+    "task" is a key of `TASKS`; "watched" are molecules that are audited on the way, "final" those of the last audit, of
+    outputs alone, by default all that are held out; with "weights" the final ones are stored, for a diagnosis.
     """
     torch.set_num_threads(1)
     task = TASKS[configuration["task"]](place.data)
+    device = {key: configuration[key] for key in ("device",) if key in configuration}
     trainer = Trainer(task, configuration, place.seed, place.scratch)
-    steps = trainer.steps
-    watch = tracker(task, [*(n for n in AUDITED if n < steps), steps], place.scratch / "history")
-    curve = Curve(task, [*(n for n in EVALUATED if n < steps), steps], task.parts["test"], place.scratch)
+    audits, errors = ([*(n for n in some if n < trainer.steps), trainer.steps] for some in (AUDITED, EVALUATED))
+    watch = tracker(task, audits, place.scratch / "history", watched(configuration), **device)
+    curve = Curve(task, errors, task.parts["test"], place.scratch)
     trainer.run(watch, curve)
     model = trainer.model.eval()
-    test = chosen(task, sorted({each.name for each in task.parts["test"]}))
-    final = audited(model, task, test, layers=None, degree=configuration.get("final_degree", 8))
+    test = chosen(task, configuration.get("final", sorted({each.name for each in task.parts["test"]})))
+    final = audited(model, task, test, layers=None, **device)
     trained = task.parts["train"][:: max(len(task.parts["train"]) // FITTED, 1)]
     if configuration.get("weights", False):
         place.store.save_tensors(place.name, place.seed, weights(model))
@@ -57,9 +58,16 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     }
 
 
+def watched(configuration: Mapping[str, Any]) -> Sequence[str]:
+    """Molecules that are audited during training."""
+    names: Sequence[str] = configuration.get("watched", WATCHED)
+    return names
+
+
 def weights(model: PetOnTensors) -> dict[str, torch.Tensor]:
     """As they are stored: in half precision, so that the results stay small."""
-    return {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
+    state = {key: value.cpu() for key, value in model.state_dict().items()}
+    return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
 
 
 def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PetOnTensors:

@@ -94,7 +94,7 @@ def sectors(store: Store) -> Figure | None:
             axes.plot([x, x], [values.min(), values.max()], color=SERIES[i], linewidth=1.2)
         axes.plot(at, [each.mean for each in found if each], MARKERS[i], color=SERIES[i], markersize=4, label=RUNS[run])
     axes.axhline(1, color=RULE, linewidth=0.8, zorder=0)
-    axes.set_ylim(0, 1.2)
+    axes.set_ylim(0, 1.5)
     axes.set_xticks(range(len(OUTPUTS)), [TITLES[name] for name in OUTPUTS], rotation=30)
     finish(axes, ylabel="unexplained", grid="y")
     legend(figure, loc="outside lower center", ncols=2)

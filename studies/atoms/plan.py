@@ -32,7 +32,7 @@ BASE: dict[str, Any] = {
 }
 
 TINY = {**SMALL, "d_pet": 16, "d_node": 16, "d_head": 16, "d_feedforward": 16, "num_attention_layers": 1}
-REDUCED: dict[str, Any] = {"steps": 12, "hypers": TINY}
+REDUCED: dict[str, Any] = {"steps": 12, "hypers": TINY, "watched": ["HCOOH"], "final": ["HCF3", "H2O2"]}
 
 
 def _run(
@@ -53,7 +53,7 @@ def _check(name: str, of: str, *, quick: bool = False, trained: bool = True) -> 
     return Run(name, contrast, "of that run", FIVE, 2.0, check, configuration, {"elements": 200} if quick else None)
 
 
-LONG = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
+LONG: dict[str, Any] = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
 
 RUNS = [
     _run("density-o3-linear", "PET as it is, augmented by O(3)", weights=True, quick=True),

@@ -19,9 +19,9 @@ from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
 from ..runs import Place
-from .audits import WATCHED, chosen
+from .audits import chosen
 from .dataset import Molecule, Task
-from .learning import TASKS, stored_model
+from .learning import TASKS, stored_model, watched
 from .pet import PetOnTensors
 from .train import new_model
 
@@ -60,14 +60,16 @@ def check(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
         torch.manual_seed(place.seed)
         model = new_model(task, result["configuration"]).eval()
         audit = result["audits"]["0"]
-    return {"comparisons": compared(audit, model, task, int(configuration["elements"]), place.seed)}
+    g = elements(int(configuration["elements"]), place.seed)
+    molecules = chosen(task, watched(result["configuration"]))
+    return {"comparisons": compared(audit, model, task, molecules, g)}
 
 
-def compared(audit: Mapping[str, Any], model: PetOnTensors, task: Task, n: int, seed: int) -> list[dict[str, Any]]:
+def compared(
+    audit: Mapping[str, Any], model: PetOnTensors, task: Task, molecules: Sequence[Molecule], g: np.ndarray
+) -> list[dict[str, Any]]:
     """A of every output and shares of every one of `LAYERS`: stored and by hand, each with its error (one sigma)."""
     rows = []
-    g = elements(n, seed)
-    molecules = chosen(task, WATCHED)
     heard = [responses(model, molecule, g) for molecule in molecules]
     atoms = [float(len(molecule.numbers)) for molecule in molecules]
     for output, irreps in task.outputs.items():
@@ -168,7 +170,7 @@ def variance(u: np.ndarray, irreps: str, g: np.ndarray) -> tuple[float, float]:
         D = D * sign[:, None, None]
     z = np.einsum("gnm,ganc->gamc", D, u.reshape(len(u), u.shape[1], -1, 2 * l + 1).swapaxes(2, 3))
     blocks = np.array_split(z.reshape(len(u), -1), BLOCKS)
-    left_out = [_scatter(np.concatenate(blocks[:i] + blocks[i + 1 :])) for i in range(BLOCKS)]
+    left_out = np.array([_scatter(np.concatenate(blocks[:i] + blocks[i + 1 :])) for i in range(BLOCKS)])
     error = math.sqrt((BLOCKS - 1) / BLOCKS * np.square(left_out - np.mean(left_out)).sum())
     return _scatter(z.reshape(len(u), -1)), error
 

@@ -35,14 +35,16 @@ class Trainer:
     Args:
         task: what is learned. The loss is the mean over outputs of their mean square errors, which are 1 for a model
             that says 0.
-        configuration: "steps", "batch", "rate" (peak of a cosine), "augmentation", "edges", "hypers", "covariant_bias".
+        configuration: "steps", "batch", "rate" (peak of a cosine), "augmentation", "edges", "hypers", "covariant_bias",
+            "device" (the CPU where it is not said).
         seed: of weights and batches.
     """
 
     def __init__(self, task: Task, configuration: Mapping[str, Any], seed: int, scratch: Path) -> None:
         self.task, self.configuration, self.seed = task, configuration, seed
         torch.manual_seed(seed)
-        self.model = new_model(task, configuration)
+        self.device = configuration.get("device", "cpu")
+        self.model = new_model(task, configuration).to(self.device)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), configuration["rate"], weight_decay=0.01, fused=True
         )
@@ -62,7 +64,7 @@ class Trainer:
             tracker.step(self.model, self.step)
             curve.step(self.model, self.step)
             begun = time.perf_counter()
-            self._learn(next(batches))
+            self._learn(next(batches).to(self.device))
             self.seconds += time.perf_counter() - begun
             self.step += 1
             if self.step % EVERY_STEPS == 0:
@@ -76,7 +78,7 @@ class Trainer:
             group["lr"] = self.configuration["rate"] * self._share()
         losses = mean_squares(self.model, batch, self.task)
         self.optimiser.zero_grad()
-        (sum(losses.values()) / len(losses)).backward()
+        torch.stack(list(losses.values())).mean().backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimiser.step()
 
@@ -94,7 +96,7 @@ class Trainer:
         growing.replace(self._path)
 
     def _load(self) -> None:
-        state = torch.load(self._path, weights_only=True)
+        state = torch.load(self._path, weights_only=True, map_location=self.device)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
@@ -145,13 +147,13 @@ def unexplained(model: PetOnTensors, batches: list[Batch], task: Task) -> dict[s
     """By output, the square of the error over the square of the labels."""
     error = dict.fromkeys(task.outputs, 0.0)
     labels: dict[str, list[torch.Tensor]] = {name: [] for name in task.outputs}
-    mode = model.training
+    mode, device = model.training, next(model.parameters()).device
     model.eval()
-    for batch in batches:
+    for batch in (each.to(device) for each in batches):
         found = model(batch.positions, batch.numbers, batch.batch)
         for name, values in found.items():
             error[name] += float((values - batch.labels[name]).double().square().sum())
-            labels[name].append(batch.labels[name].double())
+            labels[name].append(batch.labels[name].double().cpu())
     model.train(mode)
     return {name: error[name] / float(torch.cat(labels[name]).square().sum()) for name in task.outputs}
 
