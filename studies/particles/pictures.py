@@ -187,8 +187,12 @@ def ties(store: Store) -> Figure | None:
             label = f"{words}, sigma = {'+1' if sigma == 0 else '-1'}"
             at = np.arange(first, power.shape[1])
             _band(axes, at, power[:, first:, sigma], SERIES[i], marker=MARKERS[i], linestyle=style, label=label)
+        above = [result["ties"][kind]["outputs"]["logits"]["unresolved"] for result in results]
+        axes.plot([power.shape[1] + 0.5] * len(above), above, "*", color=SERIES[i], markersize=6)
     axes.set_yscale("log")
     decades(axes, "y")
+    top = power.shape[1]
+    axes.set_xticks([*range(top), top + 0.5], [*map(str, range(top)), "above"])
     finish(axes, xlabel="l", ylabel="power of logits", grid="y")
     legend(figure, loc="outside lower center", ncols=1)
     return figure

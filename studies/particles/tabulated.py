@@ -152,27 +152,34 @@ def contrasts(store: Store) -> str:
 
 
 def ties(store: Store) -> str:
-    """The logits with groups that no rotation changes, and with groups that round-off changes."""
-    cells: dict[str, Cell] = {
-        "events with other groups": lambda result: result["changed"][kind]["events"],
-        "points with another class": lambda result: result["changed"][kind]["classes"],
-        "A of logits": lambda result: result["ties"][kind]["outputs"]["logits"]["rmse"] ** 2,
-        "in l = 1 to 4": lambda result: _between(result, kind, 1, 5),
-        "in l = 5 to 8": lambda result: _between(result, kind, 5, 9),
-        "above": lambda result: result["ties"][kind]["outputs"]["logits"]["unresolved"],
-        "noise floor": lambda result: result["ties"][kind]["outputs"]["logits"]["noise_floor"],
+    """The logits with groups that no rotation changes, with groups that round-off changes, and their ratios."""
+    results = store.all(AFTER)
+    cells = {
+        "events with other groups": lambda result, kind: result["changed"][kind]["events"],
+        "points with another class": lambda result, kind: result["changed"][kind]["classes"],
+        "noise floor": lambda result, kind: result["ties"][kind]["outputs"]["logits"]["noise_floor"],
+        "A of logits": lambda result, kind: result["ties"][kind]["outputs"]["logits"]["rmse"] ** 2,
+        "in l = 1 to 4": lambda result, kind: _between(result, kind, 1, 5),
+        "in l = 5 to 8": lambda result, kind: _between(result, kind, 5, 9),
+        "above": lambda result, kind: result["ties"][kind]["outputs"]["logits"]["unresolved"],
     }
     rows = []
-    for kind in (EXACT, ROUND_OFF):
-        found = [spread(store, AFTER, cell) for cell in cells.values()]
-        if found[0] is not None:
-            rows.append(f"| {kind} | {len(found[0].values)} | {' | '.join(map(str, found))} |")
+    for kind in (EXACT, ROUND_OFF) if results else ():
+        found = [Spread(tuple(cell(result, kind) for result in results)) for cell in cells.values()]
+        rows.append(f"| {kind} | {len(results)} | {' | '.join(map(str, found))} |")
+    if rows:
+        ratios = [
+            str(Spread(tuple(cell(result, ROUND_OFF) / cell(result, EXACT) for result in results)))
+            for cell in list(cells.values())[3:]
+        ]
+        rows.append(f"| ratio | {len(results)} | | | | {' | '.join(ratios)} |")
     return _lines(["groups", "seeds", *cells], rows)
 
 
 def _between(result: Result, kind: str, low: int, high: int) -> float:
     power = result["ties"][kind]["outputs"]["logits"]["power"]
-    return float(sum(map(sum, power[low:high])))
+    # in its reduced form a run resolves fewer degrees: nothing is not to be divided by
+    return float(sum(map(sum, power[low:high]))) or math.nan
 
 
 def by_hand(store: Store) -> str:
