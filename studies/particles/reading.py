@@ -45,6 +45,11 @@ def score(name: str, where: str = "turned", step: int | None = None) -> Cell:
     return lambda result: result["training"][str(_at(result, step))][where][name]
 
 
+def lost(result: Result) -> float:
+    """F1 of events as they lie less that of turned ones."""
+    return score("f1", "lying")(result) - score("f1", "turned")(result)
+
+
 def brier(name: str, step: int | None = None) -> Cell:
     """Of the probabilities of audited events: ``mse``, or its parts ``mse_symmetrised`` and ``mse_broken``."""
     return lambda result: _audit(result, step)["outputs"]["probabilities"][name]

@@ -18,6 +18,7 @@ from .reading import (
     by_sine,
     improper,
     known,
+    lost,
     odd,
     paired,
     pseudo,
@@ -49,6 +50,7 @@ def tables(store: Store) -> dict[str, str]:
 _AUGMENTATION: dict[str, Cell] = {
     "F1 lying": score("f1", "lying"),
     "F1 turned": score("f1"),
+    "lying less turned": lost,
     "cross entropy turned": score("cross_entropy"),
     "A of logits": variance,
     "Brier score": brier("mse"),
@@ -133,6 +135,7 @@ _PAIRS = [
 ]
 _COMPARED: dict[str, Cell] = {
     "F1 turned": score("f1"),
+    "F1, lying less turned": lost,
     "cross entropy turned": score("cross_entropy"),
     "A of logits": variance,
     "(0, -1) of logits": odd,
