@@ -169,14 +169,15 @@ def ties(store: Store) -> str:
     rows = []
     for kind in (EXACT, ROUND_OFF) if results else ():
         found = [Spread(tuple(cell(result, kind) for result in results)) for cell in cells.values()]
-        rows.append(f"| {kind} | {len(results)} | {' | '.join(map(str, found))} |")
+        verdicts = {result["ties"][kind]["outputs"]["logits"]["verdict"] for result in results}
+        rows.append(f"| {kind} | {len(results)} | {', '.join(sorted(verdicts))} | {' | '.join(map(str, found))} |")
     if rows:
         ratios = [
             str(Spread(tuple(cell(result, ROUND_OFF) / cell(result, EXACT) for result in results)))
             for cell in list(cells.values())[3:]
         ]
-        rows.append(f"| ratio | {len(results)} | | | | {' | '.join(ratios)} |")
-    return _lines(["groups", "seeds", *cells], rows)
+        rows.append(f"| ratio | {len(results)} | | | | | {' | '.join(ratios)} |")
+    return _lines(["groups", "seeds", "verdict", *cells], rows)
 
 
 def _between(result: Result, kind: str, low: int, high: int) -> float:
