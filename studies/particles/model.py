@@ -96,19 +96,11 @@ class Directions(nn.Module):
         return r * self.norm * eq.spherical_harmonics(along, self.lmax)
 
 
-class MaskedNorm(nn.Module):
-    """Batch normalisation over the points that are there, ``(points, channels)``."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.inner = nn.BatchNorm1d(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
-
-
 class PointNet(nn.Module):
-    """A token of the points of each group: a perceptron, a maximum, and the same again with the maximum beside."""
+    """A token of the points of each group: a perceptron, a maximum, and the same again with the maximum beside.
+
+    Points that are not there are in no batch of the normalisation.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -116,10 +108,10 @@ class PointNet(nn.Module):
         self.directions = Directions(shape.harmonics)
         first, middle, last = shape.point
         self.first = nn.Sequential(
-            nn.Linear(self.directions.size + 1, first), MaskedNorm(first), nn.ReLU(), nn.Linear(first, middle)
+            nn.Linear(self.directions.size + 1, first), nn.BatchNorm1d(first), nn.ReLU(), nn.Linear(first, middle)
         )
         self.second = nn.Sequential(
-            nn.Linear(2 * middle, last), MaskedNorm(last), nn.ReLU(), nn.Linear(last, shape.width)
+            nn.Linear(2 * middle, last), nn.BatchNorm1d(last), nn.ReLU(), nn.Linear(last, shape.width)
         )
 
     def forward(self, away: Tensor, energy: Tensor, filled: Tensor) -> Tensor:
