@@ -11,7 +11,7 @@ from studies.atoms import batches, density, gfn2, harmonics
 from studies.atoms.dataset import PARTS, Molecule, Task, split
 from studies.atoms.pet import pairs
 from studies.runs import Run, chosen, do, order, table
-from studies.store import HERE, Store
+from studies.store import Store
 
 import equiscope as eq
 
@@ -88,8 +88,9 @@ def test_the_tables_of_the_account_are_those_of_the_stored_results():
         assert text == account.renewed(text, found), f"{file}: python -m studies numbers --write makes them anew"
 
 
-def test_numbers_in_the_prose_of_the_account_stand_in_its_tables():
-    text = (HERE / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", account.files(), ids=lambda file: file.parent.name)
+def test_numbers_in_the_prose_of_the_account_stand_in_its_tables(file):
+    text = file.read_text(encoding="utf-8")
     tables = "\n".join(re.findall(r"<!-- numbers: .*?<!-- end -->", text, re.DOTALL))
     prose = re.sub(r"<!-- numbers: .*?<!-- end -->", "", text, flags=re.DOTALL)
     quoted = re.findall(r"-?[\d.e-]+ ± [\d.e-]+", prose)

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from equiscope.report.palette import FAINT, INK, MARKERS, RULE, SERIES, SMALL
-from equiscope.report.style import decades, finish, legend, new_figure
+from equiscope.report.sheet import new_figure
+from equiscope.report.style import decades, finish, legend
 
 from ..store import Store
 from .reading import LAST_NODE, OUTPUTS, PSEUDO, TITLES, resolved, spread, steps, unexplained
