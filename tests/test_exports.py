@@ -29,7 +29,7 @@ from equiscope.diagnose.sector import SectorDiagnosis
 from equiscope.errors import ArgumentError, DTypeError
 from equiscope.report import Audit
 from equiscope.report.render import render
-from equiscope.report.typeset import Column, Measured, markdown
+from equiscope.report.typeset import Column, Measured, latex, markdown
 from equiscope.result.files import pack
 from equiscope.training.data import Point
 from equiscope.training.history import History
@@ -313,6 +313,23 @@ def test_a_column_has_one_format_and_errors_say_where_numbers_end() -> None:
     assert [line.split(" | ")[0].strip("| ") for line in markdown([column]).splitlines()[2:]] == [
         "(1.234 ± 0.021)e-07", "1.00e+01", "(-2.50 ± 0.30)e+02", "0", "-",
     ]  # fmt: skip
+
+
+def test_an_error_that_is_but_rounding_is_not_written() -> None:
+    column = Column("x", [Measured(2.0804878e-8, 6.7e-22, assumed=True), Measured(1.25, 1.1e-6)])
+    assert markdown([column]).splitlines()[2:] == ["| 2.08e-08 |", "| (1.2500000 ± 0.0000011)e+00 |"] or markdown(
+        [column]
+    ).splitlines()[2:] == ["| 2.08e-08 |", "| 1.2500000 ± 0.0000011 |"]
+
+
+@pytest.mark.parametrize("name", ["['energy']", "[1ex]", "*"])
+def test_no_name_is_an_argument_of_the_end_of_a_row(name: str) -> None:
+    (row,) = latex([Column("output", [name]), Column("x", [Measured(1.0)])]).splitlines()[4:-2]
+    assert row == f"{{}}{name} & $1.00$ \\\\"
+
+
+def test_no_name_is_a_formula_in_markdown() -> None:
+    assert markdown([Column("output", ["$x$ ~y~"])]).splitlines()[2] == "| \\$x\\$ \\~y\\~ |"
 
 
 def test_what_is_read_back_from_markdown_is_the_number_to_its_digits() -> None:

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from equiscope.report.names import Names
+from equiscope.report.style import fitted, text_width
 
 BELOW = "root.atomistic_model.graph_network.stack.blocks_of_interaction"
 NESTED = [
@@ -33,6 +34,14 @@ def whole(text: str, prefix: str) -> str:
     parts = prefix.split(".")
     above = ".".join(parts[: len(parts) - (up - 1)])
     return above + ("" if not rest or rest.startswith("[") else ".") + rest
+
+
+def test_a_name_in_a_picture_has_few_lines_its_beginning_and_its_end():
+    long = "name_of_an_output_" * 20 + "the_end"
+    shown = fitted(long, 1.2)
+    assert shown.count("\n") < 4 and shown.startswith("name_of") and "…" in shown and shown.endswith("the_end")
+    assert all(text_width(line, 8) <= 1.25 for line in shown.splitlines())
+    assert fitted("non_conservative_force", 1.2).replace("\n", "") == "non_conservative_force"
 
 
 def test_deep_names_begin_at_the_module_in_which_most_of_them_lie():

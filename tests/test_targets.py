@@ -203,6 +203,15 @@ def test_rows_have_labels_and_systems_have_a_row_of_scalars(tmp_path):
     assert (tmp_path / "targets.png").exists()
 
 
+def test_of_a_target_above_lmax_nothing_is_said_but_its_error(tmp_path):
+    data = systems(1)
+    labels = [quadrupole(x) for x in data]
+    report = audited(lambda x: {"q": 0 * quadrupole(x)}, data, kind="tensor", targets={"q": labels}, lmax=1)
+    assert "off by RMSE" in str(report) and "does not produce" not in str(report)
+    assert (report.save(tmp_path) / "index.html").exists()
+    assert report.outputs["q"].target.mse_symmetrised == pytest.approx(labels[0].square().mean().item())
+
+
 def test_audits_without_labels_have_no_target():
     report = eq.audit(lambda x: {"mu": dipole(x)}, systems(1), outputs={"mu": "vector"}, **SETTINGS)
     assert report.outputs["mu"].target is None and report.outputs["mu"].quantities == {}

@@ -168,6 +168,21 @@ def test_the_spread_over_systems_is_that_of_one_value_each() -> None:
     assert spread(report.systems[:1], found) is None
 
 
+def test_values_that_vanish_by_symmetry_have_no_spread() -> None:
+    """The average of an odd function is 0 for every system, so its error is no multiple of what they differ by."""
+    report = eq.audit(
+        lambda input: input.pow(3).sum((-1, -2)),
+        list(torch.randn(3, 4, 3, generator=torch.Generator().manual_seed(0))),
+        inputs="vector",
+        outputs={"u": "scalar"},
+        lmax=1,
+        degree=6,
+        progress=False,
+    )
+    assert report.outputs["u"].rmse > 1 and report.outputs["u"].spread is None
+    assert "of its spread" not in str(report) + report.to_html()
+
+
 def test_an_energy_is_told_per_atom_and_in_millis() -> None:
     report = eq.audit(
         lambda input: input[..., 0].sum(-1),

@@ -1,6 +1,7 @@
 """The worst system is the worst, what is said to be found and expected there is, and its picture shows that."""
 
 import io
+import itertools
 import json
 import math
 import warnings
@@ -349,6 +350,29 @@ def test_each_output_has_a_row_with_two_poses_a_map_and_its_scales(report):
                      outputs={"u": "scalar", "v": "vector"}, lmax=1, degree=4, progress=False)  # fmt: skip
     with pytest.raises(ArgumentError, match=r"names: expected outputs with an error above noise \(u\), got"):
         exact.plot("worst", ["v"])
+
+
+def test_the_axes_of_a_pose_and_long_names_keep_clear_of_what_is_written():
+    long = "name_of_something_" * 20
+    asked = {"outputs": {long: "vector", "u": "scalar"}, "units": {long: "kcal/mol/A"}, "lmax": 1, "degree": 4}
+    found = eq.audit(
+        lambda x: {long: x * x[..., :1], "u": x[..., 0].sum(-1)},
+        [(long, {"x": cloud(0)})],
+        inputs={"x": "vector"},
+        progress=False,
+        **asked,
+    )
+    figure = found.plot("worst")
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts if text.get_text()]
+    heads = [axes._left_title.get_window_extent() for axes in figure.axes if axes.get_title(loc="left")]
+    page = figure.bbox
+    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and box.y1 <= page.y1 for box in (*boxes, *heads))
+    assert not [
+        (a, b)
+        for a, b in itertools.combinations(boxes, 2)
+        if min(a.x1, b.x1) > max(a.x0, b.x0) + 2 and min(a.y1, b.y1) > max(a.y0, b.y0) + 0.3 * min(a.height, b.height)
+    ]
 
 
 def test_one_point_alone_is_drawn():

@@ -92,6 +92,15 @@ def broken(name: str, width: int, indent: str = "") -> str:
     return "\n".join(lines)
 
 
+def shortened(name: str, letters: int) -> str:
+    """`name` in one line of at most so many letters: its beginning and its end."""
+    name = " ".join(name.splitlines())
+    if len(name) <= letters:
+        return name
+    end = (letters - 1) // 2
+    return name[: letters - 1 - end] + "…" + name[len(name) - end :]
+
+
 def runs(values: Iterable[int]) -> str:
     """Whole numbers as a list with ranges: ``0, 2..4``."""
     parts: list[list[int]] = []

@@ -7,15 +7,24 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection
+from matplotlib.image import AxesImage
+from matplotlib.patches import Ellipse
 from matplotlib.patheffects import withStroke
+from matplotlib.projections.geo import MollweideAxes
 from numpy.polynomial.legendre import legval
 
 from ..result.scene import Scene
 from .palette import FAINT, INK, MAP, MARK, PAPER, RULE, SMALL, Options
 
 ACROSS, DOWN = 120, 60
-"""Cells of the map: 3 degrees, a tenth of what the kernel resolves."""
+"""Pixels of the map: 3 degrees, a tenth of what the kernel resolves."""
+
+MOLLWEIDE = MollweideAxes.MollweideTransform(1)
+"""From longitude and latitude to the map."""
+
+HALF = (2 * math.sqrt(2), math.sqrt(2))
+"""Half axes of the map."""
 
 THIN = 0.2
 """Weight below which no element of the group comes near a direction, and the map is blank."""
@@ -50,42 +59,46 @@ def _reproducing(directions: bytes, rule: bytes, degree: int) -> np.ndarray:
     return found
 
 
-def draw_globe(axes: Axes, scene: Scene) -> QuadMesh:
-    """The map on axes of the projection "mollweide", x in the middle and z on top; the worst element is marked."""
-    longitude = np.linspace(-np.pi, np.pi, ACROSS + 1)
-    latitude = np.linspace(-np.pi / 2, np.pi / 2, DOWN + 1)
-    middle = (longitude[:-1] + longitude[1:]) / 2, (latitude[:-1] + latitude[1:]) / 2
-    along, up = np.meshgrid(*middle)
-    vectors = np.stack([np.cos(up) * np.cos(along), np.cos(up) * np.sin(along), np.sin(up)], axis=-1).reshape(-1, 3)
-    values = error_at(scene, vectors).reshape(along.shape)
+def draw_globe(axes: Axes, scene: Scene) -> AxesImage:
+    """The map in the projection of Mollweide, x in the middle and z on top; the worst element is marked."""
+    values = error_at(scene, _directions()).reshape(DOWN, ACROSS)
     top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
     low = min(float(np.nanmin(values)) if np.isfinite(values).any() else 0.0, top / FLATTEST)
-    options: Options = {"cmap": MAP, "vmin": low, "vmax": top, "rasterized": True, "shading": "flat"}
-    mesh = axes.pcolormesh(longitude, latitude, values, **options)
+    rim = Ellipse((0.0, 0.0), 2 * HALF[0], 2 * HALF[1], facecolor="none", edgecolor=FAINT, linewidth=0.6, clip_on=False)
+    (wide, tall), options = HALF, Options(cmap=MAP, vmin=low, vmax=top, interpolation="bilinear", origin="lower")
+    # one picture of pixels: as many cells on axes of this projection take ten times as long
+    image = axes.imshow(values, extent=(-wide, wide, -tall, tall), **options)
+    axes.add_patch(rim)
+    image.set_clip_path(rim)
+    axes.set_axis_off()
     _graticule(axes)
     x, y, z = (scene.rotation.numpy() @ scene.axis.numpy()).tolist()
-    axes.plot(math.atan2(y, x), math.asin(min(max(z, -1.0), 1.0)), "o", color="none", markeredgecolor=MARK,
-              markersize=7, markeredgewidth=1.6)  # fmt: skip
-    return mesh
+    at = MOLLWEIDE.transform((math.atan2(y, x), math.asin(min(max(z, -1.0), 1.0))))
+    axes.plot(*at, "o", color="none", markeredgecolor=MARK, markersize=7, markeredgewidth=1.6, clip_on=False)
+    return image
+
+
+@functools.cache
+def _directions() -> np.ndarray:
+    """``(DOWN * ACROSS, 3)``: where the pixels of the map lie on the sphere; of those beyond its rim, at the rim."""
+    across, down = ((np.arange(count) + 0.5) / count * 2 - 1 for count in (ACROSS, DOWN))
+    up, along = np.meshgrid(down * HALF[1], across * HALF[0], indexing="ij")
+    longitude, latitude = MOLLWEIDE.inverted().transform(np.stack([along, up], axis=-1).reshape(-1, 2)).T
+    longitude = np.clip(longitude, -np.pi, np.pi)
+    flat = np.cos(latitude)
+    return np.stack([flat * np.cos(longitude), flat * np.sin(longitude), np.sin(latitude)], axis=-1)
 
 
 def _graticule(axes: Axes) -> None:
-    axes.set_facecolor("none")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    line: Options = {"color": RULE, "linewidth": 0.3, "alpha": 0.6}
-    span, turn = np.linspace(-np.pi / 2, np.pi / 2, 31), np.linspace(-np.pi, np.pi, 61)
-    for longitude in np.radians(np.arange(-135, 180, 45)):
-        axes.plot(np.full_like(span, longitude), span, **line)
-    for latitude in np.radians([-45, 0, 45]):
-        axes.plot(turn, np.full_like(turn, latitude), **line)
-    for spine in axes.spines.values():
-        spine.set_color(FAINT)
-        spine.set_linewidth(0.6)
+    span, turn = np.linspace(-np.pi / 2, np.pi / 2, 31), np.array([-np.pi, np.pi])
+    lines = [np.stack([np.full_like(span, at), span], axis=-1) for at in np.radians(np.arange(-135, 180, 45))]
+    lines += [np.stack([turn, np.full_like(turn, at)], axis=-1) for at in np.radians([-45, 0, 45])]
+    look: Options = {"colors": RULE, "linewidths": 0.3, "alpha": 0.6}
+    axes.add_collection(LineCollection([MOLLWEIDE.transform(line) for line in lines], **look), autolim=False)
     stroke = [withStroke(linewidth=2.0, foreground=PAPER)]
     options: Options = {"ha": "center", "va": "center", "fontsize": SMALL, "color": INK, "path_effects": stroke}
-    for label, place in (("x", (0.0, 0.0)), ("y", (np.pi / 2, 0.0)), ("-y", (-np.pi / 2, 0.0))):
-        axes.text(*place, label, **options)
+    for label, place in (("x", 0.0), ("y", 0.5 * HALF[0]), ("-y", -0.5 * HALF[0])):
+        axes.text(place, 0.0, label, **options)
     for label, height in (("z", 1.0), ("-z", 0.0)):
         axes.text(0.5, height, label, transform=axes.transAxes, ha="center", fontsize=SMALL, color=INK,
                   va="bottom" if height else "top")  # fmt: skip

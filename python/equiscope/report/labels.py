@@ -17,7 +17,9 @@ WORTH = 1e-6
 def against_labels(audit: AuditData) -> list[str]:
     """Of the outputs with labels: their errors, what symmetry breaking adds, and the sectors that they lack."""
     judged = [output for output in audit.outputs.values() if output.target is not None]
-    lacking = [(o, sector) for o in judged for sector in own_sectors(o) if sector.starved or sector.strayed]
+    # the power of a prediction above lmax was not measured
+    seen = [(o, sector) for o in judged for sector in own_sectors(o) if sector.label in o.chart]
+    lacking = [(o, sector) for o, sector in seen if sector.starved or sector.strayed]
     if len(judged) <= LISTED:
         errors = {output.name: _error(output) for output in judged}
         by_output = {name: [_sector(o, s) for o, s in lacking if o.name == name] for name in errors}

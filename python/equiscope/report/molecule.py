@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
-from matplotlib.patches import Circle
+from matplotlib.path import Path
 
 from ..result.scene import Scene
 from .elements import COLOURS, OTHER, radius
@@ -137,25 +139,33 @@ class Figurine:
         """The points in a pose ``(n, 3)``, the farthest first."""
         places, heights = self.camera.project(pose)
         order = np.argsort(heights, kind="stable")
-        rank = np.empty(len(order))
-        rank[order] = np.arange(len(order))
-        stick: Options = {"solid_capstyle": "round"}
-        for i, j in self.bonds:
-            line = self.camera.project(self._stick(pose, i, j))[0]
-            level = 2 + (min(rank[i], rank[j]) + 0.4) / len(order)
-            axes.plot(*line.T, color=INK, linewidth=3.6, zorder=level, **stick)
-            axes.plot(*line.T, color=RULE, linewidth=2.4, zorder=level, **stick)
-        many = len(order) > MOST_BALLS
-        for i in order if not many else ():
-            # what has no bonds to tell how deep it lies is paler far away
-            face = to_rgba(colours[i], 1.0 if self.atoms else FAR + (1 - FAR) * (rank[i] + 1) / len(order))
-            edge: Options = {"edgecolor": INK, "linewidth": 0.6 if self.atoms else 0.3}
-            level = 2 + rank[i] / len(order)
-            axes.add_patch(Circle(tuple(places[i]), self.radii[i], facecolor=face, zorder=level, **edge))
-        if many:
+        if len(order) > MOST_BALLS:
             right, up = places[order].T
             axes.scatter(right, up, s=3, c=[colours[i] for i in order], linewidths=0, zorder=2, rasterized=True)
+        else:
+            rank = np.empty(len(order))
+            rank[order] = np.arange(len(order))
+            self._solids(axes, pose, places, rank, colours)
         self._frame(axes)
+
+    def _solids(
+        self, axes: Axes, pose: np.ndarray, places: np.ndarray, rank: np.ndarray, colours: Sequence[str]
+    ) -> None:
+        """Balls and sticks, each stick right over the ball that lies deeper; one artist, which is drawn at once."""
+        drawn: list[tuple[float, Path, Any, str, float]] = []
+        for i, j in self.bonds:
+            line = Path(self.camera.project(self._stick(pose, i, j))[0])
+            level = float(min(rank[i], rank[j])) + 0.4
+            drawn += [(level, line, "none", INK, 3.6), (level, line, "none", RULE, 2.4)]
+        for i, place in enumerate(places):
+            # what has no bonds to tell how deep it lies is paler far away
+            face = to_rgba(colours[i], 1.0 if self.atoms else FAR + (1 - FAR) * (rank[i] + 1) / len(rank))
+            ball = Path.circle((float(place[0]), float(place[1])), float(self.radii[i]))
+            drawn.append((float(rank[i]), ball, face, INK, 0.6 if self.atoms else 0.3))
+        drawn.sort(key=lambda each: each[0])
+        _, paths, faces, edges, widths = zip(*drawn, strict=True)
+        look: Options = {"facecolors": faces, "edgecolors": edges, "linewidths": widths, "capstyle": "round"}
+        axes.add_collection(PathCollection(paths, zorder=2, **look), autolim=False)
 
     def _stick(self, pose: np.ndarray, i: int, j: int) -> np.ndarray:
         """Both ends of a bond, on the surfaces of its atoms."""
@@ -169,10 +179,9 @@ class Figurine:
         corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float)
         places = corners @ self.cell - self.centre
         places, _ = self.camera.project(places @ self.rotation.T if turned else places)
-        for i in range(8):
-            for j in range(i + 1, 8):
-                if np.abs(corners[i] - corners[j]).sum() == 1:
-                    axes.plot(*places[[i, j]].T, color=FAINT, linewidth=0.5, zorder=1)
+        pairs = [(i, j) for i in range(8) for j in range(i + 1, 8) if np.abs(corners[i] - corners[j]).sum() == 1]
+        edges = LineCollection([places[list(pair)] for pair in pairs], colors=FAINT, linewidths=0.5, zorder=1)
+        axes.add_collection(edges, autolim=False)
 
     def _frame(self, axes: Axes) -> None:
         reach = 0.5 * self.extent + float(self.radii.max()) + MARGIN * self.extent
@@ -196,12 +205,12 @@ class Figurine:
 
 def _triad(axes: Axes, camera: Camera, reach: float) -> None:
     """The directions x, y, z, in a corner."""
-    at = np.array([-0.78, -0.84]) * reach
+    at = np.array([-0.78, -0.7]) * reach  # with its letters above the lower end, below which is text
+    ends = at + 0.15 * reach * camera.project(np.eye(3))[0]
+    lines = LineCollection([np.stack([at, end]) for end in ends], colors=FAINT, linewidths=0.9, zorder=5)
+    axes.add_collection(lines, autolim=False)
     for name, unit in zip("xyz", np.eye(3), strict=True):
-        (flat,), (height,) = camera.project(unit[None])
-        end = at + 0.15 * reach * flat
-        options: Options = {"linewidth": 0.9, "color": FAINT, "zorder": 5 + float(height)}
-        axes.plot(*np.stack([at, end]).T, **options)
+        (flat,), _ = camera.project(unit[None])
         if np.hypot(*flat) > 0.15:
             right, up = at + 0.23 * reach * flat / max(np.hypot(*flat), 0.6)
             axes.text(right, up, name, ha="center", va="center", fontsize=SMALL - 1, color=FAINT)

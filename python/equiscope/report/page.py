@@ -6,6 +6,7 @@ A page is whole and readable without the script, which is the only one that the 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,19 +64,24 @@ class Grid:
 
 def render_page(package: str, template: str, **values: Any) -> str:
     """The page that the file `template` of `package` makes of `values`; all text is escaped."""
+    style, script = (_source(__package__, name) for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    own = {"style": Markup(style), "script": Markup(script), "hash": Markup(f"sha256-{digest}")}
+    return _environment(package).get_template(template).render(**own, **values).lstrip()
 
-    environment = Environment(
+
+@functools.cache
+def _environment(package: str) -> Environment:
+    """Templates, each compiled once."""
+    found = Environment(
         loader=ChoiceLoader([_loader(package), _loader(__package__)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(code=code, path=path, contents=_contents, anchored=_anchored)
-    style, script = (_source(__package__, name) for name in ("page.css", "page.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    own = {"style": Markup(style), "script": Markup(script), "hash": Markup(f"sha256-{digest}")}
-    return environment.get_template(template).render(**own, **values).lstrip()
+    found.filters.update(code=code, path=path, contents=_contents, anchored=_anchored)
+    return found
 
 
 def _loader(package: str) -> FunctionLoader:

@@ -27,7 +27,7 @@ class RowLabels:
     """The labels of rows: layers, in blocks, then outputs, in bold. What is too low to be labelled is not, blocks last;
     the whole name is on the page where the pointer rests on a label.
 
-    room: inches that they may take; longer names have several lines.
+    room: inches that they may take; None: as many as they need. Longer names have several lines.
     """
 
     def __init__(

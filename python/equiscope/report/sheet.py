@@ -120,7 +120,7 @@ class Sheet:
         in_row = key_columns([str(key.get_label()) for key in keys], across)
         if self._place is None:
             height += KEY_ROW * max(math.ceil(len(keys) / in_row) - 1, 0)
-        self._figure = self._place or _new(across, height)
+        self._figure = self._place or new_figure(across, height)
         if keys:
             legend(self._figure, keys, loc="outside lower center", ncols=in_row, columnspacing=1.4, labelcolor=INK)
         grid: np.ndarray = self._figure.subplots(rows, columns, squeeze=False, **options)
@@ -132,7 +132,7 @@ class Sheet:
         if isinstance(self._place, Axes):
             fail(ArgumentError, "ax", "an empty Figure or SubFigure, since this picture has several panels", "Axes")
         wide = self.wide(width)
-        self._figure = self._place or _new(wide, height * wide / width)
+        self._figure = self._place or new_figure(wide, height * wide / width)
         if isinstance(self._figure, Figure):
             self._figure.set_layout_engine("none")  # it warns of a figure in which it finds nothing to lay out
         return self._figure
@@ -142,7 +142,7 @@ class Sheet:
         return self.panels(width=width, height=height)[0, 0]  # type: ignore[no-any-return]
 
 
-def _new(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure that lays its axes out itself."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor=PAPER)
     figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.05)

@@ -28,8 +28,8 @@ NOTICED_SHARE = 1e-4
 
 def findings(audit: AuditData) -> list[Finding]:
     """Statements in order of importance: what invalidates the numbers, errors, where they arise, their
-    trust."""
-    return [
+    trust, and last what more could be asked."""
+    found = [
         *warned(_failures(audit)),
         *standing(audit),
         *map(Finding, against_labels(audit)),
@@ -39,6 +39,7 @@ def findings(audit: AuditData) -> list[Finding]:
         *warned(_coarse(audit)),
         *warned(_convergence(audit)),
     ]
+    return sorted(found, key=lambda finding: finding.severity is Severity.NOTE)
 
 
 def messages(audit: AuditData) -> list[Finding]:

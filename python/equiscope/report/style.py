@@ -19,8 +19,14 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from .format import broken, number
+from .format import broken, number, shortened
 from .palette import INK, MAP, RULE, SIZE, SMALL, Options
+
+LINES = 4
+"""Of a name in a picture; what is longer is cut in its middle. The page has it whole in its tables."""
+
+NARROW = 0.2
+"""Width of a narrow letter, in parts of the size of the font."""
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -53,8 +59,8 @@ def finish(
 
 
 def plain(name: str) -> str:
-    """`name` as it is: a dollar sign in a name starts no formula."""
-    return name.encode("utf-8", "replace").decode("utf-8").replace("$", r"\$")
+    """`name` as it is: a dollar sign in a name starts no formula, and a tab, which no font has, is a blank."""
+    return name.encode("utf-8", "replace").decode("utf-8").replace("$", r"\$").replace("\t", " ")
 
 
 def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
@@ -68,10 +74,15 @@ def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
 
 
 def fitted(name: str, inches: float, size: float = SIZE, *, bold: bool = False) -> str:
-    """`name`, whole, in lines of at most so many `inches`, ready to be shown."""
-    letters = len(name)
+    """`name` in lines of at most so many `inches`, ready to be shown; whole, unless it takes more than a few lines."""
+    letters = min(len(name), math.ceil(72 * inches / (NARROW * size)) + 1)
+    name = shortened(name, LINES * letters)
     while text_width(found := plain(broken(name, letters)), size, bold=bold) > inches and letters > 1:
         letters -= 1
+    room = len(name)
+    while found.count("\n") >= LINES and room > 1:
+        room -= max(room // 16, 1)
+        found = plain(broken(shortened(name, room), letters))
     return found
 
 

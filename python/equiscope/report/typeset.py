@@ -15,6 +15,9 @@ FIXED = (1e-3, 1e5)
 DIGITS = 3
 """Of a number that has no error."""
 
+MOST_DIGITS = 8
+"""Of a number that has an error. One that is smaller yet is no more than the rounding of sums, and is not written."""
+
 ASSUMED = "Marked errors assume that the spectrum goes on decaying as this one grid shows it."
 
 SPECIAL = {
@@ -37,6 +40,11 @@ class Measured:
     @property
     def known(self) -> bool:
         return math.isfinite(self.value)
+
+    @property
+    def shown_error(self) -> float:
+        """0 where it is not written."""
+        return self.error if self.error >= 10.0 ** (1 - MOST_DIGITS) * abs(self.value) else 0.0
 
 
 Cell = str | Measured
@@ -95,8 +103,8 @@ def markdown(columns: Sequence[Column]) -> str:
 
 
 def _note(columns: Sequence[Column], sign: str) -> list[str]:
-    marked = any(isinstance(cell, Measured) and cell.assumed and cell.error for each in columns for cell in each.cells)
-    return [sign + ASSUMED] if marked else []
+    numbers = [cell for each in columns for cell in each.cells if isinstance(cell, Measured)]
+    return [sign + ASSUMED] if any(cell.assumed and cell.shown_error for cell in numbers) else []
 
 
 Number = Callable[[str, str, str, bool], str]
@@ -115,16 +123,17 @@ def _written(column: Column, number: Number, text: Callable[[str], str]) -> list
 
 def _number(cell: Measured, written: Number, *, fixed: bool) -> str:
     """Two digits of the error say where a number ends; without one, or with one that is not known, it has three."""
-    value, bounded = cell.value, bool(cell.error) and math.isfinite(cell.error)
+    value, error = cell.value, cell.shown_error
+    bounded = bool(error) and math.isfinite(error)
     size = _decade(value) if value else 0
-    last = _decade(cell.error) - 1 if bounded else size - DIGITS + 1
+    last = _decade(error) - 1 if bounded else size - DIGITS + 1
     if value and _decade(round(value, -last) or value) > size:  # 9.999 is written as 10.0
         size, last = size + 1, last if bounded else last + 1
     power = 0 if fixed else size
     places = max(power - last, 0)
-    error = f"{cell.error * 10.0**-power:.{places}f}" if bounded else "inf" if cell.error else ""
+    around = f"{error * 10.0**-power:.{places}f}" if bounded else "inf" if error else ""
     digits = f"{value * 10.0**-power:.{places}f}" if value or bounded else "0"
-    return written(digits, error, str(power) if power else "", cell.assumed)
+    return written(digits, around, str(power) if power else "", cell.assumed)
 
 
 def _decade(value: float) -> int:
@@ -149,10 +158,12 @@ def _markdown_number(digits: str, error: str, power: str, assumed: bool) -> str:
 
 
 def _latex_text(text: str) -> str:
-    return "".join(SPECIAL.get(letter, letter) for letter in text)
+    escaped = "".join(SPECIAL.get(letter, letter) for letter in text)
+    # after the end of a row a bracket would be read as its argument, an asterisk as a part of it
+    return f"{{}}{escaped}" if escaped.lstrip().startswith(("[", "*")) else escaped
 
 
 def _markdown_text(text: str) -> str:
-    for letter in "\\`*_<|":
+    for letter in "\\`*_<|$~":
         text = text.replace(letter, f"\\{letter}")
     return " ".join(text.split())

@@ -52,13 +52,15 @@ def per_row(audit: AuditData, name: str) -> tuple[float, str] | None:
 
 
 def spread(systems: Sequence[SystemRow], output: Output) -> float | None:
-    """Standard deviation over the systems of an output that has one value for each; None of others."""
+    """Standard deviation over the systems of an output that has one value for each; None of others, and of an output
+    whose values differ by no more than noise, beside which nothing can be measured."""
     rows = [row.outputs[output.name] for row in systems if output.name in row.outputs]
     means = [row["mean"] for row in rows if "mean" in row and row.get("samples") == 1]
     if output.channels != 1 or len(means) < max(len(rows), 2):
         return None
     centre = sum(means) / len(means)
-    return math.sqrt(sum((value - centre) ** 2 for value in means) / len(means))
+    found = math.sqrt(sum((value - centre) ** 2 for value in means) / len(means))
+    return found if found > insignificant(output) else None
 
 
 def targets(output: Output) -> set[Label]:

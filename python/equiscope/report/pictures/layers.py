@@ -41,6 +41,9 @@ NAMES, BAR_BESIDE, BELOW = 0.36, 5.0, 0.4
 """Share of a width that names may take; inches from which the scale of colours stands beside the cells; inches that it
 takes below them."""
 
+LONGEST = 6.0
+"""Inches that names may take where nobody said how wide the picture is."""
+
 HEADING = 0.2
 """Inches from one heading to the next."""
 
@@ -164,6 +167,8 @@ class _Layout:
         self.widths = [*(shown.width(family) for family in range(len(shown.chart.family_names))), 1]
         self.count = shown.count
         self.labels = RowLabels(shown.layers, shown.outputs)
+        if self.labels.width > LONGEST:
+            self.labels = RowLabels(shown.layers, shown.outputs, room=LONGEST)
         headings = len(shown.chart.headings)
         cell = 0.27 if headings <= 13 else max(0.13, 3.4 / headings)
         self._width = max(self.labels.width + cell * sum(self.widths) + 1.5, 5.2)
@@ -177,7 +182,7 @@ class _Layout:
         """Inches that a column is wide."""
         self._around = 1.15 + BELOW * self.below
         most = max(ROW, LINE * self.labels.lines)
-        row = min(most, max(TALLEST / self.count, LEAST_ROW)) if self.count > FEW else FEW_ROW
+        row = min(most, max(TALLEST / self.count, LEAST_ROW)) if self.count > FEW else max(FEW_ROW, most)
         self._height = row * self.count + self._around
         self.row = (sheet.tall(self._height) - self._around) / self.count
         """Inches that a row is high."""

@@ -29,6 +29,9 @@ COLUMNS = 3
 FAINTEST = 1e-16
 """Least share drawn: the square of the round-off of float32, a decade above nothing in float64."""
 
+HIGHEST = 3.0
+"""Upper end of the axis of shares."""
+
 PANEL = 2.45
 """Inches that a panel is wide, its labels included, where nobody says how wide they all are."""
 
@@ -80,17 +83,20 @@ class Spectra(Picture):
             bold = audit.outputs.get(found[i].name) is found[i]
             finish(
                 axes,
-                grid="y",
+                grid=None if i % columns else "y",
                 title=fitted(shown[found[i].name].text, panel, bold=bold),
                 bold=bold,
                 xlabel=axis_title(found[i].chart) if i + columns >= len(found) else "",
                 ylabel="share of power" if i % columns == 0 else "",
             )
             decades(axes, "y")
-            axes.set_ylim(low, 3.0)
+            axes.set_ylim(low, HIGHEST)
             if i % columns:
-                axes.tick_params(which="both", left=False)
+                axes.yaxis.set_visible(False)  # rules alone take a tenth of the time of ticks with their grid
                 axes.spines["left"].set_visible(False)
+                rules = [place for place in axes.get_yticks() if low <= place <= HIGHEST]
+                rule: Options = {"color": RULE, "linewidth": 0.5, "zorder": 0.5}
+                axes.hlines(rules, 0, 1, transform=axes.get_yaxis_transform(), **rule)
 
 
 def _chosen(audit: AuditData) -> list[Spectrum]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -75,14 +76,15 @@ def _named(audit: AuditData, sheet: Sheet) -> None:
     labels = [fitted(audit.systems[i].name, longest + 0.01, SMALL) for i in order]
     columns = sheet.across(len(names), COLUMNS, beside=longest)
     blocks = math.ceil(len(names) / columns)
-    lines = sum(label.count("\n") + 1 for label in labels)
+    lines = [label.count("\n") + 1 for label in labels]
+    apart = max((0.5 * (a + b) for a, b in itertools.pairwise(lines)), default=1.0)
     wanted = 2.35 * columns + longest + 0.3
     panel = (sheet.wide(wanted) - longest - 0.3) / columns - 0.1
     grid = sheet.panels(
         blocks,
         columns,
         width=wanted,
-        height=blocks * (0.16 * max(count, 0.7 * lines) + 0.75) + 0.5,
+        height=blocks * (0.16 * count * max(1.0, 0.75 * apart) + 0.75) + 0.5,
         keys=_keys(audit),
         sharey=True,
     )
@@ -100,9 +102,12 @@ def _named(audit: AuditData, sheet: Sheet) -> None:
         )
         _dots(axes, values[names[i]][order], np.arange(count), [audit.systems[j].name for j in order], output, "x")
         axes.set_ylim(count - 0.4, -0.6)
-        axes.set_yticks(range(count), labels)
-        axes.tick_params(axis="y", length=0, labelsize=SMALL if count > 25 else SMALL + 0.5)
         axes.spines["left"].set_visible(False)
+        if i % columns:
+            axes.yaxis.set_visible(False)
+            continue
+        axes.tick_params(axis="y", length=0, labelsize=SMALL if count > 25 else SMALL + 0.5)
+        axes.set_yticks(range(count), labels)
 
 
 def _sorted(audit: AuditData, sheet: Sheet) -> None:
@@ -152,7 +157,7 @@ def _title(axes: Axes, output: Output, panel: float) -> str:
     """The name of an output, above its noise floor where both have no room on a line of so many inches; the noise floor
     is written."""
     said = f"noise floor {number(output.noise_floor, 2)}"
-    axes.set_title(said, loc="right", fontsize=SMALL - 0.5, color=FAINT)
+    axes.set_title(said, loc="right", fontsize=SMALL - 0.5, color=FAINT, y=1.0)
     room = panel - text_width(said, SMALL - 0.5) - 0.1
     if text_width(plain(output.name), SIZE, bold=True) <= room:
         return plain(output.name)

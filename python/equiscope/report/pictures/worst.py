@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from ...errors import ArgumentError, fail
 from ...result.data import AuditData, Output
 from ...result.scene import Scene
-from ..format import broken, number, quantity
+from ..format import broken, number, quantity, shortened
 from ..globe import draw_globe, half_width
 from ..molecule import ARROW, Figurine
 from ..orientation import describe
@@ -62,7 +62,13 @@ ONE_BELOW = Arrangement(
 """In a column of a journal."""
 
 LETTERS = 44
-"""On one line over a panel."""
+"""On one line over a panel; a name has two that are half as long."""
+
+SYSTEM = 18
+"""Letters of the name of a system, which stands beside what is over the next panel."""
+
+UNIT = 9
+"""Letters on a line of a unit over a scale of colours."""
 
 
 @register
@@ -125,13 +131,13 @@ class _Row:
     def __init__(self, figure: Figure | SubFigure, arrangement: Arrangement, row: int, count: int) -> None:
         self._figure, self._in, self._row, self._count = figure, arrangement, row, count
 
-    def _axes(self, place: Place, projection: str | None = None) -> Axes:
+    def _axes(self, place: Place) -> Axes:
         # everything has its place, which takes a third of the time that finding it does
         left, bottom, width, height = place
         below = (self._count - 1 - self._row) * self._in.height
         wide, tall = self._in.width, self._in.height * self._count
         box = (left / wide, (below + bottom) / tall, width / wide, height / tall)
-        return self._figure.add_axes(box, projection=projection)
+        return self._figure.add_axes(box)
 
     def draw(self, output: Output, scene: Scene) -> None:
         figurine = Figurine(scene)
@@ -156,14 +162,15 @@ class _Row:
             _below(axes, self._in.narrow, output, errors[i], vectors=vectors, several=each and len(scene.found) > 1)
         if scale is not None:
             self._bar(self._in.bars[0], ScalarMappable(scale, MAP), output, "error")
-        self._bar(self._in.bars[1], draw_globe(self._axes(self._in.globe, "mollweide"), scene), output, "RMSE")
+        self._bar(self._in.bars[1], draw_globe(self._axes(self._in.globe), scene), output, "RMSE")
 
     def _bar(self, place: Place, colours: ScalarMappable, output: Output, what: str) -> None:
         axes = self._axes(place)
         bar = self._figure.colorbar(colours, cax=axes)
         bar.outline.set_visible(False)
         axes.tick_params(labelsize=SMALL - 0.5, colors=INK, width=0.5, length=2)
-        head = f"{what}\n/ {plain(output.unit)}" if output.unit else what
+        unit = plain(broken(shortened(output.unit, 2 * UNIT), UNIT)) if output.unit else ""
+        head = f"{what} /\n{unit}" if unit else what
         axes.set_title(head, fontsize=SMALL, color=INK, loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_formatter(lambda value, _: number(value, 2))
@@ -178,10 +185,10 @@ def _per_row(error: np.ndarray) -> np.ndarray:
 def _title(axes: Axes, output: Output | None, text: str, scene: Scene) -> None:
     lines = broken(text, LETTERS) if output is not None else text.replace(" about", "\nabout")
     if output is not None:
-        head = plain(broken(output.name, LETTERS // 2))
-        axes.set_title(f"{head}\n", fontsize=SIZE, color=INK, loc="left", fontweight="bold")
+        head = plain(broken(shortened(output.name, 2 * LETTERS // 3), LETTERS // 2))
+        axes.set_title(f"{head}\n", fontsize=SIZE, color=INK, loc="left", fontweight="bold", pad=2)
         name = f"system {scene.system}" if scene.system.isdecimal() else scene.system
-        lines = f"{plain(broken(name, LETTERS // 2))}, {lines}"
+        lines = f"{plain(shortened(name, SYSTEM))}, {lines}"
     axes.text(0.0, 1.0, lines, transform=axes.transAxes, ha="left", va="bottom", fontsize=SMALL, color=FAINT)
 
 

@@ -1,0 +1,1 @@
+"""Atoms: the PET of metatrain on the electron densities, energies and moments of small molecules."""

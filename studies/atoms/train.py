@@ -1,0 +1,174 @@
+"""Training of one model on one task, with audits on the way, from the untrained model on."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import equiscope as eq
+
+from .batches import Batch, elements, training_batches
+from .dataset import Molecule, Task
+from .pet import PetOnTensors
+
+CHECKPOINT = "checkpoint.pt"
+EVERY_STEPS = 200
+"""Steps between checkpoints: what a kill may cost."""
+
+WARMUP = 100
+CLIP = 1.0
+"""Largest norm of the gradient."""
+
+EVALUATED = 16
+"""Molecules in a batch where nothing is learned."""
+
+
+class Trainer:
+    """A model, its optimiser and how far they are; the state goes to ``scratch`` and comes back from there.
+
+    Args:
+        task: what is learned. The loss is the mean over outputs of their mean square errors, which are 1 for a model
+            that says 0.
+        configuration: "steps", "batch", "rate" (peak of a cosine), "augmentation", "edges", "hypers", "covariant_bias",
+            "device" (the CPU where it is not said).
+        seed: of weights and batches.
+    """
+
+    def __init__(self, task: Task, configuration: Mapping[str, Any], seed: int, scratch: Path) -> None:
+        self.task, self.configuration, self.seed = task, configuration, seed
+        torch.manual_seed(seed)
+        self.device = configuration.get("device", "cpu")
+        self.model = new_model(task, configuration).to(self.device)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), configuration["rate"], weight_decay=0.01, fused=True
+        )
+        self.step, self.steps = 0, int(configuration["steps"])
+        self.seconds = 0.0
+        """In steps, audits not counted, over all times that the run was resumed."""
+        self._path = scratch / CHECKPOINT
+        if self._path.is_file():
+            self._load()
+
+    def run(self, tracker: eq.training.SymmetryTracker, curve: Curve) -> None:
+        """All steps that are left."""
+        batches = training_batches(
+            self.task, self.configuration["batch"], self.configuration["augmentation"], self.seed, self.step
+        )
+        while self.step < self.steps:
+            tracker.step(self.model, self.step)
+            curve.step(self.model, self.step)
+            begun = time.perf_counter()
+            self._learn(next(batches).to(self.device))
+            self.seconds += time.perf_counter() - begun
+            self.step += 1
+            if self.step % EVERY_STEPS == 0:
+                self._save()
+        tracker.finish(self.model, self.steps)
+        curve.step(self.model, self.steps)
+        self._save()
+
+    def _learn(self, batch: Batch) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.configuration["rate"] * self._share()
+        losses = mean_squares(self.model, batch, self.task)
+        self.optimiser.zero_grad()
+        torch.stack(list(losses.values())).mean().backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimiser.step()
+
+    def _share(self) -> float:
+        """Of the peak rate: a linear rise, then a cosine down to 0."""
+        warm = min(WARMUP, self.steps // 10)
+        if self.step < warm:
+            return (self.step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (self.step - warm) / (self.steps - warm)))
+
+    def _save(self) -> None:
+        growing = self._path.with_suffix(".new")
+        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        torch.save({**state, "step": self.step, "seconds": self.seconds}, growing)
+        growing.replace(self._path)
+
+    def _load(self) -> None:
+        state = torch.load(self._path, weights_only=True, map_location=self.device)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def new_model(task: Task, configuration: Mapping[str, Any]) -> PetOnTensors:
+    """Untrained, with weights from the random state of torch."""
+    return PetOnTensors(
+        task.targets,
+        configuration["hypers"],
+        edges=configuration["edges"],
+        per_system=task.per_system,
+        present=task.present,
+        covariant_bias=configuration.get("covariant_bias", True),
+    )
+
+
+class Curve:
+    """Share of each output left unexplained on molecules that are held out, each in one random orientation, at steps.
+
+    Points are kept in a file of ``scratch`` as they come.
+    """
+
+    def __init__(self, task: Task, steps: list[int], molecules: list[Molecule], scratch: Path) -> None:
+        self.task, self.due = task, set(steps)
+        self._path = scratch / "curve.json"
+        stored = json.loads(self._path.read_text()) if self._path.is_file() else {}
+        self.points: dict[int, dict[str, float]] = {int(step): point for step, point in stored.items()}
+        self._batches = held_out_batches(task, molecules)
+
+    def step(self, model: PetOnTensors, n: int) -> None:
+        """To be called before every step."""
+        if n in self.due:
+            self.points[n] = unexplained(model, self._batches, self.task)
+            self._path.write_text(json.dumps(self.points))
+
+
+def held_out_batches(task: Task, molecules: list[Molecule]) -> list[Batch]:
+    """Each in one random orientation, the same in every run."""
+    ordered = sorted(molecules, key=lambda each: len(each.numbers))
+    generator = torch.Generator().manual_seed(0)
+    batches = [Batch(ordered[i : i + EVALUATED]) for i in range(0, len(ordered), EVALUATED)]
+    return [batch.turned(elements(batch.molecules, "O3", generator), task) for batch in batches]
+
+
+@torch.no_grad()
+def unexplained(model: PetOnTensors, batches: list[Batch], task: Task) -> dict[str, float]:
+    """By output, the square of the error over the square of the labels."""
+    error = dict.fromkeys(task.outputs, 0.0)
+    labels: dict[str, list[torch.Tensor]] = {name: [] for name in task.outputs}
+    mode, device = model.training, next(model.parameters()).device
+    model.eval()
+    for batch in (each.to(device) for each in batches):
+        found = model(batch.positions, batch.numbers, batch.batch)
+        for name, values in found.items():
+            error[name] += float((values - batch.labels[name]).double().square().sum())
+            labels[name].append(batch.labels[name].double().cpu())
+    model.train(mode)
+    return {name: error[name] / float(torch.cat(labels[name]).square().sum()) for name in task.outputs}
+
+
+def mean_squares(model: PetOnTensors, batch: Batch, task: Task) -> dict[str, torch.Tensor]:
+    """By output, over the components that there are."""
+    found = model(batch.positions, batch.numbers, batch.batch)
+    means = {}
+    for name, values in found.items():
+        square = (values - batch.labels[name]).square()
+        components = square.shape[-1]
+        count = (
+            square.numel()
+            if name not in task.present
+            else components / task.present[name].shape[-1] * float(task.present[name][batch.numbers].sum())
+        )
+        means[name] = square.sum() / max(count, 1.0)
+    return means
