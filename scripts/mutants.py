@@ -72,7 +72,7 @@ TESTS: dict[str, dict[str, str]] = {
         "noise.py": "floor rehearsal",
         "onlooker.py": "worst",
         "outcome.py": "accounts refine scale audit_layers",
-        "pooled.py": "accounts audit_sectors audit_layers errors",
+        "pooled.py": "accounts audit_sectors audit_layers errors scale",
         "precision.py": "floor kinds",
         "refine.py": "refine monte_carlo scale",
         "rehearsal.py": "rehearsal floor hooks",

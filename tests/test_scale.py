@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 import random
@@ -15,10 +16,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from scale_cases import ASKED, SYSTEMS, Model, audit, data, differences, ended, forked, group, wait_for, written
+from scale_cases import ASKED, SYSTEMS, Model, audit, data, differences, ended, forked, group, unlike, wait_for, written
 
 import equiscope as eq
 from equiscope.errors import ArgumentError, DataError
+from equiscope.probe.logs import Logs
 from equiscope.probe.run import Run
 from equiscope.result.data import SystemRow
 from equiscope.result.files import pack, write
@@ -101,10 +103,8 @@ def test_what_had_finished_is_not_evaluated_again_and_loads_without_model_and_da
     rows = {row.name: row for row in whole().systems}
     assert all(row == rows[row.name] for row in partial.systems)
     met = set()
-    found = audit(tmp_path, Model(lambda x: met.add(round(float(x.norm(dim=-1).max()), 9))))
-    finished = {
-        round(float(x["x"].norm(dim=-1).max()), 9) for name, x in data() if name in {r.name for r in partial.systems}
-    }
+    found = audit(tmp_path, Model(lambda x: met.add(radius(x))))
+    finished = {radius(x["x"]) for name, x in data() if name in {row.name for row in partial.systems}}
     assert met and not met & finished
     assert orbits(found) == orbits(whole())
     assert not differences(found, whole())
@@ -146,6 +146,42 @@ def test_a_run_goes_on_only_with_the_same_model_and_systems(stopped):
         audit(stopped, systems=moved)
     # and what was refused left all of it
     assert len(eq.Audit.load(stopped).systems) > 2
+
+
+def radius(x: torch.Tensor) -> float:
+    """Of the farthest point: by it a system is known, turned or not."""
+    return round(float(x.norm(dim=-1).max()), 9)
+
+
+@pytest.mark.parametrize("last, ended_by_then", [("s14", False), ("s24", True)])
+def test_the_worst_system_looks_the_same_whether_it_ended_before_a_kill_or_after(tmp_path, last, ended_by_then):
+    def met(x):
+        if radius(x) == radius(dict(data())[last]["x"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert ended(forked(lambda: audit(tmp_path, Model(met)))) == -signal.SIGKILL
+    partial, found = eq.Audit.load(tmp_path), audit(tmp_path)
+    for name, own in whole().outputs.items():
+        assert own.scene.system == worst(whole(), name) == "s14" and not unlike(found.outputs[name], own)
+        assert partial.outputs[name].scene.system == worst(partial, name)
+        assert (worst(partial, name) == "s14") == ended_by_then
+    told = "the model was in train mode; it was audited in eval mode and put back"
+    assert partial.notes == found.notes == [told] and told not in partial.warnings
+
+
+def worst(report: eq.Audit, output: str) -> str:
+    """The system with the largest error, the first one of equals."""
+    return max(report.systems, key=lambda row: row.outputs[output]["rmse"]).name
+
+
+def test_a_log_holds_what_few_systems_look_like_and_the_worst_among_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "finish", lambda run: None)
+    report, logs = audit(tmp_path), Logs(tmp_path)
+    logs.scan()
+    for name in report.outputs:
+        shown = [entry.row.name for entry in logs.entries(0, logs.stop) if entry.shares[name].scene is not None]
+        rising = itertools.accumulate((row.outputs[name]["rmse"] for row in report.systems), max)
+        assert shown[-1] == worst(report, name) and len(shown) == len(set(rising)) < 6
 
 
 @pytest.fixture(scope="module")
@@ -344,6 +380,23 @@ def test_processes_share_the_systems_and_all_get_the_audit_of_one(tmp_path, rank
         assert not differences(found, whole())
         # no system was evaluated twice, and none left out
         assert orbits(found) == orbits(whole())
+
+
+def test_of_equally_bad_systems_the_first_is_shown_whoever_evaluated_it(tmp_path):
+    """Larger systems are evaluated before smaller ones, and only the first point of each counts."""
+    direction = torch.tensor([0.48, -0.6, 0.64], dtype=torch.float64)
+    rows = (1, 1, 1, 3, 2, 5, 5, 5)
+    systems = [(f"s{i}", {"x": direction.expand(n, 3) * (0.5 if i < 2 else 1.0)}) for i, n in enumerate(rows)]
+
+    def work(rank):
+        group(rank, 2, f"file://{tmp_path / 'store'}")
+        asked = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar"}, "lmax": 1, "degree": 6, "progress": False}
+        report = eq.audit(lambda x: {"u": x[..., 0, 2]}, systems, **asked, shift=None, batch_rows=400)
+        assert len({row.outputs["u"]["rmse"] for row in report.systems}) == 2
+        assert report.outputs["u"].scene.system == "s2"
+
+    children = [forked(functools.partial(work, rank)) for rank in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
 
 
 @pytest.mark.parametrize("dead, store", [(1, "file"), (0, "file"), (0, "tcp")])
