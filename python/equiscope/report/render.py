@@ -86,6 +86,7 @@ def picture_names(names: Iterable[str]) -> set[str]:
 def settle(figures: Iterable[Figure]) -> None:
     """Lay figures out once, for every format that they are written in: to measure each label takes longer than to
     draw it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     for figure in figures:
@@ -97,7 +98,9 @@ def settle(figures: Iterable[Figure]) -> None:
                     axis.set_label_coords(0.0, 0.0)
             engine.execute(figure)
             figure.set_layout_engine("none")
+            renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
             for axis, axes in both:
+                axis.get_tightbbox(renderer)  # puts the label where it belongs, now that the axes have their places
                 _keep(axis, axes)
 
 
