@@ -107,7 +107,8 @@ def settle(figures: Iterable[Figure]) -> None:
 def _keep(axis: Axis, axes: Axes) -> None:
     """Have the label of an axis stay where it is, whatever its ticks say: to find that it may takes as long as to draw
     them, in every format again."""
-    if not axis.get_visible() or axis.offsetText.get_text():
+    # a scale of colours finds its place anew whenever it is drawn
+    if not axis.get_visible() or axis.offsetText.get_text() or axes.get_axes_locator() is not None:
         return
     axis.set_label_coords(*(axis.label.get_transform() - axes.transAxes).transform(axis.label.get_position()))
     for tick in axis.get_major_ticks():
