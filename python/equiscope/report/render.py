@@ -86,6 +86,7 @@ def picture_names(names: Iterable[str]) -> set[str]:
 def settle(figures: Iterable[Figure]) -> None:
     """Lay figures out once, for every format that they are written in: to measure each label takes longer than to
     draw it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     for figure in figures:
@@ -97,14 +98,17 @@ def settle(figures: Iterable[Figure]) -> None:
                     axis.set_label_coords(0.0, 0.0)
             engine.execute(figure)
             figure.set_layout_engine("none")
+            renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
             for axis, axes in both:
+                axis.get_tightbbox(renderer)  # puts the label where it belongs, now that the axes have their places
                 _keep(axis, axes)
 
 
 def _keep(axis: Axis, axes: Axes) -> None:
     """Have the label of an axis stay where it is, whatever its ticks say: to find that it may takes as long as to draw
     them, in every format again."""
-    if not axis.get_visible() or axis.offsetText.get_text():
+    # a scale of colours finds its place anew whenever it is drawn
+    if not axis.get_visible() or axis.offsetText.get_text() or axes.get_axes_locator() is not None:
         return
     axis.set_label_coords(*(axis.label.get_transform() - axes.transAxes).transform(axis.label.get_position()))
     for tick in axis.get_major_ticks():
