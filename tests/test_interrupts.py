@@ -38,7 +38,7 @@ def unbroken(systems: int, **settings) -> eq.Audit:
 def saved(monkeypatch):
     """Audits that were to be saved: the pages of all would take longer than all the rest."""
     kept = []
-    monkeypatch.setattr(eq.Audit, "save", lambda audit, directory: kept.append(audit))
+    monkeypatch.setattr(eq.Audit, "save", lambda audit, directory, formats: kept.append(audit))
     return kept
 
 
