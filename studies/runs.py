@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .shares import measured
 from .store import HERE, Store
 
 BLOCK = 3
@@ -95,7 +96,8 @@ def do(run: Run, seed: int, store: Store, data: Path | None) -> None:
     if store.has(run.name, seed):
         return
     begun = time.perf_counter()
-    result = run.function(run.configuration, Place(store, data, run.name, seed))
+    with measured():
+        result = run.function(run.configuration, Place(store, data, run.name, seed))
     minutes = (time.perf_counter() - begun) / 60
     told = {"run": run.name, "seed": seed, "configuration": dict(run.configuration), "minutes": minutes}
     store.save(run.name, seed, {**told, **result})

@@ -1,20 +1,22 @@
 """Shares of power that one large channel does not hide: of every channel its own shares, then their mean.
 
 Pooled power is ruled by the largest channels: a layer is "99 % invariant" where one of them has a large constant.
-Once this module is imported, ``spectrum.quantities["each_channel"]["shares"]`` of every audit holds the mean.
+Within `measured`, ``spectrum.quantities["each_channel"]["shares"]`` of every audit holds the mean.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from equiscope.groups.group import Group
 from equiscope.groups.representation import Representation
-from equiscope.measure.quantity import Quantity, Tensors, register
+from equiscope.measure.quantity import QUANTITIES, Quantity, Tensors, register
 from equiscope.measure.summary import OrbitSummary
 
 
-@register
 class EachChannel(Quantity):
     """Mean over channels of each one's shares of its own power in a system; systems weigh by their samples."""
 
@@ -35,3 +37,13 @@ class EachChannel(Quantity):
 
     def result(self, sums: Tensors) -> Tensors:
         return {"shares": sums["shares_sum"] / sums["weight_sum"]}
+
+
+@contextmanager
+def measured() -> Iterator[None]:
+    """Have every audit pool them until the end of the block."""
+    register(EachChannel)
+    try:
+        yield
+    finally:
+        QUANTITIES.pop(EachChannel.name, None)

@@ -202,7 +202,7 @@ def test_table_markdown_page_and_files_hold_the_same(tmp_path):
     text = to_text(found, 200)
     assert "0.0100 +- 1.0e-04" in text or "0.0100 +- 0.0001" in text
     assert "better" in text and "verdict: " not in text
-    assert "<b> \\| $x$" in found.to_markdown() and found.to_markdown().startswith("| output | audit |")
+    assert "<b> \\| \\$x\\$" in found.to_markdown() and found.to_markdown().startswith("| output | audit |")
     found.save(tmp_path)
     said = json.loads((tmp_path / "comparison.json").read_text())
     (entry,) = [e for e in said["outputs"] if e["output"] == "dipole" and e["audit"] == name]

@@ -8,6 +8,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
+from studies import shares
 from studies.particles import clouds, events, examine, jets, model, pilarnet
 from studies.particles.grouping import Grouping, grouped
 from studies.particles.plan import RUNS
@@ -16,6 +17,13 @@ from studies.runs import Place
 from studies.store import Store
 
 import equiscope as eq
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_run():
+    with shares.measured():
+        yield
+
 
 DETECTOR = events.Detector()
 VOXEL = model.SMALL.voxel

@@ -16,6 +16,12 @@ from studies.store import Store
 import equiscope as eq
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_run():
+    with shares.measured():
+        yield
+
+
 @pytest.fixture
 def task():
     """Forty molecules of three to six atoms with random labels."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 import equiscope as eq
 
 from ..runs import Place
 from .audits import asked, chosen, systems
 from .dataset import Task
-from .learning import TASKS, stored_model
+from .learning import another
 from .pet import PetOnTensors
-from .train import new_model
 
 NODES = [
     "backend.gnn_layers.*.trans.layers.*[0]",
@@ -30,17 +27,7 @@ def diagnose(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     "of" is that run; "trained" False takes its untrained model; "copies" is the number of displaced copies of each
     held-out molecule.
     """
-    torch.set_num_threads(1)
-    name, store = configuration["of"], place.store
-    if not store.has(name, place.seed):
-        raise FileNotFoundError(f"{place.name}: expected the run {name}, seed {place.seed}, to be done before")
-    base = store.load(name, place.seed)["configuration"]
-    task = TASKS[base["task"]](place.data)
-    if configuration.get("trained", True):
-        model = stored_model(task, base, store.load_tensors(name, place.seed))
-    else:
-        torch.manual_seed(place.seed)
-        model = new_model(task, base).eval()
+    _, task, model = another(configuration, place)
     found = diagnosed(model, task, configuration["copies"])
     return {"sectors": [kept(sector) for sector in found.sectors], "settings": found.settings}
 

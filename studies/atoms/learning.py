@@ -76,3 +76,17 @@ def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[
     full = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     model.load_state_dict(full)
     return model.eval()
+
+
+def another(configuration: Mapping[str, Any], place: Place) -> tuple[dict[str, Any], Task, PetOnTensors]:
+    """Result, task and model of another run of the same seed, "of"; untrained where "trained" is False."""
+    torch.set_num_threads(1)
+    name, store = configuration["of"], place.store
+    if not store.has(name, place.seed):
+        raise FileNotFoundError(f"{place.name}: expected the run {name}, seed {place.seed}, to be done before")
+    result = store.load(name, place.seed)
+    task = TASKS[result["configuration"]["task"]](place.data)
+    if configuration.get("trained", True):
+        return result, task, stored_model(task, result["configuration"], store.load_tensors(name, place.seed))
+    torch.manual_seed(place.seed)
+    return result, task, new_model(task, result["configuration"]).eval()

@@ -21,9 +21,8 @@ from scipy.special import sph_harm_y
 from ..runs import Place
 from .audits import chosen
 from .dataset import Molecule, Task
-from .learning import TASKS, stored_model, watched
+from .learning import another, watched
 from .pet import PetOnTensors
-from .train import new_model
 
 BLOCKS = 20
 LMAX = 4
@@ -47,19 +46,8 @@ def check(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
     "of" is that run, "elements" is how many are drawn.
     """
-    torch.set_num_threads(1)
-    name, store = configuration["of"], place.store
-    if not store.has(name, place.seed):
-        raise FileNotFoundError(f"{place.name}: expected the run {name}, seed {place.seed}, to be done before")
-    result = store.load(name, place.seed)
-    task = TASKS[result["configuration"]["task"]](place.data)
-    if configuration["trained"]:
-        model = stored_model(task, result["configuration"], store.load_tensors(name, place.seed))
-        audit = result["audits"][max(result["audits"], key=int)]
-    else:
-        torch.manual_seed(place.seed)
-        model = new_model(task, result["configuration"]).eval()
-        audit = result["audits"]["0"]
+    result, task, model = another(configuration, place)
+    audit = result["audits"][max(result["audits"], key=int) if configuration["trained"] else "0"]
     molecules = chosen(task, watched(result["configuration"]))
     # each its own, so that errors of molecules are independent
     seeds = range(len(molecules) * place.seed, len(molecules) * (place.seed + 1))

@@ -167,17 +167,17 @@ class Capture:
         """Remember what a call is given, before the module can write into it."""
         if threading.get_ident() == self._thread:
             with self._calls.deaf():
-                given.append([pair for own in (*args, *kwargs.values()) for pair in leaves(place, own)])
+                containers = (own for own in (*args, *kwargs.values()) if not isinstance(own, torch.Tensor))
+                given.append([pair for own in containers for pair in leaves(place, own)])
 
     def _made(self, place: str, given: list[Leaves], output: Any) -> Leaves:
-        """What a module returned, without what it hands on in its place in a container, as it was given it."""
+        """What a module returned, without what it hands on in its place in a container, as it was given it; all of it,
+        where that is all."""
         found, own = list(leaves(place, output)), dict(given.pop())
         made = [
             (name, leaf) for name, leaf in found if name == place or name in self._asked or own.get(name) is not leaf
         ]
-        if found and not made:
-            self._left_out.setdefault(place, "it returned what it was given, and no other tensors")
-        return made
+        return made or found
 
     def _passed(self, place: str, found: Callable[[], Leaves]) -> None:
         if threading.get_ident() != self._thread:

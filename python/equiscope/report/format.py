@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -128,6 +128,11 @@ def listing(names: Iterable[str], most: int = LISTED) -> str:
 def every(names: Iterable[str]) -> str:
     """The same with each of the names, unless they are very many."""
     return listing(names, NAMED)
+
+
+def several(told: Sequence[str]) -> str:
+    """What is told of each of many, after commas, unless they are very many."""
+    return ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
 
 
 def with_error(value: float, error: float | None, sign: str = "+-", assumed: bool = False) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..result.data import AuditData, Output
 from ..result.floor import noise_power
 from ..result.target import Sector
-from .format import LISTED, NAMED, margin, number, percent, quantity, quote
+from .format import LISTED, margin, number, percent, quantity, quote, several
 from .words import irrep_place
 
 WORTH = 1e-6
@@ -34,10 +34,9 @@ def _errors(outputs: Sequence[Output]) -> str:
         assert target is not None
         share = target.mse_broken / target.mse if target.mse > 0 else 0.0
         told.append(f"{quote(output.name)} by RMSE {quantity(output, target.rmse)} ({percent(share)})")
-    shown = ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
     return (
-        f"Against their labels, in any orientation, {len(outputs)} outputs are off: {shown}; in brackets the share of "
-        "the mean square error that is broken symmetry, which averaging over orientations would take away."
+        f"Against their labels, in any orientation, {len(outputs)} outputs are off: {several(told)}; in brackets the "
+        "share of the mean square error that is broken symmetry, which averaging over orientations would take away."
     )
 
 
@@ -49,10 +48,9 @@ def _sectors(lacking: Sequence[tuple[Output, Sector]]) -> list[str]:
         alike.setdefault((irrep_place(output.chart, sector.label), sector.starved), []).append(of)
     found = []
     for (place, starved), told in alike.items():
-        shown = ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
         lack = "that the model does not produce" if starved else "that the model puts into the wrong components"
         of = "The target" if len(told) == 1 else f"The targets of {len(told)} outputs"
-        found.append(f"{of} {'has' if len(told) == 1 else 'have'} power at {place} {lack}: {shown}.")
+        found.append(f"{of} {'has' if len(told) == 1 else 'have'} power at {place} {lack}: {several(told)}.")
     return found
 
 

@@ -14,7 +14,7 @@ from ..result.judge import AT_NOISE, Parity, Verdict
 from ..result.verdict import actual_irrep, insignificant, rotations_alone, system_error, targets, uncertain
 from .amounts import consists, law, noun, scales, size, worst
 from .finding import Finding, warned
-from .format import LISTED, NAMED, every, listing, number, percent, quantity, quote
+from .format import LISTED, NAMED, every, listing, number, percent, quantity, quote, several
 from .words import highest, irrep_name, irrep_symbol
 
 FLAT = 0.5
@@ -61,8 +61,7 @@ def of_all(audit: AuditData, outputs: Sequence[Output]) -> str:
 
 def each(outputs: Sequence[Output], told: Callable[[Output], str]) -> str:
     """Every output with what is told of it: ```a` 12.0%, `b` 9.00%``."""
-    shown = ", ".join(f"{quote(output.name)} {told(output)}" for output in outputs[:NAMED])
-    return shown + (f" and {len(outputs) - NAMED} more" if len(outputs) > NAMED else "")
+    return several([f"{quote(output.name)} {told(output)}" for output in outputs])
 
 
 def _names(outputs: Sequence[Output]) -> list[str]:
