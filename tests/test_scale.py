@@ -20,6 +20,7 @@ from scale_cases import ASKED, SYSTEMS, Model, audit, data, differences, ended, 
 
 import equiscope as eq
 from equiscope.errors import ArgumentError, DataError
+from equiscope.measure.quantity import QUANTITIES
 from equiscope.probe.logs import Logs
 from equiscope.probe.run import Run
 from equiscope.result.data import SystemRow
@@ -151,6 +152,12 @@ def test_a_run_goes_on_only_with_the_same_model_and_systems(stopped):
 def radius(x: torch.Tensor) -> float:
     """Of the farthest point: by it a system is known, turned or not."""
     return round(float(x.norm(dim=-1).max()), 9)
+
+
+def test_a_run_that_measured_other_quantities_is_not_gone_on_with(stopped, monkeypatch):
+    monkeypatch.setitem(QUANTITIES, "other", next(iter(QUANTITIES.values())))
+    with pytest.raises(DataError, match=r"quantities: expected what it was .*, got .*'other'"):
+        audit(stopped)
 
 
 @pytest.mark.parametrize("last, ended_by_then", [("s14", False), ("s24", True)])

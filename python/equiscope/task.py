@@ -19,6 +19,7 @@ from .fingerprint import fingerprint
 from .info import info
 from .interrupts import Terminated, terminable, undisturbed
 from .measure.measure import Measure
+from .measure.quantity import QUANTITIES
 from .probe.book import Alone, Book
 from .probe.logs import joined
 from .probe.names import unwrapped
@@ -98,7 +99,8 @@ class Task:
         """What must be the same for a run to go on."""
         versions = {"equiscope": VERSION, "torch": torch.__version__}
         model = fingerprint(self.adapter.identity())
-        asked = {"model": model, **self.request.identity(), **self.asked.identity(), **versions}
+        found = {"model": model, "quantities": sorted(QUANTITIES)}
+        asked = {**found, **self.request.identity(), **self.asked.identity(), **versions}
         return {name: value for name, value in asked.items() if value is not None}
 
     def _digest(self, system: System) -> str:
