@@ -28,14 +28,19 @@ import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..groups.group import Chart, Grid, Group, Label
 from ..groups.o3 import O3
 from ..groups.quadrature import Quadrature
 from ..groups.so2 import CircleGrid
+
+Values: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 
 HALF_WIDTH = 2.0
 """Standard deviations of a half width that holds the truth in 95 of 100 cases."""
@@ -102,29 +107,41 @@ class Found:
     entries: int
     """What A of all of them is divided by: `Representation.entries`."""
 
-    def pooled(self) -> Found:
-        """Averages over samples and channels, on the host, ``s = c = 1``."""
+    def pooled(self) -> Pooled:
+        """Averages over samples and channels, on the host: one wait for the device, and small arrays from there on."""
+        values = self.beyond.numel()
+        given = [*self.power.values(), self.beyond, self.spread, *self.variance.values(), *self.symmetrised.values()]
+        # of no sample at all: nothing
+        means = torch.cat([(x.mean((-2, -1)) if values else x.new_zeros(x.shape[:-2])).flatten() for x in given])
+        labels, parts = len(self.chart.labels), len(self.power)
+        host = means.cpu().numpy()
+        power = host[: labels * parts].reshape(parts, labels)
+        beyond, spread, *rest = host[labels * parts :].tolist()
+        variance = dict(zip(self.variance, rest, strict=False))
+        symmetrised = dict(zip(self.symmetrised, rest[len(variance) :], strict=True))
+        return Pooled(self.chart, dict(zip(self.power, power, strict=True)), beyond, spread, variance, symmetrised)
 
-        def mean(x: torch.Tensor) -> torch.Tensor:
-            # of no sample at all: nothing
-            empty = x.shape[-2] * x.shape[-1] == 0
-            return (x.new_zeros(*x.shape[:-2], 1, 1) if empty else x.mean((-2, -1), keepdim=True)).cpu()
 
-        def each(values: Mapping[Label, torch.Tensor]) -> dict[Label, torch.Tensor]:
-            return {label: mean(value) for label, value in values.items()}
+@dataclass(frozen=True)
+class Pooled:
+    """`Found`, averaged over samples and channels; ``(labels,)`` of each part, and numbers."""
 
-        power, variance, symmetrised = each(self.power), each(self.variance), each(self.symmetrised)
-        sums, components = (mean(self.beyond), mean(self.spread)), dict(self.components)
-        return Found(self.chart, power, *sums, variance, symmetrised, components, self.entries)
+    chart: Chart
+    power: Mapping[Label, Values]
+    beyond: float
+    spread: float
+    variance: Mapping[Label, float]
+    symmetrised: Mapping[Label, float]
 
-    def varying(self, label: Label) -> torch.Tensor:
-        """``(columns,)`` of the components of one part, without what transforms as declared; once pooled."""
+    def varying(self, label: Label) -> Values:
+        """``(columns,)`` of one part, without what transforms as declared."""
         power = self.power[label]
         if label in self.symmetrised and label in self.chart:
-            power, place, own = power.clone(), self.chart.place(label), self.symmetrised[label]
+            place, own = self.chart.labels.index(label), self.symmetrised[label]
             rest = power[place] - own
-            power[place] = torch.where(rest > 1e-12 * own, rest, 0.0)
-        return self.chart.by_column(power).flatten()
+            power = power.copy()
+            power[place] = rest if rest > 1e-12 * own else 0.0
+        return np.bincount(self.chart.columns, power, len(self.chart.headings)).astype(np.float64, copy=False)
 
 
 def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tensor]:
@@ -133,13 +150,11 @@ def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tenso
     ``power`` (2, *shown.shape), ``unresolved`` (2,), and of a declared quantity ``variance`` (2,) and ``irreps``
     (2, parts). All are half widths, on the host.
     """
-    w2 = float(grid.weights.square().sum()) if grid.degree is not None else 0.0
-    bare = replace(grid, turn=None).to("cpu") if isinstance(grid, Quadrature) else grid
-    folding = _folding(type(grid.group), grid.group, found.chart, bare, w2)
-    found = found.pooled()
-    total = torch.stack(list(found.power.values())).sum(0).flatten()
-    varying = torch.stack([found.varying(label) for label in found.power]).sum(0)
-    beyond, spread = float(found.beyond), float(found.spread)
+    folding = _folding_of(grid, found.chart)
+    pooled = found.pooled()
+    total: Values = np.sum(list(pooled.power.values()), axis=0)
+    varying: Values = np.sum([pooled.varying(label) for label in pooled.power], axis=0)
+    beyond, spread = pooled.beyond, pooled.spread
     tail = folding.tail(total, varying, beyond)
     errors = {
         "power": folding.of_power(tail, total, spread, shown),
@@ -151,18 +166,18 @@ def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tenso
         if len(found.components) == 1:
             errors["irreps"] = errors["variance"][:, None]
         else:
-            parts = [_of_part(folding, found, label) for label in found.components]
-            errors["irreps"] = torch.stack(parts, dim=1)
-    return errors
+            parts = [_of_part(folding, pooled, label) / n for label, n in found.components.items()]
+            errors["irreps"] = np.stack(parts, axis=1)
+    return {name: torch.from_numpy(own) for name, own in errors.items()}
 
 
-def _of_part(folding: Folding | CircleFolding, found: Found, label: Label) -> torch.Tensor:
-    """``(2,)`` of A of one part."""
+def _of_part(folding: Folding | CircleFolding, found: Pooled, label: Label) -> Values:
+    """``(2,)`` of A of one part, times its components."""
     varying = found.varying(label)
-    beyond = min(max(float(found.variance[label]) - float(varying.sum()), 0.0), max(float(found.beyond), 0.0))
-    size = float(varying.sum()) + beyond + float(found.symmetrised[label])
-    tail = folding.tail(found.power[label].flatten(), varying, beyond)
-    return folding.of_variance(varying, tail, size) / found.components[label]
+    beyond = min(max(found.variance[label] - float(varying.sum()), 0.0), max(found.beyond, 0.0))
+    size = float(varying.sum()) + beyond + found.symmetrised[label]
+    tail = folding.tail(found.power[label], varying, beyond)
+    return folding.of_variance(varying, tail, size)
 
 
 class Folding:
@@ -174,96 +189,107 @@ class Folding:
         self._by_degree = group.cosets > 0 and degree is not None
         # an element and its negative say the same of what has one parity
         self.w2 = (2 if group.cosets == 2 else 1) * w2
-        sizes = [group.dimension(label) ** 2 / group.multiplicity(label) for label in chart.labels]
-        self.sizes = torch.tensor(sizes, dtype=torch.float64)
-        self._columns = torch.tensor(chart.columns)
+        self.sizes = np.array([group.dimension(label) ** 2 / group.multiplicity(label) for label in chart.labels])
+        self._columns = np.array(chart.columns)
         columns = len(chart.headings)
-        overlap = self.met = torch.ones(columns, 1, dtype=torch.float64)
+        overlap = self.met = np.ones((columns, 1))
         """``(columns, h)``: by how much the variance of a product is larger or smaller than that of noise."""
-        self.itself = torch.full((1,), 2.0, dtype=torch.float64)
+        self.itself = np.full(1, 2.0)
         if self._by_degree and degree is not None:
-            overlap, self.met, self.itself = _shares(chart.lmax, degree, response)
+            overlap, self.met, self.itself = (x.numpy() for x in _shares(chart.lmax, degree, response))
         self.folded = self.w2 * self.sizes[:, None] * overlap[self._columns]
         """``(labels, h)``: the share of power there that is folded onto each irrep."""
-        self._tells = overlap[self._columns] >= TELLING
-        self._parities = [torch.ones(len(sizes), dtype=torch.bool)]
+        parities = [np.ones(len(self.sizes), dtype=bool)]
         if isinstance(group, O3):
-            even = torch.tensor([sigma * (-1) ** l > 0 for l, sigma in group.labels(chart.lmax)])
-            self._parities = [even, ~even]
+            even = np.array([sigma * (-1) ** l > 0 for l, sigma in group.labels(chart.lmax)])
+            parities = [even, ~even]
+        telling = overlap[self._columns] >= TELLING
+        self._parities = [_Parity(own, self.folded, telling, own & (self._columns >= TRUSTED)) for own in parities]
+        self._places = np.arange(self.folded.shape[1], dtype=np.float64)
 
-    def tail(self, total: torch.Tensor, varying: torch.Tensor, beyond: float) -> torch.Tensor:
+    def tail(self, total: Values, varying: Values, beyond: float) -> Values:
         """``(parities, h)``: the most that may lie at each place, of power `beyond`.
 
         `total` ``(labels,)`` is what irreps hold, `varying` ``(columns,)`` is without what transforms as declared.
         """
-        weight = self._weights(varying, beyond)
+        weight = self._weights(varying, beyond) * max(beyond, 0.0)
         found = []
         for own in self._parities:
-            kept = (1.0 - self.folded[own].sum(0)).clamp_min(LEAST_KEPT)
-            most = weight * max(beyond, 0.0) / kept
-            told = own & (self._columns >= TRUSTED)
-            if self._by_degree and bool(told.any()):
-                held = EMPTIER * total[told].clamp_min(0.0)[:, None] / self.folded[told].clamp_min(1e-300)
-                most = most.minimum(torch.where(self._tells[told], held, torch.inf).amin(0))
+            most = weight / own.kept
+            if self._by_degree and own.told.any():
+                held = EMPTIER * np.maximum(total[own.told], 0.0)[:, None] / own.onto_told
+                most = np.minimum(most, np.where(own.tells, held, np.inf).min(0))
             found.append(most)
-        places = torch.stack(found)
+        places = np.stack(found)
         # it lies somewhere: at the places that are excluded least
         return places * max(1.0, beyond / max(float(places.sum()), 1e-300)) if beyond > 0 else places
 
-    def _weights(self, varying: torch.Tensor, beyond: float) -> torch.Tensor:
+    def _weights(self, varying: Values, beyond: float) -> Values:
         """``(h,)``: share of the unresolved power that may lie at a place or beyond."""
-        places = torch.arange(self.folded.shape[1], dtype=torch.float64)
         if not self._by_degree:
-            return torch.ones_like(places)
+            return np.ones_like(self._places)
         # parity may empty every other degree
         step = 2 if len(varying) > 4 else 1
         held = [float(varying[end - step : end].sum()) for end in range(len(varying), step, -step)][:3]
         decay = _decay(beyond, held)
         if decay is None:
-            return 1.0 / (1.0 + places / FAR)
+            return 1.0 / (1.0 + self._places / FAR)
         rate, stray = decay
-        return stray + (1.0 - stray) * rate ** (places / step)
+        return stray + (1.0 - stray) * rate ** (self._places / step)
 
-    def of_power(self, tail: torch.Tensor, total: torch.Tensor, spread: float, shown: Chart) -> torch.Tensor:
+    def of_power(self, tail: Values, total: Values, spread: float, shown: Chart) -> Values:
         """``(2, *shown.shape)``."""
         n = len(shown.labels)
-        power, folded = total[:n].clamp_min(0.0), self._onto(tail)[:n]
+        power, folded = np.maximum(total[:n], 0.0), self._onto(tail)[:n]
         # an irrep that holds nothing had nothing folded onto it, unless it met its negative
-        chance = torch.where(self._columns[:n] == 0, CHANCE**2, CHANCE) if self._by_degree else torch.inf
-        folded = folded.minimum(chance * power / HEAVIER)
+        chance = np.where(self._columns[:n] == 0, CHANCE**2, CHANCE) if self._by_degree else np.inf
+        with np.errstate(invalid="ignore"):  # inf times nothing is no bound
+            folded = np.fmin(folded, chance * power / HEAVIER)
         round_off = ROUND_OFF**2 * spread
-        random = HALF_WIDTH * 2.0 * (power * folded / self.sizes[:n]).sqrt()
-        random = random + 2.0 * (power * round_off).sqrt()
-        return torch.stack([random, HEAVIER * folded + round_off]).reshape(2, *shown.shape)
+        random = HALF_WIDTH * 2.0 * np.sqrt(power * folded / self.sizes[:n])
+        random = random + 2.0 * np.sqrt(power * round_off)
+        return np.stack([random, HEAVIER * folded + round_off]).reshape(2, *shown.shape)
 
-    def _onto(self, tail: torch.Tensor) -> torch.Tensor:
+    def _onto(self, tail: Values) -> Values:
         """``(labels,)``: what may be folded onto each irrep."""
-        found = torch.zeros_like(self.sizes)
+        found = np.zeros_like(self.sizes)
         for own, most in zip(self._parities, tail, strict=True):
-            found[own] = (self.folded[own] * most).amax(1)
+            found[own.labels] = (own.folded * most).max(1)
         return found
 
-    def of_unresolved(
-        self, tail: torch.Tensor, total: torch.Tensor, beyond: float, spread: float, shown: Chart
-    ) -> torch.Tensor:
+    def of_unresolved(self, tail: Values, total: Values, beyond: float, spread: float, shown: Chart) -> Values:
         """``(2,)``: shown irreps took what is missing; what lies between `shown` and what is resolved scatters."""
         n = len(shown.labels)
-        lost = torch.stack(
-            [(self.folded[:n][own[:n]].sum(0) * most).amax() for own, most in zip(self._parities, tail, strict=True)]
-        ).amax()
-        cross = 4.0 * (total.clamp_min(0.0) * self._onto(tail) / self.sizes)[n:].sum()
-        scatter = self.w2 * (self.itself * tail.square()).amax()
-        random = HALF_WIDTH * (scatter + cross).sqrt()
-        return torch.stack([random, LOST * lost + 1e-13 * spread])
+        lost = max(
+            (own.folded[: np.count_nonzero(own.labels[:n])].sum(0) * most).max()
+            for own, most in zip(self._parities, tail, strict=True)
+        )
+        cross = 4.0 * (np.maximum(total, 0.0) * self._onto(tail) / self.sizes)[n:].sum()
+        scatter = self.w2 * (self.itself * tail**2).max()
+        random = HALF_WIDTH * np.sqrt(scatter + cross)
+        return np.array([random, LOST * lost + 1e-13 * spread])
 
-    def of_variance(self, varying: torch.Tensor, tail: torch.Tensor, size: float) -> torch.Tensor:
+    def of_variance(self, varying: Values, tail: Values, size: float) -> Values:
         """``(2,)``: of the sum over components that A is; `size` is int |u|^2."""
-        met = varying.clamp_min(0.0) @ self.met
-        variance = self.w2 * (4.0 * met * tail + self.itself * tail.square())
-        random = HALF_WIDTH * variance.amax().sqrt()
+        met = np.maximum(varying, 0.0) @ self.met
+        variance = self.w2 * (4.0 * met * tail + self.itself * tail**2)
+        random = HALF_WIDTH * np.sqrt(variance.max())
         # the mean of what is folded onto it is taken for symmetrised, and squares sum to round-off
-        folded = HEAVIER * self.w2 * (self.met[-1] * tail).amax()
-        return torch.stack([random, folded + ROUND_OFF**2 * size])
+        folded = HEAVIER * self.w2 * (self.met[-1] * tail).max()
+        return np.array([random, folded + ROUND_OFF**2 * size])
+
+
+class _Parity:
+    """What is folded onto the irreps of one parity under inversion, or onto all where a group has none."""
+
+    def __init__(self, labels: Flags, folded: Values, telling: Flags, told: Flags) -> None:
+        self.labels = labels
+        self.folded = folded[labels]
+        self.kept = np.maximum(1.0 - self.folded.sum(0), LEAST_KEPT)
+        """``(h,)``: share that is not folded down."""
+        self.told = told
+        """``(labels,)``: irreps that say how much may lie at a place, where they do: `tells` ``(told, h)``."""
+        self.tells, self.onto_told = telling[told], np.maximum(folded[told], 1e-300)
 
 
 class CircleFolding:
@@ -280,33 +306,30 @@ class CircleFolding:
     """
 
     def __init__(self, chart: Chart) -> None:
-        self._columns = torch.tensor(chart.columns)
-        self._upper = self._columns > chart.lmax // 2
+        self._upper = np.array(chart.columns) > chart.lmax // 2
 
-    def tail(self, total: torch.Tensor, varying: torch.Tensor, beyond: float) -> torch.Tensor:
+    def tail(self, total: Values, varying: Values, beyond: float) -> Values:
         """h, ``(1,)``, from the power ``(labels,)``."""
         seen = total[self._upper]
-        return seen.clamp_min(0.0).amax().reshape(1) if seen.numel() else total.sum().reshape(1)
+        return np.array([max(seen.max(), 0.0) if seen.size else total.sum()])
 
-    def of_power(self, tail: torch.Tensor, total: torch.Tensor, spread: float, shown: Chart) -> torch.Tensor:
+    def of_power(self, tail: Values, total: Values, spread: float, shown: Chart) -> Values:
         """``(2, *shown.shape)``."""
-        power = total[: len(shown.labels)].clamp_min(0.0)
+        power = np.maximum(total[: len(shown.labels)], 0.0)
         round_off = ROUND_OFF**2 * spread
-        random = HALF_WIDTH * (2.0 * power * tail).sqrt() + 2.0 * (power * round_off).sqrt()
-        return torch.stack([random, (tail + round_off).expand_as(power)]).reshape(2, *shown.shape)
+        random = HALF_WIDTH * np.sqrt(2.0 * power * tail) + 2.0 * np.sqrt(power * round_off)
+        return np.stack([random, np.broadcast_to(tail + round_off, power.shape)]).reshape(2, *shown.shape)
 
-    def of_unresolved(
-        self, tail: torch.Tensor, total: torch.Tensor, beyond: float, spread: float, shown: Chart
-    ) -> torch.Tensor:
+    def of_unresolved(self, tail: Values, total: Values, beyond: float, spread: float, shown: Chart) -> Values:
         """``(2,)``."""
         n = len(shown.labels)
-        random = HALF_WIDTH * (2.0 * total[n:].clamp_min(0.0).sum() * tail[0]).sqrt()
-        return torch.stack([random, n * tail[0] + 1e-13 * spread])
+        random = HALF_WIDTH * np.sqrt(2.0 * np.maximum(total[n:], 0.0).sum() * tail[0])
+        return np.array([random, n * tail[0] + 1e-13 * spread])
 
-    def of_variance(self, varying: torch.Tensor, tail: torch.Tensor, size: float) -> torch.Tensor:
+    def of_variance(self, varying: Values, tail: Values, size: float) -> Values:
         """``(2,)``: of the sum over components that A is."""
-        random = HALF_WIDTH * (2.0 * tail[0] * (varying.clamp_min(0.0).sum() + tail[0])).sqrt()
-        return torch.stack([random, tail[0] + ROUND_OFF**2 * size])
+        random = HALF_WIDTH * np.sqrt(2.0 * tail[0] * (np.maximum(varying, 0.0).sum() + tail[0]))
+        return np.array([random, tail[0] + ROUND_OFF**2 * size])
 
 
 def _decay(beyond: float, held: list[float]) -> tuple[float, float] | None:
@@ -401,6 +424,12 @@ def cut(power: torch.Tensor, chart: Chart, shown: Chart) -> torch.Tensor:
     """``(*chart.shape, ...)`` down to ``(*shown.shape, ...)``: labels of lower degree come first."""
     rest = power.shape[len(chart.shape) :]
     return power.reshape(len(chart.labels), *rest)[: len(shown.labels)].reshape(*shown.shape, *rest)
+
+
+def _folding_of(grid: Grid, chart: Chart) -> Folding | CircleFolding:
+    w2 = float(grid.weights.square().sum()) if grid.degree is not None else 0.0
+    bare = replace(grid, turn=None).to("cpu") if isinstance(grid, Quadrature) else grid
+    return _folding(type(grid.group), grid.group, chart, bare, w2)
 
 
 @functools.lru_cache(maxsize=64)
