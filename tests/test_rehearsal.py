@@ -426,7 +426,7 @@ def test_rows_that_are_left_out_are_counted_over_systems_and_forgotten_with_them
     layers.skip("y", "its values depend on what else is in the batch")
     assert layers.kept("x", a, values).flatten().tolist() == [0.0, 2.0, 3.0, 5.0]
     assert layers.kept("fine", a, values) is values and layers.left_out == {"x": [2, 5]}
-    notes = layers.notes({"w": "its module was never called"})
+    notes = layers.left().notes({"w": "its module was never called"})
     assert [note.partition(":")[0] for note in notes] == [
         "layer x",
         "layer w was left out",

@@ -144,6 +144,7 @@ class Pooled:
         return np.bincount(self.chart.columns, power, len(self.chart.headings)).astype(np.float64, copy=False)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # where power is near the largest number, so is its error
 def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tensor]:
     """Errors of one orbit, averaged over samples and channels, each ``(2, ...)``: what is random, what has a sign.
 
@@ -243,8 +244,7 @@ class Folding:
         power, folded = np.maximum(total[:n], 0.0), self._onto(tail)[:n]
         # an irrep that holds nothing had nothing folded onto it, unless it met its negative
         chance = np.where(self._columns[:n] == 0, CHANCE**2, CHANCE) if self._by_degree else np.inf
-        with np.errstate(invalid="ignore"):  # inf times nothing is no bound
-            folded = np.fmin(folded, chance * power / HEAVIER)
+        folded = np.fmin(folded, chance * power / HEAVIER)  # inf times nothing is no bound
         round_off = ROUND_OFF**2 * spread
         random = HALF_WIDTH * 2.0 * np.sqrt(power * folded / self.sizes[:n])
         random = random + 2.0 * np.sqrt(power * round_off)
@@ -289,7 +289,7 @@ class _Parity:
         """``(h,)``: share that is not folded down."""
         self.told = told
         """``(labels,)``: irreps that say how much may lie at a place, where they do: `tells` ``(told, h)``."""
-        self.tells, self.onto_told = telling[told], np.maximum(folded[told], 1e-300)
+        self.tells, self.onto_told = telling[told], np.where(telling[told], folded[told], 1.0)
 
 
 class CircleFolding:

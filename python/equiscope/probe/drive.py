@@ -167,7 +167,8 @@ class Drive:
             for system, _, stop in work:
                 if stop == len(self._measure) and system.name not in self._dropped:
                     yield End(system)
-                    self._forget(system)
+                    self._memory.end(system)
+                    self._leave(self.rehearsal.ended(system))
 
     def _take(self, pending: deque[Work]) -> list[Work]:
         """Removes from `pending` what is to be evaluated at once: all, unless that was seen not to fit into memory."""
@@ -259,14 +260,19 @@ class Drive:
         return self.rehearsal.look_again(pieces, beside(self._layers.split(captured, pieces), outputs))
 
     def _neighbour(self, pending: deque[Work], system: System) -> System | None:
-        """The system with whose copies those of `system` will share a batch."""
-        return pending[-1][0] if pending and self._adapter.compatible(pending[-1][0], system) else None
+        """The system with whose copies those of `system` will share a batch, or else one with which they could."""
+        other = pending[-1][0] if pending else self.rehearsal.previous
+        return other if other is not None and self._adapter.compatible(other, system) else None
 
     def _forget(self, system: System) -> None:
         self._memory.end(system)
-        self.rehearsal.forget(system)
-        self._layers.forget(system)
-        self._adapter.forget(system)
+        self._leave(system)
+
+    def _leave(self, system: System | None) -> None:
+        if system is not None:
+            self.rehearsal.forget(system)
+            self._layers.forget(system)
+            self._adapter.forget(system)
 
 
 def numbers(scalars: Sequence[torch.Tensor]) -> list[Any]:

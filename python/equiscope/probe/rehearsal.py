@@ -147,6 +147,8 @@ class Rehearsal:
         """What was measured of the latest systems, without their values, and the rows that are left out."""
         self._mixed: set[frozenset[int]] = set()
         """Sizes of the systems that were tried in one batch."""
+        self.previous: System | None = None
+        """The system that ended last, while it is still worth a look whether another one sees it."""
         self._largest = COPIES
         self._stretched = False
         self.evaluations = 0
@@ -173,6 +175,8 @@ class Rehearsal:
         `room` is how many copies a batch may take: at least two are taken, or nothing could be compared.
         """
         self._room = max(IDENTICAL, room)
+        if self.previous is not None and self.previous.name == system.name:
+            self.previous = None  # it is in progress again
         with self._counted():
             return self._rehearse(system, neighbour)
 
@@ -229,8 +233,16 @@ class Rehearsal:
             self._layers.forget(longer)
             self._adapter.forget(longer)
 
+    def ended(self, system: System) -> System | None:
+        """Keep what is known of `system` until the next one ends, as its neighbour: one that fills batches by itself has
+        no other. Returns what can be forgotten."""
+        if len(self._mixed) >= MIXED or self._adapter.calls_per_copy:
+            return system
+        before, self.previous = self.previous, system
+        return before
+
     def forget(self, system: System) -> None:
-        """The system was finished or dropped."""
+        """The system was dropped, or is no one's neighbour any more."""
         self._references.pop(system.name, None)
         self._noises.pop(system.name, None)
 
