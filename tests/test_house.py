@@ -18,10 +18,10 @@ PACKAGE = "equiscope"
 LEVELS = (
     ("errors",),
     ("tolerance", "progress", "inuse", "patterns", "version", "interrupts", "terminal"),
-    ("citation",),
+    ("citation", "arrays"),
     ("groups",),
     ("kernels",),
-    ("ops",),
+    ("ops", "numpy"),
     ("result", "adapters"),
     ("measure",),
     ("probe",),
@@ -47,7 +47,7 @@ NEVER = {
 DOORS = {"__init__": "the public names", "cli": "which calls what a user calls"}
 """`equiscope/__init__.py` imports from every room, and only the command line imports it."""
 
-CALL_KERNELS = {"kernels", "ops", "info"}
+CALL_KERNELS = {"kernels", "ops", "numpy", "info"}
 LONGEST = 60
 
 
