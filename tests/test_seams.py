@@ -4,18 +4,13 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.groups.rotations import about_z, hat
+from equiscope.groups.rotations import about_y, about_z, hat
 from equiscope.kernels import products, reference
 from equiscope.kernels.registry import backend
 from equiscope.ops.projection import CharacterProjection, power_and_moments, power_at_once
 
 DOUBLE = torch.float64
 CPU = backend(torch.device("cpu"))
-
-
-def about_y(angle):
-    c, s, o, i = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
-    return torch.stack([c, o, s, o, i, o, -s, o, c], dim=-1).reshape(*angle.shape, 3, 3)
 
 
 def projected(values, rings, weights, lmax, center=None, dtype=DOUBLE):

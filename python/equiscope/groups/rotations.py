@@ -30,6 +30,12 @@ def about_z(angle: torch.Tensor) -> torch.Tensor:
     return torch.stack([c, -s, o, s, c, o, o, o, i], dim=-1).reshape(*angle.shape, 3, 3)
 
 
+def about_y(angle: torch.Tensor) -> torch.Tensor:
+    """Rotations about y, ``(..., 3, 3)``."""
+    c, s, o, i = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([c, o, s, o, i, o, -s, o, c], dim=-1).reshape(*angle.shape, 3, 3)
+
+
 def handedness(rotations: torch.Tensor) -> torch.Tensor:
     """Signs of the determinants of ``(..., 3, 3)``."""
     first, second, third = rotations.unbind(-2)
