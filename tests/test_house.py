@@ -22,7 +22,7 @@ LEVELS = (
     ("groups",),
     ("kernels",),
     ("ops", "numpy"),
-    ("result", "adapters"),
+    ("result", "adapters", "dropin"),
     ("measure",),
     ("probe",),
     ("report", "metrics"),

@@ -29,10 +29,10 @@ class Kind(NamedTuple):
     """What may be rotated and projected."""
 
 
-def check_lmax(lmax: Any) -> int:
-    """lmax as int."""
+def check_lmax(lmax: Any, argument: str = "lmax") -> int:
+    """A degree as int."""
     if isinstance(lmax, bool) or not isinstance(lmax, Integral) or not 0 <= int(lmax) <= MAXIMUM_LMAX:
-        fail(ArgumentError, "lmax", f"an integer from 0 to {MAXIMUM_LMAX}", repr(lmax))
+        fail(ArgumentError, argument, f"an integer from 0 to {MAXIMUM_LMAX}", repr(lmax))
     return int(lmax)
 
 
