@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ def dtype_name(dtype: Any) -> str:
     return str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")
 
 
+@functools.cache
 def orthogonality(dtype: Any) -> float:
     """`ORTHOGONALITY` of a dtype of torch or NumPy."""
     return ORTHOGONALITY[dtype_name(dtype)]

@@ -103,11 +103,8 @@ class Arrangement(NamedTuple):
     """Under each of them."""
     own: int
     """n, or 1 where one x is under all rotations."""
-
-    @property
-    def moved(self) -> bool:
-        """Whether axes of `lead` change places."""
-        return self.order != sorted(self.order)
+    moved: bool
+    """Whether axes of `lead` change places."""
 
     @property
     def back(self) -> list[int]:
@@ -140,13 +137,12 @@ def arranged(
 ) -> Arrangement:
     """Of the shape of x and rbatch; raises ShapeError where components do not fit or batches do not broadcast."""
     shape, axis, partial, plan = description(rep, basis, layout)
-    axes, ndim = len(shape), len(x)
-    stop = ndim + 1 + axis
-    # as tuples: torch 2.11 compiles no comparison of a torch.Size
-    if stop < axes or partial or tuple(x[stop - axes : stop]) != shape:
+    # as tuples: torch 2.11 compiles no comparison of a torch.Size, and its slices take their time
+    x, axes, stop = tuple(x), len(shape), len(x) + 1 + axis
+    if stop < axes or partial or x[stop - axes : stop] != shape:
         Representation.parse(rep, basis=basis, layout=layout).check(x, "x")
-        shape = tuple(x[stop - axes : stop])
-    lead_x = (*x[: stop - axes], *x[stop:])
+        shape = x[stop - axes : stop]
+    lead_x = x[: stop - axes] + x[stop:]
     lead, turned, still = _broadcast(lead_x, tuple(batch))
     own_lead = (1,) * (len(lead) - len(lead_x)) + lead_x
     spread = None
@@ -155,9 +151,8 @@ def arranged(
     own = product([(spread or own_lead)[a] for a in turned])
     n, rows = product([lead[a] for a in turned]), product([lead[a] for a in still])
     order = [*turned, *still]
-    return Arrangement(
-        plan, stop - axes, axes, axis, shape, product(shape), lead, own_lead, spread, order, n, rows, own
-    )
+    sizes = (lead, own_lead, spread, order, n, rows, own, order != sorted(order))
+    return Arrangement(plan, stop - axes, axes, axis, shape, product(shape), *sizes)
 
 
 def _broadcast(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
