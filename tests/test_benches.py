@@ -17,7 +17,7 @@ def benches(monkeypatch):
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    for name in ("cases", "end_to_end", "table", "growth", "instructions"):
+    for name in ("cases", "end_to_end", "table", "growth", "instructions", "dropin"):
         sys.modules.pop(name, None)
 
 
@@ -35,6 +35,20 @@ def test_kernels_agree_with_their_peers_in_quick_mode(monkeypatch, capsys, tmp_p
         assert row["case"] in printed
         assert all(seconds > 0 for seconds in row["seconds"].values())
         assert row["ratios"]
+
+
+def test_drop_ins_have_the_loss_and_the_gradients_of_their_peers_in_quick_mode(monkeypatch, capsys, tmp_path):
+    import dropin
+
+    path = tmp_path / "found.json"
+    monkeypatch.setattr(sys, "argv", ["dropin.py", "--quick", "--json", str(path)])
+    dropin.main()
+    rows = json.loads(path.read_text())["rows"]
+    assert len(rows) == 4 and all(row["case"] in capsys.readouterr().out or row["ratios"] for row in rows)
+    # a frame that is not the edge's changes what the block gives
+    monkeypatch.setitem(dropin.PEERS, "ours", lambda edges, lmax: dropin.by_turns(edges.roll(1, -1), lmax))
+    with pytest.raises(AssertionError, match="ours at lmax 2"):
+        list(dropin.cases(20, 2, 2))
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
-    "calculators", "ci", "compare", "data", "diagnose", "exports", "files", "layers", "representations", "scale",
-    "symmetrize", "training",
+    "calculators", "ci", "compare", "data", "diagnose", "dropins", "exports", "files", "layers", "numpy",
+    "representations", "scale", "symmetrize", "training",
 ]  # fmt: skip
 
 

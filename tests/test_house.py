@@ -18,11 +18,11 @@ PACKAGE = "equiscope"
 LEVELS = (
     ("errors",),
     ("tolerance", "progress", "inuse", "patterns", "version", "interrupts", "terminal", "fingerprint", "ranks"),
-    ("citation",),
+    ("citation", "arrays"),
     ("groups",),
     ("kernels",),
-    ("ops",),
-    ("result", "adapters"),
+    ("ops", "numpy"),
+    ("result", "adapters", "dropin"),
     ("measure",),
     ("probe",),
     ("report", "metrics"),
@@ -48,7 +48,7 @@ NEVER = {
 DOORS = {"__init__": "the public names", "cli": "which calls what a user calls"}
 """`equiscope/__init__.py` imports from every room, and only the command line imports it."""
 
-CALL_KERNELS = {"kernels", "ops", "info"}
+CALL_KERNELS = {"kernels", "ops", "numpy", "info"}
 LONGEST = 60
 
 

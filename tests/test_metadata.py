@@ -16,7 +16,7 @@ import equiscope as eq
 ROOT = Path(__file__).parent.parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 VERSION = re.search(r'^version = "(.*)"$', PYPROJECT, re.MULTILINE).group(1)
-ROOMS = ("adapters", "groups", "metrics", "report", "training")
+ROOMS = ("adapters", "dropin", "groups", "metrics", "numpy", "report", "training")
 PACKAGES = ("equiscope", *(f"equiscope.{room}" for room in ROOMS))
 YAML = sorted([*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml", ROOT / "CITATION.cff"])
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import equiscope as eq
-from equiscope.groups.quadrature import LEBEDEV_DEGREES, NEGATIVE_WEIGHTS, next_degree
+from equiscope.groups.quadrature import next_degree
+from equiscope.groups.rings import LEBEDEV_DEGREES, NEGATIVE_WEIGHTS
 from equiscope.groups.rotations import polar
 
 DOUBLE = torch.float64

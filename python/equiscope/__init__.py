@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import adapters, demo, errors, groups, metrics, report, testing, training
+    from . import adapters, demo, dropin, errors, groups, metrics, numpy, report, testing, training
     from .adapters.batching import Concat
     from .audit import audit
     from .compare import compare
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_MODULES = ("adapters", "demo", "errors", "groups", "metrics", "report", "testing", "training")
+_MODULES = ("adapters", "demo", "dropin", "errors", "groups", "metrics", "numpy", "report", "testing", "training")
 
 _HOMES = {
     "Audit": ".audit",
@@ -71,10 +71,12 @@ __all__ = [
     "compare",
     "demo",
     "diagnose",
+    "dropin",
     "errors",
     "groups",
     "info",
     "metrics",
+    "numpy",
     "quadrature",
     "random_rotations",
     "report",

@@ -15,8 +15,8 @@ import torch
 from .errors import ArgumentError, DTypeError, fail
 from .fingerprint import told
 from .groups.group import Group
-from .groups.quadrature import MAXIMUM_DEGREE, checked_degree
 from .groups.registry import resolve
+from .groups.rings import MAXIMUM_DEGREE, checked_degree
 from .measure.estimators.grid import MINIMUM_DEGREE
 from .measure.measure import ESTIMATORS, Measure, Question
 from .report.render import check_formats

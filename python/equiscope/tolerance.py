@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import torch
+import functools
+import sys
+from typing import Any, NamedTuple
 
 from .errors import ArgumentError, fail
 
 MAXIMUM_LMAX = 131
 """Highest l of the kernels: the highest degree of the Lebedev rules, so that no grid asks for more."""
 
-ORTHOGONALITY = {torch.float32: 1e-4, torch.float64: 1e-8}
-"""Largest accepted |R R^T - 1|: what some hundred products in that dtype may leave, and far below any mistake."""
+ORTHOGONALITY = {"float32": 1e-4, "float64": 1e-8}
+"""Largest accepted |R R^T - 1|, by the name of the dtype: what some hundred products in it may leave, and far below any
+mistake."""
 
 DIFFERENTIATED = 1e-4
 """The same where a derivative is wanted, in either dtype: differences of 1e-6 in an entry are compared with it, and the
@@ -29,7 +30,18 @@ class Tolerance(NamedTuple):
     atol: float
 
 
-def tolerance(quantity: str, lmax: int, dtype: torch.dtype) -> Tolerance:
+def dtype_name(dtype: Any) -> str:
+    """ "float64" of `torch.float64`, of `numpy.float64` and of NumPy's dtypes."""
+    return str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")
+
+
+@functools.cache
+def orthogonality(dtype: Any) -> float:
+    """`ORTHOGONALITY` of a dtype of torch or NumPy."""
+    return ORTHOGONALITY[dtype_name(dtype)]
+
+
+def tolerance(quantity: str, lmax: int, dtype: Any) -> Tolerance:
     """Error bound of a kernel for all l <= lmax.
 
     Args:
@@ -37,10 +49,10 @@ def tolerance(quantity: str, lmax: int, dtype: torch.dtype) -> Tolerance:
             sqrt((2l+1)/4pi)), "gradient" (relative to the norm of the incoming gradient), "projection"
             (coefficients and power relative to the largest value).
         lmax: highest l.
-        dtype: float32 or float64.
+        dtype: float32 or float64, of torch or NumPy.
     """
     l = float(lmax)
-    double = dtype == torch.float64
+    double = dtype_name(dtype) == "float64"
     # the recursions in l amplify round-off where D or Y is steep: 16 (l+1) eps up to PROVED_LMAX, l^2 eps beyond
     recursion = 16 * (l + 1) * _EPS if lmax <= PROVED_LMAX else 2e-12
     if quantity == "wigner_D":
@@ -59,4 +71,4 @@ def tolerance(quantity: str, lmax: int, dtype: torch.dtype) -> Tolerance:
     return Tolerance(rtol=0.0, atol=atol)
 
 
-_EPS = torch.finfo(torch.float64).eps
+_EPS = sys.float_info.epsilon

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DeviceError, DTypeError, fail
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_ELEMENTS = 1 << 40
+"""Matrices that may be asked for at once: no machine holds as many."""
 
 
 def check_choice(argument: str, value: Any, allowed: Sequence[str]) -> None:
@@ -40,6 +44,8 @@ def checked_device(device: Any) -> torch.device | None:
     """A device on which a tensor can be made, or None."""
     if device is None:
         return None
+    import torch  # at first use: other arguments are checked without it
+
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
@@ -51,5 +57,9 @@ def checked_device(device: Any) -> torch.device | None:
 
 def check_floating(dtype: Any) -> None:
     """A floating-point dtype of torch, or None."""
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+    if dtype is None:
+        return
+    import torch
+
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         fail(DTypeError, "dtype", "a floating-point dtype of torch, or None", repr(dtype))

@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-import torch
-
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -17,6 +15,8 @@ def kept(make: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
     @functools.wraps(make)
     def made(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Result:
+        import torch  # at first use: what a group is can be read without it
+
         with torch.inference_mode(False):
             return make(*arguments, **keywords)
 

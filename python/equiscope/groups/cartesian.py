@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ..errors import ArgumentError, fail
 from ._kept import kept
 from .irreps import Block, parity
 from .ladders import generators
-from .rotations import handedness
+
+if TYPE_CHECKING:
+    import torch
 
 HIGHEST_RANK = 6
 """729 entries. The split of a rank holds the square of as many numbers."""
@@ -108,6 +111,8 @@ class Cartesian:
         tensor; None for scalars and vectors, which are irreps as they lie."""
         if self.rank < 2:
             return None
+        import torch
+
         split, _ = _split(self.rank, self.relations)
         return torch.from_numpy(split) @ self.whole(torch.eye(self.components, dtype=torch.float64)).T
 
@@ -135,6 +140,10 @@ class Cartesian:
 
     def matrices(self, elements: torch.Tensor) -> torch.Tensor:
         """``(n, components, components)``: what elements ``(n, 3, 3)`` of O(3) do to the components."""
+        import torch
+
+        from .rotations import handedness
+
         one = torch.eye(self.components, dtype=elements.dtype, device=elements.device)
         turned = self.kept_of(contracted(self.whole(one).expand(len(elements), -1, -1), elements, self.rank)).mT
         return turned * handedness(elements)[:, None, None] if self.pseudo else turned
@@ -144,7 +153,8 @@ class Cartesian:
         if not self.relations or self.stored is not None or not x.numel():
             return 0.0
         assert self.matrix is not None
-        wide, matrix = x.to(torch.float64), self.matrix.to(x.device)
+        matrix = self.matrix.to(x.device)
+        wide = x.to(matrix.dtype)
         size = float(wide.square().sum())
         return (float((wide - wide @ matrix.T @ matrix).square().sum()) / size) ** 0.5 if size > 0 else 0.0
 
@@ -153,6 +163,8 @@ def gathered(x: torch.Tensor, shares: tuple[Share, ...]) -> torch.Tensor:
     """``(..., n)`` with, of every share (i, f), ``f x[..., i]`` as an entry of the last axis; none: x itself."""
     if not shares:
         return x
+    import torch
+
     own = x.unbind(-1)
     return torch.stack([own[i] if factor == 1.0 else own[i] * factor for i, factor in shares], -1)
 
@@ -161,7 +173,7 @@ def contracted(
     x: torch.Tensor,
     matrices: torch.Tensor,
     rank: int,
-    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.matmul,
+    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = operator.matmul,
 ) -> torch.Tensor:
     """``(n or 1, rows, 3^rank)``, every index turned by its matrix ``(n, 3, 3)``: ``y_i.. = sum_a M_ia x_a..``."""
     rows, others = x.shape[1], int(3 ** (rank - 1)) if rank else 0

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..errors import ArgumentError, ShapeError, fail
-from ..tolerance import ORTHOGONALITY
+from ..tolerance import orthogonality
 from .generators import matrices
 from .representation import Representation
 from .rotations import deviation
@@ -180,7 +180,7 @@ class ElementGrid(Grid):
         self.rotations = rotations.to(torch.float64)
         self._weights = weights.to(torch.float64)
         off = float(deviation(self.rotations).max())
-        if not off <= ORTHOGONALITY[torch.float64]:
+        if not off <= orthogonality(torch.float64):
             fail(ArgumentError, "rotations", "orthogonal matrices", f"|R R^T - 1| = {off:.3g}")
         total = float(self._weights.sum())
         if not abs(total - 1.0) <= 1e-12 * len(self._weights):

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, fail
 from ._kept import kept
 from .group import Grid, Group, check_range
-from .rotations import about_y, about_z
-
-MAXIMUM_DEGREE = 131
-LEBEDEV_DEGREES = (*range(3, 33, 2), *range(35, MAXIMUM_DEGREE + 1, 6))
-NEGATIVE_WEIGHTS = (13, 25, 27)
-"""Lebedev degrees with some negative weights: a variance computed with them can come out negative."""
+from .rings import LEBEDEV_DEGREES, MAXIMUM_DEGREE, NEGATIVE_WEIGHTS, rings, turns
 
 DEGREE_GROWTH = 1.25
 """Smallest step of `next_degree`: below it two degrees may share a rule, above it copies are wasted."""
@@ -115,7 +108,11 @@ class Quadrature(Grid):
         index = torch.arange(start, stop, device=self.rings.device)
         per_coset = self.rings.shape[0] * self.gammas
         coset, within = index // per_coset, index % per_coset
-        elements = self.rings[within // self.gammas] @ self._turns[within % self.gammas]
+        (cosine, sine), ring = self._turns[:, within % self.gammas], self.rings[within // self.gammas]
+        # ring @ Rz(gamma), in products and sums that have the same bits in every library
+        first, second, third = ring.unbind(-1)
+        cosine, sine = cosine[:, None], sine[:, None]
+        elements = torch.stack([first * cosine + second * sine, second * cosine - first * sine, third], dim=-1)
         if self.turn is not None:
             elements = self.turn[0] @ elements @ self.turn[1]
         return elements * (1.0 - 2.0 * coset.to(torch.float64))[:, None, None]
@@ -123,22 +120,13 @@ class Quadrature(Grid):
     @functools.cached_property
     @kept
     def _turns(self) -> torch.Tensor:
-        gamma = 2.0 * torch.pi * torch.arange(self.gammas, dtype=torch.float64) / self.gammas
-        return about_z(gamma).to(self.rings.device)
+        return torch.from_numpy(np.stack(turns(self.gammas))).to(self.rings.device)
 
 
 def next_degree(degree: int) -> int:
     """The next degree worth trying after `degree`: a Lebedev degree with positive weights, a quarter higher or more."""
     allowed = (d for d in LEBEDEV_DEGREES if d >= DEGREE_GROWTH * degree + 1 and d not in NEGATIVE_WEIGHTS)
     return next(allowed, MAXIMUM_DEGREE + 1)
-
-
-def checked_degree(degree: Any) -> int:
-    """`degree` as int, refused out of range."""
-    whole = int(degree) if isinstance(degree, Integral) and not isinstance(degree, bool) else -1
-    if not 0 <= whole <= MAXIMUM_DEGREE:
-        fail(ArgumentError, "degree", f"an integer from 0 to {MAXIMUM_DEGREE}", repr(degree))
-    return whole
 
 
 @functools.lru_cache(maxsize=32)
@@ -155,13 +143,7 @@ def _on(grid: Quadrature, device: torch.device) -> Quadrature:
 @kept
 def ring_grid(group: Group, degree: int, allow_negative: bool = False) -> Quadrature:
     """The grid of `equiscope.quadrature`, on a group that consists of cosets of SO(3)."""
-    from scipy.integrate import lebedev_rule  # a third of a second, which `import equiscope` need not take
-
-    allowed = (d for d in LEBEDEV_DEGREES if d >= degree and (allow_negative or d not in NEGATIVE_WEIGHTS))
-    lebedev_degree = next(allowed)
-    points, weights = lebedev_rule(lebedev_degree)
-    x, y, z = torch.from_numpy(np.ascontiguousarray(points)).to(torch.float64)
-    # sin(beta) from x and y, not from z: at the poles 1 - z^2 has no digits left
-    rings = about_z(torch.atan2(y, x)) @ about_y(torch.atan2(torch.hypot(x, y), z))
-    ring_weights = torch.from_numpy(np.ascontiguousarray(weights)).to(torch.float64)
-    return Quadrature(group, degree, lebedev_degree, rings, ring_weights / ring_weights.sum(), degree + 1)
+    rule = rings(degree, allow_negative)
+    # copies: the rule is kept for others
+    rotations, weights = (torch.from_numpy(found.copy()) for found in (rule.rotations, rule.weights))
+    return Quadrature(group, degree, rule.lebedev_degree, rotations, weights, degree + 1)

@@ -7,14 +7,12 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, DeviceError, DTypeError, MemoryLimitError, fail, ran_out
-from ._arguments import checked_count, checked_device, checked_flag
+from ._arguments import MOST_ELEMENTS, checked_count, checked_device, checked_flag
 from .group import Group
 from .o3 import O3, SO3
-from .quadrature import Quadrature, checked_degree, ring_grid
+from .quadrature import Quadrature, ring_grid
+from .rings import checked_degree
 from .so2 import O2, SO2, read
-
-MOST_ELEMENTS = 1 << 40
-"""Elements that may be asked for at once: no machine holds as many."""
 
 GROUPS: dict[str, Group] = {"O3": O3(), "SO3": SO3(), "O2": O2(), "SO2": SO2()}
 

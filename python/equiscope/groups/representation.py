@@ -7,9 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError, fail
 from ._arguments import check_choice
@@ -18,6 +16,9 @@ from .azimuth import Azimuth
 from .cartesian import Cartesian
 from .irreps import LIMITS, MAXIMUM_DIM, Block, Irreps
 from .spherical import BASES, LAYOUTS, Spherical
+
+if TYPE_CHECKING:
+    import torch
 
 KINDS = ("scalar", "invariant", "pseudoscalar", "vector", "pseudovector", "tensor", "voigt")
 """The kinds that most tensors have. Others: docs/representations.md."""
@@ -263,6 +264,8 @@ class Representation:
     @kept
     def matrix(self) -> torch.Tensor:
         """``(rows, components)`` float64: from flattened components to irreps components."""
+        import torch
+
         blocks: list[torch.Tensor] = []
         for part in self.parts:
             own = part.term.matrix
@@ -291,6 +294,8 @@ class Representation:
     def check_values(self, flat: torch.Tensor, argument: str) -> None:
         """Raise DataError where values ``(*rest, components)`` lack the symmetry that the indices of a tensor are
         declared to have, beyond round-off."""
+        import torch
+
         for part in self.parts:
             if isinstance(part.term, Cartesian) and part.term.relations:
                 stray = part.term.strays(flat[..., part.where].reshape(-1, part.term.components))

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 
 from ..groups.representation import Representation
 from ..groups.rotations import deviation, handedness
 from . import products
-
-
-class RotationFaults(NamedTuple):
-    """What is wrong with a batch of matrices; rows are -1 where nothing is."""
-
-    bad: int
-    """The first row that is not finite or not orthogonal."""
-    deviation: float
-    """|R R^T - 1| in that row."""
-    improper: int
-    """The first row of negative determinant; of no meaning where a row is bad."""
+from .module import RotationFaults
 
 
 class Backend(ABC):
@@ -42,7 +32,7 @@ class Backend(ABC):
 
     What was checked before a kernel is called, and may be taken for granted: shapes, dtypes and lmax (0..131); one
     device for all tensors, but for rings and weights, which may lie on the host; values finite and rotations orthogonal
-    to the tolerance of `equiscope.tolerance.ORTHOGONALITY`, unless `defers_checks`. Every size may be 0, strides are
+    to the tolerance of `equiscope.tolerance.orthogonality`, unless `defers_checks`. Every size may be 0, strides are
     arbitrary, and a tensor may be an expanded or a negative view (see `buffer.dense`). Kernels are called below
     autograd. Rotations are to be brought to the nearest orthogonal matrix by the kernel.
 

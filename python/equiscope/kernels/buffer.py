@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import torch
 
+from .module import Buffer
+
 _NAMES = {
     torch.float16: "float16",
     torch.bfloat16: "bfloat16",
@@ -13,16 +15,6 @@ _NAMES = {
     torch.float64: "float64",
     torch.int32: "int32",
 }
-
-
-class Buffer(NamedTuple):
-    """Dense memory."""
-
-    address: int
-    elements: int
-    dtype: str
-    owner: torch.Tensor
-    """Keeps the memory alive during the call."""
 
 
 class Device(NamedTuple):
@@ -34,11 +26,6 @@ class Device(NamedTuple):
     """|R R^T - 1| above which a matrix gives NaN."""
     tables: tuple[Buffer, ...]
     """What the function needs on the device: recursions and copies of irreps, or the plan of a grid."""
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """As the compiled module names it."""
-    return _NAMES[dtype]
 
 
 def dense(x: torch.Tensor) -> torch.Tensor:

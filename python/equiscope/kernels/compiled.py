@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from abc import abstractmethod
-from typing import Any
 
 import torch
 
+from .. import _C
 from ..groups.irreps import matrix_count
 from ..groups.representation import Representation
 from .backend import Backend
 from .buffer import Device, source, target
-
-try:
-    from .. import _C
-except ImportError as error:
-    raise ImportError(
-        "equiscope: expected the compiled module equiscope._C, got none that can be imported "
-        f"({error}). Install the package with `pip install .` in the source tree (a C++17 compiler is needed); if "
-        "it is installed, start Python outside of the source tree"
-    ) from error
-
-
-def compiled_info() -> dict[str, Any]:
-    """Instruction sets, compiler and, in a build with CUDA, toolkit and architectures."""
-    return _C.info()
-
-
-@functools.lru_cache(maxsize=1024)
-def blocks(rep: Representation) -> list[tuple[int, int, int, int, int, bool]]:
-    """(l, mul, offset, stride of copies, stride of m, odd) of every term."""
-    assert rep.irreps is not None
-    found = []
-    for term, where in zip(rep.irreps, rep.irreps.slices(), strict=True):
-        strides = (2 * term.l + 1, 1) if rep.layout == "mul_ir" else (1, term.mul)
-        if term.mul > 0:
-            found.append((term.l, term.mul, where.start, *strides, term.p < 0))
-    return found
+from .module import blocks
 
 
 class CompiledBackend(Backend):

@@ -6,9 +6,9 @@ import torch
 
 from .. import _C
 from ..groups.representation import Representation
-from .backend import RotationFaults
 from .buffer import source, target
 from .compiled import CompiledBackend
+from .module import RotationFaults
 
 HUGE = 1 << 25
 """Bytes from which on the allocator takes memory from the system, and gives it back, for each result."""

@@ -15,10 +15,11 @@ import torch
 from .. import _C
 from ..errors import DeviceError
 from ..groups.representation import Representation
-from ..tolerance import MAXIMUM_LMAX, ORTHOGONALITY
-from .buffer import Buffer, Device, dense, dtype_name, source, target
-from .compiled import CompiledBackend, blocks
+from ..tolerance import MAXIMUM_LMAX, dtype_name, orthogonality
+from .buffer import Device, dense, source, target
+from .compiled import CompiledBackend
 from .kept import Kept
+from .module import Buffer, blocks
 
 GRIDS_KEPT = 128
 """An audit turns the grid of every system: the plans of those that are at work, of some 100 kB each."""
@@ -41,7 +42,7 @@ class CudaBackend(CompiledBackend):
         tables = [_tables(lmax, x.device)]
         if rep is not None:
             tables.append(_table_of_copies(rep, x.device))
-        return _queue(x, ORTHOGONALITY[x.dtype], *tables)
+        return _queue(x, orthogonality(x.dtype), *tables)
 
     def project(
         self,

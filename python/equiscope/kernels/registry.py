@@ -12,8 +12,8 @@ import torch
 
 from ..errors import DTypeError, fail
 from .backend import Backend
-from .compiled import compiled_info
 from .cpu import CpuBackend
+from .module import compiled_info
 from .plain import PlainBackend
 
 _backends: dict[str, list[Backend]] = {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from ..arrays import check_lmax
 from ..errors import ArgumentError, fail
 from ..groups.group import Grid
 from ..groups.representation import Representation
 from ..measure.on_grid import grid_moments
 from ..measure.quantities.spectrum import PooledSpectrum
 from ..measure.values import canonical
-from ..ops._check import check_lmax
 from .metric import PooledMetric, check_grid
 
 

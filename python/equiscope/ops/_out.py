@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError, fail
+from ..arrays import check_result
+from ..errors import ArgumentError, DeviceError, fail
 from ..kernels.backend import Backend
 from ..kernels.buffer import overlap
+from ._check import TENSORS
 from ._operator import transformed
 
 
@@ -17,12 +19,7 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: to
     """A dense buffer of that shape and dtype on the device of the inputs, apart from them and from any derivative."""
     if transformed():
         fail(ArgumentError, "out", "no derivative to be wanted", "a call under torch.func or in forward mode")
-    if not isinstance(out, torch.Tensor):
-        fail(DTypeError, "out", "a torch.Tensor or None", type(out).__name__)
-    if out.dtype != dtype:
-        fail(DTypeError, "out", f"the dtype of the result ({dtype})", out.dtype)
-    if tuple(out.shape) != shape:
-        fail(ShapeError, "out", str(shape), tuple(out.shape))
+    check_result(out, shape, dtype, TENSORS)
     if out.layout != torch.strided or not out.is_contiguous() or out.is_neg():
         fail(
             ArgumentError,

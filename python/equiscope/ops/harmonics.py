@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from ..errors import ArgumentError, ShapeError, fail
+from ..arrays import check_lmax, refuse_point
 from ..groups._arguments import check_choice
 from ..groups.generators import generator_along, table
 from ..groups.irreps import Irreps
 from ..groups.representation import Representation
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_points
-from ._check import KERNEL_DTYPES, check_lmax, check_tensor
+from ._check import check_directions
 from ._operator import Operator, accumulated, save_with_lmax, without_autocast
 from ._out import check_out, fill
 
@@ -59,9 +59,7 @@ def spherical_harmonics(
     >>> spherical_harmonics(torch.tensor([0.0, 0.0, 2.0]), 1)
     tensor([0.2821, 0.0000, 0.4886, 0.0000])
     """
-    check_tensor("xyz", xyz, KERNEL_DTYPES)
-    if xyz.ndim < 1 or xyz.shape[-1] != 3:
-        fail(ShapeError, "xyz", "(*batch, 3)", tuple(xyz.shape))
+    check_directions(xyz)
     lmax = check_lmax(lmax)
     check_choice("basis", basis, BASES)
     shape = (*xyz.shape[:-1], (lmax + 1) ** 2)
@@ -110,7 +108,7 @@ def _check_finite(xyz: torch.Tensor) -> None:
     finite = torch.isfinite(xyz).all(-1)
     if not bool(finite.all()):
         row = int((~finite).to(torch.int8).argmax())
-        fail(ArgumentError, "xyz", "finite coordinates", f"{xyz[row].tolist()} in row {row}")
+        refuse_point(row, xyz[row].tolist())
 
 
 @Operator

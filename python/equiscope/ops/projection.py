@@ -7,6 +7,15 @@ from typing import Any
 
 import torch
 
+from ..arrays import (
+    check_coset,
+    check_elements,
+    check_lmax,
+    check_pair,
+    check_resolved,
+    check_weights,
+    refuse_values,
+)
 from ..errors import ArgumentError, DTypeError, ShapeError, fail
 from ..groups.irreps import matrix_count
 from ..groups.quadrature import Quadrature
@@ -15,7 +24,7 @@ from ..kernels.registry import backend
 from ._check import (
     FEATURE_DTYPES,
     KERNEL_DTYPES,
-    check_lmax,
+    TENSORS,
     check_orthogonal,
     check_rotation_matrices,
     check_same_device,
@@ -72,8 +81,7 @@ def character_power(
     lmax = check_lmax(lmax)
     rings, weights, gammas, cosets = _grid(values, quadrature, lmax)
     elements = rings.shape[0] * gammas
-    if values.ndim < 1 or values.shape[0] != elements:
-        fail(ShapeError, "values", f"({elements}, *rest) for a grid of {elements} elements", tuple(values.shape))
+    check_elements(values.shape, elements)
     rest = values.shape[1:]
     if isinstance(quadrature, Quadrature):
         points = rings.shape[0] // cosets
@@ -93,22 +101,12 @@ def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tenso
     Those of a `Quadrature` stay on the host, where their structure is looked at; any other grid lies with its values.
     """
     if isinstance(quadrature, Quadrature):
-        if lmax > quadrature.degree:
-            fail(ArgumentError, "lmax", f"at most the degree of the quadrature ({quadrature.degree})", lmax)
+        check_resolved(lmax, quadrature.degree)
         rings, weights = quadrature.to("cpu").elements
         return rings, weights, quadrature.gammas, quadrature.cosets
-    if not isinstance(quadrature, tuple | list) or len(quadrature) != 2:
-        fail(DTypeError, "quadrature", "a Quadrature or a pair (rotations, weights)", type(quadrature).__name__)
-    rotations, weights = quadrature
+    rotations, weights = check_pair(quadrature, TENSORS)
     check_rotation_matrices(rotations)
     check_tensor("weights", weights, KERNEL_DTYPES)
-    if rotations.ndim != 3 or weights.shape != rotations.shape[:1]:
-        fail(
-            ShapeError,
-            "quadrature",
-            "rotations (G, 3, 3) and weights (G,)",
-            f"{tuple(rotations.shape)} and {tuple(weights.shape)}",
-        )
     check_same_device("rotations", rotations, "values", values)
     check_same_device("weights", weights, "values", values)
     # checked in the dtype given, whose round-off the polar step then takes away
@@ -235,15 +233,13 @@ def _cosets(
         fail(ArgumentError, "quadrature", "orthogonal 3x3 matrices", f"element {row}, which is none")
     for coset, sign in enumerate((1.0, -1.0)[:cosets]):
         chosen = torch.nonzero(signs == sign)[:, 0]
-        if chosen.numel() == 0:
-            fail(ArgumentError, "quadrature", "elements of both cosets", f"none with determinant {sign:+.0f}")
+        check_coset(chosen.numel(), sign)
         first, last = int(chosen[0]), int(chosen[-1])
         # cosets that lie one after the other are slices: their values are read where they are
         which = slice(first, last + 1) if last - first + 1 == chosen.numel() else chosen
         own = weights[which]
         total = own.sum()
-        if not bool(torch.isfinite(own).all()) or not float(total) > 0:
-            fail(ArgumentError, "quadrature", "finite weights with a positive sum in each coset", f"sum {float(total)}")
+        check_weights(float(total), bool(torch.isfinite(own).all()))
         yield coset, which, sign * rings[which], own / total
 
 
@@ -267,8 +263,7 @@ def _check_finite(result: torch.Tensor, values: torch.Tensor) -> None:
     if backend(values.device).defers_checks or bool(torch.isfinite(result).all()):
         return
     bad = ~torch.isfinite(values.flatten(0, -2)).all(1)
-    element = f"NaN or infinity at grid element {int(bad.to(torch.int8).argmax())}"
-    fail(ArgumentError, "values", "finite values", element if bool(bad.any()) else "an overflow of their squares")
+    refuse_values(int(bad.to(torch.int8).argmax()) if bool(bad.any()) else None)
 
 
 @Operator

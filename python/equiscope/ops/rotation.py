@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from ..errors import DTypeError, ShapeError, fail
+from ..arrays import check_working
 from ..groups._arguments import checked_flag
-from ..groups.cartesian import Cartesian, Share, contracted, gathered
+from ..groups.action import Step, arranged, parsed, plan_of
+from ..groups.cartesian import contracted, gathered
 from ..groups.generators import each_generator, generator_along, table
 from ..groups.irreps import Irreps
-from ..groups.representation import Representation, Term
+from ..groups.representation import Representation
 from ..groups.rotations import handedness
-from ..groups.spherical import Spherical
 from ..kernels.registry import backend
 from ._basis import relabel_matrices
 from ._check import (
@@ -90,50 +89,32 @@ def rotate(
     inverse = checked_flag("inverse", inverse)
     x, rotations = savable(x, rotations), savable(rotations, x)
     check_same_device("rotations", rotations, "x", x)
-    shape, axis, partial, plan = _description(rep, basis, layout)
-    axes = len(shape)
-    stop = x.ndim + 1 + axis
-    # as tuples: torch 2.11 compiles no comparison of a torch.Size
-    if stop < axes or partial or tuple(x.shape[stop - axes : stop]) != shape:
-        Representation.parse(rep, basis=basis, layout=layout).check(x.shape, "x")
-        shape = tuple(x.shape[stop - axes : stop])
-    x = _moved(x, stop - axes, axes, to_end=True)
-    components = _product(shape)
     working = x.dtype if x.dtype == torch.float64 else torch.float32
-    if rotations.dtype != working:
-        fail(DTypeError, "rotations", f"{working} for x of {x.dtype}", rotations.dtype)
-    lead_x = x.shape[: x.ndim - axes]
-    lead, turned, still = _plan(lead_x, rotations.shape[:-2])
+    check_working("rotations", rotations, working, x.dtype)
+    how = arranged(x.shape, rotations.shape[:-2], rep, basis, layout)
     if out is not None:
-        before = len(lead) + 1 + axis
-        check_out(out, (*lead[:before], *shape, *lead[before:]), x.dtype, x=x, rotations=rotations)
-    flat = x.reshape((1,) * (len(lead) - len(lead_x)) + tuple(lead_x) + (components,)).to(working)
-    if any(flat.shape[axis] != 1 for axis in turned):
-        # x is copied only along those axes where both it and the rotations vary
-        flat = flat.expand(*(lead[a] if a in turned else flat.shape[a] for a in range(len(lead))), components)
-    order = [*turned, *still]
-    moved = order != sorted(order)
-    n, rows = _product([lead[a] for a in turned]), _product([lead[a] for a in still])
-    own = _product([flat.shape[a] for a in turned])
-    if moved:
-        flat = flat.permute(*order, len(lead))
-    flat = flat.reshape(own, rows, components)
-    matrices = on_group(rotations.reshape(n, 3, 3))
-    irreps = len(plan) == 1 and plan[0].irreps
-    if irreps and out is not None and not moved and working == x.dtype and axis == -1:
-        matrices = relabel_matrices(matrices, plan[0].basis)
+        check_out(out, how.result, x.dtype, x=x, rotations=rotations)
+    x = _moved(x, how.first, how.axes, to_end=True)
+    flat = x.reshape((*how.own_lead, how.components)).to(working)
+    if how.spread is not None:
+        flat = flat.expand(*how.spread, how.components)
+    if how.moved:
+        flat = flat.permute(*how.order, len(how.lead))
+    flat = flat.reshape(how.own, how.rows, how.components)
+    matrices = on_group(rotations.reshape(how.n, 3, 3))
+    alone = how.plan[0] if len(how.plan) == 1 and how.plan[0].irreps else None
+    if alone is not None and out is not None and not how.moved and working == x.dtype and how.axis == -1:
+        matrices = relabel_matrices(matrices, alone.basis)
         check_orthogonal(matrices, proper=False)
-        own_kernels = backend(x.device)
-        kind = _parse_cached(irreps, "standard", plan[0].layout)
-        fill(out.view(n, rows, components), own_kernels, own_kernels.rotate, flat, matrices, kind, inverse)
+        own, kind = backend(x.device), parsed(alone.irreps, "standard", alone.layout)
+        fill(out.view(how.n, how.rows, how.components), own, own.rotate, flat, matrices, kind, inverse)
         return out
-    checked = matrices if all(step.irreps for step in plan) else checked_rotations(matrices)
-    turned_x = _act(plan, flat, matrices, checked, inverse).to(x.dtype)
-    if moved:
-        back = [order.index(axis) for axis in range(len(order))]
-        turned_x = turned_x.reshape(*(lead[a] for a in order), components).permute(*back, len(lead))
-    turned_x = _moved(turned_x.reshape((*lead, *shape)), len(lead) + 1 + axis, axes, to_end=False)
-    return turned_x if out is None else out.copy_(turned_x)
+    checked = matrices if all(step.irreps for step in how.plan) else checked_rotations(matrices)
+    turned = _act(how.plan, flat, matrices, checked, inverse).to(x.dtype)
+    if how.moved:
+        turned = turned.reshape(*how.sorted_lead, how.components).permute(*how.back, len(how.lead))
+    turned = _moved(turned.reshape((*how.lead, *how.shape)), how.result_first, how.axes, to_end=False)
+    return turned if out is None else out.copy_(turned)
 
 
 @without_autocast
@@ -145,7 +126,7 @@ def rotate_copies(
     `x` is ``(n or 1, rows, components)``, as `Representation.flatten` has the components; so is the result. Products of
     small matrices for all but irreps, and no check.
     """
-    return _act(_plan_of(kind), x, rotations, rotations, inverse)
+    return _act(plan_of(kind), x, rotations, rotations, inverse)
 
 
 def _moved(x: torch.Tensor, first: int, axes: int, *, to_end: bool) -> torch.Tensor:
@@ -154,83 +135,6 @@ def _moved(x: torch.Tensor, first: int, axes: int, *, to_end: bool) -> torch.Ten
         return x
     there, last = tuple(range(first, first + axes)), tuple(range(-axes, 0))
     return x.movedim(there, last) if to_end else x.movedim(last, there).contiguous()
-
-
-class Step(NamedTuple):
-    """What is done to some of the components. Plain values, constants to a compiler."""
-
-    start: int
-    stop: int
-    components: int
-    """Of one of the copies that lie there."""
-    irreps: str
-    """"" for Cartesian terms."""
-    basis: str
-    layout: str
-    rank: int
-    """Of a Cartesian tensor; -1: an azimuth."""
-    pseudo: bool
-    spread: tuple[Share, ...]
-    chosen: tuple[Share, ...]
-    """Between what is stored of a tensor and the whole of it: `Cartesian.spread` and `Cartesian.chosen`."""
-
-
-def _description(rep: Any, basis: str, layout: str) -> tuple[tuple[int, ...], int, bool, tuple[Step, ...]]:
-    """Component shape and axis, whether the axis may be larger, and what is done along it."""
-    kind = rep if isinstance(rep, Representation) else _parse(rep, basis, layout)
-    return kind.component_shape, kind.axis, kind.partial, _plan_of(kind)
-
-
-# all that torch.compiler.assume_constant_result does, but that imports the compiler, which takes a second
-_description._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-@functools.lru_cache(maxsize=1024)
-def _plan_of(kind: Representation) -> tuple[Step, ...]:
-    return tuple(Step(part.where.start, part.where.stop, part.term.components, *_how(part.term)) for part in kind.parts)
-
-
-def _how(term: Term) -> tuple[str, str, str, int, bool, tuple[Share, ...], tuple[Share, ...]]:
-    if isinstance(term, Spherical):
-        return term.name, term.basis, term.layout, 0, False, (), ()
-    if isinstance(term, Cartesian):
-        return "", "", "", term.rank, term.pseudo, term.spread, term.chosen
-    return "", "", "", -1, False, (), ()
-
-
-def _parse(rep: Any, basis: str, layout: str) -> Representation:
-    if not (isinstance(rep, str | Irreps) and isinstance(basis, str) and isinstance(layout, str)):
-        return Representation.parse(rep, basis=basis, layout=layout)
-    return _parse_cached(rep, basis, layout)
-
-
-@functools.lru_cache(maxsize=1024)
-def _parse_cached(rep: str | Irreps, basis: str, layout: str) -> Representation:
-    return Representation.parse(rep, basis=basis, layout=layout)
-
-
-def _product(sizes: Sequence[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
-
-
-def _plan(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
-    """Broadcast leading axes, and which of them the rotations vary along (turned) or not (still)."""
-    axes = max(len(lead_x), len(batch))
-    own = (1,) * (axes - len(lead_x)) + tuple(lead_x)
-    theirs = (1,) * (axes - len(batch)) + tuple(batch)
-    for a, b in zip(own, theirs, strict=True):
-        if a != b and a != 1 and b != 1:
-            fail(
-                ShapeError,
-                "rotations",
-                f"batch axes that broadcast against those of x, {tuple(lead_x)}",
-                tuple(batch),
-            )
-    lead = [b if a == 1 else a for a, b in zip(own, theirs, strict=True)]
-    return lead, [i for i in range(axes) if theirs[i] != 1], [i for i in range(axes) if theirs[i] == 1]
 
 
 def _act(
@@ -290,7 +194,7 @@ def checked_rotations(rotations: torch.Tensor) -> torch.Tensor:
 @Operator
 def _rotate(x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, inverse: bool) -> torch.Tensor:
     check_orthogonal(rotations, proper=False)
-    return backend(x.device).rotate(x, rotations, _parse_cached(irreps, "standard", layout), inverse)
+    return backend(x.device).rotate(x, rotations, parsed(irreps, "standard", layout), inverse)
 
 
 @checked_rotations.register_fake
@@ -319,7 +223,7 @@ def _rotate_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None,
         by_x = back.sum(0, keepdim=True) if x.shape[0] == 1 else back
     if ctx.needs_input_grad[1]:
         u, v = (_rotate(x, rotations, irreps, layout, True), grad) if inverse else (back, x)
-        moved = each_generator(v, *table(_parse_cached(irreps, "standard", layout), v))
+        moved = each_generator(v, *table(parsed(irreps, "standard", layout), v))
         torque = (u[:, :, None, :] * moved).sum((1, 3))
         by_rotations = tangent_gradient(rotations, torque)
     return by_x, by_rotations, None, None, None
@@ -342,7 +246,7 @@ def _rotate_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> to
     if tangents[1] is not None:
         v = _rotate(x, rotations, *settings) if inverse else x
         omega = angular_velocity(rotations, tangents[1])[:, None, :]
-        by_rotations = generator_along(v, omega, *table(_parse_cached(irreps, "standard", layout), v))
+        by_rotations = generator_along(v, omega, *table(parsed(irreps, "standard", layout), v))
     if inverse:
         by_x = None if by_x is None else _rotate(by_x, rotations, *settings)
         return accumulated(by_x, None if by_rotations is None else -by_rotations)

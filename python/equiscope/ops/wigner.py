@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..arrays import check_lmax
 from ..groups._arguments import check_choice
 from ..groups.generators import generator_along, table
 from ..groups.irreps import matrix_count
@@ -19,7 +20,7 @@ from ..groups.rotations import polar
 from ..kernels.registry import backend
 from ..tolerance import DIFFERENTIATED
 from ._basis import BASES, relabel_matrices
-from ._check import check_lmax, check_orthogonal, check_rotation_matrices, orthogonal_or_nan
+from ._check import check_orthogonal, check_rotation_matrices, orthogonal_or_nan
 from ._operator import Operator, accumulated, save_with_lmax, transformed, without_autocast
 from ._out import check_out, fill
 from ._product import product

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, ModelError, fail
 from ..groups.representation import Representation
 from ..groups.rotations import handedness
 from ..ops.rotation import rotate
-from ..tolerance import ORTHOGONALITY
+from ..tolerance import orthogonality
 from .elements import Elements
 from .recompute import captured_leaves, recomputed
 
@@ -187,7 +187,7 @@ class _Run:
             raise ModelError(f"{name}: expected finite values, got NaN or infinity at element {element} of the group")
 
 
-ROUND_OFF = 1e2 * ORTHOGONALITY[torch.float64]
+ROUND_OFF = 1e2 * orthogonality(torch.float64)
 """Relative size up to which a variance below 0 is round-off."""
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, fail
-from ..groups._arguments import checked_count
+from ..groups._arguments import MOST_ELEMENTS, checked_count
 from ..groups.group import Grid
-from ..groups.quadrature import checked_degree
-from ..groups.registry import MOST_ELEMENTS, resolve
+from ..groups.registry import resolve
+from ..groups.rings import checked_degree
 from ..measure.elements import RandomRotations
 from ..measure.estimators.grid import GridMeasure
 

@@ -1,0 +1,167 @@
+"""How a group element acts on an array, said in sizes and plain values: whichever library the array is of.
+
+A kernel rotates ``(n or 1, rows, components)`` by ``(n, 3, 3)``. `arranged` says how the axes of a user become these.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..errors import ShapeError, fail
+from .cartesian import Cartesian, Share
+from .irreps import Irreps
+from .representation import Representation, Term
+from .spherical import Spherical
+
+
+class Step(NamedTuple):
+    """What is done to some of the components. Plain values, constants to a compiler."""
+
+    start: int
+    stop: int
+    components: int
+    """Of one of the copies that lie there."""
+    irreps: str
+    """"" for Cartesian terms."""
+    basis: str
+    layout: str
+    rank: int
+    """Of a Cartesian tensor; -1: an azimuth."""
+    pseudo: bool
+    spread: tuple[Share, ...]
+    chosen: tuple[Share, ...]
+    """Between what is stored of a tensor and the whole of it: `Cartesian.spread` and `Cartesian.chosen`."""
+
+
+def description(rep: Any, basis: str, layout: str) -> tuple[tuple[int, ...], int, bool, tuple[Step, ...]]:
+    """Component shape and axis, whether the axis may be larger, and what is done along it."""
+    kind = rep if isinstance(rep, Representation) else _parse(rep, basis, layout)
+    return kind.component_shape, kind.axis, kind.partial, plan_of(kind)
+
+
+# all that torch.compiler.assume_constant_result does, but that imports the compiler, which takes a second
+description._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@functools.lru_cache(maxsize=1024)
+def plan_of(kind: Representation) -> tuple[Step, ...]:
+    """The steps of a representation, in the order in which its terms lie."""
+    return tuple(Step(part.where.start, part.where.stop, part.term.components, *_how(part.term)) for part in kind.parts)
+
+
+def _how(term: Term) -> tuple[str, str, str, int, bool, tuple[Share, ...], tuple[Share, ...]]:
+    if isinstance(term, Spherical):
+        return term.name, term.basis, term.layout, 0, False, (), ()
+    if isinstance(term, Cartesian):
+        return "", "", "", term.rank, term.pseudo, term.spread, term.chosen
+    return "", "", "", -1, False, (), ()
+
+
+def _parse(rep: Any, basis: str, layout: str) -> Representation:
+    if not (isinstance(rep, str | Irreps) and isinstance(basis, str) and isinstance(layout, str)):
+        return Representation.parse(rep, basis=basis, layout=layout)
+    return parsed(rep, basis, layout)
+
+
+@functools.lru_cache(maxsize=1024)
+def parsed(rep: str | Irreps, basis: str, layout: str) -> Representation:
+    """`Representation.parse`, which is kept."""
+    return Representation.parse(rep, basis=basis, layout=layout)
+
+
+def product(sizes: Sequence[int]) -> int:
+    """Of sizes that a compiler may know by name alone."""
+    count = 1
+    for size in sizes:
+        count *= size
+    return count
+
+
+class Arrangement(NamedTuple):
+    """The axes of x ``(*batch, *components)`` and of rotations ``(*rbatch, 3, 3)``, sorted for a kernel."""
+
+    plan: tuple[Step, ...]
+    first: int
+    """The first component axis of x, which has `axes` of them, of sizes `shape`; `axis` as in a `Representation`."""
+    axes: int
+    axis: int
+    shape: tuple[int, ...]
+    components: int
+    lead: list[int]
+    """Broadcast of batch and rbatch."""
+    own_lead: tuple[int, ...]
+    """batch, with as many axes as `lead`."""
+    spread: tuple[int, ...] | None
+    """The same, copied along those axes where both x and the rotations vary; None: that is nothing."""
+    order: list[int]
+    """Axes of `lead`: those along which the rotations vary, then the others."""
+    n: int
+    """Rotations."""
+    rows: int
+    """Under each of them."""
+    own: int
+    """n, or 1 where one x is under all rotations."""
+    moved: bool
+    """Whether axes of `lead` change places."""
+
+    @property
+    def back(self) -> list[int]:
+        """The inverse of `order`."""
+        return [self.order.index(axis) for axis in range(len(self.order))]
+
+    @property
+    def sorted_lead(self) -> tuple[int, ...]:
+        """`lead` in that order."""
+        return tuple(self.lead[axis] for axis in self.order)
+
+    @property
+    def result(self) -> tuple[int, ...]:
+        """Shape of what is returned."""
+        before = len(self.lead) + 1 + self.axis
+        return (*self.lead[:before], *self.shape, *self.lead[before:])
+
+    @property
+    def result_first(self) -> int:
+        """Its first component axis."""
+        return len(self.lead) + 1 + self.axis
+
+
+def arranged(
+    x: Sequence[int],
+    batch: Sequence[int],
+    rep: str | Irreps | Representation,
+    basis: str,
+    layout: str,
+) -> Arrangement:
+    """Of the shape of x and rbatch; raises ShapeError where components do not fit or batches do not broadcast."""
+    shape, axis, partial, plan = description(rep, basis, layout)
+    # as tuples: torch 2.11 compiles no comparison of a torch.Size, and its slices take their time
+    x, axes, stop = tuple(x), len(shape), len(x) + 1 + axis
+    if stop < axes or partial or x[stop - axes : stop] != shape:
+        Representation.parse(rep, basis=basis, layout=layout).check(x, "x")
+        shape = x[stop - axes : stop]
+    lead_x = x[: stop - axes] + x[stop:]
+    lead, turned, still = _broadcast(lead_x, tuple(batch))
+    own_lead = (1,) * (len(lead) - len(lead_x)) + lead_x
+    spread = None
+    if any(own_lead[a] != 1 for a in turned):
+        spread = tuple(lead[a] if a in turned else own_lead[a] for a in range(len(lead)))
+    own = product([(spread or own_lead)[a] for a in turned])
+    n, rows = product([lead[a] for a in turned]), product([lead[a] for a in still])
+    order = [*turned, *still]
+    sizes = (lead, own_lead, spread, order, n, rows, own, order != sorted(order))
+    return Arrangement(plan, stop - axes, axes, axis, shape, product(shape), *sizes)
+
+
+def _broadcast(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
+    """Broadcast leading axes, and which of them the rotations vary along (turned) or not (still)."""
+    axes = max(len(lead_x), len(batch))
+    own = (1,) * (axes - len(lead_x)) + tuple(lead_x)
+    theirs = (1,) * (axes - len(batch)) + tuple(batch)
+    for a, b in zip(own, theirs, strict=True):
+        if a != b and a != 1 and b != 1:
+            fail(ShapeError, "rotations", f"batch axes that broadcast against those of x, {lead_x}", batch)
+    lead = [b if a == 1 else a for a, b in zip(own, theirs, strict=True)]
+    return lead, [i for i in range(axes) if theirs[i] != 1], [i for i in range(axes) if theirs[i] == 1]

@@ -1,0 +1,75 @@
+"""The compiled kernels of the host on arrays of NumPy, as `CpuBackend` has them for tensors."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import numpy as np
+
+from .. import _C
+from ..groups.representation import Representation
+from ..tolerance import orthogonality
+from .module import Buffer, RotationFaults, blocks
+
+
+@functools.cache
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """OMP_NUM_THREADS as torch reads it, or the processors that this process may use; results do not depend on it."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isascii() and said.isdigit() and 0 < int(said) < 1 << 16 else _processors()
+
+
+def source(x: np.ndarray) -> Buffer:
+    """The values of x, copied where they are not dense."""
+    return target(np.require(x, requirements=["C", "A"]))
+
+
+def target(x: np.ndarray) -> Buffer:
+    """The memory of a dense array, to be written to."""
+    return Buffer(x.ctypes.data, x.size, x.dtype.name, x)
+
+
+def check_rotations(rotations: np.ndarray, *, proper: bool, argument: str = "rotations") -> None:
+    """Refuse ``(n, 3, 3)`` unless finite and orthogonal, of determinant +1 where `proper`."""
+    limit = orthogonality(rotations.dtype)
+    found = RotationFaults(*_C.check_rotations(source(rotations), limit))
+    finite = found.bad < 0 or bool(np.isfinite(rotations[found.bad]).all())
+    found.refuse(limit, finite, proper=proper, argument=argument)
+
+
+def wigner_D(rotations: np.ndarray, lmax: int, out: np.ndarray) -> None:
+    """D of proper rotations ``(n, 3, 3)``, packed: ``(n E(lmax),)``."""
+    _C.wigner_D(source(rotations), lmax, target(out), threads())
+
+
+def spherical_harmonics(xyz: np.ndarray, lmax: int, out: np.ndarray) -> None:
+    """Y of xyz ``(n, 3)``: ``(n, (lmax+1)^2)``."""
+    _C.spherical_harmonics(source(xyz), lmax, target(out), threads())
+
+
+def rotate(x: np.ndarray, rotations: np.ndarray, rep: Representation, inverse: bool, out: np.ndarray) -> None:
+    """rho(g) x or rho(g)^-1 x of x ``(n or 1, rows, components)``, irreps in the basis "standard"."""
+    _, rows, dim = x.shape
+    _C.rotate(source(x), source(rotations), rows, dim, blocks(rep), inverse, target(out), threads())
+
+
+def project(
+    values: np.ndarray, rings: np.ndarray, weights: np.ndarray, lmax: int, center: np.ndarray | None, out: np.ndarray
+) -> None:
+    """Add to out ``(E(lmax), channels)`` the coefficients of values ``(points, gammas, channels)``."""
+    grid = source(rings), source(weights), values.shape[1]
+    middle = None if center is None else source(center.astype(np.float64))
+    _C.project(source(values), grid, lmax, values.shape[2], middle, target(out), threads())
+
+
+def character_power(values: np.ndarray, rings: np.ndarray, weights: np.ndarray, lmax: int, out: np.ndarray) -> bool:
+    """B ``(lmax + 1, cosets, channels)`` of values ``(cosets, points, gammas, channels)``, centred on the first; False,
+    with nothing written, where there is no way."""
+    cosets, _, gammas, channels = values.shape
+    grid, middle = (source(rings), source(weights), gammas), source(values[0, 0, 0].astype(np.float64))
+    return _C.character_power(source(values), grid, lmax, cosets, channels, middle, target(out), None, threads())
