@@ -234,8 +234,10 @@ class Rehearsal:
             self._adapter.forget(longer)
 
     def ended(self, system: System) -> System | None:
-        """Keep what is known of `system` until the next one ends, as its neighbour: one that fills batches by itself has
-        no other. Returns what can be forgotten."""
+        """Keep what is known of `system` until the next one ends, as a neighbour for one that fills batches by itself.
+
+        Returns what can be forgotten.
+        """
         if len(self._mixed) >= MIXED or self._adapter.calls_per_copy:
             return system
         before, self.previous = self.previous, system
