@@ -13,8 +13,8 @@ from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
-    "calculators", "ci", "compare", "data", "diagnose", "exports", "files", "layers", "representations", "symmetrize",
-    "training",
+    "calculators", "choose", "ci", "compare", "data", "diagnose", "exports", "files", "layers", "reading",
+    "representations", "start", "symmetrize", "training",
 ]  # fmt: skip
 
 
