@@ -14,7 +14,7 @@ from equiscope.training import view
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
     "calculators", "choose", "ci", "compare", "data", "diagnose", "exports", "files", "layers", "reading",
-    "representations", "start", "symmetrize", "training",
+    "recipes", "representations", "start", "symmetrize", "theory", "training",
 ]  # fmt: skip
 
 
@@ -31,6 +31,18 @@ def test_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch,
     names = {"__name__": page}
     for example in examples:
         exec(compile(example, f"docs/{page}.md", "exec"), names)
+
+
+def test_what_is_shown_of_an_example_stands_in_it():
+    """Examples of libraries that the test extra does not bring are run by tests/test_examples.py."""
+    shown = [
+        (page.name, path, block)
+        for page in DOCS.glob("*.md")
+        for path, block in re.findall(r"<!-- of (examples/\S+) -->\n```\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    assert len(shown) >= 3
+    for page, path, block in shown:
+        assert block in (DOCS.parent / path).read_text(), (page, path)
 
 
 def numbers(text):
