@@ -13,7 +13,7 @@ from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
-    "calculators", "choose", "ci", "compare", "conventions", "data", "diagnose", "exports", "files", "layers", "reading",
+    "calculators", "choose", "ci", "compare", "conventions", "data", "diagnose", "exports", "files", "kernels", "layers", "reading",
     "recipes", "representations", "start", "symmetrize", "theory", "training",
 ]  # fmt: skip
 
