@@ -1,4 +1,4 @@
-"""The documentation as a site: `sphinx-build -W docs build/site`. Pages are Markdown, read on a code host as they stand."""
+"""The documentation as a site: `sphinx-build -W docs build/site`. Pages are Markdown, to be read without it too."""
 
 import re
 from pathlib import Path

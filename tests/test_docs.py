@@ -13,8 +13,8 @@ from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
-    "calculators", "choose", "ci", "compare", "conventions", "data", "diagnose", "exports", "files", "kernels", "layers", "reading",
-    "recipes", "representations", "start", "symmetrize", "theory", "training",
+    "calculators", "choose", "ci", "compare", "conventions", "cost", "data", "diagnose", "exports", "files", "kernels",
+    "layers", "questions", "reading", "recipes", "representations", "start", "symmetrize", "theory", "training",
 ]  # fmt: skip
 
 

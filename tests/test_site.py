@@ -35,10 +35,11 @@ const looked = async (page, width) => {
   document.body.append(frame);
   await new Promise((done) => frame.addEventListener("load", done));
   const own = frame.contentDocument, room = own.documentElement.clientWidth;
+  const flows = (element) => own.defaultView.getComputedStyle(element).overflowX;
   const scrolls = (element) => element !== null && element !== own.body
-    && (["auto", "scroll"].includes(own.defaultView.getComputedStyle(element).overflowX) || scrolls(element.parentElement));
-  const out = [...own.querySelectorAll("article *")].filter((element) => element.getBoundingClientRect().right > room + 1
-    && !scrolls(element)).map((element) => element.outerHTML.slice(0, 80));
+    && (["auto", "scroll"].includes(flows(element)) || scrolls(element.parentElement));
+  const beyond = (element) => element.getBoundingClientRect().right > room + 1 && !scrolls(element);
+  const out = [...own.querySelectorAll("article *")].filter(beyond).map((element) => element.outerHTML.slice(0, 80));
   const dead = [...own.images].filter((image) => image.complete && image.naturalWidth === 0).map((image) => image.src);
   const found = { page, width, wide: own.documentElement.scrollWidth, room, out, dead,
     text: own.querySelector("article").textContent.length };
