@@ -25,6 +25,7 @@ html_theme_options = {
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 
 # links to headings go by the names that code hosts give them
 myst_heading_anchors = 4
