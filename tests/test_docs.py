@@ -45,6 +45,22 @@ def test_what_is_shown_of_an_example_stands_in_it():
         assert block in (DOCS.parent / path).read_text(), (page, path)
 
 
+def test_commands_that_are_shown_have_the_options_that_there_are():
+    pages = [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]
+    blocks = [
+        block for page in pages for block in re.findall(r"```(?:bash|sh|text)\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    shown = [line.split("#")[0].split("&&")[-1].split() for block in blocks for line in block.splitlines()]
+    shown = [words[1:] for words in shown if words[:1] == ["equiscope"] and len(words) > 1]
+    assert len(shown) > 6
+    commands = get_command(app).commands
+    for name, *words in shown:
+        known = {
+            option for parameter in commands[name].params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        assert {word.split("=")[0] for word in words if word.startswith("-")} <= known, (name, words)
+
+
 def numbers(text):
     return [float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:e[+-]\d+)?", text)]
 
