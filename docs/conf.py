@@ -42,7 +42,8 @@ python_use_unqualified_type_names = True
 
 def to_the_repository(app, document, source):
     """Links to files outside of docs/ lead to the repository: the site does not hold them."""
-    source[0] = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({REPOSITORY}/\1)", source[0])
+    outside = re.escape("../" * (document.count("/") + 1))
+    source[0] = re.sub(rf"\]\({outside}([^)]+)\)", rf"]({REPOSITORY}/\1)", source[0])
 
 
 def of_the_changelog(app, relative, parent, content):
