@@ -1,10 +1,10 @@
 """Speed of equiscope beside its peers and its limits: one table, one JSON file.
 
-    python benches/table.py [--only wigner_D,rotate] [--quick] [--json FILE] [--readme]
+    python benches/table.py [--only wigner_D,rotate] [--quick] [--json FILE] [--page]
 
 Everything is measured in this run, on the same inputs and one thread, in rounds that take turns; ratios are medians
-over the rounds. Answers are asserted before anything is timed. --readme only writes the rows of the JSON file that the
-README shows between its markers.
+over the rounds. Answers are asserted before anything is timed. --page only writes the rows of the JSON file that
+docs/kernels.md shows between its markers.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import cases
 import end_to_end
 import torch
 from cases import Call, Case
+from page import rewrite
 
 import equiscope as eq
 
 RESULTS = Path(__file__).parent / "results" / "cpu.json"
-README = Path(__file__).parent.parent / "README.md"
 MARKERS = ("<!-- speed -->\n", "<!-- /speed -->\n")
 SECONDS = 1.5
 """About what one case may take per competitor."""
@@ -151,10 +151,10 @@ SHOWN = (
     "character_power, float64",
     "audit of",
 )
-"""Beginnings of the cases that the README shows."""
+"""Beginnings of the cases that the page shows."""
 
 
-def readme_table(stored: dict[str, Any]) -> str:
+def page_table(stored: dict[str, Any]) -> str:
     """Markdown of the rows that say most."""
     about = stored["environment"]
     text = [
@@ -178,22 +178,15 @@ def ratio(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def write_readme(stored: dict[str, Any]) -> None:
-    text = README.read_text()
-    before, rest = text.split(MARKERS[0])
-    _, after = rest.split(MARKERS[1])
-    README.write_text(before + MARKERS[0] + readme_table(stored) + MARKERS[1] + after)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help=f"among {', '.join(GROUPS)}, quantities")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--readme", action="store_true")
+    parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
-    if arguments.readme:
-        return write_readme(json.loads((arguments.json or RESULTS).read_text()))
+    if arguments.page:
+        return rewrite(MARKERS, page_table(json.loads((arguments.json or RESULTS).read_text())))
     names = arguments.only.split(",") if arguments.only else [*GROUPS, "quantities"]
     if unknown := [name for name in names if name not in (*GROUPS, "quantities")]:
         parser.error(f"--only: expected names among {', '.join(GROUPS)}, quantities, got {', '.join(unknown)}")

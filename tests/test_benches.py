@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -112,9 +113,21 @@ def test_a_tenth_more_instructions_is_too_many():
     assert set(json.loads(BASELINE.read_text())["instructions"]) == set(KERNELS)
 
 
-def test_readme_table_is_that_of_the_stored_results():
+def test_the_table_of_the_page_is_that_of_the_stored_results():
     import table
+    from page import shown
 
-    text = table.README.read_text()
-    shown = text.split(table.MARKERS[0])[1].split(table.MARKERS[1])[0]
-    assert shown == table.readme_table(json.loads(table.RESULTS.read_text()))
+    assert shown(table.MARKERS) == table.page_table(json.loads(table.RESULTS.read_text()))
+
+
+def test_the_accuracy_on_the_page_is_that_of_the_kernels():
+    import accuracy
+    from page import shown
+
+    told, found = (text.splitlines() for text in (shown(accuracy.MARKERS), accuracy.table()))
+    assert told[:2] == found[:2] and len(told) == len(found) > 6
+    number = re.compile(r"([\d.]+e[+-]\d+) \(bound ([\d.]+e[+-]\d+)\)")
+    for one, other in zip(told[2:], found[2:], strict=True):
+        for (a, bound), (b, same) in zip(number.findall(one), number.findall(other), strict=True):
+            # round-off differs between machines
+            assert bound == same and float(a) <= float(bound) and float(b) <= 4 * float(a) + 1e-16, one

@@ -13,8 +13,13 @@ from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
+<<<<<<< HEAD
     "calculators", "ci", "compare", "data", "diagnose", "dropins", "exports", "files", "layers", "numpy",
     "representations", "scale", "symmetrize", "training",
+=======
+    "calculators", "choose", "ci", "compare", "conventions", "cost", "data", "diagnose", "exports", "files", "kernels",
+    "layers", "questions", "reading", "recipes", "representations", "start", "symmetrize", "theory", "training",
+>>>>>>> docs
 ]  # fmt: skip
 
 
@@ -31,6 +36,34 @@ def test_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch,
     names = {"__name__": page}
     for example in examples:
         exec(compile(example, f"docs/{page}.md", "exec"), names)
+
+
+def test_what_is_shown_of_an_example_stands_in_it():
+    """Examples of libraries that the test extra does not bring are run by tests/test_examples.py."""
+    shown = [
+        (page.name, path, block)
+        for page in DOCS.glob("*.md")
+        for path, block in re.findall(r"<!-- of (examples/\S+) -->\n```\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    assert len(shown) >= 3
+    for page, path, block in shown:
+        assert block in (DOCS.parent / path).read_text(), (page, path)
+
+
+def test_commands_that_are_shown_have_the_options_that_there_are():
+    pages = [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]
+    blocks = [
+        block for page in pages for block in re.findall(r"```(?:bash|sh|text)\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    shown = [line.split("#")[0].split("&&")[-1].split() for block in blocks for line in block.splitlines()]
+    shown = [words[1:] for words in shown if words[:1] == ["equiscope"] and len(words) > 1]
+    assert len(shown) > 6
+    commands = get_command(app).commands
+    for name, *words in shown:
+        known = {
+            option for parameter in commands[name].params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        assert {word.split("=")[0] for word in words if word.startswith("-")} <= known, (name, words)
 
 
 def numbers(text):

@@ -69,11 +69,21 @@ def test_every_public_name_exists_and_says_what_it_is(name):
     assert not bare
 
 
-def test_style_is_checked_by_exact_versions():
-    block = re.search(r"^style = \[(.*)\]$", PYPROJECT, re.MULTILINE).group(1)
-    tools = dict(re.findall(r'"([a-z-]+)==([0-9.]+)"', block))
-    assert sorted(tools) == ["clang-format", "mypy", "ruff"]
-    assert block.count('"') == 2 * len(tools)
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [("style", ["clang-format", "mypy", "ruff"]), ("docs", ["furo", "myst-parser", "sphinx"])],
+)
+def test_style_and_site_are_made_by_exact_versions(extra, expected):
+    block = re.search(rf"^{extra} = \[(.*?)\]$", PYPROJECT, re.MULTILINE | re.DOTALL).group(1)
+    others = block.count("equiscope[")
+    tools = dict(re.findall(r'"([a-z-]+)==([0-9.]+)[";]', block))
+    assert sorted(tools) == expected
+    assert block.count('"') == 2 * (len(tools) + others)
+
+
+def test_what_ci_installs_for_style_makes_the_site_too():
+    assert "equiscope[docs]" in re.search(r"^style = \[(.*)\]$", PYPROJECT, re.MULTILINE).group(1)
+    assert "equiscope[style]" in (ROOT / ".ci/run").read_text()
 
 
 @pytest.mark.parametrize("path", YAML, ids=lambda path: path.name)

@@ -23,6 +23,10 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
     assert "energy" in capsys.readouterr().out
 
 
+def test_it_is_read_in_three_minutes():
+    assert README.count("\n") <= 150
+
+
 def test_every_name_after_eq_exists():
     for path in re.findall(r"\beq\.([a-zA-Z0-9_.]+)", README):
         found = eq

@@ -103,13 +103,13 @@ def audit(
             the power of target, prediction and error in each, and the split of the mean square error into that of the
             symmetrised model and A. ``reference_rmse`` is then measured.
         layers: glob patterns on qualified module names (``*`` stays within one level, ``**`` crosses levels): what
-            they return. "block.*:input" is what they are given, "block.*:relu" what calls of that function of torch in
-            their forwards return, "block.*:*" those of any function of torch.nn.functional. For metatomic models also
-            names of unlabelled outputs such as "feature". A dict from pattern to representation (or None) declares how
-            layers transform; e3nn modules say it themselves. A layer whose representation is known gets an equivariance
-            error as well. A module that is called again, or returns several tensors, gives ``name#2``, ``name[0]``,
-            ``name['x']``; one that cannot be heard or read is named in ``warnings`` with the reason. What torch.compile
-            made runs as it was written while layers are heard. More in docs/layers.md.
+            they return. ``block.*:input`` is what they are given, ``block.*:relu`` what calls of that function of torch
+            in their forwards return, ``block.*:*`` those of any function of torch.nn.functional. For metatomic models
+            also names of unlabelled outputs such as "feature". A dict from pattern to representation (or None) declares
+            how layers transform; e3nn modules say it themselves. A layer whose representation is known gets an
+            equivariance error as well. A module that is called again, or returns several tensors, gives ``name#2``,
+            ``name[0]``, ``name['x']``; one that cannot be heard or read is named in ``warnings`` with the reason. What
+            torch.compile made runs as it was written while layers are heard. More in docs/layers.md.
         group: what the model should respect: "O3" (rotations and inversion), "SO3" (rotations alone: then nothing is
             said of parity, and labels are l without sigma), "SO2" and "O2" (about z, without and with mirror planes;
             labels are m), or an `equiscope.groups.Group`, such as ``SO2(axis=(1, 0, 0))``.

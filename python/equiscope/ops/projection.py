@@ -41,7 +41,7 @@ def character_power(
 ) -> torch.Tensor:
     """Power ``(lmax + 1, 2, *rest)`` of a function on O(3) in every irrep (l, sigma), second axis sigma = +1, -1.
 
-    With u(s R) the values at g = s R, ``c^l_mn(s) = int_SO(3) D^l_mn(R) u(s R) dR`` (Haar measure of total 1),
+    With u(s R) the values at g = s R, ``c^l_mn(s) = int_SO(3) D^l_mn(R) u(s R) dR`` (Haar measure of total 1)::
 
         B_(l, sigma) = (2l+1)/4 sum_mn |c^l_mn(+) + sigma (-1)^l c^l_mn(-)|^2,
 

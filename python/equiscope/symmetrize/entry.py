@@ -38,7 +38,8 @@ def symmetrize(
     What comes back depends on the model:
 
     - a `torch.nn.Module` or another callable on tensors: a `SymmetrizedModule`, called as the model is;
-    - a metatomic model, or the path of one: a `SymmetrizedAtomistic`, called on systems, which returns `TensorMap`s;
+    - a metatomic model, or the path of one: a `SymmetrizedAtomistic`, called on systems, which returns a
+      `TensorMap` each;
     - an ASE calculator: a `SymmetrizedCalculator`, a calculator.
 
     The first two have ``with_spread(...)``, which returns an `Averaged`: outputs, variance A, spread sqrt(A), error.
