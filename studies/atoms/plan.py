@@ -59,6 +59,8 @@ def _degrees(name: str, contrast: str, of: str, *, quick: bool = False, trained:
     return Run(name, contrast, "of that run", FIVE, 2.0, refine, configuration, {"degrees": [8]} if quick else None)
 
 
+SLOW, FAST = {"rate": 3e-4}, {"rate": 3e-3}
+
 LONG: dict[str, Any] = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
 
 RUNS = [
@@ -79,7 +81,11 @@ RUNS = [
     ),
     _run("density-aligned-linear", "all copies of a molecule in one orientation", augmentation="aligned"),
     _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", edges="wide4"),
-    _run("gfn2-o3-linear", "energies, forces and moments, augmented by O(3)", task="gfn2", quick=True),
+    _run("density-o3-linear-slow", "peak rate 3e-4 in place of 1e-3", **SLOW),
+    _run("density-o3-linear-fast", "peak rate 3e-3 in place of 1e-3", **FAST),
+    _run("density-o3-harmonic4-slow", "harmonics to 4, peak rate 3e-4", edges="harmonic4", **SLOW),
+    _run("density-o3-harmonic4-fast", "harmonics to 4, peak rate 3e-3", edges="harmonic4", **FAST),
+    _run("gfn2-o3-linear", "energies, forces and moments, augmented by O(3)", task="gfn2", weights=True, quick=True),
     _run("density-so3-linear", "augmented by rotations alone", augmentation="SO3"),
     _degrees(
         "degrees-o3-linear", "every layer of one molecule on grids of degree 8 and 12", "density-o3-linear", quick=True
@@ -96,7 +102,13 @@ RUNS = [
     _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear"),
     _diagnosis("diagnosis-untrained-linear", "before training", "density-o3-linear", trained=False),
     _diagnosis("diagnosis-untrained-harmonic4", "before training, harmonics", "density-o3-harmonic4", trained=False),
-    _run("gfn2-o3-harmonic4", "energies, forces and moments, with harmonics", task="gfn2", edges="harmonic4"),
+    _run(
+        "gfn2-o3-harmonic4",
+        "energies, forces and moments, with harmonics",
+        task="gfn2",
+        edges="harmonic4",
+        weights=True,
+    ),
     _run("gfn2-none-linear", "energies, forces and moments, not augmented", task="gfn2", augmentation="none"),
     _run("density-none-harmonic4", "harmonics without augmentation", edges="harmonic4", augmentation="none"),
     _run("density-o3-harmonic2", "harmonics up to l = 2", edges="harmonic2"),
