@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from studies import account, shares, spread
-from studies.atoms import batches, density, gfn2, harmonics
+from studies.atoms import batches, density, gfn2, harmonics, losses
 from studies.atoms.dataset import PARTS, Molecule, Task, split
 from studies.atoms.pet import pairs
 from studies.runs import Run, chosen, do, order, table
@@ -241,6 +241,28 @@ def test_augmentations_draw_from_their_groups(augmentation, signs):
         batches.elements(1, "SU2", torch.Generator())
 
 
+def test_what_two_random_elements_tell_of_broken_symmetry_is_the_variance_over_the_group_on_average(task):
+    class Model(torch.nn.Module):
+        def forward(self, positions, numbers, batch):
+            # (y, z, x): the vector itself, and a constant in each of two outputs, broken where it is no invariant
+            vector, one = positions[:, [1, 2, 0]], torch.ones(len(positions), 1)
+            axial = vector[:, [1, 2, 0]] * vector + 0.1
+            charge = torch.zeros(int(batch[-1]) + 1, 1).index_add(0, batch, one)
+            return {"axial": axial, "l2": torch.zeros(len(positions), 10), "charge": charge}
+
+    model, batch = Model(), batches.Batch(task.parts["train"][:6])
+    generator = torch.Generator().manual_seed(0)
+    found = [losses.broken_squares(model, batch, task, generator) for _ in range(300)]
+    assert all(float(each["charge"]) == float(each["l2"]) == 0 for each in found)
+    g = elements(4000).float()
+    heard = torch.stack([model(batch.positions @ own.T, batch.numbers, batch.batch)["axial"] for own in g])
+    cartesian = heard[..., [2, 0, 1]] @ (g * torch.linalg.det(g)[:, None, None])
+    estimates = torch.stack([each["axial"] for each in found])
+    error = float(estimates.std()) / len(estimates) ** 0.5
+    assert float(estimates.mean()) == pytest.approx(float(cartesian.var(0).mean()), abs=4 * error)
+    assert error < 0.05 * float(estimates.mean())
+
+
 def test_alignment_undoes_a_rotation():
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(3))
     (R,) = eq.random_rotations(1, generator=torch.Generator().manual_seed(4)).float()
@@ -294,7 +316,7 @@ def test_training_that_was_killed_goes_on_as_if_it_had_not_been(task, tmp_path, 
 
     monkeypatch.setattr(train, "EVERY_STEPS", 2)
     hypers = dict(d_pet=8, d_node=8, d_head=8, d_feedforward=8, num_heads=2, num_attention_layers=1)
-    asked = dict(steps=8, batch=2, rate=1e-3, augmentation="O3", edges="harmonic2", hypers=hypers)
+    asked = dict(steps=8, batch=2, rate=1e-3, augmentation="O3", edges="harmonic2", hypers=hypers, symmetry=1.0)
     whole = train.Trainer(task, asked, 0, tmp_path)
     whole.run(Silent(), Silent())
     (tmp_path / "killed").mkdir()

@@ -59,6 +59,20 @@ def _degrees(name: str, contrast: str, of: str, *, quick: bool = False, trained:
     return Run(name, contrast, "of that run", FIVE, 2.0, refine, configuration, {"degrees": [8]} if quick else None)
 
 
+FINE: dict[str, Any] = {"steps": 300, "rate": 3e-4, "audited": (0,), "tokens": False}
+
+
+def _finetune(kind: str, weight: float, *, quick: bool = False) -> Run:
+    of = f"density-{kind}-linear"
+    words = f"weight {weight:g} of A in the loss" if weight else "the same steps without A in the loss"
+    configuration = {**BASE, **FINE, "start": of, "symmetry": weight, "augmentation": AUGMENTED[kind]}
+    name = f"finetune-{kind}-{weight:g}" if weight else f"finetune-{kind}-control"
+    contrast = f"weights of {of}, {words}"
+    return Run(name, contrast, "0.29 M, 300 steps of 8", FIVE, 4.0, learn, configuration, REDUCED if quick else None)
+
+
+AUGMENTED = {"o3": "O3", "none": "none"}
+
 SLOW, FAST = {"rate": 3e-4}, {"rate": 3e-3}
 
 LONG: dict[str, Any] = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
@@ -81,6 +95,11 @@ RUNS = [
     ),
     _run("density-aligned-linear", "all copies of a molecule in one orientation", augmentation="aligned"),
     _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", edges="wide4"),
+    _finetune("o3", 0),
+    _finetune("o3", 1),
+    _finetune("o3", 10, quick=True),
+    _finetune("none", 0),
+    _finetune("none", 10),
     _run("density-o3-linear-slow", "peak rate 3e-4 in place of 1e-3", **SLOW),
     _run("density-o3-linear-fast", "peak rate 3e-3 in place of 1e-3", **FAST),
     _run("density-o3-harmonic4-slow", "harmonics to 4, peak rate 3e-4", edges="harmonic4", **SLOW),
