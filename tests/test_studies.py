@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from studies import account, shares, spread
-from studies.atoms import batches, density, gfn2, harmonics, losses
+from studies.atoms import batches, density, gfn2, harmonics, losses, triples
 from studies.atoms.dataset import PARTS, Molecule, Task, split
 from studies.atoms.pet import pairs
 from studies.runs import Run, chosen, do, order, table
@@ -191,6 +191,20 @@ def test_harmonic_embeddings_have_length_r_for_every_l_or_grow_as_r_to_the_l():
         parts = made(torch.cat([vector, r], -1)).detach().split([1, 3, 5, 7, 9], -1)
         for l, part in enumerate(parts):
             assert float(part.norm()) == pytest.approx(float(r**l) if solid else float(r), rel=1e-5)
+
+
+def test_triple_products_are_pseudoscalars_between_minus_one_and_one_and_vanish_in_a_plane():
+    generator = torch.Generator().manual_seed(5)
+    x = 1.2 * torch.randn(7, 3, dtype=torch.float64, generator=generator)
+    numbers = torch.tensor([1, 6, 7, 8, 9, 16, 1])
+    edges = pairs(torch.tensor([7]))
+    found = triples.triple_products(x, numbers, *edges)
+    assert found.shape == (7, len(triples.VECTORS)) and 0 < float(found.abs().min()) and float(found.abs().max()) < 1
+    for g in elements(6):
+        turned = triples.triple_products(x @ g.T, numbers, *edges)
+        assert torch.allclose(turned, torch.linalg.det(g) * found, atol=1e-12)
+    flat = triples.triple_products(x * torch.tensor([1.0, 1, 0]), numbers, *edges)
+    assert float(flat.abs().max()) < 1e-12
 
 
 @pytest.mark.parametrize("lmax", [2, 4, 8])

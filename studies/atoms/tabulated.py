@@ -17,6 +17,7 @@ DENSITIES = (
     "density-o3-wide4",
     "density-none-linear",
     "density-aligned-linear",
+    "density-o3-triples",
     "density-so3-linear",
     "density-none-harmonic4",
     "density-o3-harmonic2",
