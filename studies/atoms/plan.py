@@ -101,6 +101,7 @@ RUNS = [
     _finetune("none", 0),
     _finetune("none", 10),
     _run("density-o3-triples", "pseudoscalars of three neighbours given to atoms", triples=True, quick=True),
+    _run("density-o3-triples-fast", "the same at a peak rate of 3e-3", triples=True, **FAST),
     _run("density-o3-linear-slow", "peak rate 3e-4 in place of 1e-3", **SLOW),
     _run("density-o3-linear-fast", "peak rate 3e-3 in place of 1e-3", **FAST),
     _run("density-o3-harmonic4-slow", "harmonics to 4, peak rate 3e-4", edges="harmonic4", **SLOW),

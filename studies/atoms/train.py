@@ -37,7 +37,8 @@ class Trainer:
         task: what is learned. The loss is the mean over outputs of their mean square errors, which are 1 for a model
             that says 0.
         configuration: "steps", "batch", "rate" (peak of a cosine), "augmentation", "edges", "hypers", "covariant_bias",
-            "triples", "symmetry" (weight of A in the loss, 0 where it is not said), "device" (the CPU where it is not said).
+            "triples", "symmetry" (weight of A in the loss, 0 where it is not said), "device" (the CPU where it is not
+            said).
         seed: of weights and batches.
         start: weights to begin with, in place of random ones.
     """
