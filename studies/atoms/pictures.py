@@ -212,7 +212,10 @@ def rates(store: Store) -> Figure | None:
     """What is left unexplained of each l, by peak rate and embedding."""
     behind = {"3e-4": "-slow", "1e-3": "", "3e-3": "-fast"}
     kinds = {"linear": "(x, y, z, r)", "harmonic4": "harmonics to 4"}
-    if not any(store.seeds(f"density-o3-{kind}-fast") for kind in kinds):
+    behind = {
+        rate: each for rate, each in behind.items() if any(store.seeds(f"density-o3-{kind}{each}") for kind in kinds)
+    }
+    if len(behind) < 2:
         return None
     figure = new_figure(WIDTH, 2.4)
     both = figure.subplots(1, 2, sharey=True)
@@ -228,7 +231,7 @@ def rates(store: Store) -> Figure | None:
         axes.set_ylim(0, 1.05)
         finish(axes, title=title, grid="y", xlabel="peak rate", ylabel="unexplained" if kind == "linear" else "")
     keys = [Line2D([], [], color=COLORS[name], label=TITLES[name]) for name in OUTPUTS[:5]]
-    legend(figure, keys, loc="outside lower center", ncols=5)
+    legend(figure, keys, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -253,8 +256,9 @@ def finetuned(store: Store) -> Figure | None:
                 at = final(name, "mse_symmetrised")(result), final(name, "A")(result)
                 axes.plot(*at, MARKERS[i], color=COLORS[name], markersize=4)
     axes.set_yscale("log")
-    decades(axes, "y")
     axes.set_xlim(0, 1.05)
+    axes.set_ylim(1e-3, 0.2)
+    decades(axes, "y")
     finish(axes, grid="y", xlabel="error of the symmetrised model, over labels", ylabel="A over labels")
     keys = [Line2D([], [], color=COLORS[name], label=TITLES[name]) for name in OUTPUTS[:5]]
     keys += [
