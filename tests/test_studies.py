@@ -10,7 +10,7 @@ from studies import account, shares, spread
 from studies.atoms import batches, density, dynamics, gfn2, harmonics, losses, triples
 from studies.atoms.dataset import PARTS, Molecule, Task, split
 from studies.atoms.pet import pairs
-from studies.runs import Run, chosen, do, order, table
+from studies.runs import Place, Run, chosen, do, order, table
 from studies.store import Store
 
 import equiscope as eq
@@ -318,6 +318,18 @@ def test_dynamics_conserve_what_the_forces_do(task, kind):
     assert bool(motion.whole().all())
     with pytest.raises(ValueError, match="kind: expected direct or gradient"):
         moving(task, "both")
+
+
+def test_dynamics_that_were_killed_go_on_as_if_they_had_not_been(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(dynamics, "EVERY_STEPS", 4)
+    scaled = Task(task.targets, (), {}, task.parts, {"energy": 1.0, "forces": 1.0})
+    asked = {"steps": 12, "step": 0.5, "kelvin": 300.0, "every": 3}
+    rest = (Springs(0.5), scaled, task.parts["train"][:3], "gradient")
+    store = Store(tmp_path / "results", tmp_path / "scratch")
+    whole = dynamics.moved(asked, Place(store, None, "whole", 0), *rest)
+    dynamics.moved({**asked, "steps": 6}, Place(store, None, "killed", 0), *rest)
+    assert dynamics.moved(asked, Place(store, None, "killed", 0), *rest) == whole
+    assert len(whole["fs"]) == 5 and whole["fs"][-1] == 6.0 and whole["energy"][0] == [0.0] * 3
 
 
 def test_a_spring_swings_in_the_period_of_its_units(task):
