@@ -287,7 +287,7 @@ def dynamics(store: Store) -> Figure | None:
             low, middle, high = np.percentile(each, (25, 50, 75), axis=1, method="nearest")
             axes.plot(times, middle, color=color, linewidth=1.1)
             axes.fill_between(times, low, high, color=color, alpha=0.2, linewidth=0)
-    for axes, label in ((above, "energy, eV per atom"), (below, "angular momentum, thermal")):
+    for axes, label in ((above, "energy, eV / atom"), (below, "turning, thermal")):
         axes.set_yscale("log")
         decades(axes, "y")
         finish(axes, grid="y", ylabel=label, xlabel="fs" if axes is below else "")

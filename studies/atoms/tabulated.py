@@ -245,6 +245,7 @@ _FAST = [
     ("harmonic4", "linear, both at 3e-3", "density-o3-harmonic4-fast", "density-o3-linear-fast", OUTPUTS[:5]),
     ("linear at 3e-3", "at 1e-3", "density-o3-linear-fast", "density-o3-linear", OUTPUTS[:5]),
     ("linear at 3e-3", "harmonic4 at 1e-3", "density-o3-linear-fast", "density-o3-harmonic4", OUTPUTS[:5]),
+    ("triples", "linear, both at 3e-3", "density-o3-triples-fast", "density-o3-linear-fast", OUTPUTS),
 ]
 
 CONTRASTS: list[tuple[str, str, str, Cell]] = [
