@@ -16,9 +16,6 @@ from typing import Any
 from .shares import measured
 from .store import HERE, Store
 
-BLOCK = 3
-"""Seeds of all runs are done by so many at a time, so that early results have a spread."""
-
 
 @dataclass(frozen=True)
 class Place:
@@ -86,9 +83,11 @@ def chosen(patterns: Sequence[str]) -> list[Run]:
 
 
 def order(runs: Iterable[Run], seeds: Sequence[int] | None = None) -> Iterator[tuple[Run, int]]:
-    """Pairs in which to do them: `BLOCK` seeds of every run, then the next ones."""
-    pairs = [(run, seed) for run in runs for seed in run.seeds if seeds is None or seed in seeds]
-    yield from sorted(pairs, key=lambda pair: pair[1] // BLOCK)
+    """Pairs in which to do them: the runs as they come, which is by their weight, each with all its seeds."""
+    for run in runs:
+        for seed in run.seeds:
+            if seeds is None or seed in seeds:
+                yield run, seed
 
 
 def do(run: Run, seed: int, store: Store, data: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -44,17 +44,23 @@ class Batch:
         new = object.__new__(Batch)
         new.numbers, new.batch = self.numbers, self.batch
         new.positions = eq.rotate(self.positions, rotations[self.batch], "vector")
-        new.labels = dict(self.labels)
-        for of_system in (False, True):
-            names = [name for name in task.outputs if (name in task.per_system) == of_system]
-            if names:
-                joined = torch.cat([self.labels[name] for name in names], -1)
-                rep = "+".join(task.outputs[name] for name in names)
-                own = rotations if of_system else rotations[self.batch]
-                turned = eq.rotate(joined, own, rep)
-                widths = [self.labels[name].shape[-1] for name in names]
-                new.labels |= dict(zip(names, turned.split(widths, -1), strict=True))
+        new.labels = turned(self.labels, rotations, self.batch, task)
         return new
+
+
+def turned(
+    values: Mapping[str, torch.Tensor], rotations: torch.Tensor, batch: torch.Tensor, task: Task
+) -> dict[str, torch.Tensor]:
+    """Labels or outputs by name, those of each molecule by its own element of O(3), ``(molecules, 3, 3)``."""
+    found = dict(values)
+    for of_system in (False, True):
+        names = [name for name in task.outputs if (name in task.per_system) == of_system]
+        if names:
+            joined = torch.cat([values[name] for name in names], -1)
+            rep = "+".join(task.outputs[name] for name in names)
+            own = eq.rotate(joined, rotations if of_system else rotations[batch], rep)
+            found |= dict(zip(names, own.split([values[name].shape[-1] for name in names], -1), strict=True))
+    return found
 
 
 def elements(n: int, augmentation: str, generator: torch.Generator) -> torch.Tensor | None:

@@ -31,15 +31,20 @@ FITTED = 96
 def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """Train, or go on, to the last step; see `studies.atoms.train.Trainer` for the configuration.
 
-    "task" is a key of `TASKS`; "watched" are molecules that are audited on the way, "final" those of the last audit, of
-    outputs alone, by default all that are held out; with "weights" the final ones are stored, for a diagnosis.
+    "task" is a key of `TASKS`; "start" is a run whose stored weights of the same seed are begun with; "watched" are
+    molecules that are audited on the way, at the steps "audited" and, unless "tokens" is False, with their tokens;
+    "final" are those of the last audit, of outputs alone, by default all that are held out; with "weights" the final
+    ones are stored, for a diagnosis.
     """
     torch.set_num_threads(1)
     task = TASKS[configuration["task"]](place.data)
     device = {key: configuration[key] for key in ("device",) if key in configuration}
-    trainer = Trainer(task, configuration, place.seed, place.scratch)
-    audits, errors = ([*(n for n in some if n < trainer.steps), trainer.steps] for some in (AUDITED, EVALUATED))
-    watch = tracker(task, audits, place.scratch / "history", watched(configuration), **device)
+    start = in_full(place.store.load_tensors(configuration["start"], place.seed)) if "start" in configuration else None
+    trainer = Trainer(task, configuration, place.seed, place.scratch, start)
+    points = (configuration.get("audited", AUDITED), EVALUATED)
+    audits, errors = ([*(n for n in some if n < trainer.steps), trainer.steps] for some in points)
+    told = device if configuration.get("tokens", True) else {**device, "layers": None}
+    watch = tracker(task, audits, place.scratch / "history", watched(configuration), **told)
     curve = Curve(task, errors, task.parts["test"], place.scratch)
     trainer.run(watch, curve)
     model = trainer.model.eval()
@@ -70,11 +75,15 @@ def weights(model: PetOnTensors) -> dict[str, torch.Tensor]:
     return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
 
 
+def in_full(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Stored weights in single precision."""
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
 def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PetOnTensors:
     """The model of a run that is done, from its stored weights."""
     model = new_model(task, configuration)
-    full = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-    model.load_state_dict(full)
+    model.load_state_dict(in_full(tensors))
     return model.eval()
 
 

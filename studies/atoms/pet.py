@@ -11,6 +11,7 @@ from equiscope.groups.irreps import Irrep, Irreps
 
 from .dataset import ELEMENTS
 from .harmonics import embedding
+from .triples import EmbeddedAtoms, triple_products
 
 if TYPE_CHECKING:
     from metatrain.pet import PET
@@ -37,6 +38,7 @@ class PetOnTensors(torch.nn.Module):
         present: by output, ``(atomic numbers, multiplicity)``: 0 where an element has no such shell, so that the output
             is 0 there.
         covariant_bias: whether last layers of outputs other than invariants have a bias.
+        triples: whether atoms begin with `studies.atoms.triples` beside their element.
 
     Only metatrain's objects for labelled arrays are left out: structures come in as tensors, and outputs leave as
     tensors ``(n, multiplicity * (2l + 1))``. The numbers are those of metatrain's own forward
@@ -51,6 +53,7 @@ class PetOnTensors(torch.nn.Module):
         per_system: Sequence[str] = (),
         present: Mapping[str, torch.Tensor] | None = None,
         covariant_bias: bool = True,
+        triples: bool = False,
     ) -> None:
         super().__init__()
         self.targets = {f"mtt::{name}": _terms(outputs) for name, outputs in targets.items()}
@@ -61,6 +64,10 @@ class PetOnTensors(torch.nn.Module):
         if edges != "linear":
             for layer in self.backend.gnn_layers:
                 layer.edge_embedder = embedding(edges, self.backend.d_pet)
+        self.triples = triples
+        if triples:
+            first = self.backend.node_embedders[0]
+            self.backend.node_embedders[0] = EmbeddedAtoms(first)
         if not covariant_bias:
             self._drop_biases()
 
@@ -76,6 +83,10 @@ class PetOnTensors(torch.nn.Module):
         prepared = self.backend.preprocess(
             positions, centers, neighbors, numbers, cells, shifts, batch, cutoff_width_adaptive=1.0
         )
+        if self.triples:
+            handed = triple_products(positions, numbers, centers, neighbors)
+            index = prepared["element_indices_nodes"][:, None].to(handed.dtype)
+            prepared["element_indices_nodes"] = torch.cat([index, handed], -1)
         nodes, edges = self.backend.calculate_features(prepared)
         blocks, _, _ = self.backend.predict(nodes, edges, prepared, cells, batch, list(self.targets))
         found = {}

@@ -15,7 +15,7 @@ from equiscope.report.sheet import new_figure
 from equiscope.report.style import decades, finish, legend
 
 from ..store import Store
-from .reading import LAST_NODE, OUTPUTS, PSEUDO, TITLES, resolved, spread, steps, unexplained
+from .reading import LAST_NODE, OUTPUTS, PSEUDO, TITLES, final, resolved, spread, steps, unexplained
 
 WIDTH = 3.4
 """Inches: a column of a paper."""
@@ -57,6 +57,9 @@ def figures(store: Store) -> dict[str, Figure]:
         "atoms-layers-harmonic4": layers(store, "density-o3-harmonic4"),
         "atoms-growth": growth(store),
         "atoms-diagnosis": diagnosis(store),
+        "atoms-rates": rates(store),
+        "atoms-finetuned": finetuned(store),
+        "atoms-dynamics": dynamics(store),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
@@ -202,6 +205,94 @@ def diagnosis(store: Store) -> Figure | None:
         finish(axes, title=titles[run], grid="y", ylabel="read")
     keys = [Line2D([], [], color=COLORS[name], label=TITLES[name]) for name in OUTPUTS]
     legend(figure, keys, loc="outside lower center", ncols=4)
+    return figure
+
+
+def rates(store: Store) -> Figure | None:
+    """What is left unexplained of each l, by peak rate and embedding."""
+    behind = {"3e-4": "-slow", "1e-3": "", "3e-3": "-fast"}
+    kinds = {"linear": "(x, y, z, r)", "harmonic4": "harmonics to 4"}
+    behind = {
+        rate: each for rate, each in behind.items() if any(store.seeds(f"density-o3-{kind}{each}") for kind in kinds)
+    }
+    if len(behind) < 2:
+        return None
+    figure = new_figure(WIDTH, 2.4)
+    both = figure.subplots(1, 2, sharey=True)
+    for axes, (kind, title) in zip(both, kinds.items(), strict=True):
+        for name in OUTPUTS[:5]:
+            found = [spread(store, f"density-o3-{kind}{each}", unexplained(name)) for each in behind.values()]
+            for i, each in enumerate(found):
+                if each is not None:
+                    axes.plot([i, i], [min(each.values), max(each.values)], color=COLORS[name], linewidth=1.2)
+            known = [(i, each.mean) for i, each in enumerate(found) if each is not None]
+            axes.plot(*zip(*known, strict=True), "o-", color=COLORS[name], markersize=3.5, linewidth=1.0)
+        axes.set_xticks(range(len(behind)), list(behind))
+        axes.set_ylim(0, 1.05)
+        finish(axes, title=title, grid="y", xlabel="peak rate", ylabel="unexplained" if kind == "linear" else "")
+    keys = [Line2D([], [], color=COLORS[name], label=TITLES[name]) for name in OUTPUTS[:5]]
+    legend(figure, keys, loc="outside lower center", ncols=3)
+    return figure
+
+
+def finetuned(store: Store) -> Figure | None:
+    """A against the error of the symmetrised model: before fine-tuning, after it, and after it with A in the loss."""
+    titles = {
+        "density-o3-linear": "before",
+        "finetune-o3-control": "the same steps",
+        "finetune-o3-1": "with A, weight 1",
+        "finetune-o3-10": "with A, weight 10",
+    }
+    runs = [run for run in titles if store.seeds(run)]
+    seeds = [seed for seed in store.seeds("finetune-o3-10") if seed in store.seeds("finetune-o3-control")]
+    if not seeds:
+        return None
+    figure = new_figure(WIDTH, 2.9)
+    axes = figure.subplots()
+    for name in OUTPUTS[:5]:
+        for i, run in enumerate(runs):
+            for seed in (seed for seed in seeds if seed in store.seeds(run)):
+                result = store.load(run, seed)
+                at = final(name, "mse_symmetrised")(result), final(name, "A")(result)
+                axes.plot(*at, MARKERS[i], color=COLORS[name], markersize=4)
+    axes.set_yscale("log")
+    axes.set_xlim(0, 1.05)
+    axes.set_ylim(1e-3, 0.2)
+    decades(axes, "y")
+    finish(axes, grid="y", xlabel="error of the symmetrised model, over labels", ylabel="A over labels")
+    keys = [Line2D([], [], color=COLORS[name], label=TITLES[name]) for name in OUTPUTS[:5]]
+    keys += [
+        Line2D([], [], color=INK, linestyle="", marker=MARKERS[i], markersize=4, label=titles[run])
+        for i, run in enumerate(runs)
+    ]
+    legend(figure, keys, loc="outside lower center", ncols=3)
+    return figure
+
+
+def dynamics(store: Store) -> Figure | None:
+    """Drift of energy and of angular momentum: medians over molecules, and half of the molecules about them."""
+    titles = {"direct": "forces as an output", "gradient": "forces as a gradient"}
+    run = next((run for run in ("dynamics-o3-linear-fast", "dynamics-o3-linear") if store.seeds(run)), None)
+    if run is None:
+        return None
+    figure = new_figure(WIDTH, 3.6)
+    above, below = figure.subplots(2, 1, sharex=True)
+    for color, kind in zip(SERIES, titles, strict=False):
+        results = [result["kinds"][kind] for result in store.all(run)]
+        times = np.array(results[0]["fs"][1:])
+        for axes, key in ((above, "energy"), (below, "angular")):
+            # molecules of all seeds are equals; what is no number has exploded
+            each = np.concatenate([np.array(result[key], dtype=float)[1:] for result in results], axis=1)
+            each = np.nan_to_num(np.abs(each), nan=np.inf)
+            low, middle, high = np.percentile(each, (25, 50, 75), axis=1, method="nearest")
+            axes.plot(times, middle, color=color, linewidth=1.1)
+            axes.fill_between(times, low, high, color=color, alpha=0.2, linewidth=0)
+    for axes, label in ((above, "energy, eV / atom"), (below, "turning, thermal")):
+        axes.set_yscale("log")
+        decades(axes, "y")
+        finish(axes, grid="y", ylabel=label, xlabel="fs" if axes is below else "")
+    keys = [Line2D([], [], color=color, label=titles[kind]) for color, kind in zip(SERIES, titles, strict=False)]
+    legend(figure, keys, loc="outside lower center", ncols=2)
     return figure
 
 

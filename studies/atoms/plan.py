@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..runs import Run
+from ..runs import Place, Run
 from ..store import Store
 from . import pictures, tabulated
 from .degrees import refine
 from .diagnosis import diagnose
+from .dynamics import move
 from .learning import learn
 from .pet import SMALL
 from .rotations import check
 
-FIVE = (0, 1, 2, 3, 4)
+FIVE, THREE, ONE = range(5), range(3), range(1)
+"""Seeds. What a claim rests on has five; one alone shows in which direction to look."""
 
 SIZE = "0.29 M, 1500 steps of 8"
 
@@ -37,77 +40,146 @@ REDUCED: dict[str, Any] = {"steps": 12, "hypers": TINY, "watched": ["HCOOH"], "f
 
 
 def _run(
-    name: str, contrast: str, *, quick: bool = False, size: str = SIZE, minutes: float = MINUTES, **new: Any
+    name: str,
+    contrast: str,
+    seeds: Sequence[int] = THREE,
+    *,
+    quick: bool = False,
+    size: str = SIZE,
+    minutes: float = MINUTES,
+    **new: Any,
 ) -> Run:
     configuration = {**BASE, **new}
-    return Run(name, contrast, size, FIVE, minutes, learn, configuration, REDUCED if quick else None)
+    return Run(name, contrast, size, seeds, minutes, learn, configuration, REDUCED if quick else None)
 
 
-def _diagnosis(name: str, contrast: str, of: str, *, quick: bool = False, trained: bool = True) -> Run:
-    configuration = {"of": of, "copies": 2, "trained": trained}
-    return Run(name, contrast, "of that run", FIVE, 2.0, diagnose, configuration, {"copies": 1} if quick else None)
+def _finetune(kind: str, weight: float, seeds: Sequence[int] = THREE, *, quick: bool = False) -> Run:
+    of = f"density-{kind}-linear"
+    words = f"weight {weight:g} of A in the loss" if weight else "the same steps without A in the loss"
+    new = {"start": of, "symmetry": weight, "augmentation": {"o3": "O3"}.get(kind, kind)}
+    name = f"finetune-{kind}-{f'{weight:g}' if weight else 'control'}"
+    size = f"0.29 M, {FINE['steps']} steps of 8"
+    return _run(name, f"weights of {of}, {words}", seeds, quick=quick, size=size, minutes=3.0, **FINE, **new)
 
 
-def _check(name: str, of: str, *, quick: bool = False, trained: bool = True) -> Run:
+def _of_that(
+    function: Callable[[Mapping[str, Any], Place], dict[str, Any]],
+    name: str,
+    contrast: str,
+    of: str,
+    seeds: Sequence[int] = THREE,
+    *,
+    minutes: float,
+    quick: Mapping[str, Any] | None = None,
+    **asked: Any,
+) -> Run:
+    return Run(name, contrast, "of that run", seeds, minutes, function, {"of": of, **asked}, quick)
+
+
+def _diagnosis(name: str, contrast: str, of: str, seeds: Sequence[int] = THREE, *, trained: bool = True) -> Run:
+    quick = {"copies": 1} if name == "diagnosis-o3-linear" else None
+    return _of_that(diagnose, name, contrast, of, seeds, minutes=4.5, quick=quick, copies=2, trained=trained)
+
+
+def _check(name: str, of: str, *, trained: bool = True) -> Run:
     contrast = f"its {'last' if trained else 'first'} audit against 4,000 random elements"
-    configuration = {"of": of, "elements": 4000, "trained": trained}
-    return Run(name, contrast, "of that run", FIVE, 2.0, check, configuration, {"elements": 200} if quick else None)
+    quick = {"elements": 200} if name == "check-o3-linear" else None
+    return _of_that(check, name, contrast, of, ONE, minutes=5.0, quick=quick, elements=4000, trained=trained)
 
 
-def _degrees(name: str, contrast: str, of: str, *, quick: bool = False, trained: bool = True) -> Run:
-    configuration = {"of": of, "degrees": [8, 12], "molecule": "HCOOH", "trained": trained}
-    return Run(name, contrast, "of that run", FIVE, 2.0, refine, configuration, {"degrees": [8]} if quick else None)
+def _degrees(name: str, contrast: str, of: str, *, trained: bool = True) -> Run:
+    quick = {"degrees": [8]} if name == "degrees-o3-linear" else None
+    asked = {"degrees": [8, 12], "molecule": "HCOOH", "trained": trained}
+    return _of_that(refine, name, contrast, of, minutes=0.5, quick=quick, **asked)
 
 
-LONG: dict[str, Any] = {"steps": 8000, "size": "0.29 M, 8000 steps of 8", "minutes": 15.0}
+def _dynamics(name: str, contrast: str, of: str) -> Run:
+    quick = {"steps": 4, "every": 2, "molecules": ["H2O2", "HCOOH"]} if name == "dynamics-o3-linear" else None
+    asked = {"steps": 400, "step": 0.5, "kelvin": 300.0, "every": 20}
+    return _of_that(move, name, contrast, of, minutes=5.0, quick=quick, **asked)
 
-RUNS = [
-    _run("density-o3-linear", "PET as it is, augmented by O(3)", weights=True, quick=True),
+
+SLOW, FAST = {"rate": 3e-4}, {"rate": 3e-3}
+
+FINE: dict[str, Any] = {"steps": 300, "rate": 3e-4, "audited": (0,), "tokens": False}
+
+LONG: dict[str, Any] = {"steps": 5000, "size": "0.29 M, 5000 steps of 8", "minutes": 15.0}
+
+MAIN = [
+    _run("density-o3-linear", "PET as it is, augmented by O(3)", FIVE, weights=True, quick=True),
     _run(
         "density-o3-harmonic4",
         "harmonics of edges up to l = 4 in place of (x, y, z, r)",
+        FIVE,
         weights=True,
         quick=True,
         edges="harmonic4",
     ),
+    _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", FIVE, edges="wide4"),
+    _run("density-o3-linear-fast", "peak rate 3e-3 in place of 1e-3", FIVE, **FAST),
+    _run("density-o3-harmonic4-fast", "harmonics to 4, peak rate 3e-3", FIVE, edges="harmonic4", **FAST),
     _run(
         "density-none-linear",
         "no augmentation: each structure in the random orientation that it has",
+        FIVE,
         augmentation="none",
         weights=True,
         quick=True,
     ),
-    _run("density-aligned-linear", "all copies of a molecule in one orientation", augmentation="aligned"),
-    _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", edges="wide4"),
-    _run("gfn2-o3-linear", "energies, forces and moments, augmented by O(3)", task="gfn2", quick=True),
-    _run("density-so3-linear", "augmented by rotations alone", augmentation="SO3"),
-    _degrees(
-        "degrees-o3-linear", "every layer of one molecule on grids of degree 8 and 12", "density-o3-linear", quick=True
-    ),
+    _run("density-so3-linear", "augmented by rotations alone", FIVE, augmentation="SO3"),
+    _run("density-aligned-linear", "all copies of a molecule in one orientation", FIVE, augmentation="aligned"),
+]
+"""The contrasts that claims rest on, with five seeds."""
+
+FINETUNED = [
+    _finetune("o3", 0, FIVE),
+    _finetune("o3", 10, FIVE, quick=True),
+    _finetune("none", 0),
+    _finetune("none", 10),
+    _finetune("o3", 1, ONE),
+]
+
+OTHERS = [
+    _run("density-o3-triples", "pseudoscalars of three neighbours given to atoms", triples=True, quick=True),
+    _run("density-o3-triples-fast", "the same, peak rate 3e-3", triples=True, **FAST),
+    _run("density-o3-linear-slow", "peak rate 3e-4 in place of 1e-3", **SLOW),
+    _run("density-o3-harmonic4-slow", "harmonics to 4, peak rate 3e-4", edges="harmonic4", **SLOW),
+    _run("density-o3-linear-long", "PET as it is, trained three times longer", ONE, **LONG),
+    _run("density-o3-harmonic4-long", "harmonics to 4, trained three times longer", ONE, edges="harmonic4", **LONG),
+    _run("density-o3-harmonic2", "harmonics up to l = 2", edges="harmonic2"),
+    _run("density-o3-harmonic8", "harmonics up to l = 8", edges="harmonic8"),
+    _run("density-o3-solid4", "solid harmonics r^l Y up to l = 4", ONE, edges="solid4"),
+    _run("density-o3-harmonic4-norm", "harmonics to 4, and a layer norm after them", ONE, edges="harmonic4-norm"),
+    _run("density-o3-linear-unbiased", "no bias in readouts of what is not invariant", ONE, covariant_bias=False),
+]
+
+POTENTIALS = [
+    _run("gfn2-o3-linear", "energies, forces and moments, augmented by O(3)", task="gfn2", weights=True, quick=True),
+    _run("gfn2-o3-linear-fast", "the same, peak rate 3e-3", task="gfn2", weights=True, **FAST),
+    _run("gfn2-o3-harmonic4", "the same with harmonics", task="gfn2", edges="harmonic4", weights=True),
+    _run("gfn2-none-linear", "the same, not augmented", task="gfn2", augmentation="none"),
+    _dynamics("dynamics-o3-linear", "200 fs of held-out molecules with its forces", "gfn2-o3-linear"),
+    _dynamics("dynamics-o3-linear-fast", "the same, peak rate 3e-3", "gfn2-o3-linear-fast"),
+]
+
+AFTER = [
+    _degrees("degrees-o3-linear", "every layer of one molecule on grids of degree 8 and 12", "density-o3-linear"),
     _degrees("degrees-o3-harmonic4", "the same with harmonics", "density-o3-harmonic4"),
     _degrees("degrees-untrained-linear", "the same before training", "density-o3-linear", trained=False),
     _degrees("degrees-untrained-harmonic4", "before training, harmonics", "density-o3-harmonic4", trained=False),
-    _check("check-o3-linear", "density-o3-linear", quick=True),
+    _check("check-o3-linear", "density-o3-linear"),
     _check("check-o3-harmonic4", "density-o3-harmonic4"),
     _check("check-none-linear", "density-none-linear"),
     _check("check-untrained-linear", "density-o3-linear", trained=False),
-    _diagnosis("diagnosis-o3-linear", "where sectors are lost", "density-o3-linear", quick=True),
+    _diagnosis("diagnosis-o3-linear", "where sectors are lost", "density-o3-linear"),
     _diagnosis("diagnosis-o3-harmonic4", "the same with harmonics", "density-o3-harmonic4"),
-    _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear"),
-    _diagnosis("diagnosis-untrained-linear", "before training", "density-o3-linear", trained=False),
-    _diagnosis("diagnosis-untrained-harmonic4", "before training, harmonics", "density-o3-harmonic4", trained=False),
-    _run("gfn2-o3-harmonic4", "energies, forces and moments, with harmonics", task="gfn2", edges="harmonic4"),
-    _run("gfn2-none-linear", "energies, forces and moments, not augmented", task="gfn2", augmentation="none"),
-    _run("density-none-harmonic4", "harmonics without augmentation", edges="harmonic4", augmentation="none"),
-    _run("density-o3-harmonic2", "harmonics up to l = 2", edges="harmonic2"),
-    _run("density-o3-harmonic8", "harmonics up to l = 8", edges="harmonic8"),
-    _run("density-o3-solid4", "solid harmonics r^l Y up to l = 4", edges="solid4"),
-    _run("density-o3-linear-norm", "(x, y, z, r), and a layer norm after it", edges="linear-norm"),
-    _run("density-o3-harmonic4-norm", "harmonics to l = 4, and a layer norm after them", edges="harmonic4-norm"),
-    _run("density-o3-linear-unbiased", "no bias in readouts of what is not invariant", covariant_bias=False),
-    _run("density-o3-linear-long", "PET as it is, trained five times longer", **LONG),
-    _run("density-o3-harmonic4-long", "harmonics to l = 4, trained five times longer", edges="harmonic4", **LONG),
+    _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear", ONE),
+    _diagnosis("diagnosis-untrained-linear", "before training", "density-o3-linear", ONE, trained=False),
+    _diagnosis("diagnosis-untrained-harmonic4", "the same, harmonics", "density-o3-harmonic4", ONE, trained=False),
 ]
+"""What is measured of stored models."""
+
+RUNS = [*MAIN, *FINETUNED, *OTHERS, *POTENTIALS, *AFTER]
 
 
 def tables(store: Store) -> dict[str, str]:

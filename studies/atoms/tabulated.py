@@ -18,17 +18,27 @@ DENSITIES = (
     "density-none-linear",
     "density-aligned-linear",
     "density-so3-linear",
-    "density-none-harmonic4",
+    "density-o3-linear-slow",
+    "density-o3-harmonic4-slow",
+    "density-o3-linear-fast",
+    "density-o3-harmonic4-fast",
+    "density-o3-triples",
+    "density-o3-triples-fast",
     "density-o3-harmonic2",
     "density-o3-harmonic8",
     "density-o3-solid4",
-    "density-o3-linear-norm",
     "density-o3-harmonic4-norm",
     "density-o3-linear-unbiased",
     "density-o3-linear-long",
     "density-o3-harmonic4-long",
 )
-GFN2 = ("gfn2-o3-linear", "gfn2-o3-harmonic4", "gfn2-none-linear")
+FINETUNED = {
+    "density-o3-linear": ("finetune-o3-control", "finetune-o3-1", "finetune-o3-10"),
+    "density-none-linear": ("finetune-none-control", "finetune-none-10"),
+}
+"""By the run that they begin with; the first is the control of the others."""
+GFN2 = ("gfn2-o3-linear", "gfn2-o3-linear-fast", "gfn2-o3-harmonic4", "gfn2-none-linear")
+DYNAMICS = ("dynamics-o3-linear", "dynamics-o3-linear-fast")
 DIAGNOSES = (
     "diagnosis-untrained-linear",
     "diagnosis-untrained-harmonic4",
@@ -57,10 +67,93 @@ def tables(store: Store) -> dict[str, str]:
         "atoms-gfn2": _table(store, GFN2, moments, [unexplained(name) for name in moments]),
         "atoms-gfn2-A": _table(store, GFN2, moments, [final(name, "A") for name in moments]),
         "atoms-contrasts": contrasts(store),
+        "atoms-rates": rates(store),
+        "atoms-finetuned-A": _table(store, _finetuned(store), shown, [final(name, "A") for name in OUTPUTS]),
+        "atoms-finetuned-error": _table(store, _finetuned(store), shown, [unexplained(name) for name in OUTPUTS]),
+        "atoms-finetuned-symmetrised": _table(
+            store, _finetuned(store), shown, [final(name, "mse_symmetrised") for name in OUTPUTS]
+        ),
+        "atoms-finetuned-ratios": ratios(store),
+        "atoms-dynamics": dynamics(store),
         "atoms-diagnosis": diagnoses(store),
         "atoms-check": checks(store),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def rates(store: Store) -> str:
+    """Left unexplained at each peak rate, with (x, y, z, r) and with harmonics."""
+    rows = []
+    for edges in ("linear", "harmonic4"):
+        for rate, behind in (("3e-4", "-slow"), ("1e-3", ""), ("3e-3", "-fast")):
+            found = [spread(store, f"density-o3-{edges}{behind}", unexplained(name)) for name in OUTPUTS[:5]]
+            if found[0] is not None:
+                rows.append(f"| {edges} | {rate} | {len(found[0].values)} | {' | '.join(map(str, found))} |")
+    if not rows:
+        return ""
+    head = f"| edges | peak rate | seeds | {' | '.join(TITLES[name] for name in OUTPUTS[:5])} |"
+    return "\n".join([head, "|---" * 8 + "|", *rows])
+
+
+def _finetuned(store: Store) -> list[str]:
+    """Runs of fine-tuning, each behind the one that it begins with; none where there are none."""
+    names = [name for of, tuned in FINETUNED.items() if any(map(store.seeds, tuned)) for name in (of, *tuned)]
+    return [name for name in names if store.seeds(name)]
+
+
+def ratios(store: Store) -> str:
+    """Of A and of errors after fine-tuning with A in the loss to those of the control, seed by seed."""
+    cells = {
+        "A": lambda name: final(name, "A"),
+        "symmetrised error": lambda name: final(name, "mse_symmetrised"),
+        "unexplained": unexplained,
+    }
+    rows = []
+    for control, *others in FINETUNED.values():
+        for run in others:
+            seeds = [seed for seed in store.seeds(run) if seed in store.seeds(control)]
+            for words, cell in cells.items() if seeds else ():
+                found = [Spread(tuple(_ratio(store, run, control, seed, cell(n)) for seed in seeds)) for n in OUTPUTS]
+                rows.append(f"| {run} | {words} | {len(seeds)} | {' | '.join(map(str, found))} |")
+    if not rows:
+        return ""
+    head = f"| run over control | of | seeds | {' | '.join(TITLES[name] for name in OUTPUTS)} |"
+    return "\n".join([head, "|---" * (len(OUTPUTS) + 3) + "|", *rows])
+
+
+def _ratio(store: Store, one: str, other: str, seed: int, cell: Cell) -> float:
+    return cell(store.load(one, seed)) / cell(store.load(other, seed))
+
+
+SHOWN = (20.0, 50.0, 200.0)
+"""fs after which dynamics are told of."""
+
+
+def dynamics(store: Store) -> str:
+    """Root mean square over molecules, whole or not, of what energy and angular momentum have changed by."""
+    rows = []
+    for run in DYNAMICS:
+        results = store.all(run)
+        for kind in results[0]["kinds"] if results else ():
+            found = [result["kinds"][kind] for result in results]
+            times = [time for time in SHOWN if time in found[0]["fs"]]
+            for time in times:
+                at = found[0]["fs"].index(time)
+                energy, angular = (
+                    Spread(tuple(_rms(each[key][at]) for each in found)) for key in ("energy", "angular")
+                )
+                whole = Spread(tuple(sum(each["whole"][at]) / len(each["whole"][at]) for each in found))
+                cells = f"{energy} | {angular} | {whole}"
+                rows.append(f"| {run} | {kind} | {len(results)} | {time:g} | {cells} |")
+    if not rows:
+        return ""
+    head = "| run | forces | seeds | fs | energy, eV per atom | angular momentum, thermal | molecules whole |"
+    return "\n".join([head, "|---" * 7 + "|", *rows])
+
+
+def _rms(values: Sequence[float | None]) -> float:
+    """Not a number where one is none, of an explosion."""
+    return math.sqrt(sum(math.nan if x is None else x * x for x in values) / len(values))
 
 
 _LABELS: dict[str, list[tuple[int, int]]] = {**{f"l = {l}": [(l, 1)] for l in range(5)}, "sigma = -1": PSEUDO}
@@ -148,11 +241,17 @@ _PAIRS = [
     ("aligned", "O(3)", "density-aligned-linear", "density-o3-linear", OUTPUTS[:5]),
     ("SO(3)", "O(3)", "density-so3-linear", "density-o3-linear", OUTPUTS),
 ]
+_FAST = [
+    ("harmonic4", "linear, both at 3e-3", "density-o3-harmonic4-fast", "density-o3-linear-fast", OUTPUTS[:5]),
+    ("linear at 3e-3", "at 1e-3", "density-o3-linear-fast", "density-o3-linear", OUTPUTS[:5]),
+    ("linear at 3e-3", "harmonic4 at 1e-3", "density-o3-linear-fast", "density-o3-harmonic4", OUTPUTS[:5]),
+    ("triples", "linear, both at 3e-3", "density-o3-triples-fast", "density-o3-linear-fast", OUTPUTS),
+]
 
 CONTRASTS: list[tuple[str, str, str, Cell]] = [
     *(
         (f"{TITLES[name]}: unexplained, {a} less {b}", one, other, unexplained(name))
-        for a, b, one, other, names in _PAIRS
+        for a, b, one, other, names in [*_PAIRS, *_FAST]
         for name in names
     ),
     *(

@@ -15,6 +15,7 @@ import equiscope as eq
 
 from .batches import Batch, elements, training_batches
 from .dataset import Molecule, Task
+from .losses import broken_squares, mean_squares
 from .pet import PetOnTensors
 
 CHECKPOINT = "checkpoint.pt"
@@ -36,15 +37,26 @@ class Trainer:
         task: what is learned. The loss is the mean over outputs of their mean square errors, which are 1 for a model
             that says 0.
         configuration: "steps", "batch", "rate" (peak of a cosine), "augmentation", "edges", "hypers", "covariant_bias",
-            "device" (the CPU where it is not said).
+            "triples", "symmetry" (weight of A in the loss, 0 where it is not said), "device" (the CPU where it is not
+            said).
         seed: of weights and batches.
+        start: weights to begin with, in place of random ones.
     """
 
-    def __init__(self, task: Task, configuration: Mapping[str, Any], seed: int, scratch: Path) -> None:
+    def __init__(
+        self,
+        task: Task,
+        configuration: Mapping[str, Any],
+        seed: int,
+        scratch: Path,
+        start: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
         self.task, self.configuration, self.seed = task, configuration, seed
         torch.manual_seed(seed)
         self.device = configuration.get("device", "cpu")
         self.model = new_model(task, configuration).to(self.device)
+        if start is not None:
+            self.model.load_state_dict(start)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), configuration["rate"], weight_decay=0.01, fused=True
         )
@@ -76,11 +88,20 @@ class Trainer:
     def _learn(self, batch: Batch) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self.configuration["rate"] * self._share()
-        losses = mean_squares(self.model, batch, self.task)
         self.optimiser.zero_grad()
-        torch.stack(list(losses.values())).mean().backward()
+        self._loss(batch).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimiser.step()
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        loss = torch.stack(list(mean_squares(self.model, batch, self.task).values())).mean()
+        weight = self.configuration.get("symmetry", 0.0)
+        if weight:
+            # of the seed and the step alone, as batches are
+            generator = torch.Generator().manual_seed(1_000_003 * self.seed + 500_009 + self.step)
+            broken = broken_squares(self.model, batch, self.task, generator)
+            loss = loss + weight * torch.stack(list(broken.values())).mean()
+        return loss
 
     def _share(self) -> float:
         """Of the peak rate: a linear rise, then a cosine down to 0."""
@@ -111,6 +132,7 @@ def new_model(task: Task, configuration: Mapping[str, Any]) -> PetOnTensors:
         per_system=task.per_system,
         present=task.present,
         covariant_bias=configuration.get("covariant_bias", True),
+        triples=configuration.get("triples", False),
     )
 
 
@@ -156,19 +178,3 @@ def unexplained(model: PetOnTensors, batches: list[Batch], task: Task) -> dict[s
             labels[name].append(batch.labels[name].double().cpu())
     model.train(mode)
     return {name: error[name] / float(torch.cat(labels[name]).square().sum()) for name in task.outputs}
-
-
-def mean_squares(model: PetOnTensors, batch: Batch, task: Task) -> dict[str, torch.Tensor]:
-    """By output, over the components that there are."""
-    found = model(batch.positions, batch.numbers, batch.batch)
-    means = {}
-    for name, values in found.items():
-        square = (values - batch.labels[name]).square()
-        components = square.shape[-1]
-        count = (
-            square.numel()
-            if name not in task.present
-            else components / task.present[name].shape[-1] * float(task.present[name][batch.numbers].sum())
-        )
-        means[name] = square.sum() / max(count, 1.0)
-    return means

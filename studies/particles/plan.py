@@ -52,6 +52,12 @@ def _examined(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     return examined(configuration, place)
 
 
+def _diagnosed(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    from .diagnosis import diagnosed
+
+    return diagnosed(configuration, place)
+
+
 def _tagged(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     from .jets import tagged
 
@@ -82,6 +88,16 @@ AFTER = Run(
     },
     {"held": 8, "tied": (1, 2), "audited": 1, "lmax": 1, "elements": 20, "degrees": [8]},
 )
+DIAGNOSIS = Run(
+    "particles-diagnosis",
+    "weights of particles-o3: what is read of the classes from features of points",
+    "0.25 M",
+    range(3),
+    2,
+    _diagnosed,
+    {"of": "particles-o3", "preset": "small", "changes": {}, "held": 64, "read": 32, "lmax": 1},
+    {"held": 12, "read": 10},
+)
 _JETS = {"steps": 500, "batch": 64, "rate": 3e-3, "audited": 8, "lmax": 3}
 JETS = [
     Run(
@@ -95,7 +111,7 @@ JETS = [
     )
     for kind, words in (("none", "nothing"), ("so2", "turns about the flight"), ("o3", "O(3) in the rest frame"))
 ]
-RUNS = [*MAIN, AFTER, *BIAS, *JETS]
+RUNS = [*MAIN, AFTER, *BIAS, DIAGNOSIS, *JETS]
 
 
 def tables(store: Store) -> dict[str, str]:

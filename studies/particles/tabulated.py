@@ -42,6 +42,7 @@ def tables(store: Store) -> dict[str, str]:
         "particles-ties": ties(store),
         "particles-by-hand": by_hand(store),
         "particles-degrees": degrees(store),
+        "particles-diagnosis": diagnosis(store),
         "jets": _table(store, JETS, _JETS),
     }
     return {name: text for name, text in found.items() if text}
@@ -210,6 +211,21 @@ def agreement(each: Result) -> dict[str, tuple[float, float, float, float]]:
 def _apart(audit: float, width: float, hand: float, error: float) -> str:
     sigmas = (audit - hand) / math.hypot(width / 1.96, error)
     return f"{number(audit)} / {number(hand)} ({sigmas:+.1f})"
+
+
+def diagnosis(store: Store) -> str:
+    """Shares of the classes' variance that are read from features of points, and that the output explains."""
+    results, rows = store.all("particles-diagnosis"), []
+    for when in ("untrained", "trained") if results else ():
+        found = [result[when] for result in results]
+        for layer in found[0]["layers"]:
+            own = [each["layers"][layer] for each in found]
+            read = [Spread(tuple(each[key] for each in own)) for key in ("share", "symmetrised", "linear")]
+            control = number(max(each["control"] for each in own))
+            given = [Spread(tuple(each[key] for each in found)) for key in ("symmetrised", "explained")]
+            rows.append(f"| {when} | {layer} | {len(own)} | {' | '.join(map(str, [*read, control, *given]))} |")
+    heads = ["model", "layer", "seeds", "share of its power", "read, averaged", "read, linear", "control"]
+    return _lines([*heads, "output, averaged", "output"], rows)
 
 
 def degrees(store: Store) -> str:
