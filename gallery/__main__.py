@@ -22,7 +22,7 @@ from gallery.standard import audited
 
 TITLE, PACKAGES, PUBLISHED = "{title}", ("{package}",), True
 outputs = {{"molecules": ("energy", "forces"), "crystals": ("energy", "forces", "stress")}}
-audits, by_hand = audited({name}, outputs)
+audits, by_hand = audited({name}(), outputs)
 '''
 
 
@@ -66,7 +66,9 @@ def pages_() -> None:
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Of the entry.")],
-    calculator: Annotated[str, typer.Argument(help="package.module:name of a calculator's class, or of what makes one.")],
+    calculator: Annotated[
+        str, typer.Argument(help="package.module:name of a calculator's class, or of what makes one.")
+    ],
     title: Annotated[str, typer.Option(help="Of the model, with its version.")],
 ) -> None:
     """A published potential for the first table: write its entry and its page, and build them."""

@@ -130,13 +130,12 @@ def _array(value: Any) -> Array:
     return np.asarray(value.detach() if hasattr(value, "detach") else value, dtype=np.float64)
 
 
-def calculated(make: Callable[[], Any], structures: Iterable[Any], names: Sequence[str]) -> Turned:
-    """Of what a calculator of ASE says of structures; `make` gives one for each element. Stress comes as a matrix."""
+def calculated(calculator: Any, structures: Iterable[Any], names: Sequence[str]) -> Turned:
+    """Of what a calculator of ASE says of structures, told to forget before each. Stress comes as a matrix."""
     atoms = list(structures)
 
     def turned(g: Array) -> Mapping[str, Sequence[Any]]:
         found: dict[str, list[Any]] = {name: [] for name in names}
-        calculator = make()
         for each in atoms:
             copy = each.copy()
             copy.set_cell(each.cell.array @ g.T)

@@ -1,5 +1,5 @@
-"""A few jets, and taggers trained on many with and without augmentation: ``python -m gallery.jets DIRECTORY`` makes both
-of the data set of the study, whose model and frame these are."""
+"""A few jets, and taggers trained on many, with augmentation and without: ``python -m gallery.jets DIRECTORY`` makes
+both of the data set of the study, whose model and frame these are."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
-
 from studies.particles.clouds import batches
 from studies.particles.jets import GEV, HELD, KINDS, Tagger, about_flight, area, boosted, turned
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 DATA = Path(__file__).parent / "data"
 
@@ -32,7 +31,9 @@ def jets() -> list[dict[str, Tensor]]:
 def tagger(kind: str) -> Tagger:
     """Trained with an augmentation of `KINDS`."""
     model = Tagger(WIDTH).eval()
-    model.load_state_dict({name: value.float() for name, value in load_file(DATA / f"tagger-{kind}.safetensors").items()})
+    model.load_state_dict(
+        {name: value.float() for name, value in load_file(DATA / f"tagger-{kind}.safetensors").items()}
+    )
     return model
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from equiscope.report.format import number, percent, short_share, with_error
+from equiscope.result.judge import AT_NOISE, Verdict
 
 from . import stored
 from .entry import HERE
@@ -21,18 +22,20 @@ SMALLEST = 1e-3
 
 NEW = """# {title}
 
-What it is, and of whom.
+What it is, and of whom ([entry](../../gallery/entries/{name}.py)).
 
 ```sh
 python -m gallery build {name}
 ```
 
-<!-- found: {name} -->
-<!-- end -->
-
 ## Reading
 
 What is exact, what breaks, where, and what to do.
+
+## Numbers
+
+<!-- found: {name} -->
+<!-- end -->
 """
 
 
@@ -49,7 +52,7 @@ def renewed(text: str) -> str:
 
 
 def _told(what: str) -> str:
-    """"published", "others", or the name of an entry."""
+    """ "published", "others", or the name of an entry."""
     if what in ("published", "others"):
         results = {name: stored.load(name) for name in stored.names()}
         return _overview({n: r for n, r in results.items() if r["published"] == (what == "published")})
@@ -59,10 +62,12 @@ def _told(what: str) -> str:
 
 
 def _audit(name: str, audit: Mapping[str, Any]) -> str:
-    heads = ["output", "as", "verdict", "RMSE", "relative", "by hand", "rotations alone", "noise"]
-    rows = [_output(key, output, alone=audit["group"] == "O3") for key, output in audit["outputs"].items()]
+    heads = ["output", "as", "verdict", "RMSE", "by hand", "relative", "noise"]
+    heads += ["rotations alone", "by hand"] if audit["group"] == "O3" else []
+    rows = [_output(key, output)[: len(heads)] for key, output in audit["outputs"].items()]
     grid = f"degree {audit['degree']}, " if audit["degree"] is not None else ""
-    said = f"Systems: {', '.join(audit['systems'])}. Group {audit['group']}, {grid}{audit['rotations']} elements, {audit['dtype']}."
+    said = f"Systems: {', '.join(audit['systems'])}. "
+    said += f"Group {audit['group']}, {grid}{audit['rotations']} elements, {audit['dtype']}."
     parts = [f"**{name}**", said, _table(heads, rows)]
     if audit["layers"]:
         parts.append(_layers(audit["layers"]))
@@ -71,23 +76,42 @@ def _audit(name: str, audit: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _output(name: str, output: Mapping[str, Any], alone: bool) -> list[str]:
-    unit = f" {output['unit']}" if output["unit"] else ""
+def _output(name: str, output: Mapping[str, Any]) -> list[str]:
     return [
         f"`{name}`",
         output["representation"],
         output["verdict"],
-        with_error(output["rmse"], output["rmse_error"], "±") + unit,
+        _rmse(output),
+        with_error(output["by_hand"], output["by_hand_error"] if _broken(output) else 0.0, "±"),
         _relative(output),
-        with_error(output["by_hand"], output["by_hand_error"], "±"),
-        f"{number(output['rotations'])}; by hand {number(output['by_hand_rotations'])}" if alone else "",
         number(output["noise"], 2),
+        number(output["rotations"]),
+        number(output["by_hand_rotations"]),
     ]
 
 
+def _broken(output: Mapping[str, Any]) -> bool:
+    return Verdict(output["verdict"]).is_broken
+
+
+def _rmse(output: Mapping[str, Any]) -> str:
+    """Without an error where it is noise."""
+    unit = f" {output['unit']}" if output["unit"] else ""
+    return with_error(output["rmse"], output["rmse_error"] if _broken(output) else 0.0, "±") + unit
+
+
 def _relative(output: Mapping[str, Any]) -> str:
-    """Nothing where the error is noise, and where there is nothing that it would be relative to."""
-    return percent(output["relative"]) if output["verdict"] in ("breaks", "not as declared") else "-"
+    """Nothing where the error is noise."""
+    return percent(output["relative"]) if _broken(output) else "-"
+
+
+def _alone(output: Mapping[str, Any]) -> str:
+    """What rotations alone do."""
+    alone = output["rotations"]
+    if alone is None or not _broken(output):
+        return ""
+    unit = f" {output['unit']}" if output["unit"] else ""
+    return "exact" if alone <= AT_NOISE * output["noise"] else number(alone) + unit
 
 
 def _layers(layers: Mapping[str, Any]) -> str:
@@ -115,8 +139,6 @@ def _overview(results: Mapping[str, Any]) -> str:
 def _rows(name: str, result: Mapping[str, Any]) -> Iterable[list[str]]:
     for kind, audit in result["audits"].items():
         for key, output in audit["outputs"].items():
-            unit = f" {output['unit']}" if output["unit"] else ""
-            alone = output["rotations"]
             yield [
                 f"[{result['title']}]({name}.md)",
                 f"{kind} ({len(audit['systems'])})",
@@ -124,9 +146,9 @@ def _rows(name: str, result: Mapping[str, Any]) -> Iterable[list[str]]:
                 str(audit["degree"] or ""),
                 f"`{key}`",
                 output["verdict"],
-                with_error(output["rmse"], output["rmse_error"], "±") + unit,
+                _rmse(output),
                 _relative(output),
-                "" if alone is None else "exact" if alone <= stored.AT_NOISE * output["noise"] else number(alone) + unit,
+                _alone(output),
             ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ase
@@ -13,7 +13,11 @@ import equiscope as eq
 from .byhand import Turned, calculated
 
 MOLECULES = ("H2O", "CH3CH2OH")
-CRYSTALS: Mapping[str, tuple[str, float]] = {"NaCl": ("rocksalt", 5.64), "Si": ("diamond", 5.43), "FeO": ("rocksalt", 4.33)}
+CRYSTALS: Mapping[str, tuple[str, float]] = {
+    "NaCl": ("rocksalt", 5.64),
+    "Si": ("diamond", 5.43),
+    "FeO": ("rocksalt", 4.33),
+}
 """Prototype and lattice constant in Å."""
 
 DISPLACED = 0.1
@@ -45,18 +49,18 @@ def _displaced(atoms: ase.Atoms, name: str) -> ase.Atoms:
 
 
 def audited(
-    make: Callable[[], Any], outputs: Mapping[str, Sequence[str]], box: float | None = None
+    calculator: Any, outputs: Mapping[str, Sequence[str]], box: float | None = None
 ) -> tuple[dict[str, eq.Audit], dict[str, Turned]]:
     """Audits, and the same by hand, of a calculator of ASE.
 
     Args:
-        make: the calculator, for every audit.
+        calculator: made already.
         outputs: properties by the set of structures, "molecules" and "crystals"; a set that is not named is left out.
         box: see `molecules`.
     """
     sets = {"molecules": molecules(box), "crystals": crystals()}
     audits = {
-        kind: eq.audit(make(), {a.info["name"]: a for a in sets[kind]}, outputs=list(names), **SETTINGS)
+        kind: eq.audit(calculator, {a.info["name"]: a for a in sets[kind]}, outputs=list(names), **SETTINGS)
         for kind, names in outputs.items()
     }
-    return audits, {kind: calculated(make, sets[kind], names) for kind, names in outputs.items()}
+    return audits, {kind: calculated(calculator, sets[kind], names) for kind, names in outputs.items()}

@@ -11,7 +11,6 @@ import torch
 
 import equiscope as eq
 from equiscope.result.floor import sector_floor
-from equiscope.result.judge import AT_NOISE
 
 from .byhand import ByHand, measured
 from .entry import HERE, Entry
@@ -26,7 +25,7 @@ NOISE = 4.0
 
 
 def found(entry: Entry) -> dict[str, Any]:
-    """JSON values of what an entry found. Raises `AssertionError` where a verdict is not that of the elements by hand."""
+    """JSON values of what an entry found. Raises `AssertionError` where elements by hand say something else."""
     audits = {name: _audit(audit, entry, name) for name, audit in entry.audits.items()}
     told = {"title": entry.title, "published": entry.published, "versions": entry.versions, "audits": audits}
     return json.loads(json.dumps(_short(told), allow_nan=False))
@@ -76,7 +75,8 @@ def disagreements(audit: eq.Audit, hand: Mapping[str, ByHand]) -> Iterator[str]:
         told = f"`{name}` is {output.verdict.value} with {output.rmse:.3g} +- {output.rmse_error:.2g}"
         if output.verdict.is_broken != (found.rmse > noise):
             yield f"{told}, by hand {found.rmse:.3g} of noise {output.scatter:.2g}"
-        if output.verdict.is_broken and abs(found.rmse - output.rmse) > 2 * math.hypot(found.error, output.rmse_error) + noise:
+        error = 2 * math.hypot(found.error, output.rmse_error) + noise
+        if output.verdict.is_broken and abs(found.rmse - output.rmse) > error:
             yield f"{told}, by hand {found.rmse:.3g} +- {found.error:.2g}"
         alone = output.rmse_rotations
         if alone is not None and (alone > noise) != (found.rotations > noise):
@@ -102,7 +102,7 @@ def _output(output: Any, hand: ByHand) -> dict[str, Any]:
 
 
 def _layer(layer: Any) -> dict[str, Any]:
-    """Shares of the power of O(3), ``l: [sigma = 1, sigma = -1]``; 0 where a share is no more than noise and its error."""
+    """Shares of the power of O(3), ``l: [sigma = 1, sigma = -1]``; 0 of what is no more than noise and its error."""
     total = layer.pooled_total or 1.0
     least = sector_floor(layer).maximum(layer.power_error) / total
     shares = torch.where(layer.fractions > least, layer.fractions, torch.zeros_like(least))

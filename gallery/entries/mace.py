@@ -3,10 +3,9 @@
 import numpy as np
 import torch
 from e3nn.o3 import Irreps
+from gallery.standard import audited
 from mace.calculators import MACECalculator
 from mace.modules import ScaleShiftMACE, interaction_classes
-
-from gallery.standard import audited
 
 TITLE, PACKAGES = "MACE, fresh weights", ("mace-torch", "e3nn")
 block = interaction_classes["RealAgnosticResidualInteractionBlock"]
@@ -25,7 +24,7 @@ def made(dtype):
 
 
 outputs = {"molecules": ("energy", "forces"), "crystals": ("energy", "forces", "stress")}
-audits, by_hand = audited(lambda: made(torch.float64), outputs)
-late, late_by_hand = audited(lambda: made(torch.float32), {"molecules": ("energy", "forces")})
+audits, by_hand = audited(made(torch.float64), outputs)
+late, late_by_hand = audited(made(torch.float32), {"molecules": ("energy", "forces")})
 audits["molecules, constants of single precision"] = late["molecules"]
 by_hand["molecules, constants of single precision"] = late_by_hand["molecules"]

@@ -17,7 +17,7 @@ audits = {"under O(3)": eq.audit(model, data, **asked), "under SO(3)": eq.audit(
 @torch.no_grad()
 def turned(g):
     moved = [(d["coors"].double() @ torch.tensor(g).T).float()[None] for d in data]
-    told = [model(d["feats"][None], x, mask=real[None]) for d, x in zip(data, moved)]
+    told = [model(d["feats"][None], x, mask=real[None]) for d, x in zip(data, moved, strict=True)]
     return {name: [values[name][0] for values in told] for name in ("0", "1")}
 
 
