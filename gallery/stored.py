@@ -71,16 +71,21 @@ def _audit(audit: eq.Audit, entry: Entry, name: str) -> dict[str, Any]:
 def disagreements(audit: eq.Audit, hand: Mapping[str, ByHand]) -> Iterator[str]:
     """Where elements by hand say something else."""
     for name, output in audit.outputs.items():
-        noise, found = NOISE * output.scatter, hand[name]
+        noise, found = NOISE * _noise(output), hand[name]
         told = f"`{name}` is {output.verdict.value} with {output.rmse:.3g} +- {output.rmse_error:.2g}"
         if output.verdict.is_broken != (found.rmse > noise):
-            yield f"{told}, by hand {found.rmse:.3g} of noise {output.scatter:.2g}"
+            yield f"{told}, by hand {found.rmse:.3g} of noise {_noise(output):.2g}"
         error = 2 * math.hypot(found.error, output.rmse_error) + noise
         if output.verdict.is_broken and abs(found.rmse - output.rmse) > error:
             yield f"{told}, by hand {found.rmse:.3g} +- {found.error:.2g}"
         alone = output.rmse_rotations
         if alone is not None and (alone > noise) != (found.rotations > noise):
             yield f"`{name}` has {alone:.3g} under rotations, by hand {found.rotations:.3g}"
+
+
+def _noise(output: Any) -> float:
+    """What was measured, and no less than the rounding of double precision, which few repeats may not show."""
+    return max(output.scatter, output.size * float(torch.finfo(torch.float64).eps))
 
 
 def _output(output: Any, hand: ByHand) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def _output(output: Any, hand: ByHand) -> dict[str, Any]:
         "rmse": output.rmse,
         "rmse_error": output.rmse_error,
         "relative": output.relative,
-        "noise": output.scatter,
+        "noise": _noise(output),
         "rotations": output.rmse_rotations,
         "inversion": output.inversion,
         "by_hand": hand.rmse,

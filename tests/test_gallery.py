@@ -7,6 +7,7 @@ from importlib import metadata
 
 import numpy as np
 import pytest
+import torch
 from gallery import byhand, entry, pages, stored
 from scipy.spatial.transform import Rotation
 
@@ -85,7 +86,7 @@ def test_what_was_found_by_hand_is_what_the_audit_found(name):
 def test_matrices_by_hand_are_those_of_the_package_in_both_bases():
     g = Rotation.random(rng=3).as_matrix()
     for basis in ("standard", "e3nn"):
-        for l, D in enumerate(eq.wigner_D(g, 4, basis=basis)):
+        for l, D in enumerate(eq.wigner_D(torch.from_numpy(g), 4, basis=basis)):
             assert byhand.harmonic_matrix(l, g, basis) == pytest.approx(np.asarray(D), abs=1e-11)
 
 

@@ -13,7 +13,7 @@ from equiscope.report.failures import failures_alike
 from equiscope.report.origin import declared_input_irreps
 from equiscope.report.statements import findings
 from equiscope.result.judge import Verdict
-from equiscope.result.verdict import actual_irrep, error_sectors
+from equiscope.result.verdict import actual_irrep, error_sectors, misplaced
 
 
 def audit_of(outputs: list[Output] | None = None, layers: list = (), **settings: object) -> Audit:
@@ -155,6 +155,23 @@ def test_error_above_lmax_is_said() -> None:
 def test_error_in_the_wrong_components_is_said() -> None:
     found = wrongly_declared(closed(8, (1, 1, 1.0), (2, 1, 1e-9)), 0.1)
     said(audit_of([found]), "right irrep in the wrong components")
+
+
+def test_a_scalar_has_no_wrong_components() -> None:
+    found = output("energy", "scalar", (0, 1), relative=0.1, decay=0.9)
+    found.symmetrised = (found.pooled_total - found.rmse**2) ** 0.5
+    found.power_error = torch.full_like(found.power, 0.14 * found.rmse**2)  # most irreps lie within
+    assert sum(error_sectors(found).values()) < 0.5 and misplaced(found) < 1e-9
+    silent(audit_of([found]), "wrong components")
+    said(audit_of([found]), "`energy` breaks invariance by 10.0%")
+
+
+def test_what_is_exact_is_so_as_far_as_the_model_computes() -> None:
+    exact = output("energy", "scalar", (0, 1), relative=0.0, dtype="float64")
+    said(audit_of([exact], computes_in="float32"), "as far as float32 can tell")
+    said(audit_of([exact]), "as far as float64 can tell")
+    tiny = output("energy", "scalar", (0, 1), relative=2e-9, dtype="float64")
+    silent(audit_of([tiny], computes_in="float32"), "default dtype")
 
 
 def test_the_worst_system_is_named_and_outliers_are_called_so() -> None:

@@ -43,9 +43,9 @@ def standing(audit: AuditData) -> list[Finding]:
         *warned(_stochastic(audit, noisy)),
         *map(Finding, _wrong(audit, by_state[Verdict.WRONG])),
         *map(Finding, _broken(audit, by_state[Verdict.BROKEN])),
-        *map(Finding, _single(by_state[Verdict.BROKEN])),
+        *map(Finding, _single(audit, by_state[Verdict.BROKEN])),
         *warned(_vanishing(by_state[Verdict.VANISHES])),
-        *map(Finding, _exact(by_state[Verdict.EXACT])),
+        *map(Finding, _exact(audit, by_state[Verdict.EXACT])),
         *map(Finding, _alone(audit, by_state[Verdict.EXACT])),
     ]
 
@@ -239,9 +239,10 @@ def _doubt(output: Output) -> Conclusion:
     )
 
 
-def _single(outputs: Sequence[Output]) -> list[str]:
+def _single(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
     """Of errors that are what a model keeps of having been made in float32."""
-    own = [o for o in outputs if o.dtype == "float64" and o.relative <= SINGLE and not (o.stochastic or uncertain(o))]
+    double = [o for o in outputs if o.dtype == "float64" and audit.settings.get("computes_in") in (None, "float64")]
+    own = [o for o in double if o.relative <= SINGLE and not (o.stochastic or uncertain(o))]
     if not own:
         return []
     verb = "breaks" if len(own) == 1 else "break"
@@ -255,9 +256,9 @@ def _single(outputs: Sequence[Output]) -> list[str]:
 # -- what is kept ----------------------------------------------------------------------------------------------------
 
 
-def _exact(outputs: Sequence[Output]) -> list[str]:
-    found = []
-    for (kept, dtype), own in alike(outputs, lambda o: (law(o), o.dtype.removeprefix("torch."))).items():
+def _exact(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
+    found, inner = [], audit.settings.get("computes_in")
+    for (kept, dtype), own in alike(outputs, lambda o: (law(o), str(inner or o.dtype).removeprefix("torch."))).items():
         are = f"{every(_names(own))} {'is' if len(own) == 1 else 'are'} {kept} as far as {dtype} can tell"
         least = ", ".join(
             f"{quote(o.name) + ' ' if len(own) > 1 else ''}RMSE {quantity(o, o.rmse)}, not above "
