@@ -132,7 +132,7 @@ def _layers(layers: Mapping[str, Any]) -> str:
 
 
 def _overview(results: Mapping[str, Any]) -> str:
-    heads = ["model", "systems", "group", "degree", "output", "verdict", "RMSE", "relative", "rotations alone"]
+    heads = ["model", "version", "systems", "group", "degree", "output", "verdict", "RMSE", "relative", "rotations alone"]
     return _table(heads, [row for name, result in results.items() for row in _rows(name, result)])
 
 
@@ -141,6 +141,7 @@ def _rows(name: str, result: Mapping[str, Any]) -> Iterable[list[str]]:
         for key, output in audit["outputs"].items():
             yield [
                 f"[{result['title']}]({name}.md)",
+                next(f"{package} {version}" for package, version in result["versions"].items()),
                 f"{kind} ({len(audit['systems'])})",
                 audit["group"],
                 str(audit["degree"] or ""),
