@@ -132,7 +132,8 @@ def _layers(layers: Mapping[str, Any]) -> str:
 
 
 def _overview(results: Mapping[str, Any]) -> str:
-    heads = ["model", "version", "systems", "group", "degree", "output", "verdict", "RMSE", "relative", "rotations alone"]
+    heads = ["model", "version", "systems", "group", "degree", "output", "verdict", "RMSE", "relative"]
+    heads.append("rotations alone")
     return _table(heads, [row for name, result in results.items() for row in _rows(name, result)])
 
 
