@@ -13,7 +13,7 @@ from equiscope.report.failures import failures_alike
 from equiscope.report.origin import declared_input_irreps
 from equiscope.report.statements import findings
 from equiscope.result.judge import Verdict
-from equiscope.result.verdict import actual_irrep, error_sectors
+from equiscope.result.verdict import actual_irrep, error_sectors, misplaced
 
 
 def audit_of(outputs: list[Output] | None = None, layers: list = (), **settings: object) -> Audit:
@@ -47,6 +47,14 @@ def test_broken_invariance_states_relative_error_rmse_and_noise_floor() -> None:
         audit_of([output("energy", "scalar", (0, 1), relative=3e-4, size=41.0)]), "`energy` breaks invariance by"
     )
     assert "3.00e-04 of its size" in line and "RMSE 0.0123" in line and "noise floor 1.97e-05" in line
+
+
+def test_an_error_in_double_precision_that_is_round_off_of_single_is_called_so() -> None:
+    small = output("energy", "scalar", (0, 1), relative=2e-9, dtype="float64")
+    large = output("forces", "vector", (1, 1), relative=1e-3, dtype="float64")
+    assert said(audit_of([small, large]), "set the default dtype before").startswith("`energy` breaks by no more than")
+    silent(audit_of([large]), "default dtype")
+    silent(audit_of([output("energy", "scalar", (0, 1), relative=9e-7, dtype="float32")]), "default dtype")
 
 
 def test_broken_equivariance_names_the_representation() -> None:
@@ -149,6 +157,23 @@ def test_error_in_the_wrong_components_is_said() -> None:
     said(audit_of([found]), "right irrep in the wrong components")
 
 
+def test_a_scalar_has_no_wrong_components() -> None:
+    found = output("energy", "scalar", (0, 1), relative=0.1, decay=0.9)
+    found.symmetrised = (found.pooled_total - found.rmse**2) ** 0.5
+    found.power_error = torch.full_like(found.power, 0.14 * found.rmse**2)  # most irreps lie within
+    assert sum(error_sectors(found).values()) < 0.5 and misplaced(found) < 1e-9
+    silent(audit_of([found]), "wrong components")
+    said(audit_of([found]), "`energy` breaks invariance by 10.0%")
+
+
+def test_what_is_exact_is_so_as_far_as_the_model_computes() -> None:
+    exact = output("energy", "scalar", (0, 1), relative=0.0, dtype="float64")
+    said(audit_of([exact], computes_in="float32"), "as far as float32 can tell")
+    said(audit_of([exact]), "as far as float64 can tell")
+    tiny = output("energy", "scalar", (0, 1), relative=2e-9, dtype="float64")
+    silent(audit_of([tiny], computes_in="float32"), "default dtype")
+
+
 def test_the_worst_system_is_named_and_outliers_are_called_so() -> None:
     audit = realistic()
     assert "`system_7`" in said(audit, "`dipole`", "an outlier")
@@ -166,7 +191,7 @@ def test_the_layer_that_leaks_in_an_equivariant_model_is_named() -> None:
         spectrum("conv.3", shares(8, 0.4, 0.2)),
     ]
     audit = audit_of([output("energy", "scalar", (0, 1), relative=1e-3)], layers)
-    line = said(audit, "it stops being so here")
+    line = said(audit, "looks like a leak")
     assert line.startswith("`conv.2` is the first layer with power in") and "l=3..8" in line
     silent(audit, "`conv.3` is the first layer with power in")
     legitimate = said(audit, "`conv.1` is the first layer with power in l=2 ")
@@ -211,7 +236,7 @@ def test_an_unconstrained_first_layer_is_called_so_once() -> None:
     )
     line = said(audit, "`a`, the first layer audited, already has power at every l")
     assert "unconstrained" not in line  # it may end at lmax, as the features of an equivariant model do
-    silent(audit, "stops being so here")
+    silent(audit, "looks like a leak")
     silent(audit, "`b`")
 
 
@@ -238,7 +263,7 @@ def test_the_first_layer_that_breaks_its_own_representation_is_named() -> None:
     )
     line = said(audit, "is the first layer that breaks its own representation (4x1o), by 2.00% of its size")
     assert line.startswith("`conv.1`") and "`conv.0` before it is exact" in line and "error of `energy` starts" in line
-    silent(audit, "it stops being so")
+    silent(audit, "looks like a leak")
 
 
 def test_exact_declared_layers_narrow_the_search() -> None:

@@ -121,6 +121,7 @@ def test_names_that_do_not_fit_are_broken_into_lines_and_lose_nothing() -> None:
         lines = broken(name, width).split("\n")
         assert "".join(lines) == name and max(map(len, lines)) <= width
     assert broken("x" * 10, 6, "  ").split("\n") == ["xxxxxx", "  xxxx"]
+    assert broken("augmented by turns", 13).split("\n") == ["augmented by ", "turns"]
 
 
 def test_runs_and_sector_names() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from ..result.data import AuditData, Output
-from ..result.floor import assumed, seen_above, unresolved_share
-from ..result.verdict import error_sectors, insignificant, per_row, system_error, worst_row
+from ..result.floor import assumed, seen_above
+from ..result.verdict import error_sectors, insignificant, misplaced, per_row, system_error, worst_row
 from .format import margin, number, percent, quantity, quote
 from .words import highest, irrep_place
 
@@ -72,8 +72,7 @@ def consists(output: Output) -> str:
         return f" {percent(min(above, 1.0))} of the squared error is content above {highest(output.chart)}."
     sector, share = next(iter(shares.items()))
     if share < 0.5:
-        rest = 1 - sum(shares.values())
-        if rest > 0.5 and rest > unresolved_share(output):
+        if 1 - sum(shares.values()) > 0.5 and misplaced(output) > 0.5:
             return " Most of the error is content of the right irrep in the wrong components."
         return ""
     return f" {percent(share)} of the squared error is content that turns like {irrep_place(output.chart, sector)}."

@@ -74,12 +74,12 @@ def count(value: float) -> str:
 def broken(name: str, width: int, indent: str = "") -> str:
     """`name`, whole, in lines of at most `width` characters, those after the first behind `indent`.
 
-    It breaks between the parts of a path, and within one that is longer than a line after underscores and dashes, else
-    where the line ends.
+    It breaks between the parts of a path, and within one that is longer than a line after spaces, underscores and
+    dashes, else where the line ends.
     """
     lines = [""]
     for part in re.split(r"(?<=[.:/])|(?=\[)", name):
-        pieces = [part] if len(indent) + len(part) <= width else re.split(r"(?<=[_-])", part)
+        pieces = [part] if len(indent) + len(part) <= width else re.split(r"(?<=[ _-])", part)
         for piece in pieces:
             if lines[-1].strip() and len(lines[-1]) + len(piece) > width:
                 lines.append(indent)

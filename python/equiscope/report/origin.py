@@ -139,7 +139,7 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
             text += f"{'the layers before it' if position else 'the inputs'} had none."
             if broken and share < WEAK_SHARE and not (suspected or located):
                 suspected = True
-                text += " If the model is meant to be equivariant, it stops being so here."
+                text += " In a model that is meant to be equivariant, so little of them looks like a leak."
             found.append(text)
         open_before = open_before or opens
         seen |= present

@@ -21,6 +21,9 @@ FLAT = 0.5
 """Share of unresolved power from which an output that breaks its symmetry looks like noise: learned functions
 fall off with l, while white noise has all but (lmax + 1)^3 of its many components above lmax."""
 
+SINGLE = 1e-6
+"""Relative error, of a model in double precision, up to which it is as small as round-off of float32 is."""
+
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -40,8 +43,9 @@ def standing(audit: AuditData) -> list[Finding]:
         *warned(_stochastic(audit, noisy)),
         *map(Finding, _wrong(audit, by_state[Verdict.WRONG])),
         *map(Finding, _broken(audit, by_state[Verdict.BROKEN])),
+        *map(Finding, _single(audit, by_state[Verdict.BROKEN])),
         *warned(_vanishing(by_state[Verdict.VANISHES])),
-        *map(Finding, _exact(by_state[Verdict.EXACT])),
+        *map(Finding, _exact(audit, by_state[Verdict.EXACT])),
         *map(Finding, _alone(audit, by_state[Verdict.EXACT])),
     ]
 
@@ -235,12 +239,26 @@ def _doubt(output: Output) -> Conclusion:
     )
 
 
+def _single(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
+    """Of errors that are what a model keeps of having been made in float32."""
+    double = [o for o in outputs if o.dtype == "float64" and audit.settings.get("computes_in") in (None, "float64")]
+    own = [o for o in double if o.relative <= SINGLE and not (o.stochastic or uncertain(o))]
+    if not own:
+        return []
+    verb = "breaks" if len(own) == 1 else "break"
+    return [
+        f"{every(_names(own))} {verb} by no more than float32 resolves, in float64. A model that is brought to float64 "
+        "keeps constants, such as those of tensor products, as they were rounded when it was made: set the default "
+        "dtype before."
+    ]
+
+
 # -- what is kept ----------------------------------------------------------------------------------------------------
 
 
-def _exact(outputs: Sequence[Output]) -> list[str]:
-    found = []
-    for (kept, dtype), own in alike(outputs, lambda o: (law(o), o.dtype.removeprefix("torch."))).items():
+def _exact(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
+    found, inner = [], audit.settings.get("computes_in")
+    for (kept, dtype), own in alike(outputs, lambda o: (law(o), str(inner or o.dtype).removeprefix("torch."))).items():
         are = f"{every(_names(own))} {'is' if len(own) == 1 else 'are'} {kept} as far as {dtype} can tell"
         least = ", ".join(
             f"{quote(o.name) + ' ' if len(own) > 1 else ''}RMSE {quantity(o, o.rmse)}, not above "

@@ -98,6 +98,18 @@ def error_sectors(output: Output) -> dict[Label, float]:
     return dict(sorted(((s, v) for s, v in shares.items() if v > 0), key=lambda item: -item[1]))
 
 
+def misplaced(output: Output) -> float:
+    """Share of the squared error of `output` that its declared irreps hold in other components than theirs: what there
+    is of them, less the symmetrised output. Nothing where they have one component alone."""
+    error = components(output) * output.rmse**2
+    if not (error > 0 and math.isfinite(error)):
+        return 0.0
+    pieces = [(target, part.power) for target, part in output.parts.items()]
+    pieces = pieces or [(target, output.power) for target in targets(output)]
+    held = sum(float(output.pooled(power)[output.chart.place(t)]) for t, power in pieces if t in output.chart)
+    return max(held - components(output) * output.symmetrised**2, 0.0) / error
+
+
 def worst_row(audit: AuditData, name: str) -> SystemRow | None:
     """The system with the largest error of the output or layer `name`; None where no system has a number."""
     rows = [row for row in audit.systems if math.isfinite(system_error(row, name))]
