@@ -13,13 +13,9 @@ from equiscope.training import view
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
-<<<<<<< HEAD
-    "calculators", "ci", "compare", "data", "diagnose", "dropins", "exports", "files", "layers", "numpy",
-    "representations", "scale", "symmetrize", "training",
-=======
-    "calculators", "choose", "ci", "compare", "conventions", "cost", "data", "diagnose", "exports", "files", "kernels",
-    "layers", "questions", "reading", "recipes", "representations", "start", "symmetrize", "theory", "training",
->>>>>>> docs
+    "calculators", "choose", "ci", "compare", "conventions", "cost", "data", "diagnose", "dropins", "exports", "files",
+    "kernels", "layers", "numpy", "questions", "reading", "recipes", "representations", "scale", "start", "symmetrize",
+    "theory", "training",
 ]  # fmt: skip
 
 
