@@ -48,8 +48,8 @@ def to_the_repository(app, document, source):
 
 def of_the_changelog(app, relative, parent, content):
     """The changelog lies one folder higher, and its links begin there."""
+    content[0] = re.sub(r"\]\(((?!docs/)[a-z]+/[^)]+)\)", rf"]({REPOSITORY}/\1)", content[0])
     content[0] = re.sub(r"\]\(docs/([^)]+)\)", r"](\1)", content[0])
-    content[0] = re.sub(r"\]\(([a-z]+/[^)]+)\)", rf"]({REPOSITORY}/\1)", content[0])
 
 
 def setup(app):
