@@ -273,3 +273,16 @@ def test_exact_models_in_float64_chase_no_degrees_and_errors_are_within_the_tole
     step = eq.audit(lambda pos: (pos[..., 2] > 0).double().sum(1), data[:1], **{**ask, "lmax": None})
     output = step.outputs["u"]
     assert step.settings["unsettled"] == 0 and output.rmse_error <= 0.01 * output.rmse
+
+
+def test_errors_of_irreps_are_not_made_smaller_by_what_others_showed():
+    # one vector, mixed: every l with sigma = +1, and never sigma = -1, which a grid that is too coarse shows
+    data = [{"x": torch.randn(1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(i))} for i in range(4)]
+    direction = torch.tensor([0.3, -0.5, 0.8], dtype=torch.float64)
+
+    def model(x):
+        return torch.exp(2.0 * x @ direction)[..., 0]
+
+    found = eq.audit(model, data, inputs="vector", outputs={"u": "scalar"}, lmax=4, progress=False).outputs["u"]
+    power, error = found.power.reshape(5, 2, -1).mean(-1)[:, 1], found.power_error.reshape(5, 2)[:, 1]
+    assert bool((power <= error).all())

@@ -69,7 +69,9 @@ class Terms:
             held[f"spectrum {i}"] = self.quantities["spectrum"].terms(orbit.restricted(irrep))
         random, signed = {}, {}
         for name, (own, other) in orbit.known_errors().items():
-            random[name], signed[name] = orbit.samples * beside.factor * own, orbit.samples * beside.factor * other
+            # the grids that were compared showed errors of the whole; those of an irrep that holds little may still be right
+            factor = beside.factor if name in ("variance", "irreps") else max(1.0, beside.factor)
+            random[name], signed[name] = orbit.samples * factor * own, orbit.samples * factor * other
             if not beside.independent:
                 random[name], signed[name] = torch.zeros_like(own), random[name] + signed[name]
         held["random"] = {name: value.square() for name, value in random.items()}
