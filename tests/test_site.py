@@ -23,7 +23,7 @@ pytest.importorskip("sphinx")
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDTHS = (400, 1000, 1400)
+WIDTHS = (400, 1400)
 REPOSITORY = "https://github.com/equiscope/equiscope/blob/main/"
 
 HARNESS = """<!DOCTYPE html><meta charset="utf-8"><title>site</title><body><pre id="found"></pre>
