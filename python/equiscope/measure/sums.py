@@ -69,7 +69,7 @@ class Terms:
             held[f"spectrum {i}"] = self.quantities["spectrum"].terms(orbit.restricted(irrep))
         random, signed = {}, {}
         for name, (own, other) in orbit.known_errors().items():
-            # the grids that were compared showed errors of the whole; those of an irrep that holds little may still be right
+            # grids that were compared showed errors of the whole; that of an irrep that holds little may still be right
             factor = beside.factor if name in ("variance", "irreps") else max(1.0, beside.factor)
             random[name], signed[name] = orbit.samples * factor * own, orbit.samples * factor * other
             if not beside.independent:
