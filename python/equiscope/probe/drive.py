@@ -94,7 +94,8 @@ class Drive:
     def drop(self, system: System) -> None:
         """Evaluate no further copies of `system`; no `End` follows."""
         self._dropped.add(system.name)
-        self._forget(system)
+        self._memory.end(system)
+        self.rehearsal.forget(system)
 
     def __iter__(self) -> Iterator[Begin | Slice | End | Failed | Empty]:
         size = len(self._measure)
@@ -168,7 +169,7 @@ class Drive:
                 if stop == len(self._measure) and system.name not in self._dropped:
                     yield End(system)
                     self._memory.end(system)
-                    self._leave(self.rehearsal.ended(system))
+                    self.rehearsal.ended(system)
 
     def _take(self, pending: deque[Work]) -> list[Work]:
         """Removes from `pending` what is to be evaluated at once: all, unless that was seen not to fit into memory."""
@@ -263,16 +264,6 @@ class Drive:
         """The system with whose copies those of `system` will share a batch, or else one with which they could."""
         other = pending[-1][0] if pending else self.rehearsal.previous
         return other if other is not None and self._adapter.compatible(other, system) else None
-
-    def _forget(self, system: System) -> None:
-        self._memory.end(system)
-        self._leave(system)
-
-    def _leave(self, system: System | None) -> None:
-        if system is not None:
-            self.rehearsal.forget(system)
-            self._layers.forget(system)
-            self._adapter.forget(system)
 
 
 def numbers(scalars: Sequence[torch.Tensor]) -> list[Any]:

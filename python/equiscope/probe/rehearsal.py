@@ -230,23 +230,28 @@ class Rehearsal:
                 raise
         finally:
             self._evaluator.overwritten()
-            self._layers.forget(longer)
-            self._adapter.forget(longer)
+            self.forget(longer)
 
-    def ended(self, system: System) -> System | None:
-        """Keep what is known of `system` until the next one ends, as a neighbour for one that fills batches by itself.
-
-        Returns what can be forgotten.
-        """
+    def ended(self, system: System) -> None:
+        """Keep what is known of `system` until the next one ends, a neighbour for one that fills batches by itself."""
+        self.forget_previous()
         if len(self._mixed) >= MIXED or self._adapter.calls_per_copy:
-            return system
-        before, self.previous = self.previous, system
-        return before
+            self.forget(system)
+        else:
+            self.previous = system
+
+    def forget_previous(self) -> None:
+        """No other system follows the one that ended last."""
+        if self.previous is not None:
+            self.forget(self.previous)
+            self.previous = None
 
     def forget(self, system: System) -> None:
         """The system was dropped, or is no one's neighbour any more."""
         self._references.pop(system.name, None)
         self._noises.pop(system.name, None)
+        self._layers.forget(system)
+        self._adapter.forget(system)
 
     # -- evaluating ----------------------------------------------------------------------------------------------
 

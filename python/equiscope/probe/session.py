@@ -126,14 +126,9 @@ class Session:
         meant = self.hooked.meant if self.hooked is not None else frozenset()
         self._layers = Layers(self._representations, meant, masks)
         self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
-        stack.callback(self._forget_the_last)
+        stack.callback(self._rehearsal.forget_previous)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._warnings.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
-
-    def _forget_the_last(self) -> None:
-        if (last := self._rehearsal.previous) is not None:
-            for keeper in (self._rehearsal, self._layers, self.adapter):
-                keeper.forget(last)
 
     def _listening(self, hooked: Hooked, masks: frozenset[str]) -> Capture:
         once = self.adapter.calls_per_copy
