@@ -246,6 +246,8 @@ class Adapter(Kind, ABC):
     """Of outputs, where the model says them."""
     notes: Sequence[str] = ()
     """For the warnings of the report: what of the model was not taken, and why; read at the end of an audit."""
+    remarks: Sequence[str] = ()
+    """For the notes of the report: what was taken as it was declared, and may have been meant otherwise; likewise."""
     unrepeatable: str = ""
     """What is to be said, and done, where the same input gives different values: a sentence."""
     description: dict[str, str]

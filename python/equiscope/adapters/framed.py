@@ -36,6 +36,7 @@ class Framed(Adapter):
     unhookable_reason: Any = _of_inner("unhookable_reason")
     units: Any = _of_inner("units")
     notes: Any = _of_inner("notes")
+    remarks: Any = _of_inner("remarks")
     unrepeatable: Any = _of_inner("unrepeatable")
     description: Any = _of_inner("description")
     calls_per_copy: Any = _of_inner("calls_per_copy")

@@ -107,6 +107,8 @@ class PlainAdapter(Adapter):
         name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
         self._described = {"model": name, "data": type(data).__name__}
         self._containers: set[str] = set()
+        self._still: dict[str, None] = {}
+        """Inputs that may hold vectors and were declared invariant, in order."""
 
     # -- what the audit asks -------------------------------------------------------------------------------------
 
@@ -151,6 +153,18 @@ class PlainAdapter(Adapter):
         left = ", ".join(f"`{name}`" for name in self._call.left)
         without = [f"the model has no parameter for {left}: it was called without"] if left else []
         return [*without, *self._masks.notes()]
+
+    @property
+    def remarks(self) -> list[str]:  # type: ignore[override]
+        """Of inputs that were declared to stay as they are, and are shaped like vectors."""
+        taken = [f"`{name}`" for name in self._still if name not in self._call.left]
+        if not taken:
+            return []
+        were = "was" if len(taken) == 1 else "were"
+        return [
+            f"{', '.join(taken)} {were} declared invariant and not turned, with 3 numbers in the last axis: what holds "
+            "vectors must be declared so"
+        ]
 
     def longer(self, system: System) -> System | None:
         rows = self._masks.rows(system.payload)
@@ -248,6 +262,11 @@ class PlainAdapter(Adapter):
                 f"got undeclared {', '.join(undeclared)}; declare each in `inputs` ('vector', or 'invariant' to leave "
                 "it as it is)"
             )
+        self._still |= {
+            key: None
+            for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)
+            if kind is not None and kind.is_invariant and may_hold_vectors(leaf)
+        }
         values = tuple(
             self._leaf(f"{where}.{key}", leaf, kind, meant=key in self._meant or key in self._batching.indices)
             for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)

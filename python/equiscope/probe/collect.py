@@ -312,6 +312,7 @@ class Collector:
                 sums[name],
                 begin.random[name],
                 begin.responds[name],
+                begin.depends[name],
                 None if orbit.mean is None else self._worst(system.name, orbit),
                 self._samples(name, orbit) if self._keep else {},
                 self._scene(name, running.onlooker, orbit, row),

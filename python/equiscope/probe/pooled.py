@@ -29,6 +29,7 @@ class _Kept:
     systems: int = 0
     random: bool = False
     responds: bool = False
+    depends: bool = False
     assumed: bool = False
     worst: Worst | None = None
     scene: Scene | None = None
@@ -79,6 +80,7 @@ class Pooled:
         held.systems += 1
         held.random |= share.random
         held.responds |= share.responds
+        held.depends |= share.depends
         held.assumed |= entry.assumed
         held.degrees[entry.degree] += 1
         if share.worst is not None and (held.worst is None or share.worst.deviation > held.worst.deviation):
@@ -183,6 +185,7 @@ class Pooled:
             symmetrised=float(cosets["symmetrised"]),
             stochastic=held.random,
             responds=held.responds,
+            depends=held.depends,
             worst=held.worst,
         )
         variances = error["variance_by_irrep"].reshape(-1)

@@ -64,8 +64,11 @@ WRAPPED = (*PAIR, *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
 """The copies that give the floor of such a model."""
 
 DISPLACEMENT = 0.5
-"""Machine epsilon of the noise that shows whether a value that is 0 is so for any input: about half of each coordinate,
-or of 1."""
+"""Machine epsilon of the noise that shows whether a value depends on what is turned: up to half of each coordinate, or
+of 1."""
+
+TRIED = 3
+"""Systems on which that is looked for: one may be a point alone, of which nothing invariant depends on where it is."""
 
 FIRMLY = 16.0
 """Units in the last place by which a value in float32 is made to move for sure."""
@@ -110,6 +113,8 @@ class Begin:
     """Per output or layer: whether that change is no round-off."""
     responds: dict[str, bool]
     """Per output or layer: whether it is not 0 for another input as well."""
+    depends: dict[str, bool]
+    """Per output or layer: whether it was seen, on this system or one before, to change with what is turned."""
 
 
 class Rehearsal:
@@ -149,6 +154,10 @@ class Rehearsal:
         """Sizes of the systems that were tried in one batch."""
         self.previous: System | None = None
         """The system that ended last, while it is still worth a look whether another one sees it."""
+        self._moved: set[str] = set()
+        """Outputs that were seen to change with what is turned."""
+        self._tried = 0
+        """Systems on which that was looked for in vain."""
         self._largest = COPIES
         self._stretched = False
         self.evaluations = 0
@@ -202,11 +211,7 @@ class Rehearsal:
             self._dtype, self._wrapped, epsilon = inner, True, torch.finfo(inner).eps
             noises = self._noise(self._run(system, WRAPPED, epsilon), len(WRAPPED) // 2)
         self._compare(system, first, noises, epsilon if inner is None else DOUBLE)
-        still = [name for name, value in first.items() if not bool(value.any())]
-        if still:
-            other = self._run(system, PAIR[:1], DISPLACEMENT)
-            for name in still:
-                noises[name].responds = name not in other or bool(other[name].any())
+        self._displace(system, first, noises)
         self._layers.spread(system)
         found = self._begin(system, first, noises)
         if neighbour is not None and neighbour.name in self._references:
@@ -231,6 +236,42 @@ class Rehearsal:
         finally:
             self._evaluator.overwritten()
             self.forget(longer)
+
+    def _displace(self, system: System, first: Values, noises: dict[str, Noise]) -> None:
+        """Find out by another input which values are 0 for all, and which outputs depend on nothing that is turned.
+
+        What changes from element to element depends on it; only what does not is looked at.
+        """
+        zero = [name for name, value in first.items() if not bool(value.any())]
+        outputs = [name for name in self._adapter.outputs if name in first]
+        for name in outputs:
+            if noises[name].random or self._moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name]):
+                self._moved.add(name)
+        doubted = [name for name in outputs if name not in self._moved] if self._tried < TRIED else []
+        other = self._elsewhere(system, PAIR if doubted else PAIR[:1]) if zero or doubted else {}
+        for name in zero:
+            noises[name].responds = name not in other or bool(other[name].any())
+        for name in doubted:
+            if name not in other or self._moves(other[name], first[name][list(PAIR)], noises[name]):
+                self._moved.add(name)
+        self._tried += bool(doubted)
+        for name in outputs:
+            noises[name].depends = name in self._moved
+
+    def _elsewhere(self, system: System, copies: Sequence[int]) -> Values:
+        """Values of displaced copies; none where the model refuses such an input, on which they must depend then."""
+        try:
+            return self._run(system, copies, DISPLACEMENT)
+        except Exception as error:  # a foreign model, that has other numbers of rows there perhaps
+            if ran_out(error):
+                raise
+            return {}
+
+    def _moves(self, values: torch.Tensor, reference: torch.Tensor, noise: Noise) -> bool:
+        """Whether values differ from those of another input by more than noise and round-off; infinity and NaN do."""
+        change = values.double() - reference.double()
+        felt = FELT * math.hypot(noise.floor, self._round_off(reference))
+        return not bool(change.isfinite().all()) or rms(change) > felt
 
     def ended(self, system: System) -> None:
         """Keep what is known of `system` until the next one ends, a neighbour for one that fills batches by itself."""
@@ -530,6 +571,7 @@ class Rehearsal:
             {name: noises[name].floor for name in kept},
             {name: noises[name].random for name in kept},
             {name: noises[name].responds for name in kept},
+            {name: noises[name].depends for name in kept},
         )
         self._known[system.name] = replace(begin, values={}), self._layers.masks(system)
         if len(self._known) > REMEMBERED:

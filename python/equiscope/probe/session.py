@@ -349,7 +349,7 @@ class Session:
         heard = self._capture.notes() if self._capture is not None else {}
         return Notes(
             warnings=[*self._warnings, *self.adapter.notes],
-            notes=list(self._notes),
+            notes=[*self._notes, *self.adapter.remarks],
             unrepeatable=self.adapter.unrepeatable,
             left=self._layers.left(),
             unheard=dict(heard),

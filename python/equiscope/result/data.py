@@ -168,6 +168,9 @@ class Output(Spectrum):
     """The error of the model against its reference, where the audit was told it."""
     responds: bool = True
     """Whether it is not 0 for every input: where its values are, another input was tried."""
+    depends: bool = True
+    """Whether it changes with what is turned: where no element changed it, another input was tried. An output that does
+    not is exact whatever the model is."""
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None
