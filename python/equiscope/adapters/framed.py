@@ -105,6 +105,12 @@ class Framed(Adapter):
             self._frames[longer.name] = self._frames[system.name]
         return longer
 
+    def displaced(self, system: System) -> tuple[System, System] | None:
+        displaced = self._inner.displaced(system)
+        for one in displaced or ():
+            self._frames[one.name] = self._frames[system.name]
+        return displaced
+
     def suspicion(self, system: System) -> str:
         return self._inner.suspicion(system)
 

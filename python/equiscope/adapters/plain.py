@@ -90,6 +90,7 @@ class PlainAdapter(Adapter):
         self._batching: Batching = batching_of(request.batching, None)
         self._call = Call(model, request.call, request.grad)
         self._masks = Masks(request.outer_masks)
+        self._asked_masks = request.masks
         self._has_layers = bool(request.patterns)
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
@@ -118,8 +119,7 @@ class PlainAdapter(Adapter):
         decided = {"batching": self._batching.name, **self._call.settings}
         if self._containers:
             decided["data_opened"] = ", ".join(sorted(self._containers))
-        if self._masks.note:
-            decided["masks"] = self._masks.note
+        decided["masks"] = self._masks.note if self._asked_masks is None else _stated(self._asked_masks)
         return {**self._described, **decided}
 
     @property
@@ -172,6 +172,16 @@ class PlainAdapter(Adapter):
             return None
         payload = with_a_row(system.payload, *rows)
         return replace(system, name=f"{system.name} and a row", payload=payload, rows=payload.rows)
+
+    def displaced(self, system: System) -> tuple[System, System] | None:
+        found = self._masks.displaced(system.payload)
+        if found is None:
+            return None
+        real, padding = found
+        return (
+            replace(system, name=f"{system.name} with other rows", payload=real),
+            replace(system, name=f"{system.name} with other padding", payload=padding),
+        )
 
     def suspicion(self, system: System) -> str:
         return self._batching.suspicion(system.payload)
@@ -419,6 +429,13 @@ class PlainAdapter(Adapter):
 
 def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, (torch.Tensor, np.ndarray))
+
+
+def _stated(masks: Mapping[str, str] | str) -> str:
+    """Masks as they were asked for, in words."""
+    if isinstance(masks, str):
+        return masks
+    return ", ".join(f"{pattern}: {mask}" for pattern, mask in masks.items()) or "none, as asked"
 
 
 def _listing(found: Mapping[str, object]) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ..adapters.base import Piece, System
-from ..adapters.rounding import DOUBLE, Dither
-from ..errors import CrossTalkError, ends_the_system, ran_out
+from ..adapters.rounding import DISPLACEMENT, DOUBLE, Dither
+from ..errors import ArgumentError, CrossTalkError, ends_the_system, fail, ran_out
 from ..groups.group import Group
 from .apart import cannot_mix, refusal
 from .eager import eager
@@ -62,10 +62,6 @@ STAIR = 2.0**-34
 
 WRAPPED = (*PAIR, *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
 """The copies that give the floor of such a model."""
-
-DISPLACEMENT = 0.5
-"""Machine epsilon of the noise that shows whether a value depends on what is turned: up to half of each coordinate, or
-of 1."""
 
 TRIED = 3
 """Systems on which that is looked for: one may be a point alone, of which nothing invariant depends on where it is."""
@@ -160,6 +156,9 @@ class Rehearsal:
         """Systems on which that was looked for in vain."""
         self._largest = COPIES
         self._stretched = False
+        self._padding_seen = False
+        self.warnings: list[str] = []
+        """What a reader must know of masks."""
         self.evaluations = 0
         """Copies that rehearsals took so far."""
 
@@ -212,6 +211,7 @@ class Rehearsal:
             noises = self._noise(self._run(system, WRAPPED, epsilon), len(WRAPPED) // 2)
         self._compare(system, first, noises, epsilon if inner is None else DOUBLE)
         self._displace(system, first, noises)
+        self._check_masks(system, first, noises)
         self._layers.spread(system)
         found = self._begin(system, first, noises)
         if neighbour is not None and neighbour.name in self._references:
@@ -257,6 +257,40 @@ class Rehearsal:
         self._tried += bool(doubted)
         for name in outputs:
             noises[name].depends = name in self._moved
+
+    def _check_masks(self, system: System, first: Values, noises: dict[str, Noise]) -> None:
+        """Once, where the data leave a doubt of it: rows that a mask calls real must matter, and others must not."""
+        displaced = None if self._padding_seen else self._adapter.displaced(system)
+        if displaced is None:
+            return
+        self._padding_seen = True
+        real, padding = (self._outputs_of(one) for one in displaced)
+        names = [name for name in self._adapter.outputs if name in real and name in padding and not noises[name].random]
+        by_padding = [name for name in names if self._moves(padding[name], first[name][:1], noises[name])]
+        alone = [name for name in by_padding if not self._moves(real[name], first[name][:1], noises[name])]
+        if alone:
+            told = ", ".join(map(repr, alone))
+            got = f"one of system {system.name!r} by which {told} depends on the rows of padding alone"
+            fail(ArgumentError, "masks", "a mask that is true where rows are real ('~name' turns one round)", got)
+        if by_padding:
+            told = ", ".join(f"`{name}`" for name in by_padding)
+            self.warnings.append(
+                f"what stands in the rows that `masks` calls padding changes {told}: the model lets it in, or the mask "
+                "is the wrong way round ('~name' turns one round)"
+            )
+
+    def _outputs_of(self, other: System) -> Values:
+        """Outputs of one copy of a system that is none of the data; none where the model refuses it."""
+        try:
+            outputs, _ = self._evaluator([self._piece(other, range(1), DOUBLE)])
+            return {name: parts[0].clone() for name, parts in outputs.items()}
+        except Exception as error:  # a foreign model
+            if ran_out(error):
+                raise
+            return {}
+        finally:
+            self._evaluator.overwritten()
+            self.forget(other)
 
     def _elsewhere(self, system: System, copies: Sequence[int]) -> Values:
         """Values of displaced copies; none where the model refuses such an input, on which they must depend then."""

@@ -348,7 +348,7 @@ class Session:
         """What is to be said of the systems that were evaluated here so far."""
         heard = self._capture.notes() if self._capture is not None else {}
         return Notes(
-            warnings=[*self._warnings, *self.adapter.notes],
+            warnings=[*self._warnings, *self._rehearsal.warnings, *self.adapter.notes],
             notes=[*self._notes, *self.adapter.remarks],
             unrepeatable=self.adapter.unrepeatable,
             left=self._layers.left(),

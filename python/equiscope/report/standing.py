@@ -120,10 +120,14 @@ def _stochastic_one(output: Output) -> str:
 def _vanishing(outputs: Sequence[Output]) -> list[str]:
     if not outputs:
         return []
-    sizes = ", ".join(f"{quantity(o, o.size)} beside a noise floor of {number(o.scatter)}" for o in outputs[:LISTED])
+    sizes = "; ".join(
+        f"{quote(o.name) + ' ' if len(outputs) > 1 else ''}{quantity(o, o.size)} beside a noise floor of "
+        f"{number(o.scatter)}"
+        for o in outputs[:LISTED]
+    )
     return [
         f"{every(_names(outputs))} {'vanishes' if len(outputs) == 1 else 'vanish'} on these data, as of what is zero "
-        f"by symmetry: nothing stands above the noise ({sizes}{', ...' if len(outputs) > LISTED else ''}). So nothing "
+        f"by symmetry: nothing stands above the noise ({sizes}{'; ...' if len(outputs) > LISTED else ''}). So nothing "
         "was tested but that."
     ]
 
@@ -274,7 +278,7 @@ def _exact(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
     found, inner = [], audit.settings.get("computes_in")
     for (kept, dtype), own in alike(outputs, lambda o: (law(o), str(inner or o.dtype).removeprefix("torch."))).items():
         are = f"{every(_names(own))} {'is' if len(own) == 1 else 'are'} {kept} as far as {dtype} can tell"
-        least = ", ".join(
+        least = "; ".join(
             f"{quote(o.name) + ' ' if len(own) > 1 else ''}RMSE {quantity(o, o.rmse)}, not above "
             f"{number(insignificant(o))}"
             for o in own
