@@ -453,7 +453,9 @@ def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]
         "unresolved": float(orbit.unresolved.mean()),
         "worst_deviation": orbit.worst_deviation,
         **({"mean": float(orbit.mean.mean())} if orbit.mean is not None and orbit.mean.shape[-1] == 1 else {}),
-        "rmse_error": root_error(variance, float(orbit.known_errors()["variance"].sum())),
+        "rmse_error": root_error(
+            variance, float(orbit.known_errors()["variance"].sum()), max(begin.noise[name], begin.floor[name])
+        ),
     }
 
 

@@ -151,7 +151,8 @@ class Output(Spectrum):
     rmse: float = 0.0
     relative: float = 0.0
     rmse_error: float = 0.0
-    """The true RMSE lies within this of `rmse` in 95 of 100 cases."""
+    """The true RMSE lies within this of `rmse` in 95 of 100 cases. Where `rmse` is within noise, it is that noise at
+    least, and reaches down to 0."""
     rmse_rotations: float | None = None
     """RMSE under proper rotations alone, where the group has others; from the same evaluations."""
     inversion: float | None = None
