@@ -63,6 +63,9 @@ STAIR = 2.0**-34
 WRAPPED = (*PAIR, *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
 """The copies that give the floor of such a model."""
 
+NUDGE = 0.1
+"""The same for an input that is near, of which a calculator still makes sense: a twentieth of each coordinate."""
+
 TRIED = 3
 """Systems on which that is looked for: one may be a point alone, of which nothing invariant depends on where it is."""
 
@@ -153,7 +156,7 @@ class Rehearsal:
         self._moved: set[str] = set()
         """Outputs that were seen to change with what is turned."""
         self._tried = 0
-        """Systems on which that was looked for in vain."""
+        """Systems on which that was looked for."""
         self._largest = COPIES
         self._stretched = False
         self._padding_seen = False
@@ -238,25 +241,36 @@ class Rehearsal:
             self.forget(longer)
 
     def _displace(self, system: System, first: Values, noises: dict[str, Noise]) -> None:
-        """Find out by another input which values are 0 for all, and which outputs depend on nothing that is turned.
+        """Find out by other inputs which values are 0 for all, and which outputs depend on nothing that is turned.
 
-        What changes from element to element depends on it; only what does not is looked at.
+        What changes from element to element depends on it. Only what does not is looked at: by an input that is near,
+        and where that changes nothing by one that is far off, which may mean nothing to the model.
         """
         zero = [name for name, value in first.items() if not bool(value.any())]
         outputs = [name for name in self._adapter.outputs if name in first]
-        for name in outputs:
-            if noises[name].random or self._moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name]):
-                self._moved.add(name)
-        doubted = [name for name in outputs if name not in self._moved] if self._tried < TRIED else []
-        other = self._elsewhere(system, PAIR if doubted else PAIR[:1]) if zero or doubted else {}
-        for name in zero:
-            noises[name].responds = name not in other or bool(other[name].any())
-        for name in doubted:
-            if name not in other or self._moves(other[name], first[name][list(PAIR)], noises[name]):
-                self._moved.add(name)
-        self._tried += bool(doubted)
+        self._moved |= {
+            name
+            for name in outputs
+            if noises[name].random or self._moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
+        }
+        still = [name for name in outputs if name not in self._moved]
+        asked = bool(still) and self._tried < TRIED
+        self._tried += asked
+        if asked:
+            still = self._unmoved(still, first, self._elsewhere(system, NUDGE), noises)
+        if zero or (asked and still):
+            other = self._elsewhere(system, DISPLACEMENT)
+            still = self._unmoved(still, first, other, noises)
+            for name in zero:
+                noises[name].responds = name not in other or bool(other[name].any())
+        self._moved |= set(outputs) - set(still)
         for name in outputs:
             noises[name].depends = name in self._moved
+
+    def _unmoved(self, names: Sequence[str], first: Values, other: Values, noises: Mapping[str, Noise]) -> list[str]:
+        """Those of `names` that another input leaves as they were."""
+        before = {name: first[name][list(PAIR[:1])] for name in names}
+        return [n for n in names if n in other and not self._moves(other[n], before[n], noises[n])]
 
     def _check_masks(self, system: System, first: Values, noises: dict[str, Noise]) -> None:
         """Once, where the data leave a doubt of it: rows that a mask calls real must matter, and others must not."""
@@ -292,10 +306,10 @@ class Rehearsal:
             self._evaluator.overwritten()
             self.forget(other)
 
-    def _elsewhere(self, system: System, copies: Sequence[int]) -> Values:
-        """Values of displaced copies; none where the model refuses such an input, on which they must depend then."""
+    def _elsewhere(self, system: System, epsilon: float) -> Values:
+        """Values of a displaced copy; none where the model refuses such an input, on which they must depend then."""
         try:
-            return self._run(system, copies, DISPLACEMENT)
+            return self._run(system, PAIR[:1], epsilon)
         except Exception as error:  # a foreign model, that has other numbers of rows there perhaps
             if ran_out(error):
                 raise
