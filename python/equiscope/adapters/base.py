@@ -316,6 +316,11 @@ class Adapter(Kind, ABC):
         """
         return None
 
+    def is_real(self, system: System, rows: torch.Tensor) -> bool | None:
+        """Whether `rows`, bool ``(n,)`` or ``(n, m)``, may be those of a system that are real: not where all that
+        rotates is filled up there, as padding is, and not elsewhere. None: that cannot be told."""
+        return None
+
     def displaced(self, system: System) -> tuple[System, System] | None:
         """`system` twice, each under another name: with what rotates displaced in the rows that its masks call real,
         and in those that they call padding. None where no mask says which are, or the data leave no doubt of it.

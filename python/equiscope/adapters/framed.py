@@ -105,6 +105,9 @@ class Framed(Adapter):
             self._frames[longer.name] = self._frames[system.name]
         return longer
 
+    def is_real(self, system: System, rows: torch.Tensor) -> bool | None:
+        return self._inner.is_real(system, rows)
+
     def displaced(self, system: System) -> tuple[System, System] | None:
         displaced = self._inner.displaced(system)
         for one in displaced or ():

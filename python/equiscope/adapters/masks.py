@@ -51,7 +51,7 @@ class Masks:
         """Refuse masks that the system does not have, that are none, or that are the wrong way round."""
         for mask in self._table.values():
             real = self._value(where, mask, system)
-            if _is_right(system, real) is False:
+            if is_right(system, real) is False:
                 opposite = mask.removeprefix("~") if mask.startswith("~") else f"~{mask}"
                 fail(
                     ArgumentError,
@@ -114,7 +114,7 @@ class Masks:
         """`system` with what rotates displaced in the rows that are real, and in those of padding; None where no mask
         leaves a doubt which are which, since one kind is filled up and the other is not."""
         found = [self._value("data", mask, system) for mask in dict.fromkeys(self._table.values())]
-        doubtful = [real for real in found if _is_right(system, real) is None]
+        doubtful = [real for real in found if is_right(system, real) is None]
         if not doubtful:
             return None
         return _displaced(system, doubtful), _displaced(system, [~real for real in doubtful])
@@ -197,6 +197,15 @@ def with_a_row(system: Opened, mask: str, rows: int) -> Opened:
     return replace(system, values=tuple(values), rows=system.rows + (system.rows == rows), longer=True)
 
 
+def is_right(system: Opened, real: torch.Tensor) -> bool | None:
+    """Whether a mask is the right way round: what is filled up is padding. None where both kinds of rows are, or none;
+    true where there is one kind alone."""
+    if bool(real.all()) or not bool(real.any()) or not _by_row(system, real):
+        return True
+    filled, padding = _is_blank(system, real, real=True), _is_blank(system, ~real)
+    return None if filled == padding else padding
+
+
 def _by_row(system: Opened, mask: torch.Tensor) -> list[torch.Tensor]:
     """What rotates and has the rows of a mask, each row flat, ``(*mask.shape, numbers)``."""
     return [
@@ -204,15 +213,6 @@ def _by_row(system: Opened, mask: torch.Tensor) -> list[torch.Tensor]:
         for value, turns in zip(system.values, system.turns, strict=True)
         if turns and value.ndim > mask.ndim and value.shape[: mask.ndim] == mask.shape
     ]
-
-
-def _is_right(system: Opened, real: torch.Tensor) -> bool | None:
-    """Whether a mask is the right way round: what is filled up is padding. None where both kinds of rows are, or none;
-    true where there is one kind alone."""
-    if bool(real.all()) or not bool(real.any()) or not _by_row(system, real):
-        return True
-    filled, padding = _is_blank(system, real, real=True), _is_blank(system, ~real)
-    return None if filled == padding else padding
 
 
 def _is_blank(system: Opened, rows: torch.Tensor, *, real: bool = False) -> bool:

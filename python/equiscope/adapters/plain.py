@@ -30,7 +30,7 @@ from .checks import (
 )
 from .containers import Layout, opened
 from .keywords import holds_structures, systems_of
-from .masks import Masks, with_a_row
+from .masks import Masks, is_right, with_a_row
 from .opened import Opened
 from .points import Points, points_among
 from .registry import register
@@ -172,6 +172,9 @@ class PlainAdapter(Adapter):
             return None
         payload = with_a_row(system.payload, *rows)
         return replace(system, name=f"{system.name} and a row", payload=payload, rows=payload.rows)
+
+    def is_real(self, system: System, rows: torch.Tensor) -> bool | None:
+        return is_right(system.payload, rows.to(system.device))
 
     def displaced(self, system: System) -> tuple[System, System] | None:
         found = self._masks.displaced(system.payload)

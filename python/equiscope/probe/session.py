@@ -118,7 +118,8 @@ class Session:
                 # what a forward that calls backward leaves there must not reach the user's
                 stack.callback(setattr, parameter, "grad", parameter.grad)
                 parameter.grad = None
-        masks = Masks(self.adapter.mask, self.hooked.masks if self.hooked is not None else {})
+        inner = self.hooked.masks if self.hooked is not None else {}
+        masks = Masks(self.adapter.mask, inner, self.adapter.is_real)
         if self.hooked is not None:
             self.adapter.hooked()
             self._capture = stack.enter_context(self._listening(self.hooked, masks.names))

@@ -80,6 +80,7 @@ def _numbers(audit: AuditData, output: Output) -> dict[str, Any]:
     return {
         "representation": output.representation,
         "verdict": output.verdict.value,
+        "depends": output.depends,
         "rmse": _finite(output.rmse),
         "rmse_error": _finite(output.rmse_error),
         "relative": _finite(output.relative),
