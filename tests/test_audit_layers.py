@@ -290,7 +290,9 @@ def test_a_mask_may_say_where_padding_is():
 @pytest.mark.parametrize("to", [6, 8])
 def test_a_mask_inside_the_model_that_is_the_wrong_way_round_is_refused(to):
     asked = {"layers": ["embed", "maps"], "masks": {"**": "~:input['real']"}, **TOKENS}
-    told = r"masks\['\*\*'\]: expected a mask that is true where rows are real .*got \"~:input\['real'\]\", true for pad"
+    told = (
+        r"masks\['\*\*'\]: expected a mask that is true where rows are real .*got \"~:input\['real'\]\", true for pad"
+    )
     with pytest.raises(eq.errors.ArgumentError, match=told):
         eq.audit(Tokens(), [padded(x, to) for x in DATA], **asked)
 
