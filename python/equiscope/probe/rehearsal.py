@@ -257,20 +257,19 @@ class Rehearsal:
         asked = bool(still) and self._tried < TRIED
         self._tried += asked
         if asked:
-            still = self._unmoved(still, first, self._elsewhere(system, NUDGE), noises)
+            still = self._unmoved(still, self._elsewhere(system, NUDGE), noises)
         if zero or (asked and still):
             other = self._elsewhere(system, DISPLACEMENT)
-            still = self._unmoved(still, first, other, noises)
+            still = self._unmoved(still, other, noises)
             for name in zero:
-                noises[name].responds = name not in other or bool(other[name].any())
+                noises[name].responds = name not in other or bool(other[name][1:].any())
         self._moved |= set(outputs) - set(still)
         for name in outputs:
             noises[name].depends = name in self._moved
 
-    def _unmoved(self, names: Sequence[str], first: Values, other: Values, noises: Mapping[str, Noise]) -> list[str]:
-        """Those of `names` that another input leaves as they were."""
-        before = {name: first[name][list(PAIR[:1])] for name in names}
-        return [n for n in names if n in other and not self._moves(other[n], before[n], noises[n])]
+    def _unmoved(self, names: Sequence[str], other: Values, noises: Mapping[str, Noise]) -> list[str]:
+        """Those of `names` that are the same in a displaced copy and in the one before it."""
+        return [n for n in names if n in other and not self._moves(other[n][1:], other[n][:1], noises[n])]
 
     def _check_masks(self, system: System, first: Values, noises: dict[str, Noise]) -> None:
         """Once, where the data leave a doubt of it: rows that a mask calls real must matter, and others must not."""
@@ -280,8 +279,12 @@ class Rehearsal:
         self._padding_seen = True
         real, padding = (self._outputs_of(one) for one in displaced)
         names = [name for name in self._adapter.outputs if name in real and name in padding and not noises[name].random]
-        by_padding = [name for name in names if self._moves(padding[name], first[name][:1], noises[name])]
-        alone = [name for name in by_padding if not self._moves(real[name], first[name][:1], noises[name])]
+
+        def moves(name: str, values: Values) -> bool:
+            return not bool(self._alike(name, first[name][:1], values[name], noises[name]).all())
+
+        by_padding = [name for name in names if moves(name, padding)]
+        alone = [name for name in by_padding if not moves(name, real)]
         if alone:
             told = ", ".join(map(repr, alone))
             got = f"one of system {system.name!r} by which {told} depends on the rows of padding alone"
@@ -307,19 +310,19 @@ class Rehearsal:
             self.forget(other)
 
     def _elsewhere(self, system: System, epsilon: float) -> Values:
-        """Values of a displaced copy; none where the model refuses such an input, on which they must depend then."""
+        """Values of a copy as it is and of a displaced one; none where the model refuses such an input, on which they
+        must depend then."""
         try:
-            return self._run(system, PAIR[:1], epsilon)
+            return self._run(system, (0, PAIR[0]), epsilon)
         except Exception as error:  # a foreign model, that has other numbers of rows there perhaps
             if ran_out(error):
                 raise
             return {}
 
     def _moves(self, values: torch.Tensor, reference: torch.Tensor, noise: Noise) -> bool:
-        """Whether values differ from those of another input by more than noise and round-off; infinity and NaN do."""
+        """Whether values differ from others of the same batch by more than noise; infinity and NaN do."""
         change = values.double() - reference.double()
-        felt = FELT * math.hypot(noise.floor, self._round_off(reference))
-        return not bool(change.isfinite().all()) or rms(change) > felt
+        return not bool(change.isfinite().all()) or rms(change) > FELT * noise.floor
 
     def ended(self, system: System) -> None:
         """Keep what is known of `system` until the next one ends, a neighbour for one that fills batches by itself."""
