@@ -157,7 +157,9 @@ def audit(
             is true for padding), for all inputs, outputs and layers that have such rows; or a dict to it from their
             names, or patterns of them, where it may also name a tensor inside the model, for layers alone:
             ``{"encoder.**": "encoder:input['mask']"}``. Rows of padding are left out before anything is compared or
-            counted, and may hold NaN. None: an input called a mask, if what rotates is 0 exactly where it says so.
+            counted, and may hold NaN. A mask by which what is filled up is real is refused. None: an input called a
+            mask, if what rotates is 0 exactly where it says so; an empty dict: none. ``settings["masks"]`` says what
+            was used.
         batch_rows, batch_bytes: a batch holds rotations of one system, or all of several that follow one another, up to
             these. "auto" times the first batches at several sizes; ``settings["batch_rows"]`` says which one was taken.
         max_memory: bytes that statistics and one batch may take together. Batches are filled no further, and lmax or

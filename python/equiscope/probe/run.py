@@ -31,7 +31,7 @@ from .outcome import Head, outcome
 from .pooled import Pooled
 from .units import Unit
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the layout of records; raised by every change that an older reader would misread."""
 
 LOCK = "run.lock"
