@@ -88,6 +88,8 @@ class Representation:
     ) -> Representation:
         """What is written so (docs/representations.md); `name` writes it back.
 
+        Irreps without ``basis=`` are in the standard basis, where "1x1o" is (y, z, x) and not e3nn's (x, y, z).
+
         Args:
             rep: one of `KINDS`; "pseudotensor", "tensor(3)", "tensor(ijk=jik)"; "voigt(xx,yy,zz,xy,yz,xz)",
                 "voigt-strain", "mandel"; irreps such as "8x0e+4x1o"; a sum of these along one axis, "2xscalar+vector";
