@@ -114,3 +114,15 @@ def test_links_between_the_papers_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_what_a_message_says_to_install_is_there_for_those_who_have_a_clone_alone():
+    said = {
+        name
+        for path in (ROOT / "python").rglob("*.py")
+        for names in re.findall(r"pip install ([a-z0-9\[\] -]+?)[\"').;]", path.read_text())
+        for name in names.split()
+    }
+    extras = PYPROJECT.split("[project.optional-dependencies]")[1].split("[project.scripts]")[0]
+    assert {"ase", "metatomic-torch", "vesin"} <= said
+    assert said - {"lightning"} <= set(re.findall(r'"([a-z0-9-]+)', extras)) - {"equiscope"}

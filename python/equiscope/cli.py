@@ -521,7 +521,7 @@ def _imported(text: str) -> Any:
         return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # a module of others runs when it is imported
         if module_name.partition(".")[0] == "ase" and find_spec("ase") is None:
-            told = f"MODEL: expected an installed ase for {text}, got none; pip install equiscope[ase]"
+            told = f"MODEL: expected an installed ase for {text}, got none; pip install ase"
             raise MissingExtraError(told) from None
         fail(
             ArgumentError,

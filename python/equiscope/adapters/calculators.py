@@ -329,7 +329,7 @@ def _check_calculator(calculator: Any) -> None:
             import ase  # noqa: F401
         except ImportError:
             raise MissingExtraError(
-                "model: expected an installed ase for its calculators, got none; pip install equiscope[ase]"
+                "model: expected an installed ase for its calculators, got none; pip install ase"
             ) from None
         expected = "a calculator of ASE from what is called without arguments (any other model is handed over itself)"
         fail(DTypeError, "model", expected, type(calculator).__name__)
