@@ -237,6 +237,16 @@ def test_a_plain_function_is_given_by_name_what_a_file_carries(monkeypatch, caps
         assert row.outputs["energy"]["mean"] == pytest.approx(2 * moved + 6 - 4 + spin, abs=1e-6)
 
 
+def test_a_model_that_runs_on_no_system_ends_with_one_line_and_code_2(monkeypatch, capsys, tmp_path):
+    (tmp_path / "broken.py").write_text("def model(positions): return positions @ positions.new_ones(\n 4)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run(monkeypatch, "audit", "broken:model", XYZ, "--outputs", "y=vector", "--lmax", "1") == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: MODEL: expected a model that runs on some system, got RuntimeError: ")
+    assert "broken.py, line 1); equiscope called the model with positions (" in shown and shown.count("\n") == 1
+
+
 def test_what_no_structure_has_is_refused_with_what_they_have(monkeypatch, capsys, tmp_path):
     (tmp_path / "wanting.py").write_text("def model(positions, multiplicity): return positions\n")
     monkeypatch.chdir(tmp_path)
