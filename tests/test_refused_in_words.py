@@ -270,7 +270,7 @@ def test_a_model_that_takes_single_systems_is_told_how():
         return pos.reshape(15).square().sum()
 
     with pytest.raises(
-        errors.ModelError, match="invalid for input .* It runs on one system .*: batching='loop'"
+        errors.ModelError, match=r"invalid for input .* It runs on one system .*: batching='loop'"
     ) as caught:
         audit(model)
     assert isinstance(caught.value.__cause__, RuntimeError)
@@ -291,7 +291,7 @@ def test_a_model_that_asks_for_batch_is_told_how():
     def model(pos, batch):
         return torch.zeros(int(batch.max()) + 1).index_add(0, batch, pos.norm(dim=-1))
 
-    with pytest.raises(errors.ModelError, match="batch'. It runs on the rows .*: batching='concat'") as caught:
+    with pytest.raises(errors.ModelError, match=r"batch'\. It runs on the rows .*: batching='concat'") as caught:
         audit(model)
     assert isinstance(caught.value.__cause__, TypeError)
     assert audit(model, batching="concat").outputs["u"].verdict == "exact"

@@ -192,8 +192,8 @@ def audit(
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
             decides, naming the argument, what was expected and what came.
         MemoryLimitError: statistics and one copy do not fit into `max_memory`, or into what the device has.
-        ModelError: copies of a batch see each other, or every system failed. Where the model raised at every system,
-            its first error.
+        ModelError: copies of a batch see each other, every system failed, or the model runs with another `batching`
+            alone. Where it raised at every system otherwise, its first error as it was, with a note of its arguments.
 
     Statistics are accumulated in float64, centred; the result does not depend on the batch size beyond the round-off
     of the model. Memory does not grow with the number of rotations or systems. NaN or infinity from the model, or an
