@@ -171,6 +171,9 @@ def test_a_property_that_structures_lack_is_measured_where_it_is_and_asked_for_o
     assert report.outputs["stress"].verdict.value == "exact"
     assert "stress" not in report.systems[0].outputs
 
+    (note,) = [note for note in report.notes if "magmoms" in note]
+    assert note == "`magmoms` is given by none of 2 systems" and not any("magmom" in said for said in report.warnings)
+
     class Without(Tensors):
         def calculate(self, *arguments):
             super().calculate(*arguments)

@@ -236,6 +236,22 @@ def test_systems_that_hold_no_numbers_are_refused(system, message):
         audit(untouched, system)
 
 
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"inputs": {"pos": "vektor"}}, r"^inputs\['pos'\]: expected one of scalar, .*got 'vektor'"),
+        ({"inputs": "vektor"}, r"^inputs: expected one of scalar, .*got 'vektor'"),
+        ({"inputs": {"pos": {"vector": 3}}}, r"^inputs\['pos'\]: expected a dict from kinds to slices"),
+        ({"outputs": {"u": 3}}, r"^outputs\['u'\]: expected one of scalar, .*got int"),
+        ({"outputs": {"u": "voigt(xx,yy)"}}, r"^outputs\['u'\]: expected the six of"),
+        ({"layers": {"embed": "tensor(ij=jk)"}}, r"^layers\['embed'\]: expected "),
+    ],
+)
+def test_a_representation_that_is_none_is_named_by_its_key(declared, message):
+    with pytest.raises((errors.ArgumentError, errors.DTypeError), match=message):
+        audit(untouched, **declared)
+
+
 def test_batches_of_a_loader_are_no_systems():
     loader = torch.utils.data.DataLoader([{"pos": POS}] * 4, batch_size=2)
     with pytest.raises(errors.DataError, match=r"data: .*loader\.dataset.*DataLoader of batches of 2"):

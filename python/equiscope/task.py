@@ -170,6 +170,7 @@ def _head(asked: Settings, adapter: Adapter) -> Head:
             "batch_rows_asked": asked.batch_rows,
             "max_memory": asked.max_memory,
             "hookable": is_hookable(adapter),
+            "unasked": list(adapter.unasked),
         },
     )
 

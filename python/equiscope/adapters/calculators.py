@@ -112,6 +112,7 @@ class CalculatorAdapter(Adapter):
         """By system: the properties that its first copy had. To ask for others means another calculation."""
         self.outputs, notes = self._declared_outputs(request)
         self.notes = [f"{name}: {note}" for note in notes]
+        self.unasked = () if request.outputs else tuple(self.outputs)
         self.units = {name: PROPERTIES[name].unit for name in self.outputs if name in PROPERTIES}
         self._meant = request.meant
 
