@@ -71,7 +71,7 @@ def test_every_public_name_exists_and_says_what_it_is(name):
 
 @pytest.mark.parametrize(
     ("extra", "expected"),
-    [("style", ["clang-format", "mypy", "ruff"]), ("docs", ["furo", "myst-parser", "sphinx"])],
+    [("style", ["clang-format", "codespell", "mypy", "ruff"]), ("docs", ["furo", "myst-parser", "sphinx"])],
 )
 def test_style_and_site_are_made_by_exact_versions(extra, expected):
     block = re.search(rf"^{extra} = \[(.*?)\]$", PYPROJECT, re.MULTILINE | re.DOTALL).group(1)
