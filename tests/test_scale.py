@@ -408,7 +408,9 @@ def test_a_system_that_no_process_wrote_down_is_missed(tmp_path, monkeypatch):
             write(run, systems, *rest)
 
     monkeypatch.setattr(Run, "write", forgets)
-    with pytest.raises(ModelError, match=r"every system to end, got \d that no process wrote down, system \d the first"):
+    with pytest.raises(
+        ModelError, match=r"every system to end, got \d that no process wrote down, system \d the first"
+    ):
         audit(tmp_path, systems=data(8))
 
 
