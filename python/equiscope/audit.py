@@ -117,9 +117,9 @@ def audit(
             begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the errors
             alone; the spectrum is shown up to half of the degree, and only its own error bars say what it is worth.
         degree: degree of the grid, 2 lmax..131; results are exact where the product of two matrix elements stays
-            within it. "auto" (also None) begins at 2 lmax and judges every system by itself: one whose errors are
-            larger than `tolerance` is evaluated again at the next degree, up to 41. The first two systems are
-            evaluated at two degrees whatever they say, which shows how far their stated errors are true.
+            within it. "auto", which None means for a grid, begins at 2 lmax and judges every system by itself: one
+            whose errors are larger than `tolerance` is evaluated again at the next degree, up to 41. The first two
+            systems are evaluated at two degrees whatever they say, which shows how far their stated errors are true.
             ``settings["degrees"]`` says how many systems ran at which degree, ``settings["unsettled"]`` how many
             had not settled.
         tolerance: relative, for "auto": half width of the RMSE of a system over that RMSE, or over the pooled one where
@@ -194,8 +194,8 @@ def audit(
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
             decides, naming the argument, what was expected and what came.
         MemoryLimitError: statistics and one copy do not fit into `max_memory`, or into what the device has.
-        ModelError: copies of a batch see each other, or every system failed. Where the model raised at every system,
-            its first error.
+        ModelError: copies of a batch see each other, every system failed, or the model runs with another `batching`
+            alone. Where it raised at every system otherwise, its first error as it was, with a note of its arguments.
 
     Statistics are accumulated in float64, centred; the result does not depend on the batch size beyond the round-off
     of the model. Memory does not grow with the number of rotations or systems. NaN or infinity from the model, or an

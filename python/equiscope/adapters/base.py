@@ -114,7 +114,8 @@ class Request:
         """`declared`, the value of `argument`, with its representations parsed; one alone belongs to `single`."""
         if declared is None:
             return {}
-        if isinstance(declared, str):
+        alone = isinstance(declared, str)
+        if alone:
             declared = {single: declared}
         if not isinstance(declared, Mapping):
             expected = "a dict from name to representation, or one representation"
@@ -124,7 +125,7 @@ class Request:
                 kind,
                 basis=self.basis,
                 layout=self.layout,
-                argument=f"{argument}[{name!r}]" if name else argument,
+                argument=argument if alone else f"{argument}[{name!r}]",
                 of_input=argument == "inputs",
             )
             for name, kind in declared.items()
@@ -249,6 +250,8 @@ class Adapter(Kind, ABC):
     """For the warnings of the report: what of the model was not taken, and why; read at the end of an audit."""
     remarks: Sequence[str] = ()
     """For the notes of the report: what was taken as it was declared, and may have been meant otherwise; likewise."""
+    unasked: Collection[str] = ()
+    """Outputs that nobody named, and which are audited because the model has them: systems may all have none."""
     unrepeatable: str = ""
     """What is to be said, and done, where the same input gives different values: a sentence."""
     description: dict[str, str]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail, ran_out
+from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail, in_a_line, ran_out
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from ..patterns import fits
@@ -32,6 +32,7 @@ from .containers import Layout, opened
 from .keywords import holds_structures, systems_of
 from .masks import Masks, is_right, with_a_row
 from .opened import Opened
+from .otherwise import remedy
 from .points import Points, points_among
 from .registry import register
 from .returned import NUMERIC, SINGLE, by_name, of_copies, values
@@ -95,6 +96,7 @@ class PlainAdapter(Adapter):
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
         self._labels = request.labels
+        self._ran = False
         self.count = len(data) if isinstance(data, Sized) else None
         declared = request.parsed("inputs", request.inputs, ONLY)
         self._patterns = {name: kind for name, kind in declared.items() if "*" in name}
@@ -363,15 +365,20 @@ class PlainAdapter(Adapter):
 
     def _evaluated(self, pieces: Sequence[Piece]) -> Any:
         try:
-            return self._evaluated_once(pieces)
+            returned = self._evaluated_once(pieces)
+            self._ran = True
+            return returned
         except Exception as error:  # whatever a foreign model raises
             if self._call.records_more(error):
                 raise Again from error
-            hint = self._batching.explains(pieces[0].system.payload)
-            if not hint or ran_out(error) or isinstance(error, ModelError):
+            if ran_out(error) or isinstance(error, ModelError):
                 raise
-            told = f"model: expected values, got {type(error).__name__}: {error}"
-            raise ModelError(f"{told}. {hint}") from error
+            hint = self._batching.explains(pieces[0].system.payload)
+            if not hint and not self._ran and self._batching.leading and not self._batching.per_copy:
+                hint = remedy(self._call, self._copies(pieces[0]))
+            if not hint:
+                raise
+            raise ModelError(f"model: expected values, got {in_a_line(error)}. {hint}") from error
 
     def _evaluated_once(self, pieces: Sequence[Piece]) -> Any:
         copies = [self._copies(piece) for piece in pieces]

@@ -96,15 +96,15 @@ class Pooled:
         """Outputs that the same input gives different values of."""
         return [name for name in self.outputs if name in self._held and self._held[name].random]
 
-    def absent(self) -> list[str]:
+    def absent(self) -> dict[str, str]:
         """What the report should say of outputs that some systems do not have."""
-        notes = []
+        said = {}
         for name in self.outputs:
             have = self._held[name].systems if name in self._held else 0
             if have < self.systems:
                 where = f"{have or 'none'} of {self.systems} system{'s' if self.systems > 1 else ''}"
-                notes.append(f"`{name}` is given by {where}{', and measured on these alone' if have else ''}")
-        return notes
+                said[name] = f"`{name}` is given by {where}{', and measured on these alone' if have else ''}"
+        return said
 
     def seen(self) -> dict[str, Seen]:
         """What all systems so far show of each output and layer, without errors."""
