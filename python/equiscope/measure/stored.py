@@ -89,7 +89,8 @@ class StoredMoments(Moments):
         sums = {label: a * counts[label] for label, a in summary.variance.items()}
         entries = 1 if kind is None else kind.entries
         found = Found(self._chart, power, beyond, spread.sum(-1), sums, symmetrised, counts, entries)
-        return replace(summary, errors=grid_errors(self._grid, found, self._shown))
+        (errors,) = grid_errors(self._grid, found, self._shown, [summary.channels])
+        return replace(summary, errors=errors)
 
     def _with_errors(self, kind: Representation, found: OrbitSummary) -> OrbitSummary:
         """Moments of z(g) = rho(g)^-1 u(g), relative to z(identity)."""

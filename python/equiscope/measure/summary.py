@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -96,6 +97,15 @@ class OrbitSummary:
     def restricted(self, irrep: Label) -> OrbitSummary:
         """The power of one irrep alone; total and unresolved stay those of the whole."""
         return replace(self, power={irrep: self.power[irrep]})
+
+    def apart(self, channels: Sequence[int], errors: Sequence[dict[str, torch.Tensor]]) -> list[OrbitSummary]:
+        """Of hidden layers that were accumulated together: each with its run of channels, and its own errors."""
+        sizes = list(channels)
+        by_label = zip(*(power.split(sizes, -1) for power in self.power.values()), strict=True)
+        powers = [dict(zip(self.power, own, strict=True)) for own in by_label]
+        totals, unresolved = self.total.split(sizes, 1), self.unresolved.split(sizes, 1)
+        every = zip(powers, totals, unresolved, errors, strict=True)
+        return [replace(self, power=p, total=t, unresolved=u, errors=e) for p, t, u, e in every]
 
     @property
     def total_variance(self) -> torch.Tensor:

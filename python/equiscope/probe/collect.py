@@ -16,9 +16,9 @@ from ..groups.representation import Representation
 from ..measure.against import against
 from ..measure.directions import DirectionMoments
 from ..measure.finite import fault, in_range
-from ..measure.measure import Measure, Moments
+from ..measure.measure import Measure
 from ..measure.settling import Seen
-from ..measure.summary import NonFiniteValues, OrbitSummary
+from ..measure.summary import OrbitSummary
 from ..measure.sums import Beside, Terms, on_host
 from ..result.data import Failure, SystemRow, Worst
 from ..result.judge import AT_NOISE
@@ -27,6 +27,7 @@ from .drive import Drive, Empty, End, Failed, Slice, numbers
 from .entry import Entry, Kind, Share, Tensors
 from .leaves import representation_of
 from .onlooker import Onlooker
+from .orbits import NonFinite, Orbits
 from .pooled import root_error
 from .rehearsal import Begin
 from .witness import Witness
@@ -54,7 +55,7 @@ class _Orbit:
     """A system in progress."""
 
     begin: Begin
-    moments: dict[str, Moments]
+    moments: Orbits
     onlooker: Onlooker | None
 
 
@@ -148,8 +149,7 @@ class Collector:
         self._shown = {}
         self._running, self._ended = self._ended, {}
         for name, orbit in self._running.items():
-            for moment in orbit.moments.values():
-                moment.extend(measure.elements(name))
+            orbit.moments.extend(measure, name)
             if orbit.onlooker is not None:
                 orbit.onlooker.extend(measure)
         return set(self._running)
@@ -194,7 +194,7 @@ class Collector:
         if event.system.name in self._running:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
-        moments = {name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()}
+        moments = Orbits(self.measure, system, self._lmax, values, kinds)
         self._running[system] = _Orbit(event, moments, self._onlooker(event))
         if self._witness is not None:
             self._witness.begin(event.system, self.measure.elements(system), self._targets.get(system, {}))
@@ -217,22 +217,21 @@ class Collector:
         if system.name not in self._running:
             return
         orbit = self._running[system.name]
-        for name, value in values.items():
-            try:
-                orbit.moments[name].update(value)
-            except NonFiniteValues as error:
-                self._stop(system, name, error)
-                drive.drop(system)
-                return
+        try:
+            orbit.moments.update(values)
+        except NonFinite as error:
+            self._stop(system, error)
+            drive.drop(system)
+            return
         if orbit.onlooker is not None:
             orbit.onlooker.update(values)
         if self._witness is not None:
             self._witness.update(system, event.start, event.stop, values)
 
-    def _stop(self, system: System, name: str, error: NonFiniteValues) -> None:
+    def _stop(self, system: System, error: NonFinite) -> None:
         index = error.index
         rotation = self._element(system.name, index)
-        self._failed(system, name, f"{error.what} at rotation {index}", index, rotation)
+        self._failed(system, error.name, f"{error.what} at rotation {index}", index, rotation)
         self._dropped(system)
 
     def _dropped(self, system: System) -> None:
@@ -268,15 +267,13 @@ class Collector:
         if system.name not in self._running:
             return
         running = self._running.pop(system.name)
-        begin, orbits = running.begin, {}
-        for name, moment in running.moments.items():
-            if name in self._skipped:
-                continue
-            try:
-                orbits[name] = replace(moment.finish(), target=self._target(system, name))
-            except NonFiniteValues as error:
-                self._stop(system, name, error)
-                return
+        begin = running.begin
+        try:
+            found = running.moments.finish(self._skipped)
+        except NonFinite as error:
+            self._stop(system, error)
+            return
+        orbits = {name: replace(orbit, target=self._target(system, name)) for name, orbit in found.items()}
         try:
             begin = drive.rehearsal.at_the_end(begin)
             self._raise_floors(begin, orbits, drive)
