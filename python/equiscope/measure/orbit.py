@@ -260,8 +260,8 @@ class OrbitMoments(Moments):
         sums = {} if components is None else {key: a * components[key] for key, a in variance.items()}
         symmetrised = self._symmetrised(mean)
         entries = 1 if self._representation is None else self._representation.entries
-        found = Found(self._chart, power, beyond, self._spread, sums, symmetrised, components or {}, entries)
-        errors = grid_errors(self._grid, found, self._shown, channels)
+        found = Found(self._chart, power, beyond, self._spread, total, sums, symmetrised, components or {}, entries)
+        errors, averages = grid_errors(self._grid, found, self._shown, channels)
         whole = OrbitSummary(
             self._representation,
             self._grid.degree,
@@ -276,8 +276,9 @@ class OrbitMoments(Moments):
             components=components,
             cosets=self._halves(),
             worst_value=farthest,
+            averages=averages[0],
         )
-        return [whole] if len(channels) == 1 else whole.apart(channels, errors)
+        return [whole] if len(channels) == 1 else whole.apart(channels, errors, averages)
 
     @property
     def _trivial(self) -> tuple[int, ...]:

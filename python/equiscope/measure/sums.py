@@ -67,17 +67,16 @@ class Terms:
         held = {key: quantity.terms(orbit) for key, quantity in self.quantities.items()}
         for i, irrep in enumerate(self._several):
             held[f"spectrum {i}"] = self.quantities["spectrum"].terms(orbit.restricted(irrep))
-        random, signed = {}, {}
-        for name, (own, other) in orbit.known_errors().items():
+        held["random"], held["signed"] = {}, {}
+        for name, errors in orbit.known_errors().items():
             # grids that were compared showed errors of the whole; that of an irrep that holds little may still be right
             factor = beside.factor if name in ("variance", "irreps") else max(1.0, beside.factor)
-            random[name], signed[name] = orbit.samples * factor * own, orbit.samples * factor * other
+            random, signed = orbit.samples * factor * errors
             if not beside.independent:
-                random[name], signed[name] = torch.zeros_like(own), random[name] + signed[name]
-        held["random"] = {name: value.square() for name, value in random.items()}
-        held["signed"] = signed
+                random, signed = torch.zeros_like(random), random + signed
+            held["random"][name], held["signed"][name] = random.square(), signed
         weighed = orbit.samples * torch.tensor([1.0, beside.noise**2, beside.floor**2], dtype=torch.float64)
-        held["all"] = dict(zip(("samples", "noise", "floor"), weighed, strict=True))
+        held["all"] = dict(zip(("samples", "noise", "floor"), weighed.unbind(), strict=True))
         return [held[key][name].expand(shape) for (key, name), shape in self._shapes.items()]
 
     def apart(self, vector: torch.Tensor) -> dict[str, Tensors]:

@@ -40,6 +40,7 @@ from ..groups.group import Chart, Grid, Group, Label
 from ..groups.o3 import O3
 from ..groups.quadrature import Quadrature
 from ..groups.so2 import CircleGrid
+from .summary import Averages
 
 Values: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -101,6 +102,8 @@ class Found:
     """``(s, c)``: power above ``chart.lmax``."""
     spread: torch.Tensor
     """``(s, c)``: what was squared and summed."""
+    total: torch.Tensor
+    """``(s, c)``: int |u|^2."""
     variance: Mapping[Label, torch.Tensor]
     """Per part ``(s, c)``: A times the number of its components; empty without a representation."""
     symmetrised: Mapping[Label, torch.Tensor]
@@ -112,18 +115,19 @@ class Found:
     def pooled(self, channels: Sequence[int]) -> Pooled:
         """Averages over samples and over each run of so many `channels`, on the host: one wait for the device, and
         small arrays from there on."""
-        given = [*self.power.values(), self.beyond, self.spread, *self.variance.values(), *self.symmetrised.values()]
-        host = averages(given, channels).cpu().numpy()
+        alone = (self.beyond, self.spread, self.total)
+        given = [*self.power.values(), *alone, *self.variance.values(), *self.symmetrised.values()]
+        host = _averages(given, channels).cpu().numpy()
         labels, parts = len(self.chart.labels), len(self.power)
         power = host[:, : labels * parts].reshape(-1, parts, labels)
-        beyond, spread, *rest = host[:, labels * parts :].T
+        beyond, spread, total, *rest = host[:, labels * parts :].T
         variance = dict(zip(self.variance, rest, strict=False))
         symmetrised = dict(zip(self.symmetrised, rest[len(variance) :], strict=True))
         by_part = dict(zip(self.power, power.swapaxes(0, 1), strict=True))
-        return Pooled(self.chart, by_part, beyond, spread, variance, symmetrised)
+        return Pooled(self.chart, by_part, beyond, spread, total, variance, symmetrised)
 
 
-def averages(given: Sequence[torch.Tensor], channels: Sequence[int]) -> torch.Tensor:
+def _averages(given: Sequence[torch.Tensor], channels: Sequence[int]) -> torch.Tensor:
     """``(q, rows)``: all of some tensors ``(..., s, c)`` as rows, averaged over samples and each run of channels."""
     rows = torch.cat([x.flatten(0, -3) if x.ndim > 2 else x[None] for x in given])
     if not rows.shape[1] or not rows.shape[2]:  # of no sample at all: nothing
@@ -140,8 +144,16 @@ class Pooled:
     power: Mapping[Label, Values]
     beyond: Values
     spread: Values
+    total: Values
     variance: Mapping[Label, Values]
     symmetrised: Mapping[Label, Values]
+
+    def shown(self, total: Values, shown: Chart) -> list[Averages]:
+        """Of each quantity; `total` ``(q, labels)`` is what all parts hold together."""
+        n = len(shown.labels)
+        power = torch.from_numpy(total[:, :n].copy()).reshape(-1, *shown.shape)
+        unresolved = self.beyond + total[:, n:].sum(1)
+        return [Averages(*own) for own in zip(power, self.total.tolist(), unresolved.tolist(), strict=True)]
 
     def varying(self, label: Label) -> Values:
         """``(q, columns)`` of one part, without what transforms as declared."""
@@ -158,8 +170,11 @@ class Pooled:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # where power is near the largest number, so is its error
-def grid_errors(grid: Grid, found: Found, shown: Chart, channels: Sequence[int]) -> list[dict[str, torch.Tensor]]:
-    """Errors of one orbit, averaged over samples and each run of so many `channels`: what is random, what has a sign.
+def grid_errors(
+    grid: Grid, found: Found, shown: Chart, channels: Sequence[int]
+) -> tuple[list[dict[str, torch.Tensor]], list[Averages]]:
+    """Errors of one orbit, averaged over samples and each run of so many `channels`: what is random, what has a sign;
+    and the averages themselves.
 
     Of each run ``power`` (2, *shown.shape), ``unresolved`` (2,), and of a declared quantity ``variance`` (2,) and
     ``irreps`` (2, parts). All are half widths, on the host.
@@ -182,7 +197,8 @@ def grid_errors(grid: Grid, found: Found, shown: Chart, channels: Sequence[int])
         else:
             parts = [_of_part(folding, pooled, label) / n for label, n in found.components.items()]
             errors["irreps"] = np.stack(parts, axis=-1)
-    return [{name: torch.from_numpy(own[i]) for name, own in errors.items()} for i in range(len(channels))]
+    apart = [{name: torch.from_numpy(own[i]) for name, own in errors.items()} for i in range(len(channels))]
+    return apart, pooled.shown(total, shown)
 
 
 def _of_part(folding: Folding | CircleFolding, found: Pooled, label: Label) -> Values:

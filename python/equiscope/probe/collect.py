@@ -419,13 +419,13 @@ class Collector:
 
 
 def _seen(orbit: OrbitSummary, noise: float) -> Seen:
-    errors = orbit.known_errors()
+    errors, averages = orbit.known_errors(), orbit.known_averages()
     declared = orbit.components is not None
     components = 1 if orbit.representation is None else orbit.representation.entries
     return Seen(
         samples=orbit.samples,
-        total=float(orbit.total.mean()),
-        power=orbit.total_power.mean((-2, -1)).cpu(),
+        total=averages.total,
+        power=averages.power,
         power_error=errors["power"].sum(0),
         noise=components * noise**2,
         components=components,
@@ -436,7 +436,8 @@ def _seen(orbit: OrbitSummary, noise: float) -> Seen:
 
 def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]:
     variance = float(orbit.total_variance.mean())
-    total = float(orbit.total.mean())
+    averages = orbit.known_averages()
+    total = averages.total
     assert orbit.representation is not None
     size = (total / orbit.representation.entries) ** 0.5
     return {
@@ -446,7 +447,7 @@ def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]
         "noise": begin.noise[name],
         "noise_floor": begin.floor[name],
         "total": total,
-        "unresolved": float(orbit.unresolved.mean()),
+        "unresolved": averages.unresolved,
         "worst_deviation": orbit.worst_deviation,
         **({"mean": float(orbit.mean.mean())} if orbit.mean is not None and orbit.mean.shape[-1] == 1 else {}),
         "rmse_error": root_error(variance, float(orbit.known_errors()["variance"].sum())),
@@ -454,7 +455,8 @@ def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]
 
 
 def _share_row(orbit: OrbitSummary, chart: Chart) -> dict[str, float]:
-    total = float(orbit.total.mean())
-    columns = zip(chart.headings, chart.by_column(orbit.total_power.mean((-2, -1))), strict=True)
-    shares = {f"share_{chart.axis}{head}": float(value) / total if total > 0 else 0.0 for head, value in columns}
-    return {"samples": orbit.samples, "total": total, "unresolved": float(orbit.unresolved.mean()), **shares}
+    averages = orbit.known_averages()
+    total = averages.total
+    columns = zip(chart.headings, chart.by_column(averages.power).tolist(), strict=True)
+    shares = {f"share_{chart.axis}{head}": value / total if total > 0 else 0.0 for head, value in columns}
+    return {"samples": orbit.samples, "total": total, "unresolved": averages.unresolved, **shares}

@@ -280,6 +280,8 @@ class Rehearsal:
                 self._room = IDENTICAL
                 continue
             done += len(some)
+        if len(parts) == 1:
+            return parts[0]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0] if all(name in p for p in parts)}
 
     def _called(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool) -> Values:
@@ -357,10 +359,11 @@ class Rehearsal:
         second = self._run(system, AGAIN, epsilon)
         both = [name for name in first if name in second]
         # two identical copies of one batch, and two copies in both batches
-        before = {name: torch.cat([first[name][:1], first[name][list(AGAIN)]]) for name in both}
+        once = torch.tensor([0, *AGAIN])
+        before = {name: first[name].index_select(0, once.to(first[name].device)) for name in both}
         after = {name: torch.cat([first[name][1:IDENTICAL], second[name]]) for name in both}
         for name in both:
-            noises[name].repeated(after[name] - before[name])
+            noises[name].repeated(before[name], after[name])
         rough = [name for name in both if noises[name].dithered > ROUGH * self._round_off(first[name])]
         apart = [
             name for name in both if not bool(self._alike(name, before[name], after[name], noises[name].quiet).all())
@@ -379,7 +382,7 @@ class Rehearsal:
                 noise.random |= shaken[name] < REACTS * noise.repeats
                 continue
             if noise.random:
-                noise.repeated(torch.cat([after[name] - before[name], changes]))
+                noise.repeated(torch.cat([before[name], second[name]]), torch.cat([after[name], third[name]]))
                 continue
             # scatter that does not answer to the size of the noise is no round-off either
             smooth = shaken[name] > REACTS * noise.dithered
@@ -407,6 +410,8 @@ class Rehearsal:
 
     def _alike(self, name: str, before: torch.Tensor, after: torch.Tensor, noise: Noise) -> torch.Tensor:
         """``(samples,)``: whether a sample has the same values before and after, as far as noise lets one see."""
+        if torch.equal(before, after):
+            return torch.ones(before.shape[1], dtype=torch.bool, device=before.device)
         one, other = before.double(), after.double()
         allowed = APART * torch.clamp(noise.by_sample, min=noise.floor)
         size = torch.maximum(one.abs(), other.abs()).nan_to_num(0.0, 0.0, 0.0).amax((0, 2, 3))
@@ -519,7 +524,7 @@ class Rehearsal:
         for name, value in kept.items():
             if value.shape[1] != first[name].shape[1]:
                 noises |= self._noise({name: value[IDENTICAL:]}, DITHERS)
-                noises[name].repeated(value[1] - value[0])
+                noises[name].repeated(value[0], value[1])
         self._layers.begun(system)
         self._references[system.name] = {name: value[list(AGAIN[:2])] for name, value in kept.items()}
         self._noises[system.name] = {name: noises[name] for name in kept}
