@@ -58,9 +58,11 @@ class Terms:
             shapes |= {(kind, name): shape for name, shape in errors.items()}
         shapes |= {("all", name): () for name in ("samples", "noise", "floor")}
         self._shapes = shapes
+        self._sizes = list(map(math.prod, shapes.values()))
+        self._size = sum(self._sizes)
 
     def __len__(self) -> int:
-        return sum(map(math.prod, self._shapes.values()))
+        return self._size
 
     def of(self, orbit: OrbitSummary, beside: Beside) -> list[torch.Tensor]:
         """What one system adds, tensors that make the vector when they are joined; each where it was calculated."""
@@ -77,13 +79,13 @@ class Terms:
             held["random"][name], held["signed"][name] = random.square(), signed
         weighed = orbit.samples * torch.tensor([1.0, beside.noise**2, beside.floor**2], dtype=torch.float64)
         held["all"] = dict(zip(("samples", "noise", "floor"), weighed.unbind(), strict=True))
-        return [held[key][name].expand(shape) for (key, name), shape in self._shapes.items()]
+        found = ((held[key][name], shape) for (key, name), shape in self._shapes.items())
+        return [own if own.shape == shape else own.expand(shape) for own, shape in found]
 
     def apart(self, vector: torch.Tensor) -> dict[str, Tensors]:
         """The sums by quantity and name."""
         found: dict[str, Tensors] = {}
-        sizes = [math.prod(shape) for shape in self._shapes.values()]
-        for ((key, name), shape), own in zip(self._shapes.items(), vector.split(sizes), strict=True):
+        for ((key, name), shape), own in zip(self._shapes.items(), vector.split(self._sizes), strict=True):
             found.setdefault(key, {})[name] = own.reshape(shape)
         return found
 
@@ -120,9 +122,9 @@ class Sums:
 def on_host(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """All of them as one float64 vector on the host; what lies on a device is fetched at once."""
     there = [i for i, x in enumerate(tensors) if x.device.type != "cpu"]
-    flat = [x.reshape(-1).to(torch.float64) for x in tensors]
+    flat = [x.reshape(-1) for x in tensors]
     if there:
-        fetched = torch.cat([flat[i] for i in there]).cpu().split([flat[i].numel() for i in there])
+        fetched = torch.cat([flat[i].double() for i in there]).cpu().split([flat[i].numel() for i in there])
         for i, own in zip(there, fetched, strict=True):
             flat[i] = own
-    return torch.cat(flat)
+    return torch.cat(flat).double()

@@ -273,7 +273,10 @@ class Collector:
         except NonFinite as error:
             self._stop(system, error)
             return
-        orbits = {name: replace(orbit, target=self._target(system, name)) for name, orbit in found.items()}
+        targets = self._targets.get(system.name, {})
+        orbits = {
+            name: replace(orbit, target=targets[name]) if name in targets else orbit for name, orbit in found.items()
+        }
         try:
             begin = drive.rehearsal.at_the_end(begin)
             self._raise_floors(begin, orbits, drive)
@@ -340,9 +343,6 @@ class Collector:
             for i, irrep in enumerate(orbit.variance):
                 found |= {f"variance {i}": orbit.variance[irrep], f"power {i}": orbit.power[irrep]}
         return {key: value.cpu().contiguous() for key, value in found.items()}
-
-    def _target(self, system: System, name: str) -> torch.Tensor | None:
-        return self._targets.get(system.name, {}).get(name)
 
     def _raise_floors(self, begin: Begin, orbits: Mapping[str, OrbitSummary], drive: Drive) -> None:
         """Where an output stands out at few elements and is as noisy there, its floor is what that noise makes of it.

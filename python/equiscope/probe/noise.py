@@ -43,9 +43,9 @@ class Noise:
         dithered = float(by_sample.mean()) ** 0.5 if variance.numel() else 0.0
         return cls(dithered, by_sample.sqrt(), UNIFORM * torch.finfo(dtype).eps * rms(_powers(values)))
 
-    def repeated(self, before: torch.Tensor, after: torch.Tensor) -> None:
+    def repeated(self, changes: torch.Tensor) -> None:
         """Take note of the changes between evaluations of the same input."""
-        self.repeats = 0.0 if torch.equal(before, after) else rms(after - before)
+        self.repeats = rms(changes)
 
     @property
     def quiet(self) -> Noise:

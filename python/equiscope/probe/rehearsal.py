@@ -362,11 +362,12 @@ class Rehearsal:
         once = torch.tensor([0, *AGAIN])
         before = {name: first[name].index_select(0, once.to(first[name].device)) for name in both}
         after = {name: torch.cat([first[name][1:IDENTICAL], second[name]]) for name in both}
-        for name in both:
-            noises[name].repeated(before[name], after[name])
+        moved = [name for name in both if not torch.equal(before[name], after[name])]
+        for name in moved:
+            noises[name].repeated(after[name] - before[name])
         rough = [name for name in both if noises[name].dithered > ROUGH * self._round_off(first[name])]
         apart = [
-            name for name in both if not bool(self._alike(name, before[name], after[name], noises[name].quiet).all())
+            name for name in moved if not bool(self._alike(name, before[name], after[name], noises[name].quiet).all())
         ]
         if not (rough or apart):
             return
@@ -382,7 +383,7 @@ class Rehearsal:
                 noise.random |= shaken[name] < REACTS * noise.repeats
                 continue
             if noise.random:
-                noise.repeated(torch.cat([before[name], second[name]]), torch.cat([after[name], third[name]]))
+                noise.repeated(torch.cat([after[name] - before[name], changes]))
                 continue
             # scatter that does not answer to the size of the noise is no round-off either
             smooth = shaken[name] > REACTS * noise.dithered
@@ -410,8 +411,6 @@ class Rehearsal:
 
     def _alike(self, name: str, before: torch.Tensor, after: torch.Tensor, noise: Noise) -> torch.Tensor:
         """``(samples,)``: whether a sample has the same values before and after, as far as noise lets one see."""
-        if torch.equal(before, after):
-            return torch.ones(before.shape[1], dtype=torch.bool, device=before.device)
         one, other = before.double(), after.double()
         allowed = APART * torch.clamp(noise.by_sample, min=noise.floor)
         size = torch.maximum(one.abs(), other.abs()).nan_to_num(0.0, 0.0, 0.0).amax((0, 2, 3))
@@ -524,7 +523,7 @@ class Rehearsal:
         for name, value in kept.items():
             if value.shape[1] != first[name].shape[1]:
                 noises |= self._noise({name: value[IDENTICAL:]}, DITHERS)
-                noises[name].repeated(value[0], value[1])
+                noises[name].repeated(value[1] - value[0])
         self._layers.begun(system)
         self._references[system.name] = {name: value[list(AGAIN[:2])] for name, value in kept.items()}
         self._noises[system.name] = {name: noises[name] for name in kept}
