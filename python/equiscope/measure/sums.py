@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..groups.group import Group
@@ -54,6 +57,9 @@ class Terms:
             shapes |= {(f"spectrum {i}", name): shape for name, shape in self.quantities["spectrum"].shapes.items()}
         errors: dict[str, tuple[int, ...]] = {"power": group.shape(lmax), "unresolved": ()}
         errors |= {} if representation is None else {"variance": (), "irreps": (len(self.irreps),)}
+        self._measured = len(shapes)
+        """The first of the sums: those of quantities."""
+        self._errors = tuple(errors)
         for kind in ("random", "signed"):
             shapes |= {(kind, name): shape for name, shape in errors.items()}
         shapes |= {("all", name): () for name in ("samples", "noise", "floor")}
@@ -69,18 +75,21 @@ class Terms:
         held = {key: quantity.terms(orbit) for key, quantity in self.quantities.items()}
         for i, irrep in enumerate(self._several):
             held[f"spectrum {i}"] = self.quantities["spectrum"].terms(orbit.restricted(irrep))
-        held["random"], held["signed"] = {}, {}
-        for name, errors in orbit.known_errors().items():
+        found = ((held[key][name], shape) for (key, name), shape in islice(self._shapes.items(), self._measured))
+        quantities = [own if own.shape == shape else own.expand(shape) for own, shape in found]
+        return [*quantities, torch.from_numpy(self._beside(orbit, beside))]
+
+    def _beside(self, orbit: OrbitSummary, beside: Beside) -> npt.NDArray[np.float64]:
+        """Errors, noise, floor and the number of samples."""
+        known, random, signed = orbit.known_errors(), [], []
+        for name in self._errors:
             # grids that were compared showed errors of the whole; that of an irrep that holds little may still be right
             factor = beside.factor if name in ("variance", "irreps") else max(1.0, beside.factor)
-            random, signed = orbit.samples * factor * errors
-            if not beside.independent:
-                random, signed = torch.zeros_like(random), random + signed
-            held["random"][name], held["signed"][name] = random.square(), signed
-        weighed = orbit.samples * torch.tensor([1.0, beside.noise**2, beside.floor**2], dtype=torch.float64)
-        held["all"] = dict(zip(("samples", "noise", "floor"), weighed.unbind(), strict=True))
-        found = ((held[key][name], shape) for (key, name), shape in self._shapes.items())
-        return [own if own.shape == shape else own.expand(shape) for own, shape in found]
+            own, other = (orbit.samples * factor * known[name].numpy()).reshape(2, -1)
+            random.append(np.square(own) if beside.independent else np.zeros_like(own))
+            signed.append(other if beside.independent else own + other)
+        weighed = [orbit.samples * weight for weight in (1.0, beside.noise**2, beside.floor**2)]
+        return np.concatenate([*random, *signed, weighed])
 
     def apart(self, vector: torch.Tensor) -> dict[str, Tensors]:
         """The sums by quantity and name."""

@@ -27,7 +27,7 @@ from .drive import Drive, Empty, End, Failed, Slice, numbers
 from .entry import Entry, Kind, Share, Tensors
 from .leaves import representation_of
 from .onlooker import Onlooker
-from .orbits import NonFinite, Orbits
+from .orbits import NonFinite, Orbits, statistics
 from .pooled import root_error
 from .rehearsal import Begin
 from .witness import Witness
@@ -124,7 +124,7 @@ class Collector:
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
         seen = sum(DirectionMoments.nbytes(value) for name, value in values.items() if name in self._adapter.outputs)
-        return seen + sum(self.measure.nbytes(lmax, value) for value in values.values())
+        return seen + statistics(self.measure, lmax, values.values())
 
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Container, Hashable, Iterator, Mapping
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 
 import torch
 
@@ -92,19 +92,32 @@ class Orbits:
         return NonFinite(name, error)
 
 
+def statistics(measure: Measure, lmax: int, values: Iterable[torch.Tensor]) -> int:
+    """Memory that the moments of these quantities take, in bytes; what is of one size is asked for once."""
+    counts = Counter((value.shape, value.dtype, value.device) for value in values)
+    one = {(value.shape, value.dtype, value.device): value for value in values}
+    return sum(count * measure.nbytes(lmax, one[like]) for like, count in counts.items())
+
+
 def _groups(
     measure: Measure, lmax: int, values: Values, kinds: Mapping[str, Representation | None]
 ) -> Iterator[list[str]]:
     """Names of what is accumulated together, in their order."""
     open_groups: dict[Hashable, list[str]] = {}
     sizes: Counter[Hashable] = Counter()
+    known: dict[Hashable, tuple[Hashable | None, int]] = {}
     for name, value in values.items():
-        alike = measure.alike(lmax, value) if kinds[name] is None and value.shape[-1] == 1 else None
+        if kinds[name] is not None or value.shape[-1] != 1:
+            yield [name]
+            continue
+        like = (value.shape, value.dtype, value.device)
+        if like not in known:
+            known[like] = measure.alike(lmax, value), measure.nbytes(lmax, value)
+        alike, nbytes = known[like]
         if alike is None:
             yield [name]
             continue
         key = (alike, value.shape[0], value.dtype, value.device)
-        nbytes = measure.nbytes(lmax, value)
         if key in open_groups and sizes[key] + nbytes > JOINED_BYTES:
             yield open_groups.pop(key)
             sizes[key] = 0
