@@ -104,20 +104,19 @@ class Sums:
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
-        self._total = torch.zeros(len(terms), dtype=torch.float64)
-        self._error = torch.zeros(len(terms), dtype=torch.float64)
+        self._total, self._error = np.zeros((2, len(terms)))
 
     def add(self, vector: torch.Tensor) -> None:
         """One more system, float64 on the host."""
-        total = self._total
-        self._total = new = total + vector
+        total, term = self._total, vector.numpy()
+        self._total = new = total + term
         shadow = new - total
-        self._error = self._error + ((total - (new - shadow)) + (vector - shadow))
+        self._error = self._error + ((total - (new - shadow)) + (term - shadow))
 
     def results(self) -> dict[str, Tensors]:
         """The pooled numbers: of every quantity by its name, ``spectrum i`` of irrep i where there are several, and
         ``errors`` (half widths of averages over samples), ``noise`` and ``floor`` (root mean squares)."""
-        sums = self.terms.apart(self._total + self._error)
+        sums = self.terms.apart(torch.from_numpy(self._total + self._error))
         quantities = self.terms.quantities
         found = {key: quantity.result(sums[key]) for key, quantity in quantities.items()}
         found |= {key: quantities["spectrum"].result(own) for key, own in sums.items() if key.startswith("spectrum ")}

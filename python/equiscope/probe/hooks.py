@@ -170,13 +170,15 @@ class Capture:
         """Remember what a call is given, before the module can write into it."""
         if threading.get_ident() == self._thread:
             with self._calls.deaf():
-                containers = (own for own in (*args, *kwargs.values()) if not isinstance(own, torch.Tensor))
+                containers = [own for own in (*args, *kwargs.values()) if not isinstance(own, torch.Tensor)]
                 given.append([pair for own in containers for pair in leaves(place, own)])
 
     def _made(self, place: str, given: list[Leaves], output: Any) -> Leaves:
         """What a module returned, without what it hands on in its place in a container, as it was given it; all of it,
         where that is all."""
         found, own = list(leaves(place, output)), dict(given.pop())
+        if not own:
+            return found
         made = [
             (name, leaf) for name, leaf in found if name == place or name in self._asked or own.get(name) is not leaf
         ]
