@@ -137,10 +137,9 @@ class OrbitMoments(Moments):
         if self._projection is not None or self._representation is not None:
             row = 0
             while row < n:
-                # a slice lies in one coset, or is all of both
+                # no slice holds elements of both cosets
                 left = self._coset_size - (start + row) % self._coset_size
-                size = min(self._slice, n - row)
-                size = size if size == len(self._grid) else min(size, left)
+                size = min(self._slice, n - row, left)
                 self._add_moments(self._buffer[row : row + size], start + row)
                 row += size
         self._look_for_non_finite(start, n)
@@ -192,7 +191,7 @@ class OrbitMoments(Moments):
         wide = values.to(torch.float64)
         weights = self._grid.weights[start : start + values.shape[0]]
         if self._projection is not None:
-            self._spread += _weighted(weights[None, None], self._squares(wide))[0]
+            self._spread += _weighted(weights, self._squares(wide))
         if self._representation is not None:
             self._back_rotate(wide, weights, start)
 
@@ -216,11 +215,10 @@ class OrbitMoments(Moments):
             wide = rotate_copies(kind, rows, rotations, inverse=True).reshape(wide.shape)
         centred = wide - self._first
         in_irreps = self._parts.sort(centred).square()
-        first, several = start // self._coset_size, max(1, n // self._coset_size)
-        cosets, shares = slice(first, first + several), weights.reshape(several, 1, -1)
+        coset = start // self._coset_size
         for i in range(len(self._parts.parts)):
-            self._square[cosets, i] += _weighted(shares, self._parts.select(in_irreps, i).sum(-1))
-        self._shift[cosets] += _weighted(shares, centred)
+            self._square[coset, i] += _weighted(weights, self._parts.select(in_irreps, i).sum(-1))
+        self._shift[coset] += _weighted(weights, centred)
         self._weight_seen += weights.sum()
         # the mean so far ranks the rotations; the few kept are compared with the final mean in `finish`
         mean = self._shift.sum(0) / self._weight_seen
@@ -332,10 +330,8 @@ def non_negative(variance: torch.Tensor, scale: torch.Tensor, grid: Grid) -> tor
 
 
 def _weighted(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """``sum_g w_g values[g]`` of each coset, for weights ``(cosets, 1, g)``: ``(cosets, ...)``."""
-    cosets, _, elements = weights.shape
-    rest = values.shape[1:]
-    return (weights @ values.reshape(cosets, elements, rest.numel())).reshape(cosets, *rest)
+    """``sum_g w_g values[g]``."""
+    return (weights @ values.reshape(values.shape[0], -1)).reshape(values.shape[1:])
 
 
 def _clamped(remainder: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
