@@ -42,6 +42,7 @@ GROUPS: dict[str, Callable[[bool], Iterator[Case]]] = {
         end_to_end.audit_pet,
         end_to_end.audit_pet_l12,
         end_to_end.audit_many,
+        end_to_end.audit_cheap,
     )
 }
 

@@ -52,6 +52,14 @@ def test_drop_ins_have_the_loss_and_the_gradients_of_their_peers_in_quick_mode(m
         list(dropin.cases(20, 2, 2))
 
 
+def test_audits_of_cheap_models_agree_with_these_in_quick_mode():
+    import end_to_end
+    import table
+
+    for case in end_to_end.audit_cheap(True):
+        assert table.measure(case, quick=True)["ratios"]["bare"] > 0
+
+
 @pytest.mark.slow
 def test_audits_agree_with_the_bare_model_in_quick_mode():
     import end_to_end

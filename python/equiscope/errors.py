@@ -42,12 +42,14 @@ class MemoryLimitError(EquiscopeError, MemoryError):
 
 
 class NonFiniteValues(ArgumentError, ArithmeticError):
-    """The values at element `index` of an orbit are not finite, or so large that their squares are not."""
+    """The values at element `index` of an orbit are not finite, or so large that their squares are not: in `channel` at
+    least."""
 
-    def __init__(self, index: int, what: str = "NaN or infinity") -> None:
+    def __init__(self, index: int, what: str = "NaN or infinity", channel: int = 0) -> None:
         super().__init__(f"values: expected finite values, got {what} at grid element {index}")
         self.index = index
         self.what = what
+        self.channel = channel
 
 
 class MissingExtraError(EquiscopeError, ImportError):

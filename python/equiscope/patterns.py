@@ -14,6 +14,7 @@ TAIL = re.compile(r"""(\[('[^']*'|"[^"]*"|[^\]]*)\])*(#\d+)?""")
 """What follows the name of a place in the name of a tensor: where the tensor lay, and in which call."""
 
 
+@functools.lru_cache(maxsize=4096)
 def stem(leaf: str) -> str:
     """The place alone in the name of a tensor."""
     return re.sub(rf"{TAIL.pattern}$", "", leaf, count=1)

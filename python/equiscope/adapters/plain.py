@@ -105,6 +105,7 @@ class PlainAdapter(Adapter):
         self._meant = request.meant
         self._dtype = request.dtype
         self._device = torch.device(request.device) if request.device is not None else None
+        self._parameters: list[torch.nn.Parameter] = []
         self._rows = RowCounts()
         self._tails: dict[str, tuple[int, ...]] = {}
         name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
@@ -136,6 +137,7 @@ class PlainAdapter(Adapter):
 
     def systems(self) -> Iterator[System]:
         empty = True
+        self._parameters = [] if self.module is None else list(self.module.parameters())
         for name, item in each_system(self._data):
             empty = False
             yield self._system(name, item if self._labels is None else self._labels.taken(name, item))
@@ -312,7 +314,7 @@ class PlainAdapter(Adapter):
         return leaf.detach().to(self._device) if self._device is not None else leaf.detach()
 
     def _check_uniform(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        parameters = [] if self.module is None else list(self.module.parameters())
+        parameters = self._parameters
         devices = {f"data[{name}].{k}": v.device for k, v in tensors.items()}
         if parameters:
             devices["model"] = parameters[0].device

@@ -55,14 +55,16 @@ class RowCounts:
                 "rotated copies came back with different numbers of rows"
             )
         parts = []
-        for part, n, shape, system in zip(torch.split(tensor, sizes), copies, shapes, systems, strict=True):
+        pieces = (tensor,) if len(sizes) == 1 else torch.split(tensor, sizes)
+        for part, n, shape, system in zip(pieces, copies, shapes, systems, strict=True):
             for axis, size in enumerate(shape[1:], 1):
                 if part.ndim != len(shape) or part.shape[axis] < size:
                     raise ModelError(
                         f"{key}: expected rows of shape {shape[1:]} from copies of {system!r}, as alone, got "
                         f"{tuple(part.shape[1:])} in a batch"
                     )
-                part = part.narrow(axis, 0, size)
+                if part.shape[axis] > size:
+                    part = part.narrow(axis, 0, size)
             parts.append(part.reshape(n, *shape))
         return parts
 

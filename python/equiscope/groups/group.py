@@ -15,6 +15,7 @@ import torch
 
 from ..errors import ArgumentError, ShapeError, fail
 from ..tolerance import orthogonality
+from ._kept import kept
 from .generators import matrices
 from .representation import Representation
 from .rotations import deviation
@@ -93,7 +94,12 @@ class Chart:
         """``(*shape, ...)`` summed over the labels of each column, ``(columns, ...)``."""
         flat = power.reshape(len(self.labels), *power.shape[len(self.shape) :])
         total = flat.new_zeros(len(self.headings), *flat.shape[1:])
-        return total.index_add_(0, torch.tensor(self.columns, device=flat.device), flat)
+        return total.index_add_(0, self._column_of_labels.to(flat.device), flat)
+
+    @functools.cached_property
+    @kept
+    def _column_of_labels(self) -> torch.Tensor:
+        return torch.tensor(self.columns)
 
     def by_family(self, power: torch.Tensor) -> torch.Tensor:
         """``(*shape)`` as ``(columns, families)``, each a sum over labels; NaN where a column lacks a family."""

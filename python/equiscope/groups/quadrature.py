@@ -54,6 +54,11 @@ class Quadrature(Grid):
         turn = None if self.turn is None else tuple(tuple(side.flatten().tolist()) for side in self.turn)
         return self.group.name, self.degree, self.lebedev_degree, self.gammas, turn
 
+    @functools.cached_property
+    def bare(self) -> Quadrature:
+        """The same rule, not turned."""
+        return self if self.turn is None else replace(self, turn=None)
+
     def to(self, device: torch.device | str) -> Quadrature:
         """The same grid with its tensors on `device`; the latest ones are kept."""
         device = torch.device(device)
@@ -134,7 +139,7 @@ def next_degree(degree: int) -> int:
 def _on(grid: Quadrature, device: torch.device) -> Quadrature:
     if grid.turn is not None:
         # rings are shared with the bare grid, whose tables a device keeps
-        return replace(_on(replace(grid, turn=None), device), turn=(grid.turn[0].to(device), grid.turn[1].to(device)))
+        return replace(_on(grid.bare, device), turn=(grid.turn[0].to(device), grid.turn[1].to(device)))
     rings, weights = grid.rings.to(device), grid.ring_weights.to(device)
     return replace(grid, rings=rings, ring_weights=weights)
 

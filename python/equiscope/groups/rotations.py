@@ -15,13 +15,14 @@ def haar_rotations(
     A unit quaternion from four normal deviates is uniform on the sphere S^3, which covers SO(3) twice.
     """
     quaternions = torch.randn(n, 4, dtype=torch.float64, device=device, generator=generator)
-    w, x, y, z = torch.nn.functional.normalize(quaternions, dim=-1).unbind(-1)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return polar(torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2))
+    q = torch.nn.functional.normalize(quaternions, dim=-1)
+    _, wx, wy, wz, _, xx, xy, xz, _, _, yy, yz, _, _, _, zz = (q[:, :, None] * q[:, None, :]).reshape(n, 16).unbind(-1)
+    # twice the sum of two products each; the diagonal is what these leave of 1
+    first = torch.stack([yy, xy, xz, xy, xx, yz, xz, yz, xx], dim=-1)
+    second = torch.stack([zz, -wz, wy, wz, zz, -wx, -wy, wx, yy], dim=-1)
+    rows = 2.0 * (first + second).reshape(n, 3, 3)
+    one = torch.eye(3, dtype=torch.float64, device=rows.device)
+    return polar(torch.where(one > 0, 1.0 - rows, rows))
 
 
 def about_z(angle: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,8 @@ RULE = 23
 """Degree of the rule, at least 2 L: 194 directions."""
 
 AT_ONCE = 1024
-"""Elements whose kernels are held together: 1.6 MB."""
+"""Elements whose values are held until they are needed, or more come, and whose kernels are held together: 1.6 MB. Of
+most systems the map is never asked for, and on small grids it is not made then."""
 
 FIXED = 0.999
 """|cosine| from which an axis counts as left where it is, or reversed."""
@@ -63,8 +64,8 @@ def kernel(cosines: torch.Tensor) -> torch.Tensor:
 class DirectionMoments:
     """Accumulates the outputs of one system over its orbit, by the direction of an axis.
 
-    `first`: values at the identity by name, ``(s, c, components)``, and how each transforms. Memory: P times the
-    entries of the outputs, whatever the number of elements.
+    `first`: values at the identity by name, ``(s, c, components)``, and how each transforms. Memory: P + `AT_ONCE`
+    times the entries of the outputs, whatever the number of elements.
     """
 
     def __init__(
@@ -83,11 +84,15 @@ class DirectionMoments:
         self._shift = {name: self._mesh.new_zeros(len(self._mesh), size) for name, size in sizes.items()}
         self._square = {name: self._mesh.new_zeros(len(self._mesh)) for name in first}
         self._done = 0
+        self._waiting: list[dict[str, torch.Tensor]] = []
+        """Values on the elements from `_done` on."""
+        self._held = 0
+        """Elements of these."""
 
     @staticmethod
     def nbytes(first: torch.Tensor) -> int:
         """Memory that one output takes, in bytes."""
-        return 8 * len(directions(torch.device("cpu"))[0]) * (first.numel() + 1)
+        return 8 * len(directions(torch.device("cpu"))[0]) * (first.numel() + 1) + AT_ONCE * first.nbytes
 
     def extend(self, elements: Elements) -> None:
         """Go on with a sequence that begins with the one so far."""
@@ -97,7 +102,18 @@ class DirectionMoments:
         """The outputs on the next elements, each ``(n, s, c, components)``."""
         n = next(iter(values.values())).shape[0]
         for start in range(0, n, AT_ONCE):
-            self._add({name: value[start : start + AT_ONCE] for name, value in values.items()})
+            size = min(AT_ONCE, n - start)
+            if self._held + size > AT_ONCE:
+                self._take()
+            # the model may use its buffers again
+            self._waiting.append({name: value[start : start + size].clone() for name, value in values.items()})
+            self._held += size
+
+    def _take(self) -> None:
+        """Add what is waiting."""
+        if self._waiting:
+            self._add({name: torch.cat([own[name] for own in self._waiting]) for name in self._first})
+            self._waiting, self._held = [], 0
 
     def _add(self, values: dict[str, torch.Tensor]) -> None:
         n = next(iter(values.values())).shape[0]
@@ -124,10 +140,12 @@ class DirectionMoments:
     @property
     def weights(self) -> torch.Tensor:
         """``(P,)``: sum of w K, 1 where elements lie evenly about a direction."""
+        self._take()
         return self._weight if isinstance(self._elements, Grid) else self._weight / self._done
 
     def squares(self, name: str, mean: torch.Tensor) -> torch.Tensor:
         """``(P,)``: E per component, for the mean of z(g); its own mean over the sphere is the variance A."""
+        self._take()
         drift = self._parts[name].sort(mean - self._first[name]).reshape(-1)
         summed = self._square[name] - 2.0 * (self._shift[name] @ drift) + self._weight * drift.square().sum()
         # n independent elements lie nearer to their own mean than to the true one

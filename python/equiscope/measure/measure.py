@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -51,6 +51,14 @@ class Moments(ABC):
     @abstractmethod
     def finish(self) -> OrbitSummary:
         """The result of all elements handed over."""
+
+    def update_each(self, values: Sequence[torch.Tensor]) -> None:
+        """`update` with the values of several quantities (`Measure.joined`)."""
+        self.update(torch.cat(list(values), dim=2))
+
+    def finish_each(self, channels: Sequence[int]) -> list[OrbitSummary]:
+        """The results of several quantities, of so many channels each (`Measure.joined`)."""
+        raise RuntimeError(f"{type(self).__name__} is of one quantity")
 
     def extend(self, elements: Elements) -> None:
         """Go on, after `finish`, on a sequence that begins with the one so far (`Judgement.goes_on`)."""
@@ -162,6 +170,17 @@ class Measure(ABC):
     @abstractmethod
     def nbytes(self, lmax: int, first: torch.Tensor) -> int:
         """Memory that these moments take, in bytes."""
+
+    def alike(self, lmax: int, first: torch.Tensor) -> Hashable | None:
+        """What hidden layers share that may be accumulated together, beside samples and dtype; None: none may."""
+        return None
+
+    def joined(self, system: str, lmax: int, firsts: Sequence[torch.Tensor]) -> Moments:
+        """What accumulates several hidden layers that are `alike` as one quantity, their channels one after the other.
+
+        It is asked for `update_each` and `finish_each`, which give what `moments` of each layer would.
+        """
+        raise RuntimeError(f"{type(self).__name__} joins no layers")
 
     @property
     def independent(self) -> bool:

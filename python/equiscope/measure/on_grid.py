@@ -22,8 +22,10 @@ REACH_BYTES = 1 << 21
 
 def reach(grid: Quadrature, lmax: int, first: torch.Tensor) -> int:
     """Degree up to which a grid is asked for the power, in order to know its errors: a part of what it resolves."""
-    room = max(orbit_bytes(grid, lmax, first), REACH_BYTES)
     tried = range(min(grid.degree // 2, REACH), lmax, -1)
+    if not tried:
+        return lmax
+    room = max(orbit_bytes(grid, lmax, first), REACH_BYTES)
     return next((l for l in tried if orbit_bytes(grid, l, first) <= room), lmax)
 
 

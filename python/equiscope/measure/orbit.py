@@ -6,6 +6,8 @@ the dtype of the model costs digits: E[u^2] - E[u]^2 is never formed from large 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn.functional import mse_loss
 
@@ -108,14 +110,23 @@ class OrbitMoments(Moments):
 
     def update(self, values: torch.Tensor) -> None:
         """The values on the next elements of the grid, ``(n, s, c, components)``."""
-        while values.shape[0]:
+        self.update_each([values])
+
+    def update_each(self, values: Sequence[torch.Tensor]) -> None:
+        start, n = 0, values[0].shape[0]
+        while start < n:
             room = self._buffer.shape[0]
             if self._projection is not None:
                 room = min(room, self._coset_size - self._done % self._coset_size)
-            taken = min(room - self._filled, values.shape[0])
-            self._buffer[self._filled : self._filled + taken] = values[:taken]
+            taken = min(room - self._filled, n - start)
+            rows = self._buffer[self._filled : self._filled + taken]
+            own = [value[start : start + taken] for value in values]
+            if len(own) == 1:
+                rows.copy_(own[0])
+            else:
+                torch.cat(own, dim=2, out=rows)
             self._filled += taken
-            values = values[taken:]
+            start += taken
             if self._filled == room:
                 self._process()
 
@@ -170,7 +181,11 @@ class OrbitMoments(Moments):
         place = torch.where(good.all(), -1, start + (~good).to(torch.int8).argmax())
         self._first_bad = torch.where(self._first_bad < 0, place, self._first_bad)
         if free and (bad := int(self._first_bad)) >= 0:
-            raise NonFiniteValues(bad, fault(self._buffer[bad - start]))
+            raise NonFiniteValues(bad, fault(self._buffer[bad - start]), self._bad_channel())
+
+    def _bad_channel(self) -> int:
+        """The first one in which a value is not in range."""
+        return int((~(self._spread <= LARGEST**2)).any(0).to(torch.int8).argmax())
 
     def _add_moments(self, values: torch.Tensor, start: int) -> None:
         wide = values.to(torch.float64)
@@ -213,10 +228,14 @@ class OrbitMoments(Moments):
 
     def finish(self) -> OrbitSummary:
         """The result, once every element of the grid was handed over."""
+        (summary,) = self.finish_each([self._shape[1]])
+        return summary
+
+    def finish_each(self, channels: Sequence[int]) -> list[OrbitSummary]:
         if self._done != len(self._grid):
             raise RuntimeError(f"orbit has {self._done} of {len(self._grid)} values")
         if (bad := int(self._first_bad)) >= 0:
-            raise NonFiniteValues(bad)
+            raise NonFiniteValues(bad, channel=self._bad_channel())
         if self._projection is not None:
             coefficients = self._parts.sort(self._projection.coefficients.unflatten(-1, self._shape))
             cosets = self._grid.cosets
@@ -241,8 +260,9 @@ class OrbitMoments(Moments):
         sums = {} if components is None else {key: a * components[key] for key, a in variance.items()}
         symmetrised = self._symmetrised(mean)
         entries = 1 if self._representation is None else self._representation.entries
-        found = Found(self._chart, power, beyond, self._spread, sums, symmetrised, components or {}, entries)
-        return OrbitSummary(
+        found = Found(self._chart, power, beyond, self._spread, total, sums, symmetrised, components or {}, entries)
+        errors, averages = grid_errors(self._grid, found, self._shown, channels)
+        whole = OrbitSummary(
             self._representation,
             self._grid.degree,
             shown,
@@ -252,11 +272,13 @@ class OrbitMoments(Moments):
             variance,
             index,
             deviation,
-            errors=grid_errors(self._grid, found, self._shown),
+            errors=errors[0],
             components=components,
             cosets=self._halves(),
             worst_value=farthest,
+            averages=averages[0],
         )
+        return [whole] if len(channels) == 1 else whole.apart(channels, errors, averages)
 
     @property
     def _trivial(self) -> tuple[int, ...]:

@@ -88,8 +88,9 @@ class StoredMoments(Moments):
         counts = summary.components or {}
         sums = {label: a * counts[label] for label, a in summary.variance.items()}
         entries = 1 if kind is None else kind.entries
-        found = Found(self._chart, power, beyond, spread.sum(-1), sums, symmetrised, counts, entries)
-        return replace(summary, errors=grid_errors(self._grid, found, self._shown))
+        found = Found(self._chart, power, beyond, spread.sum(-1), total, sums, symmetrised, counts, entries)
+        (errors,), (averages,) = grid_errors(self._grid, found, self._shown, [summary.channels])
+        return replace(summary, errors=errors, averages=averages)
 
     def _with_errors(self, kind: Representation, found: OrbitSummary) -> OrbitSummary:
         """Moments of z(g) = rho(g)^-1 u(g), relative to z(identity)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,6 +31,16 @@ class Cosets:
         """From both means ``(s, c, components)``, in the basis of the irreps."""
         size = 0.5 * (proper.square() + improper.square()).sum(-1)
         return cls(variance, (proper * improper).sum(-1), size)
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Of one orbit over samples and channels, on the host; 0 of no sample at all."""
+
+    power: torch.Tensor
+    """``(*chart.shape,)``, all irreps of the representation together."""
+    total: float
+    unresolved: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,19 @@ class OrbitSummary:
     """``(s, c, components)``: z at the element `worst_index`; None: it was not kept."""
     scatter: float = 0.0
     """Variance of `mean` in units of that of one value: 1 / n of n random elements, 0 on a grid."""
+    averages: Averages | None = None
+    """Where they were calculated already."""
+
+    def known_averages(self) -> Averages:
+        """`averages`, from what they are of where there are none."""
+        if self.averages is not None:
+            return self.averages
+        shape = next(iter(self.power.values())).shape[:-2]
+        if not self.total.numel():
+            return Averages(torch.zeros(shape, dtype=torch.float64), 0.0, 0.0)
+        every = [self.total_power.mean((-2, -1)).reshape(-1), self.total.mean()[None], self.unresolved.mean()[None]]
+        *power, total, unresolved = torch.cat(every).tolist()
+        return Averages(torch.tensor(power, dtype=torch.float64).reshape(shape), total, unresolved)
 
     def known_errors(self) -> dict[str, torch.Tensor]:
         """`errors`; where these are not known, all that is unresolved may be missing, or counted, anywhere."""
@@ -95,7 +119,18 @@ class OrbitSummary:
 
     def restricted(self, irrep: Label) -> OrbitSummary:
         """The power of one irrep alone; total and unresolved stay those of the whole."""
-        return replace(self, power={irrep: self.power[irrep]})
+        return replace(self, power={irrep: self.power[irrep]}, averages=None)
+
+    def apart(
+        self, channels: Sequence[int], errors: Sequence[dict[str, torch.Tensor]], averages: Sequence[Averages]
+    ) -> list[OrbitSummary]:
+        """Of hidden layers that were accumulated together: each with its channels, errors and averages."""
+        sizes = list(channels)
+        by_label = zip(*(power.split(sizes, -1) for power in self.power.values()), strict=True)
+        powers = [dict(zip(self.power, own, strict=True)) for own in by_label]
+        totals, unresolved = self.total.split(sizes, 1), self.unresolved.split(sizes, 1)
+        every = zip(powers, totals, unresolved, errors, averages, strict=True)
+        return [replace(self, power=p, total=t, unresolved=u, errors=e, averages=a) for p, t, u, e, a in every]
 
     @property
     def total_variance(self) -> torch.Tensor:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..groups.group import Group
@@ -54,37 +57,44 @@ class Terms:
             shapes |= {(f"spectrum {i}", name): shape for name, shape in self.quantities["spectrum"].shapes.items()}
         errors: dict[str, tuple[int, ...]] = {"power": group.shape(lmax), "unresolved": ()}
         errors |= {} if representation is None else {"variance": (), "irreps": (len(self.irreps),)}
+        self._measured = len(shapes)
+        """The first of the sums: those of quantities."""
+        self._errors = tuple(errors)
         for kind in ("random", "signed"):
             shapes |= {(kind, name): shape for name, shape in errors.items()}
         shapes |= {("all", name): () for name in ("samples", "noise", "floor")}
         self._shapes = shapes
+        self._sizes = list(map(math.prod, shapes.values()))
+        self._size = sum(self._sizes)
 
     def __len__(self) -> int:
-        return sum(map(math.prod, self._shapes.values()))
+        return self._size
 
     def of(self, orbit: OrbitSummary, beside: Beside) -> list[torch.Tensor]:
         """What one system adds, tensors that make the vector when they are joined; each where it was calculated."""
         held = {key: quantity.terms(orbit) for key, quantity in self.quantities.items()}
         for i, irrep in enumerate(self._several):
             held[f"spectrum {i}"] = self.quantities["spectrum"].terms(orbit.restricted(irrep))
-        random, signed = {}, {}
-        for name, (own, other) in orbit.known_errors().items():
+        found = ((held[key][name], shape) for (key, name), shape in islice(self._shapes.items(), self._measured))
+        quantities = [own if own.shape == shape else own.expand(shape) for own, shape in found]
+        return [*quantities, torch.from_numpy(self._beside(orbit, beside))]
+
+    def _beside(self, orbit: OrbitSummary, beside: Beside) -> npt.NDArray[np.float64]:
+        """Errors, noise, floor and the number of samples."""
+        known, random, signed = orbit.known_errors(), [], []
+        for name in self._errors:
             # grids that were compared showed errors of the whole; that of an irrep that holds little may still be right
             factor = beside.factor if name in ("variance", "irreps") else max(1.0, beside.factor)
-            random[name], signed[name] = orbit.samples * factor * own, orbit.samples * factor * other
-            if not beside.independent:
-                random[name], signed[name] = torch.zeros_like(own), random[name] + signed[name]
-        held["random"] = {name: value.square() for name, value in random.items()}
-        held["signed"] = signed
-        weighed = orbit.samples * torch.tensor([1.0, beside.noise**2, beside.floor**2], dtype=torch.float64)
-        held["all"] = dict(zip(("samples", "noise", "floor"), weighed, strict=True))
-        return [held[key][name].expand(shape) for (key, name), shape in self._shapes.items()]
+            own, other = (orbit.samples * factor * known[name].numpy()).reshape(2, -1)
+            random.append(np.square(own) if beside.independent else np.zeros_like(own))
+            signed.append(other if beside.independent else own + other)
+        weighed = [orbit.samples * weight for weight in (1.0, beside.noise**2, beside.floor**2)]
+        return np.concatenate([*random, *signed, weighed])
 
     def apart(self, vector: torch.Tensor) -> dict[str, Tensors]:
         """The sums by quantity and name."""
         found: dict[str, Tensors] = {}
-        sizes = [math.prod(shape) for shape in self._shapes.values()]
-        for ((key, name), shape), own in zip(self._shapes.items(), vector.split(sizes), strict=True):
+        for ((key, name), shape), own in zip(self._shapes.items(), vector.split(self._sizes), strict=True):
             found.setdefault(key, {})[name] = own.reshape(shape)
         return found
 
@@ -94,20 +104,19 @@ class Sums:
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
-        self._total = torch.zeros(len(terms), dtype=torch.float64)
-        self._error = torch.zeros(len(terms), dtype=torch.float64)
+        self._total, self._error = np.zeros((2, len(terms)))
 
     def add(self, vector: torch.Tensor) -> None:
         """One more system, float64 on the host."""
-        total = self._total
-        self._total = new = total + vector
+        total, term = self._total, vector.numpy()
+        self._total = new = total + term
         shadow = new - total
-        self._error = self._error + ((total - (new - shadow)) + (vector - shadow))
+        self._error = self._error + ((total - (new - shadow)) + (term - shadow))
 
     def results(self) -> dict[str, Tensors]:
         """The pooled numbers: of every quantity by its name, ``spectrum i`` of irrep i where there are several, and
         ``errors`` (half widths of averages over samples), ``noise`` and ``floor`` (root mean squares)."""
-        sums = self.terms.apart(self._total + self._error)
+        sums = self.terms.apart(torch.from_numpy(self._total + self._error))
         quantities = self.terms.quantities
         found = {key: quantity.result(sums[key]) for key, quantity in quantities.items()}
         found |= {key: quantities["spectrum"].result(own) for key, own in sums.items() if key.startswith("spectrum ")}
@@ -121,9 +130,9 @@ class Sums:
 def on_host(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """All of them as one float64 vector on the host; what lies on a device is fetched at once."""
     there = [i for i, x in enumerate(tensors) if x.device.type != "cpu"]
-    flat = [x.reshape(-1).to(torch.float64) for x in tensors]
+    flat = [x.reshape(-1) for x in tensors]
     if there:
-        fetched = torch.cat([flat[i] for i in there]).cpu().split([flat[i].numel() for i in there])
+        fetched = torch.cat([flat[i].double() for i in there]).cpu().split([flat[i].numel() for i in there])
         for i, own in zip(there, fetched, strict=True):
             flat[i] = own
-    return torch.cat(flat)
+    return torch.cat(flat).double()

@@ -20,14 +20,16 @@ without degrees counts all of it everywhere.
 What is random is kept apart from what always has the same sign: over systems, whose turns are independent, squares of
 the one add up, and the other adds up itself. Samples and channels of one system share its turn; they count as
 correlated, so that their averages stand for them (``mean sqrt(x y) <= sqrt(mean x mean y)``).
+
+Arrays have a leading axis q of quantities that were accumulated together, as the hidden layers of one system are.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -38,6 +40,7 @@ from ..groups.group import Chart, Grid, Group, Label
 from ..groups.o3 import O3
 from ..groups.quadrature import Quadrature
 from ..groups.so2 import CircleGrid
+from .summary import Averages
 
 Values: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -99,6 +102,8 @@ class Found:
     """``(s, c)``: power above ``chart.lmax``."""
     spread: torch.Tensor
     """``(s, c)``: what was squared and summed."""
+    total: torch.Tensor
+    """``(s, c)``: int |u|^2."""
     variance: Mapping[Label, torch.Tensor]
     """Per part ``(s, c)``: A times the number of its components; empty without a representation."""
     symmetrised: Mapping[Label, torch.Tensor]
@@ -107,52 +112,75 @@ class Found:
     entries: int
     """What A of all of them is divided by: `Representation.entries`."""
 
-    def pooled(self) -> Pooled:
-        """Averages over samples and channels, on the host: one wait for the device, and small arrays from there on."""
-        values = self.beyond.numel()
-        given = [*self.power.values(), self.beyond, self.spread, *self.variance.values(), *self.symmetrised.values()]
-        # of no sample at all: nothing
-        means = torch.cat([(x.mean((-2, -1)) if values else x.new_zeros(x.shape[:-2])).flatten() for x in given])
+    def pooled(self, channels: Sequence[int]) -> Pooled:
+        """Averages over samples and over each run of so many `channels`, on the host: one wait for the device, and
+        small arrays from there on."""
+        alone = (self.beyond, self.spread, self.total)
+        given = [*self.power.values(), *alone, *self.variance.values(), *self.symmetrised.values()]
+        host = _averages(given, channels).cpu().numpy()
         labels, parts = len(self.chart.labels), len(self.power)
-        host = means.cpu().numpy()
-        power = host[: labels * parts].reshape(parts, labels)
-        beyond, spread, *rest = host[labels * parts :].tolist()
+        power = host[:, : labels * parts].reshape(-1, parts, labels)
+        beyond, spread, total, *rest = host[:, labels * parts :].T
         variance = dict(zip(self.variance, rest, strict=False))
         symmetrised = dict(zip(self.symmetrised, rest[len(variance) :], strict=True))
-        return Pooled(self.chart, dict(zip(self.power, power, strict=True)), beyond, spread, variance, symmetrised)
+        by_part = dict(zip(self.power, power.swapaxes(0, 1), strict=True))
+        return Pooled(self.chart, by_part, beyond, spread, total, variance, symmetrised)
+
+
+def _averages(given: Sequence[torch.Tensor], channels: Sequence[int]) -> torch.Tensor:
+    """``(q, rows)``: all of some tensors ``(..., s, c)`` as rows, averaged over samples and each run of channels."""
+    rows = torch.cat([x.flatten(0, -3) if x.ndim > 2 else x[None] for x in given])
+    if not rows.shape[1] or not rows.shape[2]:  # of no sample at all: nothing
+        return rows.new_zeros(len(channels), len(rows))
+    # samples first, so that what is beside a layer does not show in its last digits
+    return torch.stack([own.mean(-1) for own in rows.mean(-2).split(list(channels), dim=-1)])
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """`Found`, averaged over samples and channels; ``(labels,)`` of each part, and numbers."""
+    """`Found`, averaged over samples and channels; ``(q, labels)`` of each part, and ``(q,)``."""
 
     chart: Chart
     power: Mapping[Label, Values]
-    beyond: float
-    spread: float
-    variance: Mapping[Label, float]
-    symmetrised: Mapping[Label, float]
+    beyond: Values
+    spread: Values
+    total: Values
+    variance: Mapping[Label, Values]
+    symmetrised: Mapping[Label, Values]
+
+    def shown(self, total: Values, shown: Chart) -> list[Averages]:
+        """Of each quantity; `total` ``(q, labels)`` is what all parts hold together."""
+        n = len(shown.labels)
+        power = torch.from_numpy(total[:, :n].copy()).reshape(-1, *shown.shape)
+        unresolved = self.beyond + total[:, n:].sum(1)
+        return [Averages(*own) for own in zip(power, self.total.tolist(), unresolved.tolist(), strict=True)]
 
     def varying(self, label: Label) -> Values:
-        """``(columns,)`` of one part, without what transforms as declared."""
+        """``(q, columns)`` of one part, without what transforms as declared."""
         power = self.power[label]
         if label in self.symmetrised and label in self.chart:
             place, own = self.chart.labels.index(label), self.symmetrised[label]
-            rest = power[place] - own
+            rest = power[:, place] - own
             power = power.copy()
-            power[place] = rest if rest > 1e-12 * own else 0.0
-        return np.bincount(self.chart.columns, power, len(self.chart.headings)).astype(np.float64, copy=False)
+            power[:, place] = np.where(rest > 1e-12 * own, rest, 0.0)
+        q, columns = len(power), len(self.chart.headings)
+        cells = columns * np.arange(q)[:, None] + self.chart.columns
+        found = np.bincount(cells.ravel(), power.ravel(), q * columns)
+        return found.reshape(q, columns).astype(np.float64, copy=False)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # where power is near the largest number, so is its error
-def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tensor]:
-    """Errors of one orbit, averaged over samples and channels, each ``(2, ...)``: what is random, what has a sign.
+def grid_errors(
+    grid: Grid, found: Found, shown: Chart, channels: Sequence[int]
+) -> tuple[list[dict[str, torch.Tensor]], list[Averages]]:
+    """Errors of one orbit, averaged over samples and each run of so many `channels`: what is random, what has a sign;
+    and the averages themselves.
 
-    ``power`` (2, *shown.shape), ``unresolved`` (2,), and of a declared quantity ``variance`` (2,) and ``irreps``
-    (2, parts). All are half widths, on the host.
+    Of each run ``power`` (2, *shown.shape), ``unresolved`` (2,), and of a declared quantity ``variance`` (2,) and
+    ``irreps`` (2, parts). All are half widths, on the host.
     """
     folding = _folding_of(grid, found.chart)
-    pooled = found.pooled()
+    pooled = found.pooled(channels)
     total: Values = np.sum(list(pooled.power.values()), axis=0)
     varying: Values = np.sum([pooled.varying(label) for label in pooled.power], axis=0)
     beyond, spread = pooled.beyond, pooled.spread
@@ -162,21 +190,22 @@ def grid_errors(grid: Grid, found: Found, shown: Chart) -> dict[str, torch.Tenso
         "unresolved": folding.of_unresolved(tail, total, beyond, spread, shown),
     }
     if found.components:
-        size = float(total.sum()) + beyond
+        size = total.sum(1) + beyond
         errors["variance"] = folding.of_variance(varying, tail, size) / found.entries
         if len(found.components) == 1:
-            errors["irreps"] = errors["variance"][:, None]
+            errors["irreps"] = errors["variance"][..., None]
         else:
             parts = [_of_part(folding, pooled, label) / n for label, n in found.components.items()]
-            errors["irreps"] = np.stack(parts, axis=1)
-    return {name: torch.from_numpy(own) for name, own in errors.items()}
+            errors["irreps"] = np.stack(parts, axis=-1)
+    apart = [{name: torch.from_numpy(own[i]) for name, own in errors.items()} for i in range(len(channels))]
+    return apart, pooled.shown(total, shown)
 
 
 def _of_part(folding: Folding | CircleFolding, found: Pooled, label: Label) -> Values:
-    """``(2,)`` of A of one part, times its components."""
+    """``(q, 2)`` of A of one part, times its components."""
     varying = found.varying(label)
-    beyond = min(max(found.variance[label] - float(varying.sum()), 0.0), max(found.beyond, 0.0))
-    size = float(varying.sum()) + beyond + found.symmetrised[label]
+    beyond = np.minimum(np.maximum(found.variance[label] - varying.sum(1), 0.0), np.maximum(found.beyond, 0.0))
+    size = varying.sum(1) + beyond + found.symmetrised[label]
     tail = folding.tail(found.power[label], varying, beyond)
     return folding.of_variance(varying, tail, size)
 
@@ -208,75 +237,82 @@ class Folding:
         self._parities = [_Parity(own, self.folded, telling, own & (self._columns >= TRUSTED)) for own in parities]
         self._places = np.arange(self.folded.shape[1], dtype=np.float64)
 
-    def tail(self, total: Values, varying: Values, beyond: float) -> Values:
-        """``(parities, h)``: the most that may lie at each place, of power `beyond`.
+    def tail(self, total: Values, varying: Values, beyond: Values) -> Values:
+        """``(q, parities, h)``: the most that may lie at each place, of power `beyond` ``(q,)``.
 
-        `total` ``(labels,)`` is what irreps hold, `varying` ``(columns,)`` is without what transforms as declared.
+        `total` ``(q, labels)`` is what irreps hold, `varying` ``(q, columns)`` is without what transforms as declared.
         """
-        weight = self._weights(varying, beyond) * max(beyond, 0.0)
+        weight = self._weights(varying, beyond) * np.maximum(beyond, 0.0)[:, None]
         found = []
         for own in self._parities:
             most = weight / own.kept
             if self._by_degree and own.told.any():
-                held = EMPTIER * np.maximum(total[own.told], 0.0)[:, None] / own.onto_told
-                most = np.minimum(most, np.where(own.tells, held, np.inf).min(0))
+                held = EMPTIER * np.maximum(total[:, own.told], 0.0)[:, :, None] / own.onto_told
+                most = np.minimum(most, np.where(own.tells, held, np.inf).min(1))
             found.append(most)
-        places = np.stack(found)
+        places = np.stack(found, axis=1)
         # it lies somewhere: at the places that are excluded least
-        return places * max(1.0, beyond / max(float(places.sum()), 1e-300)) if beyond > 0 else places
+        missing = np.maximum(1.0, beyond / np.maximum(places.sum((1, 2)), 1e-300))
+        return places * np.where(beyond > 0, missing, 1.0)[:, None, None]
 
-    def _weights(self, varying: Values, beyond: float) -> Values:
-        """``(h,)``: share of the unresolved power that may lie at a place or beyond."""
+    def _weights(self, varying: Values, beyond: Values) -> Values:
+        """``(q, h)``: share of the unresolved power that may lie at a place or beyond."""
+        columns = varying.shape[1]
         if not self._by_degree:
-            return np.ones_like(self._places)
+            return np.ones((len(beyond), len(self._places)))
         # parity may empty every other degree
-        step = 2 if len(varying) > 4 else 1
-        held = [float(varying[end - step : end].sum()) for end in range(len(varying), step, -step)][:3]
-        decay = _decay(beyond, held)
-        if decay is None:
-            return 1.0 / (1.0 + self._places / FAR)
-        rate, stray = decay
-        return stray + (1.0 - stray) * rate ** (self._places / step)
+        step = 2 if columns > 4 else 1
+        held = [varying[:, end - step : end].sum(1) for end in range(columns, step, -step)][:3]
+        found = np.broadcast_to(1.0 / (1.0 + self._places / FAR), (len(beyond), len(self._places))).copy()
+        for i, (left, *steps) in enumerate(zip(beyond.tolist(), *(own.tolist() for own in held), strict=True)):
+            decay = _decay(left, steps)
+            if decay is not None:
+                rate, stray = decay
+                found[i] = stray + (1.0 - stray) * rate ** (self._places / step)
+        return found
 
-    def of_power(self, tail: Values, total: Values, spread: float, shown: Chart) -> Values:
-        """``(2, *shown.shape)``."""
+    def of_power(self, tail: Values, total: Values, spread: Values, shown: Chart) -> Values:
+        """``(q, 2, *shown.shape)``."""
         n = len(shown.labels)
-        power, folded = np.maximum(total[:n], 0.0), self._onto(tail)[:n]
+        power, folded = np.maximum(total[:, :n], 0.0), self._onto(tail)[:, :n]
         # an irrep that holds nothing had nothing folded onto it, unless it met its negative
         chance = np.where(self._columns[:n] == 0, CHANCE**2, CHANCE) if self._by_degree else np.inf
         folded = np.fmin(folded, chance * power / HEAVIER)  # inf times nothing is no bound
-        round_off = ROUND_OFF**2 * spread
+        round_off = ROUND_OFF**2 * spread[:, None]
         random = HALF_WIDTH * 2.0 * np.sqrt(power * folded / self.sizes[:n])
         random = random + 2.0 * np.sqrt(power * round_off)
-        return np.stack([random, HEAVIER * folded + round_off]).reshape(2, *shown.shape)
+        return np.stack([random, HEAVIER * folded + round_off], axis=1).reshape(-1, 2, *shown.shape)
 
     def _onto(self, tail: Values) -> Values:
-        """``(labels,)``: what may be folded onto each irrep."""
-        found = np.zeros_like(self.sizes)
-        for own, most in zip(self._parities, tail, strict=True):
-            found[own.labels] = (own.folded * most).max(1)
+        """``(q, labels)``: what may be folded onto each irrep."""
+        found = np.zeros((len(tail), len(self.sizes)))
+        for i, own in enumerate(self._parities):
+            found[:, own.labels] = (own.folded * tail[:, i, None, :]).max(2)
         return found
 
-    def of_unresolved(self, tail: Values, total: Values, beyond: float, spread: float, shown: Chart) -> Values:
-        """``(2,)``: shown irreps took what is missing; what lies between `shown` and what is resolved scatters."""
+    def of_unresolved(self, tail: Values, total: Values, beyond: Values, spread: Values, shown: Chart) -> Values:
+        """``(q, 2)``: shown irreps took what is missing; what lies between `shown` and what is resolved scatters."""
         n = len(shown.labels)
-        lost = max(
-            (own.folded[: np.count_nonzero(own.labels[:n])].sum(0) * most).max()
-            for own, most in zip(self._parities, tail, strict=True)
+        lost = np.max(
+            [
+                (own.folded[: np.count_nonzero(own.labels[:n])].sum(0) * tail[:, i]).max(1)
+                for i, own in enumerate(self._parities)
+            ],
+            axis=0,
         )
-        cross = 4.0 * (np.maximum(total, 0.0) * self._onto(tail) / self.sizes)[n:].sum()
-        scatter = self.w2 * (self.itself * tail**2).max()
+        cross = 4.0 * (np.maximum(total, 0.0) * self._onto(tail) / self.sizes)[:, n:].sum(1)
+        scatter = self.w2 * (self.itself * tail**2).max((1, 2))
         random = HALF_WIDTH * np.sqrt(scatter + cross)
-        return np.array([random, LOST * lost + 1e-13 * spread])
+        return np.stack([random, LOST * lost + 1e-13 * spread], axis=1)
 
-    def of_variance(self, varying: Values, tail: Values, size: float) -> Values:
-        """``(2,)``: of the sum over components that A is; `size` is int |u|^2."""
-        met = np.maximum(varying, 0.0) @ self.met
+    def of_variance(self, varying: Values, tail: Values, size: Values) -> Values:
+        """``(q, 2)``: of the sum over components that A is; `size` ``(q,)`` is int |u|^2."""
+        met = (np.maximum(varying, 0.0) @ self.met)[:, None, :]
         variance = self.w2 * (4.0 * met * tail + self.itself * tail**2)
-        random = HALF_WIDTH * np.sqrt(variance.max())
+        random = HALF_WIDTH * np.sqrt(variance.max((1, 2)))
         # the mean of what is folded onto it is taken for symmetrised, and squares sum to round-off
-        folded = HEAVIER * self.w2 * (self.met[-1] * tail).max()
-        return np.array([random, folded + ROUND_OFF**2 * size])
+        folded = HEAVIER * self.w2 * (self.met[-1] * tail).max((1, 2))
+        return np.stack([random, folded + ROUND_OFF**2 * size], axis=1)
 
 
 class _Parity:
@@ -308,28 +344,31 @@ class CircleFolding:
     def __init__(self, chart: Chart) -> None:
         self._upper = np.array(chart.columns) > chart.lmax // 2
 
-    def tail(self, total: Values, varying: Values, beyond: float) -> Values:
-        """h, ``(1,)``, from the power ``(labels,)``."""
-        seen = total[self._upper]
-        return np.array([max(seen.max(), 0.0) if seen.size else total.sum()])
+    def tail(self, total: Values, varying: Values, beyond: Values) -> Values:
+        """h, ``(q, 1)``, from the power ``(q, labels)``."""
+        seen = total[:, self._upper]
+        h: Values = np.maximum(seen.max(1, keepdims=True), 0.0) if seen.size else total.sum(1, keepdims=True)
+        return h
 
-    def of_power(self, tail: Values, total: Values, spread: float, shown: Chart) -> Values:
-        """``(2, *shown.shape)``."""
-        power = np.maximum(total[: len(shown.labels)], 0.0)
-        round_off = ROUND_OFF**2 * spread
+    def of_power(self, tail: Values, total: Values, spread: Values, shown: Chart) -> Values:
+        """``(q, 2, *shown.shape)``."""
+        power = np.maximum(total[:, : len(shown.labels)], 0.0)
+        round_off = ROUND_OFF**2 * spread[:, None]
         random = HALF_WIDTH * np.sqrt(2.0 * power * tail) + 2.0 * np.sqrt(power * round_off)
-        return np.stack([random, np.broadcast_to(tail + round_off, power.shape)]).reshape(2, *shown.shape)
+        signed = np.broadcast_to(tail + round_off, power.shape)
+        return np.stack([random, signed], axis=1).reshape(-1, 2, *shown.shape)
 
-    def of_unresolved(self, tail: Values, total: Values, beyond: float, spread: float, shown: Chart) -> Values:
-        """``(2,)``."""
-        n = len(shown.labels)
-        random = HALF_WIDTH * np.sqrt(2.0 * np.maximum(total[n:], 0.0).sum() * tail[0])
-        return np.array([random, n * tail[0] + 1e-13 * spread])
+    def of_unresolved(self, tail: Values, total: Values, beyond: Values, spread: Values, shown: Chart) -> Values:
+        """``(q, 2)``."""
+        n, h = len(shown.labels), tail[:, 0]
+        random = HALF_WIDTH * np.sqrt(2.0 * np.maximum(total[:, n:], 0.0).sum(1) * h)
+        return np.stack([random, n * h + 1e-13 * spread], axis=1)
 
-    def of_variance(self, varying: Values, tail: Values, size: float) -> Values:
-        """``(2,)``: of the sum over components that A is."""
-        random = HALF_WIDTH * np.sqrt(2.0 * tail[0] * (np.maximum(varying, 0.0).sum() + tail[0]))
-        return np.array([random, tail[0] + ROUND_OFF**2 * size])
+    def of_variance(self, varying: Values, tail: Values, size: Values) -> Values:
+        """``(q, 2)``: of the sum over components that A is."""
+        h = tail[:, 0]
+        random = HALF_WIDTH * np.sqrt(2.0 * h * (np.maximum(varying, 0.0).sum(1) + h))
+        return np.stack([random, h + ROUND_OFF**2 * size], axis=1)
 
 
 def _decay(beyond: float, held: list[float]) -> tuple[float, float] | None:
@@ -427,13 +466,13 @@ def cut(power: torch.Tensor, chart: Chart, shown: Chart) -> torch.Tensor:
 
 
 def _folding_of(grid: Grid, chart: Chart) -> Folding | CircleFolding:
-    w2 = float(grid.weights.square().sum()) if grid.degree is not None else 0.0
-    bare = replace(grid, turn=None).to("cpu") if isinstance(grid, Quadrature) else grid
-    return _folding(type(grid.group), grid.group, chart, bare, w2)
+    bare = grid.bare.to("cpu") if isinstance(grid, Quadrature) else grid
+    return _folding(type(grid.group), grid.group, chart, bare)
 
 
 @functools.lru_cache(maxsize=64)
-def _folding(kind: type[Group], group: Group, chart: Chart, grid: Grid, w2: float) -> Folding | CircleFolding:
+def _folding(kind: type[Group], group: Group, chart: Chart, grid: Grid) -> Folding | CircleFolding:
     if isinstance(grid, CircleGrid):
         return CircleFolding(chart)
+    w2 = float(grid.weights.square().sum()) if grid.degree is not None else 0.0
     return Folding(group, chart, grid.degree, w2, _response(grid))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError, fail
 from ..groups.irreps import matrix_count
 from ..groups.quadrature import Quadrature
 from ..groups.rotations import handedness, polar
+from ..kernels.backend import Backend
 from ..kernels.registry import backend
 from ._check import (
     FEATURE_DTYPES,
@@ -207,7 +209,12 @@ class CharacterProjection:
 
 def power_at_once(quadrature: Quadrature, lmax: int, device: torch.device) -> bool:
     """Whether `power_and_moments` has a way on this grid on `device`."""
-    return backend(device).power_at_once(quadrature.rings, quadrature.ring_weights, quadrature.gammas, lmax)
+    return _at_once(backend(device), quadrature.bare, lmax)
+
+
+@functools.lru_cache(maxsize=64)
+def _at_once(own: Backend, rule: Quadrature, lmax: int) -> bool:
+    return own.power_at_once(rule.rings, rule.ring_weights, rule.gammas, lmax)
 
 
 def power_and_moments(

@@ -13,6 +13,8 @@ from torch.utils.hooks import RemovableHandle
 
 from .names import function_name, is_heard, split
 
+_NOTHING = contextlib.nullcontext()
+
 
 class Calls(TorchFunctionMode):
     """Hears the functions of torch that are called in the forwards of modules: which module's, says a stack of them.
@@ -52,9 +54,12 @@ class Calls(TorchFunctionMode):
         yield module.register_forward_pre_hook(enter, prepend=True)
         yield module.register_forward_hook(leave, prepend=True, always_call=True)
 
-    @contextlib.contextmanager
-    def deaf(self) -> Iterator[None]:
+    def deaf(self) -> contextlib.AbstractContextManager[object]:
         """What is called meanwhile is no part of the model."""
+        return self._unheard() if self else _NOTHING
+
+    @contextlib.contextmanager
+    def _unheard(self) -> Iterator[None]:
         self._deaf = True
         yield
         self._deaf = False

@@ -16,9 +16,9 @@ from ..groups.representation import Representation
 from ..measure.against import against
 from ..measure.directions import DirectionMoments
 from ..measure.finite import fault, in_range
-from ..measure.measure import Measure, Moments
+from ..measure.measure import Measure
 from ..measure.settling import Seen
-from ..measure.summary import NonFiniteValues, OrbitSummary
+from ..measure.summary import OrbitSummary
 from ..measure.sums import Beside, Terms, on_host
 from ..result.data import Failure, SystemRow, Worst
 from ..result.judge import AT_NOISE
@@ -27,6 +27,7 @@ from .drive import Drive, Empty, End, Failed, Slice, numbers
 from .entry import Entry, Kind, Share, Tensors
 from .leaves import representation_of
 from .onlooker import Onlooker
+from .orbits import NonFinite, Orbits, statistics
 from .pooled import root_error
 from .rehearsal import Begin
 from .witness import Witness
@@ -54,7 +55,7 @@ class _Orbit:
     """A system in progress."""
 
     begin: Begin
-    moments: dict[str, Moments]
+    moments: Orbits
     onlooker: Onlooker | None
 
 
@@ -123,7 +124,7 @@ class Collector:
     def nbytes(self, values: Mapping[str, torch.Tensor], lmax: int) -> int:
         """Memory of the statistics of one system, in bytes, for its values on one copy."""
         seen = sum(DirectionMoments.nbytes(value) for name, value in values.items() if name in self._adapter.outputs)
-        return seen + sum(self.measure.nbytes(lmax, value) for value in values.values())
+        return seen + statistics(self.measure, lmax, values.values())
 
     def consume(self, drive: Drive, advance: Callable[[int], None] = lambda copies: None) -> None:
         """Run the drive to its end; `advance` is told of every batch of copies evaluated."""
@@ -148,8 +149,7 @@ class Collector:
         self._shown = {}
         self._running, self._ended = self._ended, {}
         for name, orbit in self._running.items():
-            for moment in orbit.moments.values():
-                moment.extend(measure.elements(name))
+            orbit.moments.extend(measure, name)
             if orbit.onlooker is not None:
                 orbit.onlooker.extend(measure)
         return set(self._running)
@@ -194,7 +194,7 @@ class Collector:
         if event.system.name in self._running:
             return  # reopened: its orbits go on
         system, values = event.system.name, event.values
-        moments = {name: self.measure.moments(system, self._lmax, value, kinds[name]) for name, value in values.items()}
+        moments = Orbits(self.measure, system, self._lmax, values, kinds)
         self._running[system] = _Orbit(event, moments, self._onlooker(event))
         if self._witness is not None:
             self._witness.begin(event.system, self.measure.elements(system), self._targets.get(system, {}))
@@ -217,22 +217,21 @@ class Collector:
         if system.name not in self._running:
             return
         orbit = self._running[system.name]
-        for name, value in values.items():
-            try:
-                orbit.moments[name].update(value)
-            except NonFiniteValues as error:
-                self._stop(system, name, error)
-                drive.drop(system)
-                return
+        try:
+            orbit.moments.update(values)
+        except NonFinite as error:
+            self._stop(system, error)
+            drive.drop(system)
+            return
         if orbit.onlooker is not None:
             orbit.onlooker.update(values)
         if self._witness is not None:
             self._witness.update(system, event.start, event.stop, values)
 
-    def _stop(self, system: System, name: str, error: NonFiniteValues) -> None:
+    def _stop(self, system: System, error: NonFinite) -> None:
         index = error.index
         rotation = self._element(system.name, index)
-        self._failed(system, name, f"{error.what} at rotation {index}", index, rotation)
+        self._failed(system, error.name, f"{error.what} at rotation {index}", index, rotation)
         self._dropped(system)
 
     def _dropped(self, system: System) -> None:
@@ -268,15 +267,16 @@ class Collector:
         if system.name not in self._running:
             return
         running = self._running.pop(system.name)
-        begin, orbits = running.begin, {}
-        for name, moment in running.moments.items():
-            if name in self._skipped:
-                continue
-            try:
-                orbits[name] = replace(moment.finish(), target=self._target(system, name))
-            except NonFiniteValues as error:
-                self._stop(system, name, error)
-                return
+        begin = running.begin
+        try:
+            found = running.moments.finish(self._skipped)
+        except NonFinite as error:
+            self._stop(system, error)
+            return
+        targets = self._targets.get(system.name, {})
+        orbits = {
+            name: replace(orbit, target=targets[name]) if name in targets else orbit for name, orbit in found.items()
+        }
         try:
             begin = drive.rehearsal.at_the_end(begin)
             self._raise_floors(begin, orbits, drive)
@@ -344,9 +344,6 @@ class Collector:
             for i, irrep in enumerate(orbit.variance):
                 found |= {f"variance {i}": orbit.variance[irrep], f"power {i}": orbit.power[irrep]}
         return {key: value.cpu().contiguous() for key, value in found.items()}
-
-    def _target(self, system: System, name: str) -> torch.Tensor | None:
-        return self._targets.get(system.name, {}).get(name)
 
     def _raise_floors(self, begin: Begin, orbits: Mapping[str, OrbitSummary], drive: Drive) -> None:
         """Where an output stands out at few elements and is as noisy there, its floor is what that noise makes of it.
@@ -423,13 +420,13 @@ class Collector:
 
 
 def _seen(orbit: OrbitSummary, noise: float) -> Seen:
-    errors = orbit.known_errors()
+    errors, averages = orbit.known_errors(), orbit.known_averages()
     declared = orbit.components is not None
     components = 1 if orbit.representation is None else orbit.representation.entries
     return Seen(
         samples=orbit.samples,
-        total=float(orbit.total.mean()),
-        power=orbit.total_power.mean((-2, -1)).cpu(),
+        total=averages.total,
+        power=averages.power,
         power_error=errors["power"].sum(0),
         noise=components * noise**2,
         components=components,
@@ -440,7 +437,8 @@ def _seen(orbit: OrbitSummary, noise: float) -> Seen:
 
 def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]:
     variance = float(orbit.total_variance.mean())
-    total = float(orbit.total.mean())
+    averages = orbit.known_averages()
+    total = averages.total
     assert orbit.representation is not None
     size = (total / orbit.representation.entries) ** 0.5
     return {
@@ -450,7 +448,7 @@ def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]
         "noise": begin.noise[name],
         "noise_floor": begin.floor[name],
         "total": total,
-        "unresolved": float(orbit.unresolved.mean()),
+        "unresolved": averages.unresolved,
         "worst_deviation": orbit.worst_deviation,
         **({"mean": float(orbit.mean.mean())} if orbit.mean is not None and orbit.mean.shape[-1] == 1 else {}),
         "rmse_error": root_error(
@@ -460,7 +458,8 @@ def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]
 
 
 def _share_row(orbit: OrbitSummary, chart: Chart) -> dict[str, float]:
-    total = float(orbit.total.mean())
-    columns = zip(chart.headings, chart.by_column(orbit.total_power.mean((-2, -1))), strict=True)
-    shares = {f"share_{chart.axis}{head}": float(value) / total if total > 0 else 0.0 for head, value in columns}
-    return {"samples": orbit.samples, "total": total, "unresolved": float(orbit.unresolved.mean()), **shares}
+    averages = orbit.known_averages()
+    total = averages.total
+    columns = zip(chart.headings, chart.by_column(averages.power).tolist(), strict=True)
+    shares = {f"share_{chart.axis}{head}": value / total if total > 0 else 0.0 for head, value in columns}
+    return {"samples": orbit.samples, "total": total, "unresolved": averages.unresolved, **shares}

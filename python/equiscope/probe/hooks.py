@@ -68,6 +68,8 @@ class Capture:
         self._masks = frozenset(masks)
         self._mask_leaves = frozenset(map(uncounted, masks))
         self._handles: list[RemovableHandle] = []
+        self._spread: list[torch.nn.DataParallel[Any]] = []
+        """Parts of the model that run on several devices."""
         self._calls = Calls(self._function)
         self._thread = 0
         self.elsewhere: set[str] = set()
@@ -87,6 +89,8 @@ class Capture:
     def __enter__(self) -> Capture:
         self._thread = threading.get_ident()
         modules = modules_by_name(self._module)
+        parallel = [part for part in self._module.modules() if isinstance(part, torch.nn.DataParallel)]
+        self._spread = [part for part in parallel if len(part.device_ids) > 1]
         deaf = dict(_unhearable(modules))
         first: dict[tuple[int, str], str] = {}
         for place in self._places():
@@ -151,10 +155,9 @@ class Capture:
         """While the model is called: without torch.compile, whose code calls no modules, and on one device."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(eager())
-            for part in self._module.modules():
-                if isinstance(part, torch.nn.DataParallel) and len(part.device_ids) > 1:
-                    stack.callback(setattr, part, "device_ids", part.device_ids)
-                    part.device_ids = part.device_ids[:1]
+            for part in self._spread:
+                stack.callback(setattr, part, "device_ids", part.device_ids)
+                part.device_ids = part.device_ids[:1]
             if self._calls:
                 stack.enter_context(self._calls)
             yield
@@ -167,13 +170,15 @@ class Capture:
         """Remember what a call is given, before the module can write into it."""
         if threading.get_ident() == self._thread:
             with self._calls.deaf():
-                containers = (own for own in (*args, *kwargs.values()) if not isinstance(own, torch.Tensor))
+                containers = [own for own in (*args, *kwargs.values()) if not isinstance(own, torch.Tensor)]
                 given.append([pair for own in containers for pair in leaves(place, own)])
 
     def _made(self, place: str, given: list[Leaves], output: Any) -> Leaves:
         """What a module returned, without what it hands on in its place in a container, as it was given it; all of it,
         where that is all."""
         found, own = list(leaves(place, output)), dict(given.pop())
+        if not own:
+            return found
         made = [
             (name, leaf) for name, leaf in found if name == place or name in self._asked or own.get(name) is not leaf
         ]

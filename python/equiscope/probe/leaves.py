@@ -36,6 +36,9 @@ def leaves(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]
 
     A leaf is a tensor, or an object of which nothing is known; numbers, words and None are passed over.
     """
+    if isinstance(value, torch.Tensor):
+        yield prefix, value
+        return
     for path, leaf in _pytree.tree_flatten_with_path(value)[0]:
         name = leaf_name(prefix, path)
         inner = None if isinstance(leaf, (torch.Tensor, *PLAIN)) or depth == DEEPEST else _opened(leaf)

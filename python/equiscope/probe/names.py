@@ -71,6 +71,7 @@ def is_compiler(module: torch.nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
 
 
+@functools.lru_cache(maxsize=4096)
 def split(name: str) -> tuple[str, str]:
     """Of a place or a tensor the name of the module, and what of it: nothing for what it returns, `INPUT`, or a
     function."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..adapters.rounding import units
-
 UNIFORM = 12.0**-0.5
 """Root mean square of a rounding error, in units in the last place."""
 
@@ -43,9 +41,9 @@ class Noise:
         values = turned.double()
         groups = values.reshape(-1, dithers, *values.shape[1:])
         variance = _finite(groups.var(1).mean(0))
-        by_sample = variance.mean((-2, -1)).sqrt() if variance.numel() else variance.sum((-2, -1))
-        width = units(_finite(values), torch.finfo(dtype).eps)
-        return cls(rms(variance.sqrt()), by_sample, UNIFORM * rms(width))
+        by_sample = variance.mean((-2, -1)) if variance.numel() else variance.sum((-2, -1))
+        dithered = float(by_sample.mean()) ** 0.5 if variance.numel() else 0.0
+        return cls(dithered, by_sample.sqrt(), UNIFORM * torch.finfo(dtype).eps * rms(_powers(values)))
 
     def repeated(self, changes: torch.Tensor) -> None:
         """Take note of the changes between evaluations of the same input."""
@@ -67,6 +65,11 @@ class Noise:
         return math.hypot(max(self.dithered, self.rounding), self.repeats)
 
 
+def _powers(values: torch.Tensor) -> torch.Tensor:
+    """The power of two at or below each value; not a number where it is 0 or not finite."""
+    return 0.5 * values / torch.frexp(values).mantissa
+
+
 def scatter(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Root mean square scatter of one entry over the copies of each."""
     return {name: rms(_finite(value.double()).std(0)) for name, value in values.items()}
@@ -78,4 +81,9 @@ def _finite(values: torch.Tensor) -> torch.Tensor:
 
 def rms(values: torch.Tensor) -> float:
     """Root mean square of one entry; what is not finite counts as 0."""
-    return float(_finite(values.double()).square().mean().sqrt()) if values.numel() else 0.0
+    if not values.numel():
+        return 0.0
+    norm = float(torch.linalg.vector_norm(values, dtype=torch.float64))
+    if not math.isfinite(norm):
+        norm = float(torch.linalg.vector_norm(_finite(values.double())))
+    return float(norm / math.sqrt(values.numel()))

@@ -372,6 +372,8 @@ class Rehearsal:
                 self._room = IDENTICAL
                 continue
             done += len(some)
+        if len(parts) == 1:
+            return parts[0]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0] if all(name in p for p in parts)}
 
     def _called(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool) -> Values:
@@ -449,13 +451,15 @@ class Rehearsal:
         second = self._run(system, AGAIN, epsilon)
         both = [name for name in first if name in second]
         # two identical copies of one batch, and two copies in both batches
-        before = {name: torch.cat([first[name][:1], first[name][list(AGAIN)]]) for name in both}
+        once = torch.tensor([0, *AGAIN])
+        before = {name: first[name].index_select(0, once.to(first[name].device)) for name in both}
         after = {name: torch.cat([first[name][1:IDENTICAL], second[name]]) for name in both}
-        for name in both:
+        moved = [name for name in both if not torch.equal(before[name], after[name])]
+        for name in moved:
             noises[name].repeated(after[name] - before[name])
         rough = [name for name in both if noises[name].dithered > ROUGH * self._round_off(first[name])]
         apart = [
-            name for name in both if not bool(self._alike(name, before[name], after[name], noises[name].quiet).all())
+            name for name in moved if not bool(self._alike(name, before[name], after[name], noises[name].quiet).all())
         ]
         if not (rough or apart):
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +13,12 @@ import torch
 
 from ...errors import ArgumentError, fail
 from ...groups.group import Grid, Group
+from ...groups.quadrature import Quadrature
 from ...groups.representation import Representation
 from ...result.data import Output
 from ..measure import Measure, Moments, Question, register
-from ..on_grid import grid_bytes, grid_moments
+from ..on_grid import grid_bytes, grid_moments, reach
+from ..orbit import OrbitMoments
 from ..settling import Seen, relative_error
 
 MINIMUM_DEGREE = 6
@@ -111,6 +113,19 @@ class GridMeasure(Measure):
 
     def moments(self, system: str, lmax: int, first: torch.Tensor, representation: Representation | None) -> Moments:
         return grid_moments(self.elements(system), lmax, first, representation, beyond=self.shift is not None)
+
+    def alike(self, lmax: int, first: torch.Tensor) -> int | None:
+        # layers of other sizes may be resolved up to another degree
+        return self._reach(lmax, first) if isinstance(self.grid, Quadrature) else None
+
+    def joined(self, system: str, lmax: int, firsts: Sequence[torch.Tensor]) -> Moments:
+        grid = self.elements(system)
+        assert isinstance(grid, Quadrature)
+        return OrbitMoments(grid, lmax, torch.cat(list(firsts), dim=1), None, self._reach(lmax, firsts[0]))
+
+    def _reach(self, lmax: int, first: torch.Tensor) -> int:
+        assert isinstance(self.grid, Quadrature)
+        return reach(self.grid, lmax, first) if self.shift is not None else lmax
 
     def nbytes(self, lmax: int, first: torch.Tensor) -> int:
         return grid_bytes(self.grid, lmax, first, beyond=self.shift is not None)

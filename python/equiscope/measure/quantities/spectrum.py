@@ -24,11 +24,14 @@ class PooledSpectrum(Quantity):
         return cls(group.shape(lmax))
 
     def terms(self, orbit: OrbitSummary) -> Tensors:
+        known, samples = orbit.known_averages(), float(orbit.samples)
+        sums = (samples * known.total, samples * known.unresolved, samples)
+        total, unresolved, count = torch.tensor(sums, dtype=torch.float64).unbind()
         return {
-            "power_sum": orbit.total_power.mean(-1).sum(-1),
-            "total_sum": orbit.total.mean(1).sum(),
-            "unresolved_sum": orbit.unresolved.mean(1).sum(),
-            "samples_sum": torch.tensor(float(orbit.samples)),
+            "power_sum": samples * known.power,
+            "total_sum": total,
+            "unresolved_sum": unresolved,
+            "samples_sum": count,
         }
 
     def result(self, sums: Tensors) -> Tensors:
