@@ -33,7 +33,7 @@ void power_octants(const Tables& tables, const RingPlan& plan, const In* values,
             const Scratch<V> both(2 * size * width);
             V *c = both.get(), *improper = c + size * width;
             for (Index i = 0; i < 2 * size * width; ++i) c[i] = V{};
-            V squares[width] = {}, middle[width];
+            V squares[width] = {};
             for (Index coset = 0; coset < cosets; ++coset) {
                 const In* samples_of_coset = values + coset * samples;
                 const OctantProjection<V, width, In> projection{tables, samples_of_coset, rings,  center,
@@ -45,6 +45,7 @@ void power_octants(const Tables& tables, const RingPlan& plan, const In* values,
                     projection.run(own, first, last, own_c);
             }
             if (moments) {
+                V middle[width];
                 for (Index j = 0; j < width; ++j) {
                     middle[j] = (c[j] + improper[j]) / Real(cosets);
                     squares[j] /= Real(cosets);
@@ -52,8 +53,11 @@ void power_octants(const Tables& tables, const RingPlan& plan, const In* values,
                 own.put(middle, moments);
                 own.put(squares, moments + channels);
             }
-            own.load(center, nullptr, middle);
-            for (Index j = 0; j < width; ++j) c[j] += middle[j], improper[j] += cosets == 2 ? middle[j] : V{};
+            const Samples<V, width, double> given_back(own, center, 1, nullptr);
+            for (Index j = 0; j < width; ++j) {
+                c[j] += given_back.at(0, j);
+                if (cosets == 2) improper[j] += given_back.at(0, j);
+            }
             for (Index l = 0; l <= tables.lmax; ++l) {
                 const Index rows = (2 * l + 1) * (2 * l + 1), start = matrix_offset(l) * width;
                 V even[width], odd[width];
@@ -94,7 +98,8 @@ bool character_power(const Tables& tables, const In* values, const Rings& rings,
         if (channels <= Parts<V>::count)
             power_octants<V, 1>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
         else
-            power_octants<V, 2>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
+            power_octants<V, vectors_of_task>(tables, plan, values, rings, channels, cosets, center, power, moments,
+                                              threads);
     });
     return done;
 }

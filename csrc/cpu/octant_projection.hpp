@@ -13,8 +13,15 @@ namespace {
 
 constexpr Index beta_table_bytes = Index(32) << 20;  // of D(Ry(b)); more than a few chunks at once save nothing
 
-// The nonzero entries p and q of D(Ry(b)) for a run of chunks: for chunk: for n: for m: for l >= max(m, n): for group of
-// the chunk: {p, q}.
+// Calls body(m) for m = 0 .. lmax, even ones first: they share sums.
+template <class Body>
+inline void for_rows(Index lmax, const Body& body) {
+    for (Index parity = 0; parity < 2; ++parity)
+        for (Index m = parity; m <= lmax; m += 2) body(m);
+}
+
+// The nonzero entries p and q of D(Ry(b)) for a run of chunks: for chunk: for n: for m, even ones first: for
+// l >= max(m, n): for group of the chunk: {p, q}.
 template <class Real>
 class BetaTable {
   public:
@@ -70,13 +77,14 @@ class BetaTable {
             const Index together = 2 * (own.last - own.first);
             Real* target = table_.get() + 2 * entries_ * (own.first - first_group_) + 2 * (group + lane - own.first);
             for (Index n = 0; n <= lmax; ++n)
-                for (Index m = 0; m <= lmax; ++m)
+                for_rows(lmax, [&](Index m) {
                     for (Index l = most(m, n); l <= lmax; ++l, target += together) {
                         const Lanes* center = d + matrix_center(l);
                         const Index at = m * (2 * l + 1) + n;
                         target[0] = static_cast<Real>(center[at][lane]);
                         target[1] = m > 0 && n > 0 ? static_cast<Real>(center[-at][lane]) : Real(0);
                     }
+                });
         }
     }
 
@@ -123,14 +131,14 @@ inline void reflect(V v[8]) {
             }
 }
 
-// Rz(c) on the right turns the Fourier sums f[n][{C, S}][width].
+// Rz(c) on the right turns the Fourier sums C_n = f[n * step + j] and S_n = f[n * step + sine + j].
 template <class V, Index width>
-inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f) {
+inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f, Index step, Index sine_at) {
     using Real = typename Parts<V>::Real;
     double cosine = cos_c, sine = sin_c;
     for (Index n = 1; n <= lmax; ++n) {
         for (Index j = 0; j < width; ++j) {
-            V &c = f[2 * n * width + j], &s = f[(2 * n + 1) * width + j];
+            V &c = f[n * step + j], &s = f[n * step + sine_at + j];
             const V turned = c * static_cast<Real>(cosine) - s * static_cast<Real>(sine);
             s = c * static_cast<Real>(sine) + s * static_cast<Real>(cosine);
             c = turned;
@@ -141,12 +149,28 @@ inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f) {
     }
 }
 
+// Rows, or degrees, whose sums are in registers at once: four vectors of each, beside what they are made from.
+constexpr Index rows_together = registers == 32 ? 5 : 3;
+
+// Calls body(count) with a number that is known when the program is compiled.
+template <Index highest = rows_together, class Body>
+inline void with_count(Index count, const Body& body) {
+    if (count == highest) return body(std::integral_constant<Index, highest>());
+    if constexpr (highest > 1) with_count<highest - 1>(count, body);
+}
+
+// Vectors of channels that a task takes: those of one cache line, since a line that two tasks share is read by both, and
+// no more, since the sums of all octants have to stay in the second-level cache.
+constexpr Index vectors_of_task = least(2, 64 / Index(sizeof(Lanes)));
+
 // Everything of one call that does not depend on the channels.
 template <class V, Index width, class In>
 struct OctantProjection {
     using Real = typename Parts<V>::Real;
-    static constexpr Index pair = 2 * width;  // {C, S}
-    static constexpr Index quad = 2 * pair;   // {cos C, cos S, sin C, sin S}
+    using Own = Samples<V, width, In>;
+    static constexpr Index pair = 2 * width;    // {C, S}
+    static constexpr Index quad = 2 * pair;     // {cos C, cos S, sin C, sin S}
+    static constexpr Index images = 9 * width;  // of an octant, side by side, and zeros for those that are not there
 
     const Tables& tables;
     const In* values;
@@ -177,28 +201,32 @@ struct OctantProjection {
 
     // Even and odd sums over the images of an octant, where rows m of one parity need half of them each:
     //   sums[((n * 2 + m % 2) * octants_of_chunk + o) * 2 + odd in b][quad]
-    // `images` is scratch for 8 (lmax + 1) pairs, `folded` for the samples of a ring; `squares` as in `run`.
+    // `folded` is scratch for the samples of all images, f for their Fourier sums, where zeros are; `squares` as in `run`.
     template <bool squared>
-    void fold_octant(const Channels<V, width>& channels, const Octant& octant, V* images, V* folded, V* sums,
-                     V* squares) const {
+    void fold_octant(const Own& samples, const Octant& octant, V* folded, V* f, V* sums, V* squares) const {
         const Index lmax = tables.lmax;
+        V *even = folded, *odd = folded + angles.folds * images;
+        Index place[8], present = 0;
         for (int i = 0; i < 8; ++i) {
-            V* f = images + i * (lmax + 1) * pair;
             const Index point = octant.image[i];
-            if (point < 0) {
-                for (Index k = 0; k < (lmax + 1) * pair; ++k) f[k] = V{};
-                continue;
-            }
-            fourier_of_ring<squared>(values + point * rings.gammas * channels.total, rings.gammas,
-                                     rings.weights[point] / static_cast<double>(rings.gammas), center, channels, angles,
-                                     lmax, folded, f, pair, squares);
-            if (plan.turned) turn_fourier<V, width>(plan.turns[2 * point], plan.turns[2 * point + 1], lmax, f);
+            place[i] = (point < 0 ? 8 : present) * width;
+            if (point < 0) continue;
+            fold_ring<squared>(samples, point * rings.gammas, rings.gammas,
+                               rings.weights[point] / static_cast<double>(rings.gammas), even + place[i],
+                               odd + place[i], images, squares);
+            ++present;
         }
-        const Index next = (lmax + 1) * pair;
+        fourier_sums(angles, lmax, even, odd, images, present * width, f, 2 * images, images);
+        for (int i = 0; plan.turned && i < 8; ++i)
+            if (octant.image[i] >= 0) {
+                const double* turn = plan.turns + 2 * octant.image[i];
+                turn_fourier<V, width>(turn[0], turn[1], lmax, f + place[i], 2 * images, images);
+            }
         for (Index n = 0; n <= lmax; ++n)
             for (Index k = 0; k < pair; ++k) {
+                const V* own = f + 2 * n * images + (k < width ? k : images + k - width);
                 V v[8];
-                for (int i = 0; i < 8; ++i) v[i] = images[i * next + n * pair + k];
+                for (int i = 0; i < 8; ++i) v[i] = own[place[i]];
                 reflect(v);
                 // m even: cos m a is even in x and y, sin m a odd in both; m odd: cos is odd in x, sin odd in y
                 V* even_m = sums + n * 2 * plan.octants_of_chunk * 2 * quad + k;
@@ -210,52 +238,127 @@ struct OctantProjection {
             }
     }
 
-    // CC, CS, SC, SS of every group of a chunk, even and odd in b: x[(group * 2 + odd) * quad].
-    void sum_groups(const RingChunk& chunk, const V* sums, const Real* alpha, V* x) const {
+    // CC, CS, SC, SS of every group of a chunk, even and odd in b, for rows m, m + 2, ...: `count` of them share the loads
+    // of the sums. x[(((group * 2 + odd) * width + j) * count + row) * 4].
+    template <Index count>
+    void sum_groups(const RingChunk& chunk, Index m, const V* sums, V* x) const {
         const Index first = plan.groups[chunk.first].first;
-        for (Index g = chunk.first; g < chunk.last; ++g, x += 2 * quad) {
-            V total[2 * quad] = {};
-            for (Index o = plan.groups[g].first; o < plan.groups[g].last; ++o) {
-                const Real cosine = alpha[2 * o], sine = alpha[2 * o + 1];
-                const V* own = sums + (o - first) * 2 * quad;
-                for (int z = 0; z < 2; ++z)
-                    for (Index k = 0; k < pair; ++k) {
-                        total[z * quad + k] += own[z * quad + k] * cosine;
-                        total[z * quad + pair + k] += own[z * quad + pair + k] * sine;
+        const Real* alpha = alphas.row(m);
+        const Index next_row = alphas.row(m + 2) - alpha;
+        for (Index g = chunk.first; g < chunk.last; ++g)
+            for (Index k = 0; k < 2 * width; ++k, x += count * 4) {
+                const V* own = sums + (plan.groups[g].first - first) * 2 * quad + k / width * quad + k % width;
+                V total[count][4];
+#pragma GCC unroll 16
+                for (Index row = 0; row < count; ++row)
+#pragma GCC unroll 16
+                    for (Index i = 0; i < 4; ++i) total[row][i] = V{};
+                for (Index o = plan.groups[g].first; o < plan.groups[g].last; ++o, own += 2 * quad)
+#pragma GCC unroll 16
+                    for (Index i = 0; i < 4; ++i) {
+                        const V v = own[i * width];
+#pragma GCC unroll 16
+                        for (Index row = 0; row < count; ++row)
+                            total[row][i] += v * alpha[row * next_row + 2 * o + i / 2];
                     }
+#pragma GCC unroll 16
+                for (Index row = 0; row < count; ++row)
+#pragma GCC unroll 16
+                    for (Index i = 0; i < 4; ++i) x[row * 4 + i] = total[row][i];
             }
-            for (Index k = 0; k < 2 * quad; ++k) x[k] = total[k];
+    }
+
+    // c[l, +-m, +-n] of `count` neighbouring l, which share the loads of x: that of an even group and vector 0 is at x, of
+    // the odd one `odd` behind, of the next group 2 odd.
+    template <Index count>
+    void sum_degrees(Index groups, Index l, Index m, Index n, const V* x, Index odd, const Real* beta, V* c) const {
+        V sum[count][4];
+#pragma GCC unroll 16
+        for (Index i = 0; i < count; ++i)
+#pragma GCC unroll 16
+            for (Index k = 0; k < 4; ++k) sum[i][k] = V{};
+        const bool swapped = (l + m + n) % 2 != 0;  // p of the first l takes what is odd in b
+        x += swapped ? odd : 0, odd = swapped ? -odd : odd;
+        for (Index g = 0; g < groups; ++g, beta += 2, x += swapped ? -2 * odd : 2 * odd)
+#pragma GCC unroll 16
+            for (Index half = 0; half < 2; ++half) {
+                // what p of every other l takes, and q of the others
+                const V* own = x + half * odd;
+                Real entry[count];
+#pragma GCC unroll 16
+                for (Index i = 0; i < count; ++i) entry[i] = beta[2 * i * groups + (i + half) % 2];
+#pragma GCC unroll 16
+                for (Index k = 0; k < 4; ++k)
+#pragma GCC unroll 16
+                    for (Index i = 0; i < count; ++i)
+                        if ((i + half) % 2 == 0)
+                            sum[i][k] += k % 2 == 0 ? own[k] * entry[i] : -own[k] * entry[i];
+                        else
+                            sum[i][3 - k] += k < 2 ? own[k] * entry[i] : -own[k] * entry[i];
+            }
+        for (Index i = 0; i < count; ++i) {
+            V* middle = c + matrix_center(l + i) * width;
+            const Index row = m * (2 * (l + i) + 1);
+            middle[(row + n) * width] += sum[i][0];
+            middle[(row - n) * width] += sum[i][1];
+            middle[(n - row) * width] += sum[i][2];
+            middle[(-row - n) * width] += sum[i][3];
         }
     }
 
-    // c[l, +-m, +-n] for all l, one (m, n); returns where the table goes on.
-    const Real* sum_degrees(Index groups, Index m, Index n, const V* x, const Real* beta, V* c) const {
-        for (Index l = most(m, n); l <= tables.lmax; ++l, beta += 2 * groups) {
-            const V* like = x + ((l + m + n) % 2) * quad;        // what p takes
-            const V* unlike = x + ((l + m + n + 1) % 2) * quad;  // what q takes
-            V sum[4][width] = {};
-            for (Index g = 0; g < groups; ++g) {
-                const Real p = beta[2 * g], q = beta[2 * g + 1];
-                const V *a = like + g * 2 * quad, *b = unlike + g * 2 * quad;
-                for (Index j = 0; j < width; ++j) {
-                    sum[0][j] += a[j] * p;
-                    sum[0][j] -= b[pair + width + j] * q;
-                    sum[1][j] -= a[width + j] * p;
-                    sum[1][j] -= b[pair + j] * q;
-                    sum[2][j] += a[pair + j] * p;
-                    sum[2][j] += b[width + j] * q;
-                    sum[3][j] -= a[pair + width + j] * p;
-                    sum[3][j] += b[j] * q;
-                }
+    // The same where m or n is 0: there q is 0, and half of the sums or more.
+    template <Index count>
+    void sum_edge(Index groups, Index l, Index m, Index n, const V* x, Index odd, const Real* beta, V* c) const {
+        V sum[count][2];
+#pragma GCC unroll 16
+        for (Index i = 0; i < count; ++i) sum[i][0] = sum[i][1] = V{};
+        const bool swapped = (l + m + n) % 2 != 0;
+        const V *like = x + (swapped ? odd : 0), *unlike = x + (swapped ? 0 : odd);
+        const Index other = n == 0 ? 2 : 1;
+        for (Index g = 0; g < groups; ++g, beta += 2, like += 2 * odd, unlike += 2 * odd)
+#pragma GCC unroll 16
+            for (Index i = 0; i < count; ++i) {
+                const V* own = i % 2 ? unlike : like;
+                const Real p = beta[2 * i * groups];
+                sum[i][0] += own[0] * p;
+                sum[i][1] += own[other] * p;
             }
-            V* middle = c + matrix_center(l) * width;
-            const Index row = m * (2 * l + 1);
-            for (Index j = 0; j < width; ++j) {
-                middle[(row + n) * width + j] += sum[0][j];
-                if (n > 0) middle[(row - n) * width + j] += sum[1][j];
-                if (m > 0) middle[(n - row) * width + j] += sum[2][j];
-                if (m > 0 && n > 0) middle[(-row - n) * width + j] += sum[3][j];
-            }
+        for (Index i = 0; i < count; ++i) {
+            V* middle = c + matrix_center(l + i) * width;
+            const Index row = m * (2 * (l + i) + 1);
+            middle[(row + n) * width] += sum[i][0];
+            if (m > 0) middle[-row * width] += sum[i][1];
+            if (n > 0) middle[-n * width] -= sum[i][1];
+        }
+    }
+
+    // All l of one (m, n), in even shares; returns where the table goes on.
+    const Real* sum_all_degrees(Index groups, Index m, Index n, const V* x, Index odd, const Real* beta, V* c) const {
+        Index next = 0;
+        for (Index l = most(m, n); l <= tables.lmax; l += next, beta += 2 * next * groups) {
+            const Index left = tables.lmax + 1 - l;
+            next = ceil_div(left, ceil_div(left, rows_together));
+            with_count(next, [&](auto count) {
+                for (Index j = 0; j < width; ++j)
+                    if (m == 0 || n == 0)
+                        sum_edge<count>(groups, l, m, n, x + j * (odd / width), odd, beta, c + j);
+                    else
+                        sum_degrees<count>(groups, l, m, n, x + j * (odd / width), odd, beta, c + j);
+            });
+        }
+        return beta;
+    }
+
+    // Rows m, m + 2, ... of one n.
+    const Real* sum_rows(const RingChunk& chunk, Index m, Index n, const V* sums, V* x, const Real* beta, V* c) const {
+        Index next = 0;
+        for (; m <= tables.lmax; m += 2 * next) {
+            const Index left = (tables.lmax - m) / 2 + 1;
+            next = ceil_div(left, ceil_div(left, rows_together));
+            with_count(next, [&](auto count) { sum_groups<count>(chunk, m, sums, x); });
+            for (Index row = 0; row < next; ++row)
+                beta =
+                    sum_all_degrees(chunk.last - chunk.first, m + 2 * row, n, x + row * 4, next * width * 4, beta, c);
         }
         return beta;
     }
@@ -264,25 +367,24 @@ struct OctantProjection {
     // `squared`.
     template <bool squared = false>
     void run(const Channels<V, width>& channels, Index first, Index last, V* c, V* squares = nullptr) const {
-        const Index lmax = tables.lmax;
-        const Scratch<V> images(8 * (lmax + 1) * pair), folded(2 * angles.half * width),
-            sums((lmax + 1) * 2 * plan.octants_of_chunk * 2 * quad), x(plan.groups_of_chunk * 2 * quad);
+        const Index lmax = tables.lmax, sums_of_parity = plan.octants_of_chunk * 2 * quad;
+        const Scratch<V> folded(2 * angles.folds * images), f(2 * (lmax + 1) * images),
+            sums(2 * (lmax + 1) * sums_of_parity), x(rows_together * plan.groups_of_chunk * 2 * quad);
+        const Own samples(channels, values, rings.points * rings.gammas, center);
+        for (Index i = 0; i < 2 * (lmax + 1) * images; ++i) f.get()[i] = V{};
         read_ahead(channels);
         for (Index index = first; index < last; ++index) {
             const RingChunk& chunk = plan.chunks[index];
             const Index first_octant = plan.groups[chunk.first].first, end = plan.groups[chunk.last - 1].last;
             for (Index o = first_octant; o < end; ++o) {
                 if (o + 1 < end) fetch_octant(channels, plan.octants[o + 1]);
-                fold_octant<squared>(channels, plan.octants[o], images.get(), folded.get(),
+                fold_octant<squared>(samples, plan.octants[o], folded.get(), f.get(),
                                      sums.get() + (o - first_octant) * 2 * quad, squares);
             }
             const Real* beta = betas.chunk(index);
             for (Index n = 0; n <= lmax; ++n)
-                for (Index m = 0; m <= lmax; ++m) {
-                    sum_groups(chunk, sums.get() + (n * 2 + m % 2) * plan.octants_of_chunk * 2 * quad, alphas.row(m),
-                               x.get());
-                    beta = sum_degrees(chunk.last - chunk.first, m, n, x.get(), beta, c);
-                }
+                for (Index parity = 0; parity < 2; ++parity)
+                    beta = sum_rows(chunk, parity, n, sums.get() + (2 * n + parity) * sums_of_parity, x.get(), beta, c);
         }
     }
 };
