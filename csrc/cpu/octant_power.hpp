@@ -90,6 +90,7 @@ template <class In, class Out>
 bool character_power(const Tables& tables, const In* values, const Rings& rings, Index channels, Index cosets,
                      const double* center, Out* power, double* moments, int threads) {
     if (rings.points == 0) return false;
+    threads = threads_for(cosets * rings.points * rings.gammas * channels, threads);
     using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
     bool done = false;
     with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {

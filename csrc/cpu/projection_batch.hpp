@@ -126,6 +126,7 @@ template <class In, class Out>
 void project(const Tables& tables, const In* values, const Rings& rings, Index channels, const double* center, Out* out,
              int threads) {
     if (rings.points == 0 || channels == 0) return;
+    threads = threads_for(rings.points * (rings.gammas * channels + matrix_count(tables.lmax)), threads);
     // float32 throughout only where the result is float32
     using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
     with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {
@@ -198,6 +199,7 @@ void synthesize_rings(const Tables& tables, const T* coefficients, const Rings& 
 template <class T>
 void synthesize(const Tables& tables, const T* coefficients, const Rings& rings, Index channels, T* out, int threads) {
     if (rings.points == 0 || channels == 0) return;
+    threads = threads_for(rings.points * (rings.gammas * channels + matrix_count(tables.lmax)), threads);
     using V = typename VectorOf<T, Index(sizeof(Lanes) / sizeof(T))>::type;
     with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {
         if (!plan.worthwhile)
