@@ -24,25 +24,25 @@ template <class V, Index width, class In, class Out>
 void power_octants(const Tables& tables, const RingPlan& plan, const In* values, const Rings& rings, Index channels,
                    Index cosets, const double* center, Out* power, double* moments, int threads) {
     using Real = typename Parts<V>::Real;
-    const Index size = matrix_count(tables.lmax), samples = rings.points * rings.gammas * channels;
+    const Index size = matrix_count(tables.lmax), rows_of_coset = rings.points * rings.gammas;
     const RingAngles<Real> angles(rings.gammas, tables.lmax);
     const AlphaTable<Real> alphas(plan, tables.lmax);
     BetaTable<Real> betas(tables, plan);
+    const OctantProjection<V, width, In> projection{tables, rings, plan, angles, alphas, betas};
+    const SampleRows<V, width, In> rows(values, cosets * rows_of_coset, channels);
     betas.for_runs(threads, [&](Index first, Index last) {
-        for_channels<V, width>(channels, threads, [&](const Channels<V, width>& own) {
+        rows.for_blocks(threads, [&](const Channels<V, width>& own, const In* samples, Index step, const In* end) {
             const Scratch<V> both(2 * size * width);
             V *c = both.get(), *improper = c + size * width;
             for (Index i = 0; i < 2 * size * width; ++i) c[i] = V{};
             V squares[width] = {};
             for (Index coset = 0; coset < cosets; ++coset) {
-                const In* samples_of_coset = values + coset * samples;
-                const OctantProjection<V, width, In> projection{tables, samples_of_coset, rings,  center,
-                                                                plan,   angles,           alphas, betas};
+                const Samples<V, width, In> of_coset(own, samples + coset * rows_of_coset * step, step, end, center);
                 V* own_c = coset == 0 ? c : improper;
                 if (moments)
-                    projection.template run<true>(own, first, last, own_c, squares);
+                    projection.template run<true>(of_coset, first, last, own_c, squares);
                 else
-                    projection.run(own, first, last, own_c);
+                    projection.run(of_coset, first, last, own_c);
             }
             if (moments) {
                 V middle[width];

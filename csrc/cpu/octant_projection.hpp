@@ -163,6 +163,68 @@ inline void with_count(Index count, const Body& body) {
 // no more, since the sums of all octants have to stay in the second-level cache.
 constexpr Index vectors_of_task = least(2, 64 / Index(sizeof(Lanes)));
 
+// The samples of all channels, for tasks that take a few channels each. Memory is read several times as fast in the order
+// it lies in as in the order of the tasks, so it is read in that order first.
+template <class V, Index width, class In>
+class SampleRows {
+  public:
+    using Own = Channels<V, width>;
+
+    SampleRows(const In* values, Index rows, Index channels) : values_(values), rows_(rows), channels_(channels) {}
+
+    // Calls body(channels, their samples, the distance of rows, the end of what may be read) for every block of channels.
+    template <class Body>
+    void for_blocks(int threads, const Body& body) const {
+        constexpr Index page = 4096, least_band = 512;  // bytes
+        const Index band = cached_bytes() / 2 / (rows_ * Own::block * Index(sizeof(In))) * Own::block;
+        if (channels_ * Index(sizeof(In)) >= page && band * Index(sizeof(In)) >= least_band)
+            return for_bands(band, threads, body);
+        for_channels<V, width>(channels_, threads, [&](const Own& own) {
+            read_ahead(own);
+            body(own, values_ + own.first, channels_, values_ + rows_ * channels_);
+        });
+    }
+
+  private:
+    // The first of the tasks whose channels the last cache keeps reads for all of them.
+    void read_ahead(const Own& own) const {
+        const Index together = cached_bytes() / (rows_ * Own::block * Index(sizeof(In))) * Own::block;
+        const bool in_order = together > Own::block || (together == Own::block && channels_ <= Own::block);
+        if (!in_order || own.first % together != 0) return;
+        for (Index row = 0; row < rows_; ++row) own.read(values_ + row * channels_, together);
+    }
+
+    // Rows longer than a page, of which no prefetcher follows a part: some channels at a time are put side by side.
+    template <class Body>
+    void for_bands(Index band, int threads, const Body& body) const {
+        constexpr Index rows_of_task = 128;
+        const Scratch<In> packed(rows_ * band);
+        for (Index first = 0; first < channels_; first += band) {
+            const Index count = least(band, channels_ - first);
+            parallel_for(ceil_div(rows_, rows_of_task), threads, [&](Index task) {
+                for (Index row = task * rows_of_task; row < least(rows_, (task + 1) * rows_of_task); ++row)
+                    pack(values_ + row * channels_ + first, count, packed.get() + row * Own::block);
+            });
+            for_channels<V, width>(count, threads, [&](const Own& own) {
+                const In* rows = packed.get() + rows_ * own.first;
+                body(Own{channels_, first + own.first, own.count}, rows, Own::block, rows + rows_ * Own::block);
+            });
+        }
+    }
+
+    // A row of the band to the rows of its blocks.
+    void pack(const In* from, Index count, In* to) const {
+        for (Index i = 0; i < count; i += Own::block, to += rows_ * Own::block)
+            if (i + Own::block <= count)
+                std::memcpy(to, from + i, Own::block * sizeof(In));
+            else
+                for (Index k = 0; k < Own::block; ++k) to[k] = i + k < count ? from[i + k] : In(0);
+    }
+
+    const In* values_;
+    Index rows_, channels_;
+};
+
 // Everything of one call that does not depend on the channels.
 template <class V, Index width, class In>
 struct OctantProjection {
@@ -173,30 +235,16 @@ struct OctantProjection {
     static constexpr Index images = 9 * width;  // of an octant, side by side, and zeros for those that are not there
 
     const Tables& tables;
-    const In* values;
     const Rings& rings;
-    const double* center;
     const RingPlan& plan;
     const RingAngles<Real>& angles;
     const AlphaTable<Real>& alphas;
     const BetaTable<Real>& betas;
 
-    // Brings as many channels as the last cache keeps into it. Each task needs a few bytes of every sample, and memory is
-    // read several times as fast in the order it lies in; so the first of the tasks that share them reads for all.
-    void read_ahead(const Channels<V, width>& channels) const {
-        constexpr Index block = Channels<V, width>::block;
-        const Index samples = rings.points * rings.gammas;
-        const Index together = cached_bytes() / (samples * block * Index(sizeof(In))) * block;
-        const bool in_order = together > block || (together == block && channels.total <= block);
-        if (!in_order || channels.first % together != 0) return;
-        for (Index sample = 0; sample < samples; ++sample) channels.read(values + sample * channels.total, together);
-    }
-
-    // Asks for the samples of an octant ahead of their use: they lie a row of all channels apart.
-    void fetch_octant(const Channels<V, width>& channels, const Octant& octant) const {
+    // Asks for the samples of an octant ahead of their use.
+    void fetch_octant(const Own& samples, const Octant& octant) const {
         for (Index point : octant.image)
-            for (Index k = 0; point >= 0 && k < rings.gammas; ++k)
-                channels.fetch(values + (point * rings.gammas + k) * channels.total);
+            for (Index k = 0; point >= 0 && k < rings.gammas; ++k) samples.fetch(point * rings.gammas + k);
     }
 
     // Even and odd sums over the images of an octant, where rows m of one parity need half of them each:
@@ -366,18 +414,16 @@ struct OctantProjection {
     // Adds chunks first .. last to c[E(lmax)][width], and the weighted squares of their samples to squares[width], where
     // `squared`.
     template <bool squared = false>
-    void run(const Channels<V, width>& channels, Index first, Index last, V* c, V* squares = nullptr) const {
+    void run(const Own& samples, Index first, Index last, V* c, V* squares = nullptr) const {
         const Index lmax = tables.lmax, sums_of_parity = plan.octants_of_chunk * 2 * quad;
         const Scratch<V> folded(2 * angles.folds * images), f(2 * (lmax + 1) * images),
             sums(2 * (lmax + 1) * sums_of_parity), x(rows_together * plan.groups_of_chunk * 2 * quad);
-        const Own samples(channels, values, rings.points * rings.gammas, center);
         for (Index i = 0; i < 2 * (lmax + 1) * images; ++i) f.get()[i] = V{};
-        read_ahead(channels);
         for (Index index = first; index < last; ++index) {
             const RingChunk& chunk = plan.chunks[index];
             const Index first_octant = plan.groups[chunk.first].first, end = plan.groups[chunk.last - 1].last;
             for (Index o = first_octant; o < end; ++o) {
-                if (o + 1 < end) fetch_octant(channels, plan.octants[o + 1]);
+                if (o + 1 < end) fetch_octant(samples, plan.octants[o + 1]);
                 fold_octant<squared>(samples, plan.octants[o], folded.get(), f.get(),
                                      sums.get() + (o - first_octant) * 2 * quad, squares);
             }
@@ -397,12 +443,13 @@ void project_octants(const Tables& tables, const RingPlan& plan, const In* value
     const RingAngles<Real> angles(rings.gammas, tables.lmax);
     const AlphaTable<Real> alphas(plan, tables.lmax);
     BetaTable<Real> betas(tables, plan);
-    const OctantProjection<V, width, In> projection{tables, values, rings, center, plan, angles, alphas, betas};
+    const OctantProjection<V, width, In> projection{tables, rings, plan, angles, alphas, betas};
+    const SampleRows<V, width, In> rows(values, rings.points * rings.gammas, channels);
     betas.for_runs(threads, [&](Index first, Index last) {
-        for_channels<V, width>(channels, threads, [&](const Channels<V, width>& own) {
+        rows.for_blocks(threads, [&](const Channels<V, width>& own, const In* samples, Index step, const In* end) {
             const Scratch<V> c(size * width);
             for (Index i = 0; i < size * width; ++i) c.get()[i] = V{};
-            projection.run(own, first, last, c.get());
+            projection.run({own, samples, step, end, center}, first, last, c.get());
             for (Index row = 0; row < size; ++row) {
                 if (row + 16 < size) own.fetch(out + (row + 16) * channels);
                 own.add(c.get() + row * width, out + row * channels);

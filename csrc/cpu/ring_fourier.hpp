@@ -100,13 +100,18 @@ inline void for_channels(Index channels, int threads, const Body& body) {
     });
 }
 
-// What the channels of one task have in their rows, less a center, which may be null. Lanes without a channel hold
-// anything, which never reaches a lane that has one.
+// What the channels of one task have in `count` rows, which lie `step` apart, less a center, which may be null. Lanes
+// without a channel hold anything, which never reaches a lane that has one.
 template <class V, Index width, class T>
 class Samples {
   public:
+    // Rows of all channels.
     Samples(const Channels<V, width>& own, const T* rows, Index count, const double* center)
-        : own_(own), rows_(rows + own.first), end_(rows + count * own.total) {
+        : Samples(own, rows + own.first, own.total, rows + count * own.total, center) {}
+
+    // From the first of these channels on; nothing is read from `end` on.
+    Samples(const Channels<V, width>& own, const T* rows, Index step, const T* end, const double* center)
+        : rows_(rows), end_(end), step_(step) {
         double padded[Channels<V, width>::block] = {};
         for (Index i = 0; center && i < own.count; ++i) padded[i] = center[own.first + i];
         for (Index j = 0; j < width; ++j) {
@@ -118,17 +123,21 @@ class Samples {
     }
 
     // Whether all vectors of rows up to this one end where the samples do, or before.
-    bool within(Index row) const { return rows_ + row * own_.total + Channels<V, width>::block <= end_; }
+    bool within(Index row) const { return rows_ + row * step_ + Channels<V, width>::block <= end_; }
 
     // Vector j of a row. Samples may be large beside their spread: the first difference is as good as exact.
     template <bool inside = false>
     V at(Index row, Index j) const {
-        V v = vector<inside>(rows_ + row * own_.total + j * Channels<V, width>::lanes_of_vector) - high_[j];
+        V v = vector<inside>(rows_ + row * step_ + j * Channels<V, width>::lanes_of_vector) - high_[j];
         if constexpr (split) v -= low_[j];
         return v;
     }
 
-    const Channels<V, width>& channels() const { return own_; }
+    // Asks for the cache lines of a row.
+    void fetch(Index row) const {
+        for (Index i = 0; i < Channels<V, width>::block; i += 64 / Index(sizeof(T)))
+            __builtin_prefetch(rows_ + row * step_ + i);
+    }
 
   private:
     static constexpr bool split = sizeof(typename Parts<V>::Real) < sizeof(double);
@@ -142,8 +151,8 @@ class Samples {
         return load<V>(padded);
     }
 
-    Channels<V, width> own_;
     const T *rows_, *end_;
+    Index step_;
     V high_[width], low_[split ? width : 1];
 };
 
