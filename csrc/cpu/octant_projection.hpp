@@ -131,7 +131,7 @@ inline void reflect(V v[8]) {
             }
 }
 
-// Rz(c) on the right turns the Fourier sums C_n = f[n * step + j] and S_n = f[n * step + sine + j].
+// Rz(c) on the right turns the Fourier sums C_n = f[n * step + j] and S_n = f[n * step + sine_at + j].
 template <class V, Index width>
 inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f, Index step, Index sine_at) {
     using Real = typename Parts<V>::Real;
@@ -176,7 +176,8 @@ class SampleRows {
     template <class Body>
     void for_blocks(int threads, const Body& body) const {
         constexpr Index page = 4096, least_band = 512;  // bytes
-        const Index band = cached_bytes() / 2 / (rows_ * Own::block * Index(sizeof(In))) * Own::block;
+        const Index kept = cached_bytes() / 2 / (rows_ * Own::block * Index(sizeof(In)));
+        const Index band = least(kept, ceil_div(channels_, Own::block)) * Own::block;
         if (channels_ * Index(sizeof(In)) >= page && band * Index(sizeof(In)) >= least_band)
             return for_bands(band, threads, body);
         for_channels<V, width>(channels_, threads, [&](const Own& own) {
@@ -293,27 +294,29 @@ struct OctantProjection {
         const Index first = plan.groups[chunk.first].first;
         const Real* alpha = alphas.row(m);
         const Index next_row = alphas.row(m + 2) - alpha;
-        for (Index g = chunk.first; g < chunk.last; ++g)
-            for (Index k = 0; k < 2 * width; ++k, x += count * 4) {
-                const V* own = sums + (plan.groups[g].first - first) * 2 * quad + k / width * quad + k % width;
+        for (Index k = 0; k < 2 * width; ++k, x += count * 4) {
+            const V* own = sums + k / width * quad + k % width;
+            const Real* entry = alpha + 2 * first;
+            V* target = x;
+            for (Index g = chunk.first; g < chunk.last; ++g, target += 2 * width * count * 4) {
                 V total[count][4];
 #pragma GCC unroll 16
                 for (Index row = 0; row < count; ++row)
 #pragma GCC unroll 16
                     for (Index i = 0; i < 4; ++i) total[row][i] = V{};
-                for (Index o = plan.groups[g].first; o < plan.groups[g].last; ++o, own += 2 * quad)
+                for (const Real* end = alpha + 2 * plan.groups[g].last; entry < end; entry += 2, own += 2 * quad)
 #pragma GCC unroll 16
                     for (Index i = 0; i < 4; ++i) {
                         const V v = own[i * width];
 #pragma GCC unroll 16
-                        for (Index row = 0; row < count; ++row)
-                            total[row][i] += v * alpha[row * next_row + 2 * o + i / 2];
+                        for (Index row = 0; row < count; ++row) total[row][i] += v * entry[row * next_row + i / 2];
                     }
 #pragma GCC unroll 16
                 for (Index row = 0; row < count; ++row)
 #pragma GCC unroll 16
-                    for (Index i = 0; i < 4; ++i) x[row * 4 + i] = total[row][i];
+                    for (Index i = 0; i < 4; ++i) target[row * 4 + i] = total[row][i];
             }
+        }
     }
 
     // c[l, +-m, +-n] of `count` neighbouring l, which share the loads of x: that of an even group and vector 0 is at x, of
@@ -418,7 +421,8 @@ struct OctantProjection {
         const Index lmax = tables.lmax, sums_of_parity = plan.octants_of_chunk * 2 * quad;
         const Scratch<V> folded(2 * angles.folds * images), f(2 * (lmax + 1) * images),
             sums(2 * (lmax + 1) * sums_of_parity), x(rows_together * plan.groups_of_chunk * 2 * quad);
-        for (Index i = 0; i < 2 * (lmax + 1) * images; ++i) f.get()[i] = V{};
+        for (Index row = 0; row < 2 * (lmax + 1); ++row)
+            for (Index j = 0; j < width; ++j) f.get()[row * images + 8 * width + j] = V{};
         for (Index index = first; index < last; ++index) {
             const RingChunk& chunk = plan.chunks[index];
             const Index first_octant = plan.groups[chunk.first].first, end = plan.groups[chunk.last - 1].last;
