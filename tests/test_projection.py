@@ -196,3 +196,33 @@ def test_synthesis_on_grids_with_structure_agrees_with_the_reference(dtype, degr
         scale = float(expected.abs().max())
         bound = 1e-14 if dtype == DOUBLE else 1e-6
         torch.testing.assert_close(got.double(), expected, rtol=0, atol=bound * scale)
+
+
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
+def test_power_of_many_channels_is_that_of_each(dtype):
+    # rows longer than a page, and more channels than are packed at once
+    grid = eq.quadrature(8)
+    u = torch.randn(len(grid), 3003, generator=torch.Generator().manual_seed(0)).to(dtype)
+    parts = [eq.character_power(part, grid, 4) for part in u.split([1, 300, 700, 900, 37, 1065], dim=1)]
+    assert torch.equal(eq.character_power(u, grid, 4), torch.cat(parts, dim=2))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 9, 37])
+def test_a_channel_does_not_see_those_beside_it(channels):
+    grid = eq.quadrature(6)
+    u = torch.randn(len(grid), channels + 1, dtype=DOUBLE)
+    alone = eq.character_power(u[:, :channels].contiguous(), grid, 3)
+    u[:, channels] *= 1e30
+    assert torch.equal(eq.character_power(u, grid, 3)[..., :channels], alone)
+
+
+def test_a_center_that_float32_does_not_hold_is_subtracted_to_the_last_digit():
+    grid = eq.quadrature(6)
+    u = 1e3 + torch.randn(len(grid), 5)
+    center = u[0].double() + 1e-5
+    projection = CharacterProjection(grid, 2, 5, dtype=SINGLE)
+    for coset, own in enumerate(u.reshape(2, -1, grid.gammas, 5)):
+        projection.update(own, slice(None), coset, center=center)
+    coset = (u.double() - center).reshape(2, -1, grid.gammas, 5)
+    mean = torch.einsum("spgc,p->sc", coset, grid.ring_weights.double()) / grid.gammas
+    torch.testing.assert_close(projection.coefficients[:, 0], mean.float(), rtol=0, atol=1e-6)

@@ -10,7 +10,7 @@ from equiscope.kernels import reference
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 KINDS = ["scalar", "invariant", "pseudoscalar", "vector", "pseudovector", "tensor", "voigt"]
-IRREPS = ["1x0e", "3x1o", "8x0e+4x1o", "2x0o+1x1e+3x2o+1x5e+2x1o", "1x12e+2x3o"]
+IRREPS = ["1x0e", "5x0e+2x0o+3x0e", "3x1o", "8x0e+4x1o", "2x0o+1x1e+3x2o+1x5e+2x1o", "1x12e+2x3o"]
 
 
 def draw(rep, *lead, dtype=DOUBLE):

@@ -20,12 +20,12 @@ DIM = eq.Representation.parse(REP).components
 def everything(dtype, seed=0):
     """One of each kernel and its first derivatives, large enough to be split."""
     generator = torch.Generator().manual_seed(seed)
-    R = eq.random_rotations(333, dtype=dtype, generator=generator).requires_grad_()
+    R = eq.random_rotations(533, dtype=dtype, generator=generator).requires_grad_()
     xyz = torch.randn(2001, 3, generator=generator).to(dtype).requires_grad_()
-    rows = torch.randn(3001, DIM, generator=generator).to(dtype)
-    each = torch.randn(333, DIM, generator=generator).to(dtype)
+    rows = torch.randn(7001, DIM, generator=generator).to(dtype)
+    each = torch.randn(533, DIM, generator=generator).to(dtype)
     grid = eq.quadrature(11)
-    u = torch.randn(len(grid), 70, generator=generator).to(dtype).requires_grad_()
+    u = torch.randn(len(grid), 450, generator=generator).to(dtype).requires_grad_()
     D, Y = eq.wigner_D(R, 9), eq.spherical_harmonics(xyz, 12)
     B = eq.character_power(u, grid, 5)
     results = [*D, Y, B, eq.rotate(rows, R[0], REP), eq.rotate(each, R, REP), eq.rotate(each[0], R, REP)]
@@ -102,6 +102,23 @@ def test_kernels_run_while_python_does():
     thread.join()
     # a kernel that held the lock would let this loop turn a handful of times
     assert turns > 100
+
+
+WOKEN = """
+import os, torch, equiscope as eq
+torch.set_num_threads(2)
+few, many = eq.random_rotations(100), eq.random_rotations(1000)
+before = len(os.listdir("/proc/self/task"))
+for rotations in few, many:
+    eq.wigner_D(rotations, 8)
+    print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_no_thread_is_asked_for_a_few_microseconds_of_work():
+    run = subprocess.run([sys.executable, "-c", WOKEN], capture_output=True, text=True, check=False, timeout=60)
+    assert run.stdout.split() == ["0", "1"], run.stderr
 
 
 FORK = """

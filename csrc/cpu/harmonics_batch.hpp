@@ -112,7 +112,7 @@ void spherical_harmonics_packs(const Tables& tables, const T* xyz, Index n, T* o
 template <class T>
 void spherical_harmonics(const Tables& tables, const T* xyz, Index n, T* out, int threads) {
     const bool streaming = n * harmonic_count(tables.lmax) * Index(sizeof(T)) > cached_bytes();
-    for_packs(n, threads, [=](Index first, Index last) {
+    for_packs(n, threads_for(n * harmonic_count(tables.lmax), threads), [=](Index first, Index last) {
         if (streaming)
             spherical_harmonics_packs<true>(tables, xyz, n, out, first, last);
         else
@@ -123,7 +123,7 @@ void spherical_harmonics(const Tables& tables, const T* xyz, Index n, T* out, in
 template <class T>
 void spherical_harmonics_torque(const Tables& tables, const T* xyz, Index n, const T* grad, T* out, int threads) {
     const Index size = harmonic_count(tables.lmax);
-    for_packs(n, threads, [=](Index first, Index last) {
+    for_packs(n, threads_for(n * size, threads), [=](Index first, Index last) {
         const HarmonicTile<> tile(tables);
         const Scratch<Lanes> wanted(size);
         for (Index pack = first; pack < last; ++pack) {

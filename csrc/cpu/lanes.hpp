@@ -16,6 +16,7 @@ namespace EQUISCOPE_ISA {
 namespace {
 
 constexpr Index lanes = EQUISCOPE_LANES;
+constexpr Index registers = lanes == 8 ? 32 : 16;  // for vectors, at least
 
 // `count` numbers side by side, with element-wise arithmetic.
 template <class T, Index count>

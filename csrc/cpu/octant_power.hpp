@@ -24,27 +24,28 @@ template <class V, Index width, class In, class Out>
 void power_octants(const Tables& tables, const RingPlan& plan, const In* values, const Rings& rings, Index channels,
                    Index cosets, const double* center, Out* power, double* moments, int threads) {
     using Real = typename Parts<V>::Real;
-    const Index size = matrix_count(tables.lmax), samples = rings.points * rings.gammas * channels;
+    const Index size = matrix_count(tables.lmax), rows_of_coset = rings.points * rings.gammas;
     const RingAngles<Real> angles(rings.gammas, tables.lmax);
     const AlphaTable<Real> alphas(plan, tables.lmax);
     BetaTable<Real> betas(tables, plan);
+    const OctantProjection<V, width, In> projection{tables, rings, plan, angles, alphas, betas};
+    const SampleRows<V, width, In> rows(values, cosets * rows_of_coset, channels);
     betas.for_runs(threads, [&](Index first, Index last) {
-        for_channels<V, width>(channels, threads, [&](const Channels<V, width>& own) {
+        rows.for_blocks(threads, [&](const Channels<V, width>& own, const In* samples, Index step, const In* end) {
             const Scratch<V> both(2 * size * width);
             V *c = both.get(), *improper = c + size * width;
             for (Index i = 0; i < 2 * size * width; ++i) c[i] = V{};
-            V squares[width] = {}, middle[width];
+            V squares[width] = {};
             for (Index coset = 0; coset < cosets; ++coset) {
-                const In* samples_of_coset = values + coset * samples;
-                const OctantProjection<V, width, In> projection{tables, samples_of_coset, rings,  center,
-                                                                plan,   angles,           alphas, betas};
+                const Samples<V, width, In> of_coset(own, samples + coset * rows_of_coset * step, step, end, center);
                 V* own_c = coset == 0 ? c : improper;
                 if (moments)
-                    projection.template run<true>(own, first, last, own_c, squares);
+                    projection.template run<true>(of_coset, first, last, own_c, squares);
                 else
-                    projection.run(own, first, last, own_c);
+                    projection.run(of_coset, first, last, own_c);
             }
             if (moments) {
+                V middle[width];
                 for (Index j = 0; j < width; ++j) {
                     middle[j] = (c[j] + improper[j]) / Real(cosets);
                     squares[j] /= Real(cosets);
@@ -52,8 +53,11 @@ void power_octants(const Tables& tables, const RingPlan& plan, const In* values,
                 own.put(middle, moments);
                 own.put(squares, moments + channels);
             }
-            own.load(center, nullptr, middle);
-            for (Index j = 0; j < width; ++j) c[j] += middle[j], improper[j] += cosets == 2 ? middle[j] : V{};
+            const Samples<V, width, double> given_back(own, center, 1, nullptr);
+            for (Index j = 0; j < width; ++j) {
+                c[j] += given_back.at(0, j);
+                if (cosets == 2) improper[j] += given_back.at(0, j);
+            }
             for (Index l = 0; l <= tables.lmax; ++l) {
                 const Index rows = (2 * l + 1) * (2 * l + 1), start = matrix_offset(l) * width;
                 V even[width], odd[width];
@@ -86,6 +90,7 @@ template <class In, class Out>
 bool character_power(const Tables& tables, const In* values, const Rings& rings, Index channels, Index cosets,
                      const double* center, Out* power, double* moments, int threads) {
     if (rings.points == 0) return false;
+    threads = threads_for(cosets * rings.points * rings.gammas * channels, threads);
     using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
     bool done = false;
     with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {
@@ -94,7 +99,8 @@ bool character_power(const Tables& tables, const In* values, const Rings& rings,
         if (channels <= Parts<V>::count)
             power_octants<V, 1>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
         else
-            power_octants<V, 2>(tables, plan, values, rings, channels, cosets, center, power, moments, threads);
+            power_octants<V, vectors_of_task>(tables, plan, values, rings, channels, cosets, center, power, moments,
+                                              threads);
     });
     return done;
 }

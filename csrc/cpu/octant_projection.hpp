@@ -13,8 +13,15 @@ namespace {
 
 constexpr Index beta_table_bytes = Index(32) << 20;  // of D(Ry(b)); more than a few chunks at once save nothing
 
-// The nonzero entries p and q of D(Ry(b)) for a run of chunks: for chunk: for n: for m: for l >= max(m, n): for group of
-// the chunk: {p, q}.
+// Calls body(m) for m = 0 .. lmax, even ones first: they share sums.
+template <class Body>
+inline void for_rows(Index lmax, const Body& body) {
+    for (Index parity = 0; parity < 2; ++parity)
+        for (Index m = parity; m <= lmax; m += 2) body(m);
+}
+
+// The nonzero entries p and q of D(Ry(b)) for a run of chunks: for chunk: for n: for m, even ones first: for
+// l >= max(m, n): for group of the chunk: {p, q}.
 template <class Real>
 class BetaTable {
   public:
@@ -70,13 +77,14 @@ class BetaTable {
             const Index together = 2 * (own.last - own.first);
             Real* target = table_.get() + 2 * entries_ * (own.first - first_group_) + 2 * (group + lane - own.first);
             for (Index n = 0; n <= lmax; ++n)
-                for (Index m = 0; m <= lmax; ++m)
+                for_rows(lmax, [&](Index m) {
                     for (Index l = most(m, n); l <= lmax; ++l, target += together) {
                         const Lanes* center = d + matrix_center(l);
                         const Index at = m * (2 * l + 1) + n;
                         target[0] = static_cast<Real>(center[at][lane]);
                         target[1] = m > 0 && n > 0 ? static_cast<Real>(center[-at][lane]) : Real(0);
                     }
+                });
         }
     }
 
@@ -123,14 +131,14 @@ inline void reflect(V v[8]) {
             }
 }
 
-// Rz(c) on the right turns the Fourier sums f[n][{C, S}][width].
+// Rz(c) on the right turns the Fourier sums C_n = f[n * step + j] and S_n = f[n * step + sine_at + j].
 template <class V, Index width>
-inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f) {
+inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f, Index step, Index sine_at) {
     using Real = typename Parts<V>::Real;
     double cosine = cos_c, sine = sin_c;
     for (Index n = 1; n <= lmax; ++n) {
         for (Index j = 0; j < width; ++j) {
-            V &c = f[2 * n * width + j], &s = f[(2 * n + 1) * width + j];
+            V &c = f[n * step + j], &s = f[n * step + sine_at + j];
             const V turned = c * static_cast<Real>(cosine) - s * static_cast<Real>(sine);
             s = c * static_cast<Real>(sine) + s * static_cast<Real>(cosine);
             c = turned;
@@ -141,64 +149,133 @@ inline void turn_fourier(double cos_c, double sin_c, Index lmax, V* f) {
     }
 }
 
+// Rows, or degrees, whose sums are in registers at once: four vectors of each, beside what they are made from.
+constexpr Index rows_together = registers == 32 ? 5 : 3;
+
+// Calls body(count) with a number that is known when the program is compiled.
+template <Index highest = rows_together, class Body>
+inline void with_count(Index count, const Body& body) {
+    if (count == highest) return body(std::integral_constant<Index, highest>());
+    if constexpr (highest > 1) with_count<highest - 1>(count, body);
+}
+
+// Vectors of channels that a task takes: those of one cache line, since a line that two tasks share is read by both, and
+// no more, since the sums of all octants have to stay in the second-level cache.
+constexpr Index vectors_of_task = least(2, 64 / Index(sizeof(Lanes)));
+
+// The samples of all channels, for tasks that take a few channels each. Memory is read several times as fast in the order
+// it lies in as in the order of the tasks, so it is read in that order first.
+template <class V, Index width, class In>
+class SampleRows {
+  public:
+    using Own = Channels<V, width>;
+
+    SampleRows(const In* values, Index rows, Index channels) : values_(values), rows_(rows), channels_(channels) {}
+
+    // Calls body(channels, their samples, the distance of rows, the end of what may be read) for every block of channels.
+    template <class Body>
+    void for_blocks(int threads, const Body& body) const {
+        constexpr Index page = 4096, least_band = 512;  // bytes
+        const Index kept = cached_bytes() / 2 / (rows_ * Own::block * Index(sizeof(In)));
+        const Index band = least(kept, ceil_div(channels_, Own::block)) * Own::block;
+        if (channels_ * Index(sizeof(In)) >= page && band * Index(sizeof(In)) >= least_band)
+            return for_bands(band, threads, body);
+        for_channels<V, width>(channels_, threads, [&](const Own& own) {
+            read_ahead(own);
+            body(own, values_ + own.first, channels_, values_ + rows_ * channels_);
+        });
+    }
+
+  private:
+    // The first of the tasks whose channels the last cache keeps reads for all of them.
+    void read_ahead(const Own& own) const {
+        const Index together = cached_bytes() / (rows_ * Own::block * Index(sizeof(In))) * Own::block;
+        const bool in_order = together > Own::block || (together == Own::block && channels_ <= Own::block);
+        if (!in_order || own.first % together != 0) return;
+        for (Index row = 0; row < rows_; ++row) own.read(values_ + row * channels_, together);
+    }
+
+    // Rows longer than a page, of which no prefetcher follows a part: some channels at a time are put side by side.
+    template <class Body>
+    void for_bands(Index band, int threads, const Body& body) const {
+        constexpr Index rows_of_task = 128;
+        const Scratch<In> packed(rows_ * band);
+        for (Index first = 0; first < channels_; first += band) {
+            const Index count = least(band, channels_ - first);
+            parallel_for(ceil_div(rows_, rows_of_task), threads, [&](Index task) {
+                for (Index row = task * rows_of_task; row < least(rows_, (task + 1) * rows_of_task); ++row)
+                    pack(values_ + row * channels_ + first, count, packed.get() + row * Own::block);
+            });
+            for_channels<V, width>(count, threads, [&](const Own& own) {
+                const In* rows = packed.get() + rows_ * own.first;
+                body(Own{channels_, first + own.first, own.count}, rows, Own::block, rows + rows_ * Own::block);
+            });
+        }
+    }
+
+    // A row of the band to the rows of its blocks.
+    void pack(const In* from, Index count, In* to) const {
+        for (Index i = 0; i < count; i += Own::block, to += rows_ * Own::block)
+            if (i + Own::block <= count)
+                std::memcpy(to, from + i, Own::block * sizeof(In));
+            else
+                for (Index k = 0; k < Own::block; ++k) to[k] = i + k < count ? from[i + k] : In(0);
+    }
+
+    const In* values_;
+    Index rows_, channels_;
+};
+
 // Everything of one call that does not depend on the channels.
 template <class V, Index width, class In>
 struct OctantProjection {
     using Real = typename Parts<V>::Real;
-    static constexpr Index pair = 2 * width;  // {C, S}
-    static constexpr Index quad = 2 * pair;   // {cos C, cos S, sin C, sin S}
+    using Own = Samples<V, width, In>;
+    static constexpr Index pair = 2 * width;    // {C, S}
+    static constexpr Index quad = 2 * pair;     // {cos C, cos S, sin C, sin S}
+    static constexpr Index images = 9 * width;  // of an octant, side by side, and zeros for those that are not there
 
     const Tables& tables;
-    const In* values;
     const Rings& rings;
-    const double* center;
     const RingPlan& plan;
     const RingAngles<Real>& angles;
     const AlphaTable<Real>& alphas;
     const BetaTable<Real>& betas;
 
-    // Brings as many channels as the last cache keeps into it. Each task needs a few bytes of every sample, and memory is
-    // read several times as fast in the order it lies in; so the first of the tasks that share them reads for all.
-    void read_ahead(const Channels<V, width>& channels) const {
-        constexpr Index block = Channels<V, width>::block;
-        const Index samples = rings.points * rings.gammas;
-        const Index together = cached_bytes() / (samples * block * Index(sizeof(In))) * block;
-        const bool in_order = together > block || (together == block && channels.total <= block);
-        if (!in_order || channels.first % together != 0) return;
-        for (Index sample = 0; sample < samples; ++sample) channels.read(values + sample * channels.total, together);
-    }
-
-    // Asks for the samples of an octant ahead of their use: they lie a row of all channels apart.
-    void fetch_octant(const Channels<V, width>& channels, const Octant& octant) const {
+    // Asks for the samples of an octant ahead of their use.
+    void fetch_octant(const Own& samples, const Octant& octant) const {
         for (Index point : octant.image)
-            for (Index k = 0; point >= 0 && k < rings.gammas; ++k)
-                channels.fetch(values + (point * rings.gammas + k) * channels.total);
+            for (Index k = 0; point >= 0 && k < rings.gammas; ++k) samples.fetch(point * rings.gammas + k);
     }
 
     // Even and odd sums over the images of an octant, where rows m of one parity need half of them each:
     //   sums[((n * 2 + m % 2) * octants_of_chunk + o) * 2 + odd in b][quad]
-    // `images` is scratch for 8 (lmax + 1) pairs, `folded` for the samples of a ring; `squares` as in `run`.
+    // `folded` is scratch for the samples of all images, f for their Fourier sums, where zeros are; `squares` as in `run`.
     template <bool squared>
-    void fold_octant(const Channels<V, width>& channels, const Octant& octant, V* images, V* folded, V* sums,
-                     V* squares) const {
+    void fold_octant(const Own& samples, const Octant& octant, V* folded, V* f, V* sums, V* squares) const {
         const Index lmax = tables.lmax;
+        V *even = folded, *odd = folded + angles.folds * images;
+        Index place[8], present = 0;
         for (int i = 0; i < 8; ++i) {
-            V* f = images + i * (lmax + 1) * pair;
             const Index point = octant.image[i];
-            if (point < 0) {
-                for (Index k = 0; k < (lmax + 1) * pair; ++k) f[k] = V{};
-                continue;
-            }
-            fourier_of_ring<squared>(values + point * rings.gammas * channels.total, rings.gammas,
-                                     rings.weights[point] / static_cast<double>(rings.gammas), center, channels, angles,
-                                     lmax, folded, f, pair, squares);
-            if (plan.turned) turn_fourier<V, width>(plan.turns[2 * point], plan.turns[2 * point + 1], lmax, f);
+            place[i] = (point < 0 ? 8 : present) * width;
+            if (point < 0) continue;
+            fold_ring<squared>(samples, point * rings.gammas, rings.gammas,
+                               rings.weights[point] / static_cast<double>(rings.gammas), even + place[i],
+                               odd + place[i], images, squares);
+            ++present;
         }
-        const Index next = (lmax + 1) * pair;
+        fourier_sums(angles, lmax, even, odd, images, present * width, f, 2 * images, images);
+        for (int i = 0; plan.turned && i < 8; ++i)
+            if (octant.image[i] >= 0) {
+                const double* turn = plan.turns + 2 * octant.image[i];
+                turn_fourier<V, width>(turn[0], turn[1], lmax, f + place[i], 2 * images, images);
+            }
         for (Index n = 0; n <= lmax; ++n)
             for (Index k = 0; k < pair; ++k) {
+                const V* own = f + 2 * n * images + (k < width ? k : images + k - width);
                 V v[8];
-                for (int i = 0; i < 8; ++i) v[i] = images[i * next + n * pair + k];
+                for (int i = 0; i < 8; ++i) v[i] = own[place[i]];
                 reflect(v);
                 // m even: cos m a is even in x and y, sin m a odd in both; m odd: cos is odd in x, sin odd in y
                 V* even_m = sums + n * 2 * plan.octants_of_chunk * 2 * quad + k;
@@ -210,52 +287,129 @@ struct OctantProjection {
             }
     }
 
-    // CC, CS, SC, SS of every group of a chunk, even and odd in b: x[(group * 2 + odd) * quad].
-    void sum_groups(const RingChunk& chunk, const V* sums, const Real* alpha, V* x) const {
+    // CC, CS, SC, SS of every group of a chunk, even and odd in b, for rows m, m + 2, ...: `count` of them share the loads
+    // of the sums. x[(((group * 2 + odd) * width + j) * count + row) * 4].
+    template <Index count>
+    void sum_groups(const RingChunk& chunk, Index m, const V* sums, V* x) const {
         const Index first = plan.groups[chunk.first].first;
-        for (Index g = chunk.first; g < chunk.last; ++g, x += 2 * quad) {
-            V total[2 * quad] = {};
-            for (Index o = plan.groups[g].first; o < plan.groups[g].last; ++o) {
-                const Real cosine = alpha[2 * o], sine = alpha[2 * o + 1];
-                const V* own = sums + (o - first) * 2 * quad;
-                for (int z = 0; z < 2; ++z)
-                    for (Index k = 0; k < pair; ++k) {
-                        total[z * quad + k] += own[z * quad + k] * cosine;
-                        total[z * quad + pair + k] += own[z * quad + pair + k] * sine;
+        const Real* alpha = alphas.row(m);
+        const Index next_row = alphas.row(m + 2) - alpha;
+        for (Index k = 0; k < 2 * width; ++k, x += count * 4) {
+            const V* own = sums + k / width * quad + k % width;
+            const Real* entry = alpha + 2 * first;
+            V* target = x;
+            for (Index g = chunk.first; g < chunk.last; ++g, target += 2 * width * count * 4) {
+                V total[count][4];
+#pragma GCC unroll 16
+                for (Index row = 0; row < count; ++row)
+#pragma GCC unroll 16
+                    for (Index i = 0; i < 4; ++i) total[row][i] = V{};
+                for (const Real* end = alpha + 2 * plan.groups[g].last; entry < end; entry += 2, own += 2 * quad)
+#pragma GCC unroll 16
+                    for (Index i = 0; i < 4; ++i) {
+                        const V v = own[i * width];
+#pragma GCC unroll 16
+                        for (Index row = 0; row < count; ++row) total[row][i] += v * entry[row * next_row + i / 2];
                     }
+#pragma GCC unroll 16
+                for (Index row = 0; row < count; ++row)
+#pragma GCC unroll 16
+                    for (Index i = 0; i < 4; ++i) target[row * 4 + i] = total[row][i];
             }
-            for (Index k = 0; k < 2 * quad; ++k) x[k] = total[k];
         }
     }
 
-    // c[l, +-m, +-n] for all l, one (m, n); returns where the table goes on.
-    const Real* sum_degrees(Index groups, Index m, Index n, const V* x, const Real* beta, V* c) const {
-        for (Index l = most(m, n); l <= tables.lmax; ++l, beta += 2 * groups) {
-            const V* like = x + ((l + m + n) % 2) * quad;        // what p takes
-            const V* unlike = x + ((l + m + n + 1) % 2) * quad;  // what q takes
-            V sum[4][width] = {};
-            for (Index g = 0; g < groups; ++g) {
-                const Real p = beta[2 * g], q = beta[2 * g + 1];
-                const V *a = like + g * 2 * quad, *b = unlike + g * 2 * quad;
-                for (Index j = 0; j < width; ++j) {
-                    sum[0][j] += a[j] * p;
-                    sum[0][j] -= b[pair + width + j] * q;
-                    sum[1][j] -= a[width + j] * p;
-                    sum[1][j] -= b[pair + j] * q;
-                    sum[2][j] += a[pair + j] * p;
-                    sum[2][j] += b[width + j] * q;
-                    sum[3][j] -= a[pair + width + j] * p;
-                    sum[3][j] += b[j] * q;
-                }
+    // c[l, +-m, +-n] of `count` neighbouring l, which share the loads of x: that of an even group and vector 0 is at x, of
+    // the odd one `odd` behind, of the next group 2 odd.
+    template <Index count>
+    void sum_degrees(Index groups, Index l, Index m, Index n, const V* x, Index odd, const Real* beta, V* c) const {
+        V sum[count][4];
+#pragma GCC unroll 16
+        for (Index i = 0; i < count; ++i)
+#pragma GCC unroll 16
+            for (Index k = 0; k < 4; ++k) sum[i][k] = V{};
+        const bool swapped = (l + m + n) % 2 != 0;  // p of the first l takes what is odd in b
+        x += swapped ? odd : 0, odd = swapped ? -odd : odd;
+        for (Index g = 0; g < groups; ++g, beta += 2, x += swapped ? -2 * odd : 2 * odd)
+#pragma GCC unroll 16
+            for (Index half = 0; half < 2; ++half) {
+                // what p of every other l takes, and q of the others
+                const V* own = x + half * odd;
+                Real entry[count];
+#pragma GCC unroll 16
+                for (Index i = 0; i < count; ++i) entry[i] = beta[2 * i * groups + (i + half) % 2];
+#pragma GCC unroll 16
+                for (Index k = 0; k < 4; ++k)
+#pragma GCC unroll 16
+                    for (Index i = 0; i < count; ++i)
+                        if ((i + half) % 2 == 0)
+                            sum[i][k] += k % 2 == 0 ? own[k] * entry[i] : -own[k] * entry[i];
+                        else
+                            sum[i][3 - k] += k < 2 ? own[k] * entry[i] : -own[k] * entry[i];
             }
-            V* middle = c + matrix_center(l) * width;
-            const Index row = m * (2 * l + 1);
-            for (Index j = 0; j < width; ++j) {
-                middle[(row + n) * width + j] += sum[0][j];
-                if (n > 0) middle[(row - n) * width + j] += sum[1][j];
-                if (m > 0) middle[(n - row) * width + j] += sum[2][j];
-                if (m > 0 && n > 0) middle[(-row - n) * width + j] += sum[3][j];
+        for (Index i = 0; i < count; ++i) {
+            V* middle = c + matrix_center(l + i) * width;
+            const Index row = m * (2 * (l + i) + 1);
+            middle[(row + n) * width] += sum[i][0];
+            middle[(row - n) * width] += sum[i][1];
+            middle[(n - row) * width] += sum[i][2];
+            middle[(-row - n) * width] += sum[i][3];
+        }
+    }
+
+    // The same where m or n is 0: there q is 0, and half of the sums or more.
+    template <Index count>
+    void sum_edge(Index groups, Index l, Index m, Index n, const V* x, Index odd, const Real* beta, V* c) const {
+        V sum[count][2];
+#pragma GCC unroll 16
+        for (Index i = 0; i < count; ++i) sum[i][0] = sum[i][1] = V{};
+        const bool swapped = (l + m + n) % 2 != 0;
+        const V *like = x + (swapped ? odd : 0), *unlike = x + (swapped ? 0 : odd);
+        const Index other = n == 0 ? 2 : 1;
+        for (Index g = 0; g < groups; ++g, beta += 2, like += 2 * odd, unlike += 2 * odd)
+#pragma GCC unroll 16
+            for (Index i = 0; i < count; ++i) {
+                const V* own = i % 2 ? unlike : like;
+                const Real p = beta[2 * i * groups];
+                sum[i][0] += own[0] * p;
+                sum[i][1] += own[other] * p;
             }
+        for (Index i = 0; i < count; ++i) {
+            V* middle = c + matrix_center(l + i) * width;
+            const Index row = m * (2 * (l + i) + 1);
+            middle[(row + n) * width] += sum[i][0];
+            if (m > 0) middle[-row * width] += sum[i][1];
+            if (n > 0) middle[-n * width] -= sum[i][1];
+        }
+    }
+
+    // All l of one (m, n), in even shares; returns where the table goes on.
+    const Real* sum_all_degrees(Index groups, Index m, Index n, const V* x, Index odd, const Real* beta, V* c) const {
+        Index next = 0;
+        for (Index l = most(m, n); l <= tables.lmax; l += next, beta += 2 * next * groups) {
+            const Index left = tables.lmax + 1 - l;
+            next = ceil_div(left, ceil_div(left, rows_together));
+            with_count(next, [&](auto count) {
+                for (Index j = 0; j < width; ++j)
+                    if (m == 0 || n == 0)
+                        sum_edge<count>(groups, l, m, n, x + j * (odd / width), odd, beta, c + j);
+                    else
+                        sum_degrees<count>(groups, l, m, n, x + j * (odd / width), odd, beta, c + j);
+            });
+        }
+        return beta;
+    }
+
+    // Rows m, m + 2, ... of one n.
+    const Real* sum_rows(const RingChunk& chunk, Index m, Index n, const V* sums, V* x, const Real* beta, V* c) const {
+        Index next = 0;
+        for (; m <= tables.lmax; m += 2 * next) {
+            const Index left = (tables.lmax - m) / 2 + 1;
+            next = ceil_div(left, ceil_div(left, rows_together));
+            with_count(next, [&](auto count) { sum_groups<count>(chunk, m, sums, x); });
+            for (Index row = 0; row < next; ++row)
+                beta =
+                    sum_all_degrees(chunk.last - chunk.first, m + 2 * row, n, x + row * 4, next * width * 4, beta, c);
         }
         return beta;
     }
@@ -263,26 +417,24 @@ struct OctantProjection {
     // Adds chunks first .. last to c[E(lmax)][width], and the weighted squares of their samples to squares[width], where
     // `squared`.
     template <bool squared = false>
-    void run(const Channels<V, width>& channels, Index first, Index last, V* c, V* squares = nullptr) const {
-        const Index lmax = tables.lmax;
-        const Scratch<V> images(8 * (lmax + 1) * pair), folded(2 * angles.half * width),
-            sums((lmax + 1) * 2 * plan.octants_of_chunk * 2 * quad), x(plan.groups_of_chunk * 2 * quad);
-        read_ahead(channels);
+    void run(const Own& samples, Index first, Index last, V* c, V* squares = nullptr) const {
+        const Index lmax = tables.lmax, sums_of_parity = plan.octants_of_chunk * 2 * quad;
+        const Scratch<V> folded(2 * angles.folds * images), f(2 * (lmax + 1) * images),
+            sums(2 * (lmax + 1) * sums_of_parity), x(rows_together * plan.groups_of_chunk * 2 * quad);
+        for (Index row = 0; row < 2 * (lmax + 1); ++row)
+            for (Index j = 0; j < width; ++j) f.get()[row * images + 8 * width + j] = V{};
         for (Index index = first; index < last; ++index) {
             const RingChunk& chunk = plan.chunks[index];
             const Index first_octant = plan.groups[chunk.first].first, end = plan.groups[chunk.last - 1].last;
             for (Index o = first_octant; o < end; ++o) {
-                if (o + 1 < end) fetch_octant(channels, plan.octants[o + 1]);
-                fold_octant<squared>(channels, plan.octants[o], images.get(), folded.get(),
+                if (o + 1 < end) fetch_octant(samples, plan.octants[o + 1]);
+                fold_octant<squared>(samples, plan.octants[o], folded.get(), f.get(),
                                      sums.get() + (o - first_octant) * 2 * quad, squares);
             }
             const Real* beta = betas.chunk(index);
             for (Index n = 0; n <= lmax; ++n)
-                for (Index m = 0; m <= lmax; ++m) {
-                    sum_groups(chunk, sums.get() + (n * 2 + m % 2) * plan.octants_of_chunk * 2 * quad, alphas.row(m),
-                               x.get());
-                    beta = sum_degrees(chunk.last - chunk.first, m, n, x.get(), beta, c);
-                }
+                for (Index parity = 0; parity < 2; ++parity)
+                    beta = sum_rows(chunk, parity, n, sums.get() + (2 * n + parity) * sums_of_parity, x.get(), beta, c);
         }
     }
 };
@@ -295,12 +447,13 @@ void project_octants(const Tables& tables, const RingPlan& plan, const In* value
     const RingAngles<Real> angles(rings.gammas, tables.lmax);
     const AlphaTable<Real> alphas(plan, tables.lmax);
     BetaTable<Real> betas(tables, plan);
-    const OctantProjection<V, width, In> projection{tables, values, rings, center, plan, angles, alphas, betas};
+    const OctantProjection<V, width, In> projection{tables, rings, plan, angles, alphas, betas};
+    const SampleRows<V, width, In> rows(values, rings.points * rings.gammas, channels);
     betas.for_runs(threads, [&](Index first, Index last) {
-        for_channels<V, width>(channels, threads, [&](const Channels<V, width>& own) {
+        rows.for_blocks(threads, [&](const Channels<V, width>& own, const In* samples, Index step, const In* end) {
             const Scratch<V> c(size * width);
             for (Index i = 0; i < size * width; ++i) c.get()[i] = V{};
-            projection.run(own, first, last, c.get());
+            projection.run({own, samples, step, end, center}, first, last, c.get());
             for (Index row = 0; row < size; ++row) {
                 if (row + 16 < size) own.fetch(out + (row + 16) * channels);
                 own.add(c.get() + row * width, out + row * channels);

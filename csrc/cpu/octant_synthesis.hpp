@@ -88,25 +88,15 @@ struct OctantSynthesis {
 
     // The function on the ring of one point from its Fourier coefficients f[n][{C, S}][width], which are turned by -c.
     void ring_of_fourier(const Channels<V, width>& channels, Index point, V* f, T* out) const {
-        if (plan.turned) turn_fourier<V, width>(plan.turns[2 * point], -plan.turns[2 * point + 1], tables.lmax, f);
+        if (plan.turned)
+            turn_fourier<V, width>(plan.turns[2 * point], -plan.turns[2 * point + 1], tables.lmax, f, pair, width);
         const Real weight = static_cast<Real>(rings.weights[point] / static_cast<double>(rings.gammas));
         T* ring = out + point * rings.gammas * channels.total;
-        V first[width], middle[width];
-        for (Index j = 0; j < width; ++j) {
-            first[j] = middle[j] = V{};
-            for (Index n = 0; n <= tables.lmax; ++n) {
-                first[j] += f[n * pair + j];
-                middle[j] += n % 2 ? -f[n * pair + j] : f[n * pair + j];
-            }
-            first[j] *= weight, middle[j] *= weight;
-        }
-        channels.put(first, ring);
-        if (angles.even) channels.put(middle, ring + rings.gammas / 2 * channels.total);
-        for (Index k = 1; k <= angles.half; ++k) {
+        for (Index k = 0; k < angles.folds; ++k) {
             V even[width], odd[width], sum[width];
             for (Index j = 0; j < width; ++j) even[j] = odd[j] = V{};
             for (Index n = 0; n <= tables.lmax; ++n) {
-                const Real cosine = angles.cosine(n)[k - 1], sine = angles.sine(n)[k - 1];
+                const Real cosine = angles.cosine(n)[k], sine = angles.sine(n)[k];
                 for (Index j = 0; j < width; ++j) {
                     even[j] += f[n * pair + j] * cosine;
                     odd[j] += f[n * pair + width + j] * sine;
@@ -114,6 +104,7 @@ struct OctantSynthesis {
             }
             for (Index j = 0; j < width; ++j) sum[j] = (even[j] + odd[j]) * weight;
             channels.put(sum, ring + k * channels.total);
+            if (k == 0 || k > angles.half) continue;
             for (Index j = 0; j < width; ++j) sum[j] = (even[j] - odd[j]) * weight;
             channels.put(sum, ring + (rings.gammas - k) * channels.total);
         }
@@ -129,10 +120,10 @@ struct OctantSynthesis {
             const Real* beta = betas.chunk(index);
             for (Index i = 0; i < (lmax + 1) * 2 * sums_of_n; ++i) sums.get()[i] = V{};
             for (Index n = 0; n <= lmax; ++n)
-                for (Index m = 0; m <= lmax; ++m) {
+                for_rows(lmax, [&](Index m) {
                     beta = spread_degrees(chunk.last - chunk.first, m, n, c, beta, x.get());
                     spread_groups(chunk, x.get(), alphas.row(m), sums.get() + (n * 2 + m % 2) * sums_of_n);
-                }
+                });
             const Index first_octant = plan.groups[chunk.first].first, end = plan.groups[chunk.last - 1].last;
             for (Index o = first_octant; o < end; ++o) {
                 unfold_octant(sums.get() + (o - first_octant) * 2 * quad, images.get());
@@ -156,8 +147,8 @@ void synthesize_octants(const Tables& tables, const RingPlan& plan, const T* coe
     betas.for_runs(threads, [&](Index first, Index last) {
         for_channels<V, width>(channels, threads, [&](const Channels<V, width>& own) {
             const Scratch<V> c(size * width);
-            for (Index row = 0; row < size; ++row)
-                own.load(coefficients + row * channels, nullptr, c.get() + row * width);
+            const Samples<V, width, T> rows(own, coefficients, size, nullptr);
+            for (Index i = 0; i < size * width; ++i) c.get()[i] = rows.at(i / width, i % width);
             synthesis.run(own, first, last, c.get(), out);
         });
     });

@@ -96,20 +96,25 @@ template <class In, class Out>
 void project_rings(const Tables& tables, const In* values, const Rings& rings, Index channels, const double* center,
                    Out* out, int threads) {
     const int lmax = tables.lmax;
-    const Index size = matrix_count(lmax), ring_size = rings.gammas * channels, pair = 2 * width;
+    const Index size = matrix_count(lmax), pair = 2 * width;
     const RingAngles<double> angles(rings.gammas, lmax);
     RingTable table(tables, rings);
     table.for_chunks(threads, [&](Index first, Index last) {
         for_channels<Lanes, width>(channels, threads, [&](const ChannelBlock& own) {
-            const Scratch<Lanes> sums(size * width), folded(2 * angles.half * width),
+            const Scratch<Lanes> sums(size * width), folded(2 * angles.folds * width),
                 fourier((lmax + 1) * lanes * pair);
+            Lanes *even = folded.get(), *odd = even + angles.folds * width;
+            const Samples<Lanes, width, In> samples(own, values, rings.points * rings.gammas, center);
             clear(sums.get(), size * width);
             for (Index block = first; block < last; ++block) {
                 clear(fourier.get(), (lmax + 1) * lanes * pair);
-                for (Index point = block * lanes; point < least(rings.points, (block + 1) * lanes); ++point)
-                    fourier_of_ring(values + point * ring_size, rings.gammas,
-                                    rings.weights[point] / static_cast<double>(rings.gammas), center, own, angles, lmax,
-                                    folded.get(), fourier.get() + point % lanes * pair, lanes * pair);
+                for (Index point = block * lanes; point < least(rings.points, (block + 1) * lanes); ++point) {
+                    fold_ring<false>(samples, point * rings.gammas, rings.gammas,
+                                     rings.weights[point] / static_cast<double>(rings.gammas), even, odd, width,
+                                     static_cast<Lanes*>(nullptr));
+                    fourier_sums(angles, lmax, even, odd, width, width, fourier.get() + point % lanes * pair,
+                                 lanes * pair, width);
+                }
                 accumulate_block(table.block(block), fourier.get(), lmax, sums.get());
             }
             for (Index row = 0; row < size; ++row) own.add(sums.get() + row * width, out + row * channels);
@@ -121,6 +126,7 @@ template <class In, class Out>
 void project(const Tables& tables, const In* values, const Rings& rings, Index channels, const double* center, Out* out,
              int threads) {
     if (rings.points == 0 || channels == 0) return;
+    threads = threads_for(rings.points * (rings.gammas * channels + matrix_count(tables.lmax)), threads);
     // float32 throughout only where the result is float32
     using V = typename VectorOf<Out, Index(sizeof(Lanes) / sizeof(Out))>::type;
     with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {
@@ -129,7 +135,7 @@ void project(const Tables& tables, const In* values, const Rings& rings, Index c
         else if (channels <= Parts<V>::count)
             project_octants<V, 1>(tables, plan, values, rings, channels, center, out, threads);
         else
-            project_octants<V, 2>(tables, plan, values, rings, channels, center, out, threads);
+            project_octants<V, vectors_of_task>(tables, plan, values, rings, channels, center, out, threads);
     });
 }
 
@@ -157,13 +163,7 @@ inline void value_on_ring(const Lanes* f, Index k, Index gammas, const RingAngle
     const Index folded = least(k, gammas - k);  // gamma_{K-k} = -gamma_k: the sine changes sign
     for (Index j = 0; j < width; ++j) v[j] = f[j];
     for (Index n = 1; n <= lmax; ++n) {
-        double cosine = 1.0, sine = 0.0;
-        if (folded > 0 && 2 * folded == gammas) {
-            cosine = n % 2 ? -1.0 : 1.0;
-        } else if (folded > 0) {
-            cosine = angles.cosine(n)[folded - 1];
-            sine = folded == k ? angles.sine(n)[folded - 1] : -angles.sine(n)[folded - 1];
-        }
+        const double cosine = angles.cosine(n)[folded], sine = angles.sine(n)[folded] * (folded == k ? 1.0 : -1.0);
         for (Index j = 0; j < width; ++j) v[j] += f[2 * n * width + j] * cosine + f[(2 * n + 1) * width + j] * sine;
     }
 }
@@ -179,8 +179,8 @@ void synthesize_rings(const Tables& tables, const T* coefficients, const Rings& 
     table.for_chunks(threads, [&](Index first, Index last) {
         for_channels<Lanes, width>(channels, threads, [&](const ChannelBlock& own) {
             const Scratch<Lanes> c(size * width), fourier((lmax + 1) * 2 * width);
-            for (Index row = 0; row < size; ++row)
-                own.load(coefficients + row * channels, nullptr, c.get() + row * width);
+            const Samples<Lanes, width, T> rows(own, coefficients, size, nullptr);
+            for (Index i = 0; i < size * width; ++i) c.get()[i] = rows.at(i / width, i % width);
             for (Index point = first * lanes; point < least(rings.points, last * lanes); ++point) {
                 const double* d = reinterpret_cast<const double*>(table.block(point / lanes)) + point % lanes;
                 fourier_of_coefficients(d, c.get(), lmax, fourier.get());
@@ -199,6 +199,7 @@ void synthesize_rings(const Tables& tables, const T* coefficients, const Rings& 
 template <class T>
 void synthesize(const Tables& tables, const T* coefficients, const Rings& rings, Index channels, T* out, int threads) {
     if (rings.points == 0 || channels == 0) return;
+    threads = threads_for(rings.points * (rings.gammas * channels + matrix_count(tables.lmax)), threads);
     using V = typename VectorOf<T, Index(sizeof(Lanes) / sizeof(T))>::type;
     with_ring_plan(rings, tables.lmax, [&](const RingPlan& plan) {
         if (!plan.worthwhile)

@@ -117,9 +117,38 @@ void rotate_copies(const CopyRotation<T>& rotation, const Tables& tables, const 
         for_packs(batch, threads, some_packs);
 }
 
+inline bool fills_row(const IrrepBlock* blocks, Index block_count, Index dim) {
+    Index covered = 0;
+    for (Index i = 0; i < block_count; ++i) covered += blocks[i].mul;
+    return covered == dim;
+}
+
+// Irreps of l = 0, which fill the rows: nothing is to be known of a rotation but the sign of its determinant.
+template <class T>
+void rotate_scalars(const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
+                    const IrrepBlock* blocks, Index block_count, T* out, int threads) {
+    threads = threads_for(batch * rows * dim, threads);
+    const Index grain = ceil_div(batch, 4 * Index(threads));
+    parallel_for(ceil_div(batch, most(1, grain)), threads, [&](Index task) {
+        for (Index g = task * grain; g < least(batch, (task + 1) * grain); ++g) {
+            const bool turned = determinant(rotations + 9 * g) < 0;
+            for (Index row = 0; row < rows; ++row) {
+                const T* from = x + ((shared ? 0 : g * rows) + row) * dim;
+                T* to = out + (g * rows + row) * dim;
+                std::memcpy(to, from, static_cast<std::size_t>(dim) * sizeof(T));
+                for (const IrrepBlock* block = blocks; turned && block < blocks + block_count; ++block)
+                    for (Index i = block->offset; block->odd && i < block->offset + block->mul; ++i) to[i] = -from[i];
+            }
+        }
+    });
+}
+
 template <class T>
 void rotate(const Tables& tables, const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
             const IrrepBlock* blocks, Index block_count, bool inverse, T* out, int threads) {
+    if (tables.lmax == 0 && fills_row(blocks, block_count, dim))
+        return rotate_scalars(x, shared, rotations, batch, rows, dim, blocks, block_count, out, threads);
+    threads = threads_for(batch * (rows * dim + matrix_count(tables.lmax)), threads);
     const CopyRotation<T> by_copies(blocks, block_count, dim, inverse,
                                     batch * rows * dim * Index(sizeof(T)) > cached_bytes());
     if (by_copies.possible())

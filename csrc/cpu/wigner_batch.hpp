@@ -149,7 +149,7 @@ void wigner_D_packs(const Tables& tables, const T* rotations, Index n, T* out, I
 template <class T>
 void wigner_D(const Tables& tables, const T* rotations, Index n, T* out, int threads) {
     const bool streaming = n * matrix_count(tables.lmax) * Index(sizeof(T)) > cached_bytes();
-    for_packs(n, threads, [=](Index first, Index last) {
+    for_packs(n, threads_for(n * matrix_count(tables.lmax), threads), [=](Index first, Index last) {
         if (streaming)
             wigner_D_packs<true>(tables, rotations, n, out, first, last);
         else
@@ -159,7 +159,7 @@ void wigner_D(const Tables& tables, const T* rotations, Index n, T* out, int thr
 
 template <class T>
 void wigner_D_torque(const Tables& tables, const T* rotations, Index n, const T* grad, T* out, int threads) {
-    for_packs(n, threads, [=](Index first, Index last) {
+    for_packs(n, threads_for(n * matrix_count(tables.lmax), threads), [=](Index first, Index last) {
         const Index widest = 2 * tables.lmax + 1;
         const WignerTile<> tile(tables);
         const Scratch<Lanes> wanted(widest * widest);

@@ -22,30 +22,6 @@ inline double ring_angle(Index n, Index k, Index gammas) {
     return 2.0 * pi * static_cast<double>(n * k % gammas) / static_cast<double>(gammas);
 }
 
-// Fourier sums for `count` neighbouring n from samples folded at k and K - k (k = 1 .. half):
-//   C_n = first + (-1)^n middle + sum_k cos(n g_k) even_k,  S_n = sum_k sin(n g_k) odd_k
-// with `first` = v_0 and `middle` = v_{K/2} or zero. Row i of `cosines` and `sines` has the values of n0 + i at k.
-// even_k and odd_k lie at distance `stride`, C_n and S_n of neighbouring n at distance `step`.
-template <int count, class S, class Real>
-EQUISCOPE_HOST_DEVICE inline void ring_fourier(const S* even, const S* odd, Index stride, Index half, const S& first,
-                                               const S& middle, const Real* cosines, const Real* sines, Index n0, S* c,
-                                               S* s, Index step) {
-    S cosine[count], sine[count];
-    for (int i = 0; i < count; ++i) {
-        cosine[i] = (n0 + i) % 2 != 0 ? first - middle : first + middle;
-        sine[i] = first - first;
-    }
-    for (Index k = 0; k < half; ++k)
-        for (int i = 0; i < count; ++i) {
-            cosine[i] += even[k * stride] * cosines[i * half + k];
-            sine[i] += odd[k * stride] * sines[i * half + k];
-        }
-    for (int i = 0; i < count; ++i) {
-        c[i * step] = cosine[i];
-        s[i * step] = sine[i];
-    }
-}
-
 // Angles closer than this are one angle: a few roundings of a matrix entry, and an error in D of l times that.
 constexpr double same_angle = 2e-15;
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ShapeError, fail
 from .cartesian import Cartesian, Share
@@ -35,10 +35,14 @@ class Step(NamedTuple):
     """Between what is stored of a tensor and the whole of it: `Cartesian.spread` and `Cartesian.chosen`."""
 
 
-def description(rep: Any, basis: str, layout: str) -> tuple[tuple[int, ...], int, bool, tuple[Step, ...]]:
+Description: TypeAlias = tuple[tuple[int, ...], int, bool, tuple[Step, ...]]
+
+
+def description(rep: Any, basis: str, layout: str) -> Description:
     """Component shape and axis, whether the axis may be larger, and what is done along it."""
-    kind = rep if isinstance(rep, Representation) else _parse(rep, basis, layout)
-    return kind.component_shape, kind.axis, kind.partial, plan_of(kind)
+    if isinstance(rep, str | Irreps) and isinstance(basis, str) and isinstance(layout, str):
+        return _written(rep, basis, layout)
+    return _described(Representation.parse(rep, basis=basis, layout=layout))
 
 
 # all that torch.compiler.assume_constant_result does, but that imports the compiler, which takes a second
@@ -59,10 +63,13 @@ def _how(term: Term) -> tuple[str, str, str, int, bool, tuple[Share, ...], tuple
     return "", "", "", -1, False, (), ()
 
 
-def _parse(rep: Any, basis: str, layout: str) -> Representation:
-    if not (isinstance(rep, str | Irreps) and isinstance(basis, str) and isinstance(layout, str)):
-        return Representation.parse(rep, basis=basis, layout=layout)
-    return parsed(rep, basis, layout)
+@functools.lru_cache(maxsize=1024)
+def _written(rep: str | Irreps, basis: str, layout: str) -> Description:
+    return _described(parsed(rep, basis, layout))
+
+
+def _described(kind: Representation) -> Description:
+    return kind.component_shape, kind.axis, kind.partial, plan_of(kind)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -148,6 +155,7 @@ def arranged(
     spread = None
     if any(own_lead[a] != 1 for a in turned):
         spread = tuple(lead[a] if a in turned else own_lead[a] for a in range(len(lead)))
+        spread = None if spread == own_lead else spread
     own = product([(spread or own_lead)[a] for a in turned])
     n, rows = product([lead[a] for a in turned]), product([lead[a] for a in still])
     order = [*turned, *still]

@@ -98,7 +98,9 @@ def rotate(
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
     x = _moved(x, how.first, how.axes, to_end=True)
-    flat = x.reshape((*how.own_lead, how.components)).to(working)
+    flat = x.reshape((*how.own_lead, how.components))
+    if working != x.dtype:
+        flat = flat.to(working)
     if how.spread is not None:
         flat = flat.expand(*how.spread, how.components)
     if how.moved:
@@ -113,7 +115,9 @@ def rotate(
         fill(out.view(how.n, how.rows, how.components), own, own.rotate, flat, matrices, kind, inverse)
         return out
     checked = matrices if all(step.irreps for step in how.plan) else checked_rotations(matrices)
-    turned = _act(how.plan, flat, matrices, checked, inverse).to(x.dtype)
+    turned = _act(how.plan, flat, matrices, checked, inverse)
+    if working != x.dtype:
+        turned = turned.to(x.dtype)
     if how.moved:
         turned = turned.reshape(*how.sorted_lead, how.components).permute(*how.back, len(how.lead))
     turned = _moved(turned.reshape((*how.lead, *how.shape)), how.result_first, how.axes, to_end=False)
@@ -167,7 +171,7 @@ def _act_on(step: Step, x: torch.Tensor, matrices: torch.Tensor, checked: torch.
         turned = _azimuth(own, checked.mT if inverse else checked)
     else:
         turned = _cartesian(step, own, checked, inverse)
-    return turned.reshape(n, rows, size)
+    return turned if own is x else turned.reshape(n, rows, size)
 
 
 def _cartesian(step: Step, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> torch.Tensor:
