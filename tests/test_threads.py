@@ -141,7 +141,7 @@ print("equal")
 FORK_WHILE_TABLES_ARE_MADE = """
 import itertools, os, signal, threading, time, torch, equiscope as eq
 torch.set_num_threads(1)
-xyz, grid = torch.ones(1, 3), eq.quadrature(12)
+xyz, grid = torch.ones(1, 3), eq.quadrature(24)
 values = torch.ones(len(grid), 1)
 done = threading.Event()
 
