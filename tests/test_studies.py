@@ -63,8 +63,9 @@ def test_results_come_back_short_and_what_is_no_number_is_null(tmp_path):
     store.save("a", 0, {"x": 1})
     assert store.seeds("a") == [0, 3] and store.has("a", 3)
     assert store.load("a", 3) == {"x": 0.3333, "nan": None, "list": [1.0, 2.0], "by": {"4": 1}}
-    store.save_tensors("a", 3, {"w": torch.ones(2).half()})
-    assert store.load_tensors("a", 3)["w"].dtype == torch.float16
+    w = torch.tensor([1 / 3, 1.0])
+    store.save_tensors("a", 3, {"w": w, "n": torch.arange(2)})
+    assert torch.equal(store.load_tensors("a", 3)["w"], w.half().float()) and store.load_tensors("a", 3)["n"][1] == 1
 
 
 def test_a_run_that_is_done_is_not_done_again(tmp_path):

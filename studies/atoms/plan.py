@@ -103,6 +103,8 @@ SLOW, FAST = {"rate": 3e-4}, {"rate": 3e-3}
 
 FINE: dict[str, Any] = {"steps": 300, "rate": 3e-4, "audited": (0,), "tokens": False}
 
+DEFAULT: dict[str, Any] = {"hypers": {}, "size": "2.9 M, 1500 steps of 8", "minutes": 15.0}
+
 LONG: dict[str, Any] = {"steps": 5000, "size": "0.29 M, 5000 steps of 8", "minutes": 15.0}
 
 MAIN = [
@@ -118,6 +120,7 @@ MAIN = [
     _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", FIVE, edges="wide4"),
     _run("density-o3-linear-fast", "peak rate 3e-3 in place of 1e-3", FIVE, **FAST),
     _run("density-o3-harmonic4-fast", "harmonics to 4, peak rate 3e-3", FIVE, edges="harmonic4", **FAST),
+    _run("density-o3-wide4-fast", "that network of (x, y, z, r), peak rate 3e-3", FIVE, edges="wide4", **FAST),
     _run(
         "density-none-linear",
         "no augmentation: each structure in the random orientation that it has",
@@ -151,6 +154,8 @@ OTHERS = [
     _run("density-o3-solid4", "solid harmonics r^l Y up to l = 4", ONE, edges="solid4"),
     _run("density-o3-harmonic4-norm", "harmonics to 4, and a layer norm after them", ONE, edges="harmonic4-norm"),
     _run("density-o3-linear-unbiased", "no bias in readouts of what is not invariant", ONE, covariant_bias=False),
+    _run("density-o3-linear-biasless", "no bias anywhere", ONE, bias=False),
+    _run("density-o3-linear-default", "PET of metatrain's default size", ONE, **DEFAULT),
 ]
 
 POTENTIALS = [
@@ -160,6 +165,7 @@ POTENTIALS = [
     _run("gfn2-none-linear", "the same, not augmented", task="gfn2", augmentation="none"),
     _dynamics("dynamics-o3-linear", "200 fs of held-out molecules with its forces", "gfn2-o3-linear"),
     _dynamics("dynamics-o3-linear-fast", "the same, peak rate 3e-3", "gfn2-o3-linear-fast"),
+    _dynamics("dynamics-o3-harmonic4", "the same, harmonics", "gfn2-o3-harmonic4"),
 ]
 
 AFTER = [

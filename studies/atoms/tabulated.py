@@ -22,6 +22,7 @@ DENSITIES = (
     "density-o3-harmonic4-slow",
     "density-o3-linear-fast",
     "density-o3-harmonic4-fast",
+    "density-o3-wide4-fast",
     "density-o3-triples",
     "density-o3-triples-fast",
     "density-o3-harmonic2",
@@ -29,6 +30,8 @@ DENSITIES = (
     "density-o3-solid4",
     "density-o3-harmonic4-norm",
     "density-o3-linear-unbiased",
+    "density-o3-linear-biasless",
+    "density-o3-linear-default",
     "density-o3-linear-long",
     "density-o3-harmonic4-long",
 )
@@ -38,7 +41,7 @@ FINETUNED = {
 }
 """By the run that they begin with; the first is the control of the others."""
 GFN2 = ("gfn2-o3-linear", "gfn2-o3-linear-fast", "gfn2-o3-harmonic4", "gfn2-none-linear")
-DYNAMICS = ("dynamics-o3-linear", "dynamics-o3-linear-fast")
+DYNAMICS = ("dynamics-o3-linear", "dynamics-o3-linear-fast", "dynamics-o3-harmonic4")
 DIAGNOSES = (
     "diagnosis-untrained-linear",
     "diagnosis-untrained-harmonic4",
@@ -243,6 +246,8 @@ _PAIRS = [
 ]
 _FAST = [
     ("harmonic4", "linear, both at 3e-3", "density-o3-harmonic4-fast", "density-o3-linear-fast", OUTPUTS[:5]),
+    ("wide4", "linear, both at 3e-3", "density-o3-wide4-fast", "density-o3-linear-fast", OUTPUTS[:5]),
+    ("harmonic4", "wide4, both at 3e-3", "density-o3-harmonic4-fast", "density-o3-wide4-fast", OUTPUTS[:5]),
     ("linear at 3e-3", "at 1e-3", "density-o3-linear-fast", "density-o3-linear", OUTPUTS[:5]),
     ("linear at 3e-3", "harmonic4 at 1e-3", "density-o3-linear-fast", "density-o3-harmonic4", OUTPUTS[:5]),
     ("triples", "linear, both at 3e-3", "density-o3-triples-fast", "density-o3-linear-fast", OUTPUTS),

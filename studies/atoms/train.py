@@ -37,8 +37,8 @@ class Trainer:
         task: what is learned. The loss is the mean over outputs of their mean square errors, which are 1 for a model
             that says 0.
         configuration: "steps", "batch", "rate" (peak of a cosine), "augmentation", "edges", "hypers", "covariant_bias",
-            "triples", "symmetry" (weight of A in the loss, 0 where it is not said), "device" (the CPU where it is not
-            said).
+            "bias", "triples", "symmetry" (weight of A in the loss, 0 where it is not said), "device" (the CPU where it
+            is not said).
         seed: of weights and batches.
         start: weights to begin with, in place of random ones.
     """
@@ -132,6 +132,7 @@ def new_model(task: Task, configuration: Mapping[str, Any]) -> PetOnTensors:
         per_system=task.per_system,
         present=task.present,
         covariant_bias=configuration.get("covariant_bias", True),
+        bias=configuration.get("bias", True),
         triples=configuration.get("triples", False),
     )
 
