@@ -45,7 +45,8 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     audits, errors = ([*(n for n in some if n < trainer.steps), trainer.steps] for some in points)
     told = device if configuration.get("tokens", True) else {**device, "layers": None}
     watch = tracker(task, audits, place.scratch / "history", watched(configuration), **told)
-    curve = Curve(task, errors, task.parts["test"], place.scratch)
+    batches = held_out_batches(task, task.parts["test"])
+    curve = Curve(errors, lambda model: unexplained(model, batches, task), place.scratch)
     trainer.run(watch, curve)
     model = trainer.model.eval()
     test = chosen(task, configuration.get("final", sorted({each.name for each in task.parts["test"]})))

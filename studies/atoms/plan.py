@@ -14,6 +14,7 @@ from .degrees import refine
 from .diagnosis import diagnose
 from .dynamics import move
 from .learning import learn
+from .padding import leak
 from .pet import SMALL
 from .rotations import check
 
@@ -99,6 +100,15 @@ def _dynamics(name: str, contrast: str, of: str) -> Run:
     return _of_that(move, name, contrast, of, minutes=5.0, quick=quick, **asked)
 
 
+def _padding(size: str, words: str, minutes: float, hypers: Mapping[str, Any]) -> Run:
+    new = {"hypers": hypers, "watched": ["H2CCHCN", "HCF3"], "watched_at": [0, 150, 300, 500, 700, 1000]}
+    quick = REDUCED | {"watched": new["watched"]} if size == "small" else None
+    configuration = {**BASE, **new}
+    return Run(
+        f"padding-{size}", "what molecules see of others in a batch", words, ONE, minutes, leak, configuration, quick
+    )
+
+
 SLOW, FAST = {"rate": 3e-4}, {"rate": 3e-3}
 
 FINE: dict[str, Any] = {"steps": 300, "rate": 3e-4, "audited": (0,), "tokens": False}
@@ -179,13 +189,18 @@ AFTER = [
     _check("check-untrained-linear", "density-o3-linear", trained=False),
     _diagnosis("diagnosis-o3-linear", "where sectors are lost", "density-o3-linear"),
     _diagnosis("diagnosis-o3-harmonic4", "the same with harmonics", "density-o3-harmonic4"),
-    _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear", ONE),
-    _diagnosis("diagnosis-untrained-linear", "before training", "density-o3-linear", ONE, trained=False),
-    _diagnosis("diagnosis-untrained-harmonic4", "the same, harmonics", "density-o3-harmonic4", ONE, trained=False),
+    _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear"),
+    _diagnosis("diagnosis-untrained-linear", "before training", "density-o3-linear", trained=False),
+    _diagnosis("diagnosis-untrained-harmonic4", "the same, harmonics", "density-o3-harmonic4", trained=False),
 ]
 """What is measured of stored models."""
 
-RUNS = [*MAIN, *FINETUNED, *OTHERS, *POTENTIALS, *AFTER]
+PADDED = [
+    _padding("small", SIZE, 4.0, SMALL),
+    _padding("default", "2.9 M, 1500 steps of 8", 8.0, {}),
+]
+
+RUNS = [*MAIN, *FINETUNED, *OTHERS, *POTENTIALS, *AFTER, *PADDED]
 
 
 def tables(store: Store) -> dict[str, str]:

@@ -80,14 +80,15 @@ def tables(store: Store) -> dict[str, str]:
         "atoms-dynamics": dynamics(store),
         "atoms-diagnosis": diagnoses(store),
         "atoms-check": checks(store),
+        "atoms-padding": padding(store),
     }
     return {name: text for name, text in found.items() if text}
 
 
 def rates(store: Store) -> str:
-    """Left unexplained at each peak rate, with (x, y, z, r) and with harmonics."""
+    """Left unexplained at each peak rate, by embedding."""
     rows = []
-    for edges in ("linear", "harmonic4"):
+    for edges in ("linear", "wide4", "harmonic4"):
         for rate, behind in (("3e-4", "-slow"), ("1e-3", ""), ("3e-3", "-fast")):
             found = [spread(store, f"density-o3-{edges}{behind}", unexplained(name)) for name in OUTPUTS[:5]]
             if found[0] is not None:
@@ -152,6 +153,19 @@ def dynamics(store: Store) -> str:
         return ""
     head = "| run | forces | seeds | fs | energy, eV per atom | angular momentum, thermal | molecules whole |"
     return "\n".join([head, "|---" * 7 + "|", *rows])
+
+
+def padding(store: Store) -> str:
+    """By step, what a molecule's outputs change by when another is before it in the batch, over their size."""
+    rows = []
+    for run in ("padding-small", "padding-default"):
+        for result in store.all(run):
+            for step, point in result["curve"].items():
+                rows.append(f"| {run} | {step} | {' | '.join(number(value) for value in point.values())} |")
+    if not rows:
+        return ""
+    head = "| run | step | root mean square | most | the same, floor 1e-30 | most, floor 1e-30 |"
+    return "\n".join([head, "|---" * 6 + "|", *rows])
 
 
 def _rms(values: Sequence[float | None]) -> float:
