@@ -66,7 +66,7 @@ class Store:
         return path
 
     def save_tensors(self, name: str, seed: int, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Weights beside the result, on the CPU, numbers with a point in half precision so that the results stay small."""
+        """Weights beside the result, numbers with a point in half precision, so that the results stay small."""
         path = self._path(name, seed).with_suffix(".safetensors")
         path.parent.mkdir(parents=True, exist_ok=True)
         small = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}

@@ -25,8 +25,8 @@ FLOOR = 1e-30
 
 
 def leak(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """Train; at steps "watched_at", how much the outputs of the second of two "watched" molecules, alone and in one batch
-    behind the first, differ; likewise with `FLOOR`. See `studies.atoms.train.Trainer` for the rest."""
+    """Train; at steps "watched_at": by how much the outputs of the second of two "watched" molecules alone and behind
+    the first in one batch differ, also with `FLOOR`. See `studies.atoms.train.Trainer` for the rest."""
     torch.set_num_threads(1)
     task = density(place.data)
     trainer = Trainer(task, configuration, place.seed, place.scratch)
