@@ -26,6 +26,7 @@ from table import environment, measure
 
 import equiscope as eq
 from equiscope.dropin import fairchem
+from equiscope.dropin._edges import block_diagonal, edge_rotations
 
 HERE = Path(__file__).parent
 Matrices = Callable[[torch.Tensor, int], torch.Tensor]
@@ -44,7 +45,7 @@ def default(dtype: torch.dtype) -> Iterator[None]:
 
 def ours(edges: torch.Tensor, lmax: int) -> torch.Tensor:
     """The drop-in."""
-    rotations = fairchem.edge_rotations(edges, torch.zeros_like(edges[:, 0]))
+    rotations = edge_rotations(edges, torch.zeros_like(edges[:, 0]))
     return fairchem.rotation_to_wigner(rotations, 0, lmax, rot_clip=True)
 
 
@@ -52,7 +53,7 @@ def by_exponentials(edges: torch.Tensor, lmax: int) -> torch.Tensor:
     """e3nn, degree by degree."""
     alpha, beta = o3.xyz_to_angles(edges)
     none = torch.zeros_like(alpha)
-    return fairchem.block_diagonal(tuple(o3.wigner_D(l, alpha, beta, none).mT for l in range(lmax + 1)))
+    return block_diagonal(tuple(o3.wigner_D(l, alpha, beta, none).mT for l in range(lmax + 1)))
 
 
 def by_turns(edges: torch.Tensor, lmax: int) -> torch.Tensor:
@@ -62,7 +63,7 @@ def by_turns(edges: torch.Tensor, lmax: int) -> torch.Tensor:
     for l in range(lmax + 1):
         between = _y_to_x(l).to(edges)
         blocks.append(between @ _about_y(l, beta).mT @ between.mT @ _about_y(l, alpha).mT)
-    return fairchem.block_diagonal(tuple(blocks))
+    return block_diagonal(tuple(blocks))
 
 
 @functools.cache
@@ -94,7 +95,7 @@ def block(matrices: Matrices, edges: torch.Tensor, features: torch.Tensor, lmax:
 
 def block_without_matrices(edges: torch.Tensor, features: torch.Tensor, lmax: int) -> tuple[torch.Tensor, ...]:
     """The same by `equiscope.rotate`, on features as they lie: components outermost, channels innermost."""
-    rotations = fairchem.edge_rotations(edges, torch.zeros_like(edges[:, 0]))
+    rotations = edge_rotations(edges, torch.zeros_like(edges[:, 0]))
     irreps = "+".join(f"{features.shape[-1]}x{l}e" for l in range(lmax + 1))
     turn = functools.partial(eq.rotate, rotations=rotations, rep=irreps, basis="e3nn", layout="ir_mul")
     turned = turn(features.flatten(1)).view_as(features)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Style and types, as .ci/run, the hooks of pre-commit and a contributor check them.
+# Style, types and spelling, as .ci/run, the hooks of pre-commit and a contributor check them.
 #
-#     scripts/style.sh [--fix] [python|cpp|types]...
+#     scripts/style.sh [--fix] [python|cpp|types|words]...
 #
-# Without a name, all three. No check stops another; the exit status is 1 if one failed. --fix writes what can be
+# Without a name, all four. No check stops another; the exit status is 1 if one failed. --fix writes what can be
 # mended by machine. The tools, with their exact versions, come with `pip install ".[style]"`.
 set -u -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -12,11 +12,11 @@ fix="" parts=()
 for argument in "$@"; do
     case $argument in
         --fix) fix=yes ;;
-        python | cpp | types) parts+=("$argument") ;;
+        python | cpp | types | words) parts+=("$argument") ;;
         *) sed -n '2,7s/^# \{0,1\}//p' "$0" && exit 2 ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=(python cpp types)
+[ ${#parts[@]} -gt 0 ] || parts=(python cpp types words)
 
 check_python() {
     ruff check ${fix:+--fix}
@@ -32,6 +32,8 @@ check_cpp() {
 }
 
 check_types() { mypy; }
+
+check_words() { codespell ${fix:+-w} ./*.md benches csrc docs examples gallery python scripts studies tests; }
 
 failed=0
 for part in "${parts[@]}"; do

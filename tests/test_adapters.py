@@ -1,15 +1,18 @@
 """Adapters: found without a list of them, and written by a stranger in one file."""
 
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from ase.build import molecule
+from ase.calculators.emt import EMT
 
 import equiscope as eq
 from equiscope.adapters import Adapter, Kind, Piece, PlainAdapter, Request, System, register, unregister
 from equiscope.adapters.registry import import_modules, registered
-from equiscope.errors import ArgumentError
+from equiscope.errors import ArgumentError, DataError
 from equiscope.groups.representation import Representation
 
 CHARGES = np.array([1.0, -2.0, 0.5])
@@ -105,6 +108,42 @@ def test_layers_of_an_adapter_without_modules_are_refused_with_its_own_reason():
     adapter.unhookable_reason, adapter.available_features = "numpy has no modules", ["size"]
     with pytest.raises(ArgumentError, match=r"layers: .*numpy has no modules; .* as layers: size\), got 'hidden'"):
         eq.audit(adapter, None, layers=["hidden", "size"], **SETTINGS)
+
+
+@pytest.mark.parametrize("model", [torch.nn.Linear(3, 1), EMT(), EMT, lambda x: x], ids=lambda m: type(m).__name__)
+def test_a_model_that_comes_second_is_seen(model):
+    for data in ([{"x": torch.zeros(2, 3)}], "nowhere.xyz"):
+        with pytest.raises(
+            (ArgumentError, DataError), match=r"^model: .*; data look like a model \(\w+\), which comes"
+        ):
+            eq.audit(data, model, inputs="vector", outputs="scalar")
+
+
+def test_data_are_not_taken_for_a_model():
+    for data in (
+        [torch.zeros(3)],
+        {"x": torch.zeros(3)},
+        "structures.xyz",
+        molecule("H2O"),
+        iter(()),
+        np.zeros(3),
+        None,
+    ):
+        with pytest.raises(DataError) as caught:
+            eq.audit("nowhere.pt", data, outputs=["energy"])
+        assert "look like" not in str(caught.value)
+
+
+def test_a_file_that_is_missing_is_named_where_metatomic_is_missing_too():
+    code = (
+        "import sys; sys.modules['metatomic.torch'] = None\n"
+        "import equiscope as eq\n"
+        "for call in (lambda: eq.audit('nowhere.pt', 'x.xyz'), lambda: eq.symmetrize('nowhere.pt')):\n"
+        "    try: call()\n"
+        "    except eq.errors.DataError as error: print(error)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.count("got nowhere.pt, which is not a file") == 2
 
 
 def test_a_model_that_nothing_serves_is_refused_with_what_each_adapter_wants():

@@ -287,6 +287,16 @@ def test_a_mask_may_say_where_padding_is():
     assert {name: layer.samples for name, layer in found.layers.items()} == {":input['positions']": 9, "embed": 9}
 
 
+@pytest.mark.parametrize("to", [6, 8])
+def test_a_mask_inside_the_model_that_is_the_wrong_way_round_is_refused(to):
+    asked = {"layers": ["embed", "maps"], "masks": {"**": "~:input['real']"}, **TOKENS}
+    told = (
+        r"masks\['\*\*'\]: expected a mask that is true where rows are real .*got \"~:input\['real'\]\", true for pad"
+    )
+    with pytest.raises(eq.errors.ArgumentError, match=told):
+        eq.audit(Tokens(), [padded(x, to) for x in DATA], **asked)
+
+
 def test_a_mask_may_be_the_result_of_a_function_in_a_later_call():
     class Twice(Tokens):
         def forward(self, positions, real):

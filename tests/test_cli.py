@@ -184,12 +184,12 @@ def test_names_beside_declarations_are_what_the_model_says(monkeypatch, reports,
     assert reports[0].outputs["forces"].verdict.value == "exact"
 
 
-def test_a_missing_ase_names_its_extra(monkeypatch, capsys):
+def test_a_missing_ase_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ase", None)
     for name in [name for name in sys.modules if name.startswith("ase.")]:
         monkeypatch.delitem(sys.modules, name)
     assert run(monkeypatch, "audit", "ase.calculators.emt:EMT", XYZ) == 2
-    assert "pip install equiscope[ase]" in capsys.readouterr().err
+    assert "pip install ase" in capsys.readouterr().err
 
 
 CHARGED = """
@@ -237,6 +237,16 @@ def test_a_plain_function_is_given_by_name_what_a_file_carries(monkeypatch, caps
         assert row.outputs["energy"]["mean"] == pytest.approx(2 * moved + 6 - 4 + spin, abs=1e-6)
 
 
+def test_a_model_that_runs_on_no_system_ends_with_one_line_and_code_2(monkeypatch, capsys, tmp_path):
+    (tmp_path / "broken.py").write_text("def model(positions): return positions @ positions.new_ones(\n 4)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run(monkeypatch, "audit", "broken:model", XYZ, "--outputs", "y=vector", "--lmax", "1") == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: MODEL: expected a model that runs on some system, got RuntimeError: ")
+    assert "broken.py, line 1); equiscope called the model with positions (" in shown and shown.count("\n") == 1
+
+
 def test_what_no_structure_has_is_refused_with_what_they_have(monkeypatch, capsys, tmp_path):
     (tmp_path / "wanting.py").write_text("def model(positions, multiplicity): return positions\n")
     monkeypatch.chdir(tmp_path)
@@ -263,7 +273,15 @@ def test_what_no_structure_has_is_refused_with_what_they_have(monkeypatch, capsy
         (["audit", MODEL, XYZ, "--units", "dipole=D"], "units: expected names of declared outputs"),
         (["audit", MODEL, XYZ, "--outputs", "energy=1x1o"], "basis: expected the order of the components"),
         (["audit", MODEL, "missing.xyz"], "missing.xyz"),
-        (["audit", "missing.pt", XYZ], "missing.pt"),
+        (
+            ["audit", "missing.pt", XYZ],
+            "model: expected the file of an exported metatomic model, got missing.pt, which is",
+        ),
+        (["audit", XYZ, MODEL], f"no archive of torch; data look like a model ({MODEL}), which comes first"),
+        (
+            ["audit", XYZ, "ase.calculators.emt:EMT"],
+            "data look like a model (ase.calculators.emt:EMT), which comes first",
+        ),
         (["audit", "no.such.module:make", XYZ], "MODEL: expected a file, or package.module:name"),
         (
             ["audit", ":", XYZ],

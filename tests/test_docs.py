@@ -7,6 +7,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
+import equiscope as eq
 from equiscope import plugin
 from equiscope.cli import app
 from equiscope.training import view
@@ -64,6 +65,21 @@ def test_commands_that_are_shown_have_the_options_that_there_are():
 
 def numbers(text):
     return [float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:e[+-]\d+)?", text)]
+
+
+def test_the_demo_gives_the_numbers_of_the_first_page():
+    demo, page = eq.demo, (DOCS / "start.md").read_text().split("<!-- demo -->")[1].split("<!-- /demo -->")[0]
+    report = eq.audit(
+        demo.load_model(), demo.load_molecules(), inputs=demo.INPUTS, outputs=demo.REPRESENTATIONS, lmax=None,
+        degree=8, reference_rmse=demo.VALIDATION_RMSE, progress=False,
+    )  # fmt: skip
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.strip().splitlines()[2:]]
+    assert [name for name, *_ in rows] == list(report.outputs)
+    for name, rmse, relative, share in rows:
+        output = report.outputs[name]
+        assert float(rmse.split()[0]) == pytest.approx(output.rmse, rel=1e-2)
+        assert float(relative) == pytest.approx(output.relative, rel=1e-2)
+        assert float(share.strip("%")) / 100 == pytest.approx(output.rmse / demo.VALIDATION_RMSE[name], rel=1e-2)
 
 
 def test_the_message_of_the_assertion_is_shown_as_it_prints(capsys):

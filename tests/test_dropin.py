@@ -11,7 +11,8 @@ from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
 import equiscope as eq
-from equiscope.dropin import e3nn, fairchem
+from equiscope.dropin import _o3, e3nn, fairchem
+from equiscope.dropin._edges import edge_rotations
 
 DOUBLE = torch.float64
 RNG = np.random.default_rng(5)
@@ -100,7 +101,7 @@ def test_polynomials_at_the_origin_have_the_derivatives_of_e3nn():
 
 
 def shortest(edge, gamma):
-    """The rotation of `fairchem.edge_rotations` by axis and angle."""
+    """The rotation of `edge_rotations` by axis and angle."""
     x, y, z = edge / np.linalg.norm(edge)
     first = Rotation.identity() if y >= 0 else Rotation.from_rotvec([math.pi, 0, 0])
     x, y, z = first.apply([x, y, z])
@@ -116,7 +117,7 @@ EDGES = np.concatenate(
 
 def test_edges_are_turned_to_y_by_the_shortest_rotation_and_gamma():
     edges, gamma = torch.from_numpy(EDGES), torch.from_numpy(RNG.uniform(0, 6, len(EDGES)))
-    R = fairchem.edge_rotations(edges, gamma)
+    R = edge_rotations(edges, gamma)
     expected = np.stack([shortest(e, g).as_matrix() for e, g in zip(EDGES, gamma.numpy(), strict=True)])
     close(R, torch.from_numpy(expected), 1e-15 * 10)
     unit = edges / edges.abs().amax(-1, keepdim=True)
@@ -158,7 +159,7 @@ def test_gradients_are_bounded_everywhere():
     directions = np.concatenate([EDGES[:-1], [[t, s, t] for t in 10.0 ** np.arange(-12, 0) for s in (1, -1)]])
     edges = torch.from_numpy(directions).requires_grad_()
     gamma = torch.zeros(len(directions), dtype=DOUBLE)
-    for row in fairchem.edge_rotations(edges, gamma).flatten(1).unbind(1):
+    for row in edge_rotations(edges, gamma).flatten(1).unbind(1):
         (grad,) = torch.autograd.grad(row.sum(), edges, retain_graph=True)
         assert (grad.norm(dim=1) * edges.norm(dim=1) < 3).all()
 
@@ -234,5 +235,14 @@ def test_what_cannot_be_right_is_refused(call, words):
 
 
 def test_examples_run():
-    found = doctest.testmod(e3nn, extraglobs={"torch": torch})
+    found = doctest.testmod(_o3, extraglobs={"torch": torch})
     assert found.attempted > 0 and found.failed == 0
+
+
+@pytest.mark.parametrize("module", [e3nn, fairchem])
+def test_no_name_is_there_that_the_other_library_does_not_have(module):
+    assert sorted(name for name in vars(module) if not name.startswith("_")) == sorted(module.__all__)
+
+
+def test_the_names_of_e3nn_are_those_of_o3():
+    assert all(callable(getattr(o3, name)) for name in e3nn.__all__)

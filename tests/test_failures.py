@@ -149,6 +149,14 @@ def test_an_output_that_some_systems_lack_is_measured_on_the_others_and_the_repo
     assert any(warning.startswith("`spin` is given by none of 3 systems") for warning in report.warnings)
 
 
+def test_what_nobody_asked_for_and_no_system_has_is_a_note():
+    adapter = Sometimes(data("one", "two", "three"))
+    adapter.unasked = ["charge", "spin"]
+    report = eq.audit(adapter, None, lmax=2, degree=6, progress=False)
+    assert report.notes == ["`spin` is given by none of 3 systems"]
+    assert report.warnings == ["`charge` is given by 2 of 3 systems, and measured on these alone"]
+
+
 def test_an_error_in_the_last_check_of_a_system_is_its_own():
     report = eq.audit(Sometimes(data("one", "bad")), None, lmax=2, degree=6, progress=False)
     assert [row.name for row in report.systems] == ["one"]

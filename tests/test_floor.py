@@ -8,6 +8,7 @@ import equiscope as eq
 from equiscope.adapters.rounding import Dither, rounded, units
 from equiscope.probe.noise import UNIFORM, Noise, scatter
 from equiscope.probe.precision import coarser, looks_like
+from equiscope.report.format import margin, number
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 UP = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
@@ -211,3 +212,24 @@ def test_a_dtype_is_told_by_the_last_bits_of_numbers():
     assert not looks_like([numbers.to(half).double()], single) and looks_like([numbers.to(half).double()], half)
     assert coarser(None, double) == double and coarser(double, single) == coarser(single, double) == single
     assert coarser(torch.float16, half) == coarser(half, torch.float16) == half
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_error_of_an_exact_rmse_is_its_noise_and_reaches_down_to_nothing(dtype):
+    data = [torch.randn(6, 3, generator=torch.Generator().manual_seed(seed)).to(dtype) for seed in range(2)]
+
+    def model(pos):
+        return {"e": torch.cdist(pos, pos).exp().sum((-1, -2)), "p": pos * pos.norm(dim=-1, keepdim=True)}
+
+    asked = dict(inputs="vector", outputs={"e": "scalar", "p": "vector"}, lmax=2, degree=8, progress=False)
+    report = eq.audit(model, data, **asked)
+    for name, found in report.outputs.items():
+        assert found.verdict == "exact" and found.noise_floor > 0
+        own = [row.outputs[name] for row in report.systems]
+        parts = [(part.rmse, part.rmse_error, found.noise_floor) for part in found.parts.values()]
+        of_rows = [(row["rmse"], row["rmse_error"], row["noise_floor"]) for row in own]
+        for rmse, error, floor in ((found.rmse, found.rmse_error, found.noise_floor), *parts, *of_rows):
+            assert error >= max(rmse, floor)
+        assert f"{number(found.rmse)} +- {margin(found.rmse, found.rmse_error)} " in str(report)
+    broken = eq.audit(lambda pos: pos[..., 0].abs().sum(-1), data, **{**asked, "outputs": {"u": "scalar"}}).outputs["u"]
+    assert broken.verdict == "breaks" and broken.rmse_error < broken.rmse

@@ -602,6 +602,30 @@ def test_functions_that_are_not_called_are_said_where_they_were_asked_for():
         matching_places(Blocks(), ["block.3:input"])
 
 
+def test_functions_that_return_no_tensor_are_not_offered():
+    def sized(x):
+        assert x.dim() == 3 and x.size(-1) == 3 and x.is_floating_point() and torch.is_tensor(x)
+        return torch.relu(x) if x.numel() else x
+
+    (reason,) = heard(Net(Returns(sized)), "parts.0:gelu")[1].values()
+    assert reason.endswith("(functions heard there: relu)")
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_attention_of_torch_is_heard_as_one_call(weights):
+    # the table of docs/layers.md
+    attention, x = torch.nn.MultiheadAttention(4, 2, batch_first=True), torch.randn(2, 3, 4)
+    net = Net(attention)
+    net.forward = lambda x: net.parts[0](x, x, x, need_weights=weights)[0]
+    captured, notes = heard(net, "parts.0", "parts.0:softmax", "parts.0:scaled_dot_product_attention", x=x)
+    assert list(captured) == ["parts.0[0]", "parts.0[1]"][: 1 + weights]
+    assert list(notes) == ["parts.0:scaled_dot_product_attention", "parts.0:softmax"]
+    if weights:
+        torch.testing.assert_close(captured["parts.0[1]"][0].sum(-1), torch.ones(2, 3))
+    net.forward = lambda x: torch.nn.functional.scaled_dot_product_attention(x, x, x)
+    assert list(heard(net, ":scaled_dot_product_attention", ":softmax", x=x)[0]) == [":scaled_dot_product_attention"]
+
+
 def test_functions_are_heard_beside_modes_and_after_a_forward_that_failed():
     net, x = Blocks(), torch.randn(2, 4, 3)
     with Capture(net, [":tanh"]) as capture, torch.no_grad():

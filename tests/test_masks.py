@@ -258,3 +258,116 @@ def test_what_may_be_a_mask_and_is_not_taken_for_one_is_named():
     item = padded(6, fill=1.0)
     report = audited([item], None)
     assert any("masks='mask' does" in warning for warning in report.warnings)
+
+
+# -- masks that are the wrong way round ------------------------------------------------------------------------------
+
+WRONG = {
+    "by name": ({"mask": lambda mask: mask}, "~mask"),
+    "of padding": ({"padding": lambda mask: ~mask}, "padding"),
+    "for one output": ({"padding": lambda mask: ~mask}, {"v": "padding"}),
+    "for a pattern": ({"mask": lambda mask: mask.double()}, {"*": "~mask"}),
+}
+
+
+@pytest.mark.parametrize("way", WRONG)
+@pytest.mark.parametrize("to, fill", [(6, 0.0), (9, 0.0), (20, 0.0), (9, 7.0), (9, 1e6), (9, float("nan"))])
+def test_a_mask_by_which_what_is_filled_up_is_real_is_refused(way, to, fill):
+    made, masks = WRONG[way]
+    mask = next(iter(masks.values())) if isinstance(masks, dict) else masks
+    opposite = mask[1:] if mask.startswith("~") else f"~{mask}"
+    with pytest.raises(ArgumentError, match=rf"masks: expected rows that are real where '{mask}' .*'{opposite}'"):
+        audited([padded(to, fill=fill, **made)], masks)
+
+
+def test_one_mask_of_pairs_the_wrong_way_round_is_refused():
+    pairs = REAL[:, None] - REAL
+    near = (pairs.norm(dim=-1) < 2.0) & (pairs.norm(dim=-1) > 0)
+    item = {"pairs": pairs * near[..., None], "near": near}
+    asked = dict(inputs={"pairs": "vector"}, outputs={"v": "vector"}, **QUICK)
+    assert eq.audit(lambda pairs, near: pairs, [item], masks="near", **asked).outputs["v"].samples == int(near.sum())
+    with pytest.raises(ArgumentError, match="'near' says the opposite"):
+        eq.audit(lambda pairs, near: pairs, [item], masks="~near", **asked)
+
+
+@pytest.mark.parametrize("fill", [0.0, 7.0, 1e6])
+def test_a_single_point_at_the_origin_is_no_padding(fill):
+    single = padded(4, torch.zeros(1, 3, dtype=torch.float64), fill)
+    found = audited([single, padded(6, fill=fill)], "mask")
+    assert found.outputs["v"].samples == 6 and not found.warnings
+
+
+JUNK = torch.randn(4, 3, dtype=torch.float64, generator=GENERATOR)
+
+
+def strewn(**masks):
+    """Padding that holds numbers of its own."""
+    item = padded(9, **masks)
+    return {**item, "pos": torch.cat([REAL, JUNK])}
+
+
+def pooled(pos, mask):
+    """Of real rows alone, and of the whole."""
+    return {"e": (pos * mask[..., None])[..., 0].abs().sum(-1)}
+
+
+def attending(pos, mask):
+    """Rows of which each attends to all that are real."""
+    weights = torch.softmax(torch.where(mask[..., None, :], -torch.cdist(pos, pos), -torch.inf), -1)
+    return {"v": pushed(pos) + weights @ pos}
+
+
+def test_what_stands_in_padding_does_not_matter_where_the_mask_is_right():
+    for model, outputs in ((pooled, {"e": "scalar"}), (attending, {"v": "vector"})):
+        found = audited([strewn()], "mask", model=model, outputs=outputs)
+        expected = audited([padded(9)], "mask", model=model, outputs=outputs)
+        for name in outputs:
+            assert found.outputs[name].rmse == pytest.approx(expected.outputs[name].rmse, rel=1e-9)
+        assert not found.warnings
+
+
+def test_a_mask_by_which_padding_alone_matters_is_refused():
+    with pytest.raises(ArgumentError, match=r"masks: .*'~name' turns one round.*'e' depends on the rows of padding"):
+        audited([strewn()], "~mask", model=pooled, outputs={"e": "scalar"})
+
+
+def test_padding_that_reaches_what_is_real_is_warned_of():
+    (warning,) = audited([strewn()], "~mask", model=attending).warnings
+    assert "padding changes `v`" in warning and "'~name' turns one round" in warning
+    leaky = audited([strewn()], "mask", model=lambda pos, mask: pos - pos.mean(-2, keepdim=True))
+    assert any("padding changes `v`: the model lets it in" in warning for warning in leaky.warnings)
+
+
+def test_a_model_that_refuses_other_padding_is_left_alone():
+    def fixed(pos, mask):
+        if bool((torch.cdist(pos[..., 5:, :], pos[..., 5:, :]) - torch.cdist(JUNK, JUNK)).abs().max() > 1e-3):
+            raise ValueError("another padding")
+        return pushed(pos)
+
+    found = audited([strewn()], "mask", model=fixed)
+    assert found.outputs["v"].samples == 5 and not found.warnings
+
+
+def test_a_mask_is_tried_once_and_by_two_evaluations_where_the_data_leave_a_doubt():
+    def checks(*data):
+        return audited(list(data), "mask", model=attending).timings["checks"]
+
+    assert checks(strewn()) - checks(padded(9)) == 2
+    assert checks(strewn(), strewn()) - checks(padded(9), padded(9)) == 2
+
+
+def test_the_settings_say_which_masks_were_used():
+    def used(masks, item):
+        return audited([item], masks).settings["masks"]
+
+    assert used("mask", padded(7)) == "mask"
+    assert used("~padding", padded(7, padding=lambda mask: ~mask)) == "~padding"
+    assert used({"v": "mask", "pos": "mask"}, padded(7)) == "v: mask, pos: mask"
+    assert used(None, padded(7)).startswith("mask, by itself")
+    assert used(None, {"pos": REAL}) == "none"
+
+
+def test_an_empty_dict_of_masks_switches_the_guess_off():
+    report = audited([padded(10)], {})
+    assert report.outputs["v"].samples == 10 and report.settings["masks"] == "none, as asked" and not report.warnings
+    assert not audited([padded(6, fill=1.0)], {}).warnings

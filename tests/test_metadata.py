@@ -71,7 +71,7 @@ def test_every_public_name_exists_and_says_what_it_is(name):
 
 @pytest.mark.parametrize(
     ("extra", "expected"),
-    [("style", ["clang-format", "mypy", "ruff"]), ("docs", ["furo", "myst-parser", "sphinx"])],
+    [("style", ["clang-format", "codespell", "mypy", "ruff"]), ("docs", ["furo", "myst-parser", "sphinx"])],
 )
 def test_style_and_site_are_made_by_exact_versions(extra, expected):
     block = re.search(rf"^{extra} = \[(.*?)\]$", PYPROJECT, re.MULTILINE | re.DOTALL).group(1)
@@ -114,3 +114,15 @@ def test_links_between_the_papers_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_what_a_message_says_to_install_is_there_for_those_who_have_a_clone_alone():
+    said = {
+        name
+        for path in (ROOT / "python").rglob("*.py")
+        for names in re.findall(r"pip install ([a-z0-9\[\] -]+?)[\"').;]", path.read_text())
+        for name in names.split()
+    }
+    extras = PYPROJECT.split("[project.optional-dependencies]")[1].split("[project.scripts]")[0]
+    assert {"ase", "metatomic-torch", "vesin"} <= said
+    assert said - {"lightning"} <= set(re.findall(r'"([a-z0-9-]+)', extras)) - {"equiscope"}

@@ -98,5 +98,5 @@ def test_other_groups_and_a_missing_metatensor_are_refused(monkeypatch):
     with pytest.raises(ArgumentError, match="group: expected an audit on O3, whose irreps metatomic has names for"):
         rotations_only().to_metatensor()
     monkeypatch.setitem(sys.modules, "metatensor.torch", None)
-    with pytest.raises(MissingExtraError, match=r"equiscope\[metatomic\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install metatomic-torch\)"):
         realistic(1, 1).to_metatensor()

@@ -111,3 +111,9 @@ def test_polar_step_leaves_the_fourth_power_of_the_error():
     bent = R + 1e-4 * torch.randn(50, 3, 3, dtype=DOUBLE)
     U, _, V = torch.linalg.svd(bent)
     torch.testing.assert_close(polar(bent), U @ V, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("front", [eq, eq.numpy], ids=["torch", "numpy"])
+def test_a_grid_shows_itself_in_a_line(front):
+    assert repr(front.quadrature(16)) == "<Quadrature of O3: degree 16, 3740 elements>"
+    assert repr(front.quadrature(4, group="SO3")) == "<Quadrature of SO3: degree 4, 70 elements>"

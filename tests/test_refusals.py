@@ -39,10 +39,15 @@ REFUSED = {
     "text lmax": (lambda: eq.spherical_harmonics(POINTS, "3"), ArgumentError, "lmax: .*got '3'"),
     "tensor lmax": (lambda: eq.spherical_harmonics(POINTS, torch.tensor(3)), ArgumentError, "lmax: "),
     "no lmax": (lambda: eq.character_power(VALUES, GRID, None), ArgumentError, "lmax: .*got None"),
-    "lmax above the grid": (
-        lambda: eq.character_power(VALUES, GRID, 3),
+    "lmax above half the degree": (
+        lambda: eq.character_power(VALUES, GRID, 2),
         ArgumentError,
-        "lmax: expected at most the degree",
+        r"lmax: expected at most half the degree of the grid \(2\), got 2",
+    ),
+    "lmax above what the elements hold": (
+        lambda: eq.character_power(VALUES, (GRID.rotations, GRID.weights), 2),
+        ArgumentError,
+        "quadrature: expected 70 elements or more, which lmax = 2 needs, got 36",
     ),
     # matrices
     "vector for a matrix": (
@@ -248,7 +253,7 @@ REFUSED = {
     "empty grid": (
         lambda: eq.character_power(VALUES[:0], (GRID.rotations[:0], GRID.weights[:0]), 1),
         ArgumentError,
-        "both cosets",
+        "quadrature: expected 20 elements or more, .*got 0",
     ),
 }
 

@@ -236,6 +236,22 @@ def test_systems_that_hold_no_numbers_are_refused(system, message):
         audit(untouched, system)
 
 
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"inputs": {"pos": "vektor"}}, r"^inputs\['pos'\]: expected one of scalar, .*got 'vektor'"),
+        ({"inputs": "vektor"}, r"^inputs: expected one of scalar, .*got 'vektor'"),
+        ({"inputs": {"pos": {"vector": 3}}}, r"^inputs\['pos'\]: expected a dict from kinds to slices"),
+        ({"outputs": {"u": 3}}, r"^outputs\['u'\]: expected one of scalar, .*got int"),
+        ({"outputs": {"u": "voigt(xx,yy)"}}, r"^outputs\['u'\]: expected the six of"),
+        ({"layers": {"embed": "tensor(ij=jk)"}}, r"^layers\['embed'\]: expected "),
+    ],
+)
+def test_a_representation_that_is_none_is_named_by_its_key(declared, message):
+    with pytest.raises((errors.ArgumentError, errors.DTypeError), match=message):
+        audit(untouched, **declared)
+
+
 def test_batches_of_a_loader_are_no_systems():
     loader = torch.utils.data.DataLoader([{"pos": POS}] * 4, batch_size=2)
     with pytest.raises(errors.DataError, match=r"data: .*loader\.dataset.*DataLoader of batches of 2"):
@@ -257,14 +273,44 @@ def test_a_model_that_differentiates_and_must_not_is_told_so():
 
 
 def test_an_error_of_the_model_says_what_the_model_was_given():
-    def unbatched(pos):
-        assert pos.ndim == 2, "unbatched"
-        return pos
+    def wide(pos):
+        return pos @ torch.ones(4, 1)
 
-    with pytest.raises(AssertionError, match="unbatched") as caught:
-        audit(unbatched)
-    notes = getattr(caught.value, "__notes__", [])
-    assert not hasattr(caught.value, "add_note") or "5, 3), copies along the first axis" in notes[0]
+    with pytest.raises(RuntimeError, match="mat1 and mat2") as caught:
+        audit(wide)
+    assert "5, 3), copies along the first axis" in errors.notes(caught.value)[0]
+
+
+def test_a_model_that_takes_single_systems_is_told_how():
+    def model(pos):
+        return pos.reshape(15).square().sum()
+
+    with pytest.raises(
+        errors.ModelError, match=r"invalid for input .* It runs on one system .*: batching='loop'"
+    ) as caught:
+        audit(model)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert audit(model, batching="loop").outputs["u"].verdict == "exact"
+
+
+def test_a_model_that_raises_at_some_elements_is_not_told_of_batches():
+    def model(pos):
+        if bool((torch.linalg.det(pos[..., :3, :]) < 0).any()):
+            raise ValueError("left-handed")
+        return pos.square().sum((-1, -2))
+
+    with pytest.raises(ValueError, match="left-handed"):
+        audit(model)
+
+
+def test_a_model_that_asks_for_batch_is_told_how():
+    def model(pos, batch):
+        return torch.zeros(int(batch.max()) + 1).index_add(0, batch, pos.norm(dim=-1))
+
+    with pytest.raises(errors.ModelError, match=r"batch'\. It runs on the rows .*: batching='concat'") as caught:
+        audit(model)
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert audit(model, batching="concat").outputs["u"].verdict == "exact"
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,38 @@ def test_a_leak_after_the_last_layer_is_said() -> None:
     said(audit, "no audited layer has", "after `b`")
 
 
+def test_each_output_that_leaks_after_the_last_layer_stands_with_its_own_irreps() -> None:
+    outputs = [output(name, "scalar", (0, 1), relative=1e-3, lmax=2) for name in ("a", "b", "c", "d")]
+    for found, l in zip(outputs, (1, 2, 2, 0), strict=True):
+        found.power = closed(2, (0, 1, 1.0), (l, 1, 1e-6)) * found.pooled_total
+    audit = audit_of(outputs, [spectrum("x", closed(2, (0, 1, 1.0)))], inputs={"x": "scalar"})
+    assert "`a` has power in l=1, which" in said(audit, "no audited layer has", "l=1")
+    assert "`b` and `c` have power in l=2, which" in said(audit, "no audited layer has", "l=2")
+    silent(audit, "`d`", "no audited layer has")
+
+
+def test_what_is_not_as_declared_is_no_leak() -> None:
+    leak = closed(8, (0, 1, 0.7), (1, 1, 0.3)) + 1e-8 * shares(8, 0.5, 0.1)
+    layers = [spectrum("conv.0", closed(8, (0, 1, 0.6), (1, 1, 0.4))), spectrum("conv.1", leak / leak.sum())]
+    said(audit_of([output("energy", "scalar", (0, 1), relative=1e-3)], layers), "looks like a leak")
+    wrong = wrongly_declared(closed(8, (2, 1, 1.0)), 1.0)
+    said(audit_of([wrong], layers), "does not transform as declared")
+    silent(audit_of([wrong], layers), "leak")
+    silent(audit_of([wrong], layers[:1]), "leak")
+
+
+def test_the_figures_of_several_outputs_stand_with_their_names() -> None:
+    names = ("energy", "charge")
+    exact = audit_of([output(name, "scalar", (0, 1), relative=1e-8) for name in names])
+    told = said(exact, "as far as float32 can tell")
+    gone = audit_of([output(name, "scalar", (0, 1), relative=0.5, size=1e-9) for name in names])
+    for found in gone.outputs.values():
+        found.noise_floor = 1e-8
+    for line in (told, said(gone, "vanish on these data")):
+        figures = line[line.index("(") + 1 : line.rindex(")")].split("; ")
+        assert [figure.split()[0] for figure in figures] == [f"`{name}`" for name in names]
+
+
 def test_content_above_lmax_alone_opens_a_layer() -> None:
     layers = [invariant("a"), spectrum("b", closed(8, (0, 1, 1.0)), unresolved=1e-4)]
     said(audit_of([], layers), "`b` is the first layer with power above l=8")

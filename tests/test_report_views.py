@@ -491,5 +491,5 @@ def test_xarray_holds_spectra_of_different_lmax() -> None:
 @pytest.mark.parametrize("name", ["pandas", "xarray"])
 def test_a_missing_extra_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match=r"equiscope\[frames\]"):
+    with pytest.raises(MissingExtraError, match=rf"{name}: .*pip install {name}\)"):
         getattr(realistic(), f"to_{name}")()

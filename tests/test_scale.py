@@ -19,10 +19,11 @@ import torch
 from scale_cases import ASKED, SYSTEMS, Model, audit, data, differences, ended, forked, group, unlike, wait_for, written
 
 import equiscope as eq
-from equiscope.errors import ArgumentError, DataError
+from equiscope.errors import ArgumentError, DataError, ModelError
 from equiscope.measure.quantity import QUANTITIES
 from equiscope.probe.logs import Logs
 from equiscope.probe.run import Run
+from equiscope.ranks import Group
 from equiscope.result.data import SystemRow
 from equiscope.result.files import pack, write
 from equiscope.result.log import Log, lines
@@ -365,11 +366,19 @@ def test_memory_does_not_grow_with_the_number_of_systems(tmp_path):
 # -- several processes ---------------------------------------------------------------------------------------------
 
 
-def shared(directory: Path, ranks: int, out: Path | None, results: Path) -> list[int]:
-    """Exit codes of processes that make one audit; each saves what it was given."""
+def shared(directory: Path, ranks: int, out: Path | None, results: Path, late: float = 0.0) -> list[int]:
+    """Exit codes of processes that make one audit; each saves what it was given. The first leaves every meeting `late`,
+    in seconds, when the others have begun what follows."""
 
     def work(rank):
         group(rank, ranks, f"file://{directory / 'store'}")
+        meet = Group.meet
+
+        def linger(self, what, within=None):
+            meet(self, what, within)
+            time.sleep(0.0 if rank else late)
+
+        Group.meet = linger
         report = audit(out, distributed=None)
         report.save(results / str(rank))
 
@@ -377,16 +386,32 @@ def shared(directory: Path, ranks: int, out: Path | None, results: Path) -> list
     return [ended(child) for child in children]
 
 
-@pytest.mark.parametrize("ranks, with_out", [(2, True), (2, False), pytest.param(4, True, marks=pytest.mark.slow)])
-def test_processes_share_the_systems_and_all_get_the_audit_of_one(tmp_path, ranks, with_out):
+@pytest.mark.parametrize(
+    "ranks, with_out, late", [(2, True, 0.0), (2, False, 1.0), pytest.param(4, True, 1.0, marks=pytest.mark.slow)]
+)
+def test_processes_share_the_systems_and_all_get_the_audit_of_one(tmp_path, ranks, with_out, late):
     out = tmp_path / "out" if with_out else None
     (tmp_path / "results").mkdir()
-    assert shared(tmp_path, ranks, out, tmp_path / "results") == [0] * ranks
+    assert shared(tmp_path, ranks, out, tmp_path / "results", late) == [0] * ranks
     for rank in range(ranks):
         found = eq.Audit.load(tmp_path / "results" / str(rank))
         assert not differences(found, whole())
         # no system was evaluated twice, and none left out
         assert orbits(found) == orbits(whole())
+
+
+def test_a_system_that_no_process_wrote_down_is_missed(tmp_path, monkeypatch):
+    write = Run.write
+
+    def forgets(run, systems, *rest):
+        if "s7" not in {system.name for system in systems}:
+            write(run, systems, *rest)
+
+    monkeypatch.setattr(Run, "write", forgets)
+    with pytest.raises(
+        ModelError, match=r"every system to end, got \d that no process wrote down, system \d the first"
+    ):
+        audit(tmp_path, systems=data(8))
 
 
 def test_of_equally_bad_systems_the_first_is_shown_whoever_evaluated_it(tmp_path):

@@ -11,6 +11,7 @@ from test_report_findings import audit_of, said, silent
 import equiscope as eq
 from equiscope.report import Audit, Failure
 from equiscope.report.columns import grade
+from equiscope.report.finding import Severity
 from equiscope.report.format import quantity, with_error
 from equiscope.report.statements import findings
 from equiscope.report.summary import summary
@@ -223,6 +224,20 @@ def test_no_sentence_is_built_on_a_trace_or_on_what_lies_within_its_error(share,
     layers[1].power[2, 1] = 0.01
     layers[1].power_error.zero_()
     said(audit_of([], layers), "`b` is the first layer with power in the pseudo l=2")
+
+
+def test_a_spectrum_that_ends_below_what_is_declared_is_no_warning():
+    def square(x):
+        return x.mT @ x
+
+    asked = {"inputs": "vector", "outputs": {"t": "tensor"}, "degree": 6, "progress": False}
+    x = [torch.randn(4, 3, dtype=torch.float64)]
+    low, enough = (findings(eq.audit(square, x, lmax=lmax, **asked)) for lmax in (1, 2))
+    (note,) = [finding for finding in low if finding.severity is not Severity.FINDING]
+    assert note.severity is Severity.NOTE and note.startswith(
+        "`t` is declared with irreps above lmax=1, so its spectrum"
+    )
+    assert all(finding.severity is Severity.FINDING for finding in enough)
 
 
 def test_unresolved_power_within_its_error_raises_no_lmax():

@@ -133,7 +133,7 @@ void write_squares(std::vector<T>* coefficients, const double* center, int lmax,
 template <class T>
 void write_power(const T* values, const Grid& grid, int lmax, Index channels, T* out, int threads) {
     const Rings rings = checked_rings(grid);
-    check_lmax(lmax, grid.degree, "the degree of the grid, ");
+    check_lmax(lmax, grid.degree / 2, "half the degree of the grid, ");
     check_array(values, "values", {grid.size(), channels});
     check_array(out, "out", {lmax + 1, grid.cosets, channels});
     const int count = checked_threads(threads);

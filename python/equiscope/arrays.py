@@ -99,13 +99,13 @@ def check_elements(shape: Sequence[int], elements: int) -> None:
 
 
 def check_resolved(lmax: int, degree: int) -> None:
-    """lmax not above the degree of a grid."""
-    if lmax > degree:
-        fail(ArgumentError, "lmax", f"at most the degree of the quadrature ({degree})", lmax)
+    """Whether a grid of that degree tells the irreps up to lmax apart: it averages products of two of them exactly."""
+    if 2 * lmax > degree:
+        fail(ArgumentError, "lmax", f"at most half the degree of the grid ({degree})", lmax)
 
 
-def check_pair(quadrature: Any, kind: Kind) -> tuple[Any, Any]:
-    """(rotations, weights) of any grid, ``(G, 3, 3)`` and ``(G,)``."""
+def check_pair(quadrature: Any, kind: Kind, lmax: int, least: int) -> tuple[Any, Any]:
+    """(rotations, weights) of any grid, ``(G, 3, 3)`` and ``(G,)``, of at least as many elements as lmax needs."""
     if not isinstance(quadrature, tuple | list) or len(quadrature) != 2:
         expected = "a Quadrature or a pair (rotations, weights)"
         fail(DTypeError, "quadrature", expected, type(quadrature).__name__)
@@ -115,6 +115,8 @@ def check_pair(quadrature: Any, kind: Kind) -> tuple[Any, Any]:
     if rotations.ndim != 3 or weights.shape != rotations.shape[:1]:
         shapes = f"{tuple(rotations.shape)} and {tuple(weights.shape)}"
         fail(ShapeError, "quadrature", "rotations (G, 3, 3) and weights (G,)", shapes)
+    if rotations.shape[0] < least:
+        fail(ArgumentError, "quadrature", f"{least} elements or more, which lmax = {lmax} needs", rotations.shape[0])
     return rotations, weights
 
 

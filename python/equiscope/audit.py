@@ -117,9 +117,9 @@ def audit(
             begins at degree 6, 364 elements, in place of 3740 at the default lmax of 8, and judges the errors
             alone; the spectrum is shown up to half of the degree, and only its own error bars say what it is worth.
         degree: degree of the grid, 2 lmax..131; results are exact where the product of two matrix elements stays
-            within it. "auto" (also None) begins at 2 lmax and judges every system by itself: one whose errors are
-            larger than `tolerance` is evaluated again at the next degree, up to 41. The first two systems are
-            evaluated at two degrees whatever they say, which shows how far their stated errors are true.
+            within it. "auto", which None means for a grid, begins at 2 lmax and judges every system by itself: one
+            whose errors are larger than `tolerance` is evaluated again at the next degree, up to 41. The first two
+            systems are evaluated at two degrees whatever they say, which shows how far their stated errors are true.
             ``settings["degrees"]`` says how many systems ran at which degree, ``settings["unsettled"]`` how many
             had not settled.
         tolerance: relative, for "auto": half width of the RMSE of a system over that RMSE, or over the pooled one where
@@ -157,7 +157,9 @@ def audit(
             is true for padding), for all inputs, outputs and layers that have such rows; or a dict to it from their
             names, or patterns of them, where it may also name a tensor inside the model, for layers alone:
             ``{"encoder.**": "encoder:input['mask']"}``. Rows of padding are left out before anything is compared or
-            counted, and may hold NaN. None: an input called a mask, if what rotates is 0 exactly where it says so.
+            counted, and may hold NaN. A mask by which what is filled up is real is refused. None: an input called a
+            mask, if what rotates is 0 exactly where it says so; an empty dict: none. ``settings["masks"]`` says what
+            was used.
         batch_rows, batch_bytes: a batch holds rotations of one system, or all of several that follow one another, up to
             these. "auto" times the first batches at several sizes; ``settings["batch_rows"]`` says which one was taken.
         max_memory: bytes that statistics and one batch may take together. Batches are filled no further, and lmax or
@@ -192,8 +194,8 @@ def audit(
         ArgumentError, ShapeError, DTypeError, DeviceError, DataError: before any model call where the input alone
             decides, naming the argument, what was expected and what came.
         MemoryLimitError: statistics and one copy do not fit into `max_memory`, or into what the device has.
-        ModelError: copies of a batch see each other, or every system failed. Where the model raised at every system,
-            its first error.
+        ModelError: copies of a batch see each other, every system failed, or the model runs with another `batching`
+            alone. Where it raised at every system otherwise, its first error as it was, with a note of its arguments.
 
     Statistics are accumulated in float64, centred; the result does not depend on the batch size beyond the round-off
     of the model. Memory does not grow with the number of rotations or systems. NaN or infinity from the model, or an

@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -356,9 +357,19 @@ class _Ending:
         return cls(out, json_to, quiet, limits)
 
     def undisturbed(self, run: Callable[[], Audit]) -> Audit:
-        """What `run` returns; interrupted, the command ends with a line on what is left of the audit."""
+        """What `run` returns; interrupted, the command ends with a line on what is left of the audit, and where the
+        model raised at every system with its error."""
+        from equiscope.errors import RAISED_EVERYWHERE, ModelError, fail, in_a_line, notes
+
         try:
             return run()
+        except Exception as error:
+            if RAISED_EVERYWHERE not in notes(error):
+                raise
+            *given, _ = notes(error)
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            told = "; ".join([f"{in_a_line(error)} ({last.filename}, line {last.lineno})", *given])
+            fail(ModelError, "MODEL", "a model that runs on some system", told)
         except (KeyboardInterrupt, Terminated) as stop:
             typer.echo(str(stop) or "stopped", err=True)
             raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
@@ -498,22 +509,18 @@ def _computing_in(dtype: Any, model: Any) -> Any:
 
 def _made(text: str, make: Callable[[], Any]) -> Any:
     """What `make`, which is called `text`, makes; what it raises in the words of the command line."""
-    from equiscope.errors import EquiscopeError, ModelError, fail, ran_out
+    from equiscope.errors import EquiscopeError, ModelError, fail, in_a_line, ran_out
 
     try:
         return make()
     except Exception as error:  # whatever the code of others raises
         if isinstance(error, EquiscopeError) or ran_out(error):
             raise
-        fail(ModelError, "MODEL", f"a model from {text}", _in_a_line(error))
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+        fail(ModelError, "MODEL", f"a model from {text}", in_a_line(error))
 
 
 def _imported(text: str) -> Any:
-    from equiscope.errors import ArgumentError, MissingExtraError, fail
+    from equiscope.errors import ArgumentError, MissingExtraError, fail, in_a_line
 
     module_name, _, attribute = text.partition(":")
     sys.path.insert(0, "")
@@ -521,13 +528,13 @@ def _imported(text: str) -> Any:
         return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # a module of others runs when it is imported
         if module_name.partition(".")[0] == "ase" and find_spec("ase") is None:
-            told = f"MODEL: expected an installed ase for {text}, got none; pip install equiscope[ase]"
+            told = f"MODEL: expected an installed ase for {text}, got none; pip install ase"
             raise MissingExtraError(told) from None
         fail(
             ArgumentError,
             "MODEL",
             "a file, or package.module:name that can be imported",
-            f"{text!r} ({_in_a_line(error)})",
+            f"{text!r} ({in_a_line(error)})",
         )
 
 

@@ -59,6 +59,25 @@ def fail(kind: type[EquiscopeError], argument: str, expected: str, got: Any) -> 
     raise kind(f"{argument}: expected {expected}, got {got}")
 
 
+def in_a_line(error: BaseException) -> str:
+    """An error of others with its type, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def annotate(error: BaseException, note: str) -> None:
+    """Add a note to an error of others; Python 3.10 keeps it and does not show it."""
+    error.__notes__ = [*notes(error), note]
+
+
+def notes(error: BaseException) -> list[str]:
+    """What was added to an error."""
+    return list(getattr(error, "__notes__", ()))
+
+
+RAISED_EVERYWHERE = "equiscope: the model raised at every system, here is its first error"
+"""Note of an error that is raised as it was, and is none of this package."""
+
+
 def ran_out(error: BaseException) -> bool:
     """Whether an error says that memory ran out, which TorchScript passes on as text alone."""
     if isinstance(error, MemoryError):

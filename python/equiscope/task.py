@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from .adapters.base import Adapter, Request, System
-from .errors import ArgumentError, ModelError, fail
+from .errors import RAISED_EVERYWHERE, ArgumentError, EquiscopeError, ModelError, annotate, fail
 from .fingerprint import fingerprint
 from .info import info
 from .interrupts import Terminated, terminable, undisturbed
@@ -140,8 +140,11 @@ class Task:
     def _result(self, book: Book) -> Audit:
         pooled = book.pooled
         if not pooled.systems:
-            if self.session.collector.raised is not None:
-                raise self.session.collector.raised
+            error = self.session.collector.raised
+            if error is not None:
+                if not isinstance(error, EquiscopeError):
+                    annotate(error, RAISED_EVERYWHERE)
+                raise error
             reasons = "; ".join(f"{f.system}: {f.where}: {f.reason}" for f in pooled.failures[:5])
             raise ModelError(f"model: expected finite values for at least one system, got none ({reasons})")
         head, begun = _head(self.asked, self.adapter), self.session.measure
@@ -167,6 +170,7 @@ def _head(asked: Settings, adapter: Adapter) -> Head:
             "batch_rows_asked": asked.batch_rows,
             "max_memory": asked.max_memory,
             "hookable": is_hookable(adapter),
+            "unasked": list(adapter.unasked),
         },
     )
 

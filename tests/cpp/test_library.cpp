@@ -52,8 +52,8 @@ void wrong_arguments_are_refused_and_nothing_is_written() {
     is_refused("cosets: expected 1 or 2, got 3", [] { quadrature(4, 3); });
     const Grid grid = quadrature(4);
     Vector values(static_cast<std::size_t>(grid.size()), 1.0);
-    is_refused("lmax: expected 0 to the degree of the grid, 4",
-               [&] { character_power(values.data(), grid, 5, 1, out.data()); });
+    is_refused("lmax: expected 0 to half the degree of the grid, 2",
+               [&] { character_power(values.data(), grid, 3, 1, out.data()); });
     is_refused("values: expected a size of 0 or more",
                [&] { character_power(values.data(), grid, 2, -1, out.data()); });
     values[7] = nan_value;
@@ -158,7 +158,7 @@ void single_precision_is_double_rounded() {
 void nothing_at_all_is_fine() {
     wigner_D(static_cast<double*>(nullptr), 0, 5, nullptr);
     spherical_harmonics(static_cast<float*>(nullptr), 0, 5, nullptr);
-    character_power(static_cast<double*>(nullptr), quadrature(2), 2, 0, nullptr);
+    character_power(static_cast<double*>(nullptr), quadrature(4), 2, 0, nullptr);
 }
 
 }  // namespace

@@ -50,7 +50,8 @@ Grid quadrature(int degree, int cosets = 2);
 
 // Power of functions on O(3) in every irrep (l, sigma). With u(g) the values and c^l_mn(s) the average of D^l_mn(R) u(s R),
 //   B(l, sigma) = (2l + 1) / 4 sum_mn |c^l_mn(+) + sigma (-1)^l c^l_mn(-)|^2
-// whose sum over all (l, sigma) is the average of u^2; on SO(3), (2l + 1) sum_mn |c^l_mn|^2. lmax is not above the degree.
+// whose sum over all (l, sigma) is the average of u^2; on SO(3), (2l + 1) sum_mn |c^l_mn|^2. lmax is at most half the degree:
+// content l' leaks into l where l + l' is above the degree.
 // values: (grid.size(), channels), all finite. out: (lmax + 1, cosets, channels), sigma = +1, then -1.
 void character_power(const double* values, const Grid& grid, int lmax, Index channels, double* out, int threads = 0);
 void character_power(const float* values, const Grid& grid, int lmax, Index channels, float* out, int threads = 0);

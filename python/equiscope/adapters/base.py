@@ -46,7 +46,7 @@ class Request:
     """Whether the model is called with gradients recorded; None: where it turns out to need them."""
     masks: Mapping[str, str] | str | None = None
     """Which input says which rows are real, for all values that have such rows or by name and pattern; for layers also
-    a tensor inside the model."""
+    a tensor inside the model. An empty dict: none does."""
     basis: str | None = None
     layout: str = "mul_ir"
     """Of Irreps strings in `inputs`, `outputs` and `layers`; without a basis those with l >= 1 are refused."""
@@ -98,10 +98,11 @@ class Request:
 
     @property
     def outer_masks(self) -> Mapping[str, str] | str | None:
-        """Those of `masks` that are inputs."""
+        """Those of `masks` that are inputs: an empty dict says that there are none, None leaves it open."""
         if not isinstance(self.masks, Mapping):
             return self.masks
-        return {name: mask for name, mask in self.masks.items() if name not in self.inner_masks} or None
+        outer = {name: mask for name, mask in self.masks.items() if name not in self.inner_masks}
+        return outer if outer or not self.masks else None
 
     @property
     def meant(self) -> frozenset[str]:
@@ -113,7 +114,8 @@ class Request:
         """`declared`, the value of `argument`, with its representations parsed; one alone belongs to `single`."""
         if declared is None:
             return {}
-        if isinstance(declared, str):
+        alone = isinstance(declared, str)
+        if alone:
             declared = {single: declared}
         if not isinstance(declared, Mapping):
             expected = "a dict from name to representation, or one representation"
@@ -123,7 +125,7 @@ class Request:
                 kind,
                 basis=self.basis,
                 layout=self.layout,
-                argument=f"{argument}[{name!r}]" if name else argument,
+                argument=argument if alone else f"{argument}[{name!r}]",
                 of_input=argument == "inputs",
             )
             for name, kind in declared.items()
@@ -246,6 +248,10 @@ class Adapter(Kind, ABC):
     """Of outputs, where the model says them."""
     notes: Sequence[str] = ()
     """For the warnings of the report: what of the model was not taken, and why; read at the end of an audit."""
+    remarks: Sequence[str] = ()
+    """For the notes of the report: what was taken as it was declared, and may have been meant otherwise; likewise."""
+    unasked: Collection[str] = ()
+    """Outputs that nobody named, and which are audited because the model has them: systems may all have none."""
     unrepeatable: str = ""
     """What is to be said, and done, where the same input gives different values: a sentence."""
     description: dict[str, str]
@@ -310,6 +316,17 @@ class Adapter(Kind, ABC):
         """`system` under another name and with one more row of padding; None where no mask says what padding is.
 
         What grows with it runs over the rows that the mask counts.
+        """
+        return None
+
+    def is_real(self, system: System, rows: torch.Tensor) -> bool | None:
+        """Whether `rows`, bool ``(n,)`` or ``(n, m)``, may be those of a system that are real: not where all that
+        rotates is filled up there, as padding is, and not elsewhere. None: that cannot be told."""
+        return None
+
+    def displaced(self, system: System) -> tuple[System, System] | None:
+        """`system` twice, each under another name: with what rotates displaced in the rows that its masks call real,
+        and in those that they call padding. None where no mask says which are, or the data leave no doubt of it.
         """
         return None
 

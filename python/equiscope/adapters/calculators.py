@@ -112,6 +112,7 @@ class CalculatorAdapter(Adapter):
         """By system: the properties that its first copy had. To ask for others means another calculation."""
         self.outputs, notes = self._declared_outputs(request)
         self.notes = [f"{name}: {note}" for note in notes]
+        self.unasked = () if request.outputs else tuple(self.outputs)
         self.units = {name: PROPERTIES[name].unit for name in self.outputs if name in PROPERTIES}
         self._meant = request.meant
 
@@ -329,7 +330,7 @@ def _check_calculator(calculator: Any) -> None:
             import ase  # noqa: F401
         except ImportError:
             raise MissingExtraError(
-                "model: expected an installed ase for its calculators, got none; pip install equiscope[ase]"
+                "model: expected an installed ase for its calculators, got none; pip install ase"
             ) from None
         expected = "a calculator of ASE from what is called without arguments (any other model is handed over itself)"
         fail(DTypeError, "model", expected, type(calculator).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -117,6 +118,12 @@ class Call:
         self._may_change = grad is not False
         self.gradients = ON if grad else OFF
         self.seconds = 0.0
+
+    def unsettled(self) -> Call:
+        """The same, for an argument of another form."""
+        other = copy.copy(self)
+        other._way = None
+        return other
 
     @property
     def identity(self) -> list[Any]:

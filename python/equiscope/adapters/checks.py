@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import ArgumentError, DataError, DTypeError, EquiscopeError, ModelError, ShapeError, fail
+from ..errors import ArgumentError, DataError, DTypeError, EquiscopeError, ModelError, ShapeError, annotate, fail, notes
 from ..groups.cartesian import Cartesian
 from ..groups.representation import Representation
 
@@ -209,13 +209,14 @@ def explain(error: Exception, argument: Any, *, forbidden: bool, way: str) -> No
             "with grad=False it runs under torch.no_grad(). Leave `grad` out, or put `with torch.enable_grad():` round "
             "the differentiation in the model"
         ) from error
-    if hasattr(error, "add_note") and not getattr(error, "__notes__", None):
+    if not notes(error):
         values = argument.items() if isinstance(argument, Mapping) else enumerate(_listed(argument))
         shapes = ", ".join(f"{key} {tuple(v.shape)}" for key, v in values if isinstance(v, torch.Tensor))
         if shapes:
-            error.add_note(
+            annotate(
+                error,
                 f"equiscope called the model{f' as {way}' if way else ''} with {shapes}, copies along the first axis: "
-                'systems come without a batch axis of their own, and batching="loop" calls the model once per copy'
+                'systems come without a batch axis of their own, and batching="loop" calls the model once per copy',
             )
 
 

@@ -36,6 +36,7 @@ class Framed(Adapter):
     unhookable_reason: Any = _of_inner("unhookable_reason")
     units: Any = _of_inner("units")
     notes: Any = _of_inner("notes")
+    remarks: Any = _of_inner("remarks")
     unrepeatable: Any = _of_inner("unrepeatable")
     description: Any = _of_inner("description")
     calls_per_copy: Any = _of_inner("calls_per_copy")
@@ -103,6 +104,15 @@ class Framed(Adapter):
         if longer is not None:
             self._frames[longer.name] = self._frames[system.name]
         return longer
+
+    def is_real(self, system: System, rows: torch.Tensor) -> bool | None:
+        return self._inner.is_real(system, rows)
+
+    def displaced(self, system: System) -> tuple[System, System] | None:
+        displaced = self._inner.displaced(system)
+        for one in displaced or ():
+            self._frames[one.name] = self._frames[system.name]
+        return displaced
 
     def suspicion(self, system: System) -> str:
         return self._inner.suspicion(system)

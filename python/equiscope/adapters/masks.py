@@ -10,6 +10,7 @@ import torch
 from ..errors import ArgumentError, DTypeError, fail
 from ..patterns import fits, stem
 from .opened import Opened
+from .rounding import DISPLACEMENT, Dither
 
 WORDS = ("mask", "pad", "valid")
 """In the names of inputs that may say which rows are padding."""
@@ -21,7 +22,7 @@ class Masks:
     asked: the name of an input that is true, or not 0, where rows are real ("~name": where they are padding), for all
         inputs, outputs and layers that have such rows; or a dict to it from patterns of their names. None: an input is
         taken for the mask if its name says so, the padding that it states stands at the end, and all that rotates is 0
-        there (`infer`).
+        there (`infer`). An empty dict: there are no masks.
 
     Which axes of an output run over the rows is measured where it can be: they are those that grow when a system gets
     one more row of padding (`stretched`). Else the leading axes are taken if they have the shape of the mask.
@@ -40,16 +41,24 @@ class Masks:
         self._axes: dict[str, tuple[int, ...] | None] = {}
         self._unused = set(self._table) if self._exact else set()
         self._doubtful: str | None = None
-        self.note = ""
+        self.note = "none"
         """What was decided without being told, for the settings."""
 
     def __bool__(self) -> bool:
         return bool(self._table)
 
     def check(self, where: str, system: Opened) -> None:
-        """Refuse masks that the system does not have, or that are none."""
+        """Refuse masks that the system does not have, that are none, or that are the wrong way round."""
         for mask in self._table.values():
-            self._value(where, mask, system)
+            real = self._value(where, mask, system)
+            if is_right(system, real) is False:
+                opposite = mask.removeprefix("~") if mask.startswith("~") else f"~{mask}"
+                fail(
+                    ArgumentError,
+                    "masks",
+                    f"rows that are real where {mask!r} says so ({opposite!r} says the opposite)",
+                    f"{where}, where all that rotates is filled up there, as padding is, and not in the other rows",
+                )
         for name in system.keys:
             self.of(name, system)
 
@@ -60,9 +69,10 @@ class Masks:
         for name, value in system.tensors.items():
             if not any(word in name.lower() for word in WORDS) or value.ndim != 1 or not _is_truth(value):
                 continue
-            empty = _empty_rows(system, len(value))
-            if empty is None or bool((value != 0).all()) or bool((value == 0).all()):
+            turning = _by_row(system, value)
+            if not turning or bool((value != 0).all()) or bool((value == 0).all()):
                 continue
+            empty = (torch.cat(turning, -1) == 0).all(-1)
             for text, real in ((name, value != 0), (f"~{name}", value == 0)):
                 # what comes first is a system of its own, what is 0 at its end is filled up
                 if bool(real[0]) and bool(empty[int(real.sum()) :].all()) and not bool(real[int(real.sum()) :].any()):
@@ -78,7 +88,7 @@ class Masks:
             name = self._doubtful
             said.append(
                 f"`{name}` may say which rows are padding, and was not taken for that: masks={name!r} does, or "
-                f"masks='~{name}' where it is true for padding"
+                f"masks='~{name}' where it is true for padding, and masks={{}} says that there are none"
             )
         return said
 
@@ -99,6 +109,15 @@ class Masks:
     def stretched(self, name: str, shape: tuple[int, ...]) -> None:
         """The shape, without components, that the output `name` has with one more row of padding."""
         self._longer[name] = shape
+
+    def displaced(self, system: Opened) -> tuple[Opened, Opened] | None:
+        """`system` with what rotates displaced in the rows that are real, and in those of padding; None where no mask
+        leaves a doubt which are which, since one kind is filled up and the other is not."""
+        found = [self._value("data", mask, system) for mask in dict.fromkeys(self._table.values())]
+        doubtful = [real for real in found if is_right(system, real) is None]
+        if not doubtful:
+            return None
+        return _displaced(system, doubtful), _displaced(system, [~real for real in doubtful])
 
     def rows(self, system: Opened) -> tuple[str, int] | None:
         """Name and length of a mask of one axis, which can be made longer."""
@@ -178,19 +197,49 @@ def with_a_row(system: Opened, mask: str, rows: int) -> Opened:
     return replace(system, values=tuple(values), rows=system.rows + (system.rows == rows), longer=True)
 
 
+def is_right(system: Opened, real: torch.Tensor) -> bool | None:
+    """Whether a mask is the right way round: what is filled up is padding. None where both kinds of rows are, or none;
+    true where there is one kind alone."""
+    if bool(real.all()) or not bool(real.any()) or not _by_row(system, real):
+        return True
+    filled, padding = _is_blank(system, real, real=True), _is_blank(system, ~real)
+    return None if filled == padding else padding
+
+
+def _by_row(system: Opened, mask: torch.Tensor) -> list[torch.Tensor]:
+    """What rotates and has the rows of a mask, each row flat, ``(*mask.shape, numbers)``."""
+    return [
+        value.nan_to_num(0.0).reshape(*mask.shape, -1)
+        for value, turns in zip(system.values, system.turns, strict=True)
+        if turns and value.ndim > mask.ndim and value.shape[: mask.ndim] == mask.shape
+    ]
+
+
+def _is_blank(system: Opened, rows: torch.Tensor, *, real: bool = False) -> bool:
+    """Whether all that rotates has the same numbers in each of `rows`, as what is filled up has; of one row, zeros.
+
+    Of a system whose rows are meant to be `real`, the first one alone may lie at the origin.
+    """
+    found = [value[rows] for value in _by_row(system, rows)]
+    if int(rows.sum()) == 1:
+        return not (real and bool(rows.reshape(-1)[0])) and not any(bool(value.any()) for value in found)
+    return all(bool((value == value[:1]).all()) for value in found)
+
+
+def _displaced(system: Opened, masks: Sequence[torch.Tensor]) -> Opened:
+    """`system` with what rotates displaced in the rows of each of `masks`."""
+    values, dither = list(system.values), Dither([0], DISPLACEMENT)
+    for rows in masks:
+        for i, turns in enumerate(system.turns):
+            if turns and values[i].ndim > rows.ndim and values[i].shape[: rows.ndim] == rows.shape:
+                moved = dither(values[i].double().unsqueeze(0))[0].to(values[i].dtype)
+                values[i] = torch.where(rows.reshape(*rows.shape, *[1] * (moved.ndim - rows.ndim)), moved, values[i])
+    return replace(system, values=tuple(values))
+
+
 def _counted(rows: int) -> str:
     return f"{rows} row{'s' if rows != 1 else ''}"
 
 
 def _is_truth(value: torch.Tensor) -> bool:
     return value.dtype == torch.bool or bool(((value == 0) | (value == 1)).all())
-
-
-def _empty_rows(system: Opened, rows: int) -> torch.Tensor | None:
-    """Rows in which all that rotates is 0; None where nothing with so many rows rotates."""
-    found: torch.Tensor | None = None
-    for value, turns in zip(system.values, system.turns, strict=True):
-        if turns and value.ndim > 1 and value.shape[0] == rows:
-            empty = (value.nan_to_num(0.0) == 0).reshape(rows, -1).all(1)
-            found = empty if found is None else found & empty
-    return found

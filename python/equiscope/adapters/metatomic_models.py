@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import torch
 
 from ..errors import ArgumentError, fail
+from .archive import check_archive
 from .base import Adapter, Kind, Request
 from .registry import register
 
 
 def is_metatomic(model: Any) -> bool:
     """Whether `model` is a metatomic model or the path of one, told without importing metatomic."""
-    if isinstance(model, (str, Path)):
+    if isinstance(model, str | PathLike):
         return True
     if isinstance(model, torch.jit.ScriptModule):
         return getattr(model, "original_name", "") == "AtomisticModel"
@@ -34,6 +35,9 @@ class MetatomicModels(Kind):
 
     @classmethod
     def open(cls, model: Any, data: Any, request: Request) -> Adapter:
+        if isinstance(model, str | PathLike):
+            # first: what is missing is the file, whatever else is
+            check_archive(model, data)
         from .metatomic import MetatomicAdapter
 
         useless = {name: getattr(request, name) for name in ("inputs", "batching", "call", "grad")}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail, ran_out
+from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ModelError, ShapeError, fail, in_a_line, ran_out
 from ..groups.representation import Representation
 from ..ops.rotation import rotate_copies
 from ..patterns import fits
@@ -30,8 +30,9 @@ from .checks import (
 )
 from .containers import Layout, opened
 from .keywords import holds_structures, systems_of
-from .masks import Masks, with_a_row
+from .masks import Masks, is_right, with_a_row
 from .opened import Opened
+from .otherwise import remedy
 from .points import Points, points_among
 from .registry import register
 from .returned import NUMERIC, SINGLE, by_name, of_copies, values
@@ -90,10 +91,12 @@ class PlainAdapter(Adapter):
         self._batching: Batching = batching_of(request.batching, None)
         self._call = Call(model, request.call, request.grad)
         self._masks = Masks(request.outer_masks)
+        self._asked_masks = request.masks
         self._has_layers = bool(request.patterns)
         self.module = model if isinstance(model, torch.nn.Module) else None
         self._data = data
         self._labels = request.labels
+        self._ran = False
         self.count = len(data) if isinstance(data, Sized) else None
         declared = request.parsed("inputs", request.inputs, ONLY)
         self._patterns = {name: kind for name, kind in declared.items() if "*" in name}
@@ -107,6 +110,8 @@ class PlainAdapter(Adapter):
         name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
         self._described = {"model": name, "data": type(data).__name__}
         self._containers: set[str] = set()
+        self._still: dict[str, None] = {}
+        """Inputs that may hold vectors and were declared invariant, in order."""
 
     # -- what the audit asks -------------------------------------------------------------------------------------
 
@@ -116,8 +121,7 @@ class PlainAdapter(Adapter):
         decided = {"batching": self._batching.name, **self._call.settings}
         if self._containers:
             decided["data_opened"] = ", ".join(sorted(self._containers))
-        if self._masks.note:
-            decided["masks"] = self._masks.note
+        decided["masks"] = self._masks.note if self._asked_masks is None else _stated(self._asked_masks)
         return {**self._described, **decided}
 
     @property
@@ -152,12 +156,37 @@ class PlainAdapter(Adapter):
         without = [f"the model has no parameter for {left}: it was called without"] if left else []
         return [*without, *self._masks.notes()]
 
+    @property
+    def remarks(self) -> list[str]:  # type: ignore[override]
+        """Of inputs that were declared to stay as they are, and are shaped like vectors."""
+        taken = [f"`{name}`" for name in self._still if name not in self._call.left]
+        if not taken:
+            return []
+        were = "was" if len(taken) == 1 else "were"
+        return [
+            f"{', '.join(taken)} {were} declared invariant and not turned, with 3 numbers in the last axis: what holds "
+            "vectors must be declared so"
+        ]
+
     def longer(self, system: System) -> System | None:
         rows = self._masks.rows(system.payload)
         if rows is None:
             return None
         payload = with_a_row(system.payload, *rows)
         return replace(system, name=f"{system.name} and a row", payload=payload, rows=payload.rows)
+
+    def is_real(self, system: System, rows: torch.Tensor) -> bool | None:
+        return is_right(system.payload, rows.to(system.device))
+
+    def displaced(self, system: System) -> tuple[System, System] | None:
+        found = self._masks.displaced(system.payload)
+        if found is None:
+            return None
+        real, padding = found
+        return (
+            replace(system, name=f"{system.name} with other rows", payload=real),
+            replace(system, name=f"{system.name} with other padding", payload=padding),
+        )
 
     def suspicion(self, system: System) -> str:
         return self._batching.suspicion(system.payload)
@@ -248,6 +277,11 @@ class PlainAdapter(Adapter):
                 f"got undeclared {', '.join(undeclared)}; declare each in `inputs` ('vector', or 'invariant' to leave "
                 "it as it is)"
             )
+        self._still |= {
+            key: None
+            for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)
+            if kind is not None and kind.is_invariant and may_hold_vectors(leaf)
+        }
         values = tuple(
             self._leaf(f"{where}.{key}", leaf, kind, meant=key in self._meant or key in self._batching.indices)
             for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)
@@ -331,15 +365,20 @@ class PlainAdapter(Adapter):
 
     def _evaluated(self, pieces: Sequence[Piece]) -> Any:
         try:
-            return self._evaluated_once(pieces)
+            returned = self._evaluated_once(pieces)
+            self._ran = True
+            return returned
         except Exception as error:  # whatever a foreign model raises
             if self._call.records_more(error):
                 raise Again from error
-            hint = self._batching.explains(pieces[0].system.payload)
-            if not hint or ran_out(error) or isinstance(error, ModelError):
+            if ran_out(error) or isinstance(error, ModelError):
                 raise
-            told = f"model: expected values, got {type(error).__name__}: {error}"
-            raise ModelError(f"{told}. {hint}") from error
+            hint = self._batching.explains(pieces[0].system.payload)
+            if not hint and not self._ran and self._batching.leading and not self._batching.per_copy:
+                hint = remedy(self._call, self._copies(pieces[0]))
+            if not hint:
+                raise
+            raise ModelError(f"model: expected values, got {in_a_line(error)}. {hint}") from error
 
     def _evaluated_once(self, pieces: Sequence[Piece]) -> Any:
         copies = [self._copies(piece) for piece in pieces]
@@ -400,6 +439,13 @@ class PlainAdapter(Adapter):
 
 def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, (torch.Tensor, np.ndarray))
+
+
+def _stated(masks: Mapping[str, str] | str) -> str:
+    """Masks as they were asked for, in words."""
+    if isinstance(masks, str):
+        return masks
+    return ", ".join(f"{pattern}: {mask}" for pattern, mask in masks.items()) or "none, as asked"
 
 
 def _listing(found: Mapping[str, object]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..errors import ArgumentError, fail
 from .base import Adapter, Kind, Request
+from .exchanged import hint
 
 K = TypeVar("K", bound=type[Kind])
 
@@ -61,7 +62,12 @@ def kind_of(model: Any, data: Any) -> type[Kind]:
         if kind.serves(model, data):
             return kind
     tried = "; ".join(f"{kind.__name__}: {kind.wants}" for kind in kinds)
-    fail(ArgumentError, "model", f"an Adapter, or what one of these serves ({tried})", type(model).__name__)
+    fail(
+        ArgumentError,
+        "model",
+        f"an Adapter, or what one of these serves ({tried})",
+        f"{type(model).__name__}{hint(data)}",
+    )
 
 
 def select_adapter(model: Any, data: Any, request: Request) -> tuple[Adapter, list[str]]:

@@ -46,6 +46,10 @@ class Dither:
         return values + 2.0 * noise * units(longest, self.epsilon)
 
 
+DISPLACEMENT = 0.5
+"""Machine epsilon of the noise that shows whether a value depends on what is turned: up to half of each coordinate, or
+of 1."""
+
 LARGE = 0.1
 DOUBLE = torch.finfo(torch.float64).eps
 

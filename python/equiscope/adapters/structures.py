@@ -254,9 +254,7 @@ def _from_file(path: Path) -> Iterator[Structure]:
     try:
         import ase.io
     except ImportError:
-        raise MissingExtraError(
-            f"data: expected an installed ase to read {path}, got none; pip install equiscope[ase]"
-        ) from None
+        raise MissingExtraError(f"data: expected an installed ase to read {path}, got none; pip install ase") from None
     try:
         frames = ase.io.read(path, index=":")
     except Exception as error:  # the readers of ASE raise whatever their parsing met

@@ -167,6 +167,10 @@ class Grid(ABC):
         """What a report says of it beyond degree and size."""
         return {}
 
+    def __repr__(self) -> str:
+        degree = "" if self.degree is None else f"degree {self.degree}, "
+        return f"<{type(self).__name__} of {self.group}: {degree}{len(self)} elements>"
+
 
 class ElementGrid(Grid):
     """A grid that is given by its elements ``(G, 3, 3)`` and their weights ``(G,)``, sum 1."""

@@ -20,7 +20,7 @@ KEPT_ELEMENTS = 1 << 14
 """Rotations of grids up to this size (degree 28, 1.2 MB) are built once and kept."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quadrature(Grid):
     """A grid of rotations that integrates products of matrix elements D^l D^l' exactly for l + l' <= degree.
 

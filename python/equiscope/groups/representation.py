@@ -88,6 +88,8 @@ class Representation:
     ) -> Representation:
         """What is written so (docs/representations.md); `name` writes it back.
 
+        Irreps without ``basis=`` are in the standard basis, where "1x1o" is (y, z, x) and not e3nn's (x, y, z).
+
         Args:
             rep: one of `KINDS`; "pseudotensor", "tensor(3)", "tensor(ijk=jik)"; "voigt(xx,yy,zz,xy,yz,xz)",
                 "voigt-strain", "mandel"; irreps such as "8x0e+4x1o"; a sum of these along one axis, "2xscalar+vector";
@@ -134,7 +136,10 @@ class Representation:
     ) -> Representation:
         """As `parse`, of what the user says of a tensor: irreps whose basis would be a guess are refused, and so
         is what can be declared of inputs alone."""
-        found = cls.parse(rep, basis="standard" if basis is None else basis, layout=layout)
+        try:
+            found = cls.parse(rep, basis="standard" if basis is None else basis, layout=layout)
+        except (ArgumentError, DTypeError) as error:
+            raise type(error)(re.sub(r"^representation\b", lambda _: argument, str(error))) from None
         spherical = [part.term for part in found.parts if isinstance(part.term, Spherical)]
         if basis is None and found is not rep and any(irrep.l for term in spherical for irrep in term.irreps):
             fail(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..arrays import check_lmax
-from ..errors import ArgumentError, fail
+from ..arrays import check_lmax, check_resolved
 from ..groups.group import Grid
 from ..groups.representation import Representation
 from ..measure.on_grid import grid_moments
@@ -34,8 +33,8 @@ class CharacterSpectrum(PooledMetric):
     def __init__(self, lmax: int, quadrature: Grid, *, representation: str | Representation = "invariant") -> None:
         check_grid(quadrature)
         self.lmax = check_lmax(lmax)
-        if quadrature.degree is not None and 2 * self.lmax > quadrature.degree:
-            fail(ArgumentError, "lmax", f"at most half the degree of the grid ({quadrature.degree})", lmax)
+        if quadrature.degree is not None:
+            check_resolved(self.lmax, quadrature.degree)
         super().__init__(PooledSpectrum(quadrature.group.shape(self.lmax)))
         self.quadrature = quadrature
         self.representation = Representation.parse(representation)

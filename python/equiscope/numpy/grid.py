@@ -17,7 +17,7 @@ COSETS = {"O3": 2, "SO3": 1}
 """Of SO(3), by the names of the groups."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quadrature:
     """A grid of rotations that integrates products of matrix elements D^l D^l' exactly for l + l' <= degree.
 
@@ -39,6 +39,9 @@ class Quadrature:
     def cosets(self) -> int:
         """2 with both +R and -R, 1 with +R alone."""
         return COSETS[self.group]
+
+    def __repr__(self) -> str:
+        return f"<Quadrature of {self.group}: degree {self.degree}, {len(self)} elements>"
 
     def __len__(self) -> int:
         return self.cosets * len(self.rings) * self.gammas

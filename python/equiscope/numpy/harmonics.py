@@ -16,7 +16,8 @@ def spherical_harmonics(
 ) -> np.ndarray:
     """Real spherical harmonics ``(*batch, (lmax+1)**2)`` of the directions of xyz, as `equiscope.spherical_harmonics`.
 
-    m = -l..l, no Condon-Shortley phase, the integral of Y^2 over the sphere is 1; Y_1 is proportional to (y, z, x).
+    In the standard basis, where l = 1 is proportional to (y, z, x), unless ``basis="e3nn"`` says (x, y, z). m = -l..l,
+    no Condon-Shortley phase, the integral of Y^2 over the sphere is 1.
     The same bits as those of torch, for any number of threads.
 
     Args:

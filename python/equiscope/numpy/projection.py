@@ -35,11 +35,13 @@ def character_power(
         values: ``(G, *rest)``, one per element of the grid; float32, float64, or float16, which gives float32.
         quadrature: a `Quadrature` of `equiscope.numpy.quadrature`, or ``(rotations, weights)`` of any grid, ``(G, 3,
             3)`` with elements of both cosets in any order, and ``(G,)``.
-        lmax: highest l, 0..131 and not above the degree of the quadrature.
+        lmax: highest l, 0..131 and at most half the degree of the quadrature, below which no content leaks from one l
+            into another. The degree of a pair is for the caller to know.
 
     Raises:
         ShapeError: values that do not fit the grid.
-        ArgumentError: non-finite values (element named), matrices not orthogonal, a coset without elements, lmax.
+        ArgumentError: non-finite values (element named), matrices not orthogonal, too few elements for lmax, a coset
+            without any, lmax out of range or above half the degree.
         DTypeError: unsupported dtypes, a quadrature of another library.
 
     >>> grid = quadrature(4)
@@ -58,7 +60,8 @@ def character_power(
     else:
         if type(quadrature).__name__ == "Quadrature":
             fail(DTypeError, "quadrature", "one of equiscope.numpy.quadrature", f"one of {type(quadrature).__module__}")
-        pair = check_pair(quadrature, ARRAYS)
+        # matrix elements that are orthogonal on a grid are independent there: it has as many elements at least
+        pair = check_pair(quadrature, ARRAYS, lmax, 2 * matrix_count(lmax))
         rotations, weights = (plain(name, x) for name, x in zip(("rotations", "weights"), pair, strict=True))
         check_elements(values.shape, len(rotations))
         power = _of_pair(working.reshape(len(rotations), -1), rotations, weights, lmax)

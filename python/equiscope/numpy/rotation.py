@@ -28,6 +28,9 @@ def rotate(
 ) -> np.ndarray:
     """rho(g) x, or rho(g)^-1 x, for elements g of O(3), as `equiscope.rotate`.
 
+    An Irreps string without ``basis=`` is in the standard basis, where "1x1o" is (y, z, x); features of e3nn, where it
+    is (x, y, z), need ``basis="e3nn"``. No value can tell the two apart, so a wrong one passes without a word.
+
     Irreps have the bits of those of torch, for any number of threads. Cartesian tensors are products of small matrices,
     whose sums each library takes as it likes: they agree to round-off.
 

@@ -19,6 +19,7 @@ def wigner_D(
 ) -> tuple[np.ndarray, ...]:
     """Real Wigner-D matrices ``(*batch, 2l+1, 2l+1)`` for l = 0..lmax, as `equiscope.wigner_D`.
 
+    In the standard basis, where l = 1 is (y, z, x), unless ``basis="e3nn"`` says (x, y, z): D[1] is not R.
     Defined by ``Y_l(R r) = D^l(R) Y_l(r)``. The same bits as those of torch, for any number of threads.
 
     Args:

@@ -30,9 +30,10 @@ def spherical_harmonics(
 ) -> torch.Tensor:
     """Real spherical harmonics ``(*batch, (lmax+1)**2)`` of the directions of xyz.
 
+    In the standard basis, where l = 1 is proportional to (y, z, x), unless ``basis="e3nn"`` says (x, y, z).
+
     ``Y_lm = N_lm P_l^|m|(cos theta) * (sqrt2 sin |m| phi, 1, sqrt2 cos m phi)`` for m < 0, = 0, > 0, without
-    Condon-Shortley phase, normalised so that the integral of Y^2 over the sphere is 1; Y_1 is proportional to (y, z,
-    x).
+    Condon-Shortley phase, normalised so that the integral of Y^2 over the sphere is 1.
 
     Args:
         xyz: ``(*batch, 3)`` float32 or float64, any unit; only the direction counts. A zero vector has no direction:

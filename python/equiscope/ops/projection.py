@@ -41,6 +41,9 @@ def character_power(
 ) -> torch.Tensor:
     """Power ``(lmax + 1, 2, *rest)`` of a function on O(3) in every irrep (l, sigma), second axis sigma = +1, -1.
 
+    It is right for functions whose content ends at the degree of the grid minus lmax: content l' leaks into l where
+    l + l' is above that degree. So lmax is at most half of it, which of a pair (rotations, weights) nobody knows here.
+
     With u(s R) the values at g = s R, ``c^l_mn(s) = int_SO(3) D^l_mn(R) u(s R) dR`` (Haar measure of total 1)::
 
         B_(l, sigma) = (2l+1)/4 sum_mn |c^l_mn(+) + sigma (-1)^l c^l_mn(-)|^2,
@@ -53,9 +56,11 @@ def character_power(
             in float32 and give float32.
         quadrature: a `Quadrature` (fast: the equispaced angles are transformed first), or ``(rotations, weights)`` of
             any grid: ``(G, 3, 3)`` with elements of both cosets in any order, and ``(G,)``, float32 or float64; the
-            weights of each coset are normalised to sum 1.
-        lmax: highest l, 0..131 and not above the degree of the quadrature. Content l' leaks into l where l + l' is
-            above that degree, so 2 lmax is the least degree that separates what lies below lmax.
+            weights of each coset are normalised to sum 1. Its degree is for the caller to know: that it is at least
+            2 lmax shows where the weighted means of all D^l with 0 < l <= 2 lmax vanish. Random elements have none:
+            on n of them (2l+1)^2/n of what varies is added to each l.
+        lmax: highest l, 0..131 and at most half the degree of a `Quadrature`; of a pair what its number of elements
+            can hold, E(lmax) for each coset.
 
     Values are centred on the first before they are projected and the constant is given back to (0, +1), so that a large
     constant costs no digits elsewhere. The D matrices of the grid are never held at once.
@@ -69,7 +74,8 @@ def character_power(
 
     Raises:
         ShapeError: values that do not fit the grid.
-        ArgumentError: non-finite values (element named), matrices not orthogonal, a coset without elements, lmax.
+        ArgumentError: non-finite values (element named), matrices not orthogonal, too few elements for lmax, a coset
+            without any, lmax out of range or above half the degree.
         DTypeError, DeviceError: unsupported dtypes, mixed devices.
 
     >>> grid = quadrature(4)
@@ -104,7 +110,8 @@ def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tenso
         check_resolved(lmax, quadrature.degree)
         rings, weights = quadrature.to("cpu").elements
         return rings, weights, quadrature.gammas, quadrature.cosets
-    rotations, weights = check_pair(quadrature, TENSORS)
+    # matrix elements that are orthogonal on a grid are independent there: it has as many elements at least
+    rotations, weights = check_pair(quadrature, TENSORS, lmax, 2 * matrix_count(lmax))
     check_rotation_matrices(rotations)
     check_tensor("weights", weights, KERNEL_DTYPES)
     check_same_device("rotations", rotations, "values", values)

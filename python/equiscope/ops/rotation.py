@@ -45,6 +45,9 @@ def rotate(
 ) -> torch.Tensor:
     """rho(g) x, or rho(g)^-1 x, for elements g of O(3).
 
+    An Irreps string without ``basis=`` is in the standard basis, where "1x1o" is (y, z, x); features of e3nn, where it
+    is (x, y, z), need ``basis="e3nn"``. No value can tell the two apart, so a wrong one passes without a word.
+
     For g = s R (s = +-1, R a rotation) an irrep (l, parity p) is multiplied by ``s^[p odd] D^l(R)``; "vector" by g,
     "pseudovector" by R, "pseudoscalar" by s, "tensor" t by g t g^T, a tensor of higher rank by g at every index;
     "voigt" is the symmetric tensor (xx, yy, zz, yz, xz, xy). "azimuth" is the angle of g (cos, sin), for g that keep z.

@@ -32,6 +32,8 @@ def wigner_D(
 ) -> tuple[torch.Tensor, ...]:
     """Real Wigner-D matrices ``(*batch, 2l+1, 2l+1)`` for l = 0..lmax.
 
+    In the standard basis, where l = 1 is (y, z, x), unless ``basis="e3nn"`` says (x, y, z): D[1] is not R.
+
     Defined by ``Y_l(R r) = D^l(R) Y_l(r)`` for the real spherical harmonics of `spherical_harmonics` (m = -l..l, no
     Condon-Shortley phase), so that D(R1 R2) = D(R1) D(R2) and D(R^-1) = D(R)^T. D(1) is the identity exactly.
 

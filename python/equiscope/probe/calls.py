@@ -77,9 +77,15 @@ class Calls(TorchFunctionMode):
         module = self._stack[-1] if self._stack and not self._deaf else None
         returned = func(*args, **(kwargs or {}))
         name = function_name(func) if module in self._asked else None
-        if module is not None and name is not None:
+        if module is not None and name is not None and _holds_tensors(returned):
             self._called[module][name] = None
             place = next((place for place in self._asked[module] if is_heard(split(place)[1], name)), None)
             if place is not None:
                 self._tell(place, name, returned)
         return returned
+
+
+def _holds_tensors(returned: Any) -> bool:
+    """Whether there is anything to hear: not of `dim`, `size` or `is_floating_point`."""
+    several = returned if isinstance(returned, tuple | list) else (returned,)
+    return any(isinstance(part, torch.Tensor) for part in several)

@@ -312,6 +312,7 @@ class Collector:
                 sums[name],
                 begin.random[name],
                 begin.responds[name],
+                begin.depends[name],
                 None if orbit.mean is None else self._worst(system.name, orbit),
                 self._samples(name, orbit) if self._keep else {},
                 self._scene(name, running.onlooker, orbit, row),
@@ -452,7 +453,9 @@ def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]
         "unresolved": float(orbit.unresolved.mean()),
         "worst_deviation": orbit.worst_deviation,
         **({"mean": float(orbit.mean.mean())} if orbit.mean is not None and orbit.mean.shape[-1] == 1 else {}),
-        "rmse_error": root_error(variance, float(orbit.known_errors()["variance"].sum())),
+        "rmse_error": root_error(
+            variance, float(orbit.known_errors()["variance"].sum()), max(begin.noise[name], begin.floor[name])
+        ),
     }
 
 

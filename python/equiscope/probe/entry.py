@@ -36,6 +36,7 @@ class Share:
     """What it adds to the `measure.sums.Terms` of that representation."""
     random: bool
     responds: bool
+    depends: bool
     worst: Worst | None
     kept: Tensors = field(default_factory=dict)
     """Arrays per sample, where they are kept."""
@@ -99,6 +100,7 @@ def _share(share: Share) -> dict[str, Any]:
         "sums": _text(share.sums.numpy().tobytes()),
         "random": share.random,
         "responds": share.responds,
+        "depends": share.depends,
         "worst": None if share.worst is None else _plain(dataclasses.asdict(share.worst)),
         **({"kept": _text(save(share.kept))} if share.kept else {}),
         **({"scene": _scene(share.scene)} if share.scene is not None else {}),
@@ -113,6 +115,7 @@ def _share_of(body: dict[str, Any]) -> Share:
         torch.from_numpy(np.frombuffer(bytearray(_bytes(body["sums"])))),
         body["random"],
         body["responds"],
+        body["depends"],
         None if worst is None else Worst(**_with_rotation(worst)),
         load(_bytes(body["kept"])) if "kept" in body else {},
         _scene_of(body["scene"]) if "scene" in body else None,

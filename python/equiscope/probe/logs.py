@@ -58,6 +58,10 @@ class Logs:
     def __contains__(self, place: int) -> bool:
         return place < len(self._where) and self._where[place] >= 0
 
+    def ended(self) -> bytes:
+        """By place, whether the system there ended."""
+        return bytes(where >= 0 for where in self._where)
+
     @property
     def stop(self) -> int:
         """Place behind the last system that ended."""

@@ -8,6 +8,7 @@ import torch
 
 from ..adapters.base import System
 from ..adapters.masks import along
+from ..errors import ArgumentError, fail
 from ..patterns import fits, stem
 from .names import split
 
@@ -15,6 +16,7 @@ PADDING = "~"
 """Before the name of a tensor that is True where padding is."""
 
 Ask = Callable[[str, System], torch.Tensor | None]
+IsReal = Callable[[System, torch.Tensor], bool | None]
 
 
 class Masks:
@@ -23,10 +25,14 @@ class Masks:
     ask: the mask of a layer in a system, or None.
     inner: by pattern of places, the name of the captured tensor that is True where rows are real, or False there with
         `PADDING` before it. The last pattern that fits counts.
+    is_real: whether rows may be those that are real (`Adapter.is_real`).
     """
 
-    def __init__(self, ask: Ask, inner: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, ask: Ask, inner: Mapping[str, str] | None = None, is_real: IsReal = lambda system, rows: None
+    ) -> None:
         self._ask = ask
+        self._is_real = is_real
         self._inner = dict(inner or {})
         self.names = frozenset(name.removeprefix(PADDING) for name in self._inner.values())
         """Of the tensors inside the model."""
@@ -34,17 +40,27 @@ class Masks:
         """By system and name of the tensor: the mask of one copy, or why there is none."""
 
     def learn(self, captured: Mapping[str, torch.Tensor], system: System, copies: int) -> None:
-        """Rehearsal: take what the model itself holds for real in `copies` copies of a system."""
+        """Rehearsal: take what the model itself holds for real in `copies` copies of a system; refuse it where it is
+        the wrong way round."""
         self._seen[system.name] = {name: _of_one(name, captured.get(name), copies) for name in self.names}
+        for pattern, name in self._inner.items():
+            mask = self._named(name, system)
+            if isinstance(mask, torch.Tensor) and self._is_real(system, mask) is False:
+                expected = "a mask that is true where rows are real ('~name' turns one round)"
+                fail(ArgumentError, f"masks[{pattern!r}]", expected, f"{name!r}, true for padding in {system.name!r}")
 
     def of(self, layer: str, system: System) -> torch.Tensor | str | None:
         """``(n,)`` or ``(n, m)`` bool, the leading axes of one copy's value; or why there is none; None without one."""
         fitting = [name for pattern, name in self._inner.items() if _covers(pattern, layer)]
         if not fitting:
             return self._ask(layer, system)
-        name = fitting[-1].removeprefix(PADDING)
+        return self._named(fitting[-1], system)
+
+    def _named(self, asked: str, system: System) -> torch.Tensor | str:
+        """The mask of one copy that was `asked` for, turned round where that was; or why there is none."""
+        name = asked.removeprefix(PADDING)
         mask = self._seen[system.name][name]
-        return ~mask if fitting[-1] != name and isinstance(mask, torch.Tensor) else mask
+        return ~mask if asked != name and isinstance(mask, torch.Tensor) else mask
 
     def names_exactly(self, layer: str) -> bool:
         """Whether the mask was given for this layer by name: then its values have the axes of the mask."""

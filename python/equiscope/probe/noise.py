@@ -34,6 +34,8 @@ class Noise:
     """Whether that change is no round-off."""
     responds: bool = True
     """Whether the value depends on the input: found out where it is 0."""
+    depends: bool = True
+    """Whether it was seen, on this system or one before, to change with what is turned."""
 
     @classmethod
     def of(cls, turned: torch.Tensor, dithers: int, dtype: torch.dtype) -> Noise:

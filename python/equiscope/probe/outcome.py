@@ -53,6 +53,9 @@ def outcome(
         for entry in convergence:
             if entry["degree"] in pooled.ran:
                 entry |= {"systems": pooled.ran[entry["degree"]], "settled": pooled.settled[entry["degree"]]}
+    # of what nobody asked for, and no system has, no number is missed
+    absent = pooled.absent()
+    unmissed = [absent.pop(name) for name in head.settings.get("unasked", ()) if name in absent and name not in outputs]
     own, masking = joined.settings, joined.left.masking()
     settings = {
         **own.get("described", {}),
@@ -78,20 +81,20 @@ def outcome(
         "layers": layers,
         "systems": rows,
         "failures": pooled.failures,
-        "warnings": _warnings(pooled, joined),
-        "notes": joined.notes,
+        "warnings": _warnings(pooled, joined, absent),
+        "notes": [*joined.notes, *unmissed],
         "convergence": convergence or [convergence_entry(measure, found, change=None)],
         "settings": settings,
         "timings": _timings(notes, joined),
     }
 
 
-def _warnings(pooled: Pooled, joined: Notes) -> list[str]:
+def _warnings(pooled: Pooled, joined: Notes, absent: Mapping[str, str]) -> list[str]:
     random = ", ".join(f"`{name}`" for name in pooled.stochastic())
     return [
         *joined.warnings,
         *([f"{random}: {joined.unrepeatable}"] if random and joined.unrepeatable else []),
-        *pooled.absent(),
+        *absent.values(),
         *joined.left.notes(joined.unheard),
     ]
 

@@ -15,6 +15,7 @@ from ..measure.measure import Found
 from ..measure.settling import Seen
 from ..measure.sums import OWN, Sums, Terms
 from ..result.data import Failure, Output, Part, Spectrum, Worst
+from ..result.judge import AT_NOISE
 from ..result.scene import Scene
 from .entry import Entry, Kind, Share, Tensors
 
@@ -29,6 +30,7 @@ class _Kept:
     systems: int = 0
     random: bool = False
     responds: bool = False
+    depends: bool = False
     assumed: bool = False
     worst: Worst | None = None
     scene: Scene | None = None
@@ -79,6 +81,7 @@ class Pooled:
         held.systems += 1
         held.random |= share.random
         held.responds |= share.responds
+        held.depends |= share.depends
         held.assumed |= entry.assumed
         held.degrees[entry.degree] += 1
         if share.worst is not None and (held.worst is None or share.worst.deviation > held.worst.deviation):
@@ -93,15 +96,15 @@ class Pooled:
         """Outputs that the same input gives different values of."""
         return [name for name in self.outputs if name in self._held and self._held[name].random]
 
-    def absent(self) -> list[str]:
+    def absent(self) -> dict[str, str]:
         """What the report should say of outputs that some systems do not have."""
-        notes = []
+        said = {}
         for name in self.outputs:
             have = self._held[name].systems if name in self._held else 0
             if have < self.systems:
                 where = f"{have or 'none'} of {self.systems} system{'s' if self.systems > 1 else ''}"
-                notes.append(f"`{name}` is given by {where}{', and measured on these alone' if have else ''}")
-        return notes
+                said[name] = f"`{name}` is given by {where}{', and measured on these alone' if have else ''}"
+        return said
 
     def seen(self) -> dict[str, Seen]:
         """What all systems so far show of each output and layer, without errors."""
@@ -169,6 +172,7 @@ class Pooled:
         error, cosets, errors = found["error"], found["cosets"], found["errors"]
         fields = self._spectrum(name, held, found)
         rotations, overlap = float(cosets["rmse_rotations"]), float(cosets["overlap"])
+        noise = max(fields["noise"], fields["noise_floor"])
         vanishes = float(cosets["size"]) <= fields["noise_floor"] ** 2
         output = Output(
             **fields,
@@ -177,12 +181,13 @@ class Pooled:
             variance=error["variance"],
             rmse=float(error["rmse"]),
             relative=float(error["relative"]),
-            rmse_error=root_error(float(error["variance"]), float(errors["variance"])),
+            rmse_error=root_error(float(error["variance"]), float(errors["variance"]), noise),
             rmse_rotations=None if math.isnan(rotations) else rotations,
             inversion=None if math.isnan(overlap) or vanishes else overlap,
             symmetrised=float(cosets["symmetrised"]),
             stochastic=held.random,
             responds=held.responds,
+            depends=held.depends,
             worst=held.worst,
         )
         variances = error["variance_by_irrep"].reshape(-1)
@@ -191,7 +196,7 @@ class Pooled:
             rmse = float(variance.sqrt())
             if held.kept:
                 variance, power = _joined(held, f"variance {i}"), _joined(held, f"power {i}")
-            output.parts[irrep] = Part(variance, rmse, power, root_error(rmse**2, float(errors["irreps"][i])))
+            output.parts[irrep] = Part(variance, rmse, power, root_error(rmse**2, float(errors["irreps"][i]), noise))
         output.scene = held.scene if output.verdict.is_broken else None
         if held.kept:
             output.variance, output.mean = _joined(held, "variance"), _joined(held, "mean")
@@ -208,7 +213,9 @@ def most(degrees: Counter[int | None]) -> int | None:
     return max(degrees, key=lambda degree: (degrees[degree], -(degree or 0)))
 
 
-def root_error(variance: float, error: float) -> float:
-    """Half width of the root of a variance, from that of the variance: the farther end of its interval."""
+def root_error(variance: float, error: float, noise: float) -> float:
+    """Half width of the root of a variance, from that of the variance: the farther end of its interval. Of a root that
+    is not above `noise` no more is known than that, and that it may be 0."""
     low, root, high = (math.sqrt(max(value, 0.0)) for value in (variance - error, variance, variance + error))
-    return max(root - low, high - root)
+    width = max(root - low, high - root)
+    return max(width, noise, root) if root <= AT_NOISE * noise else width

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ..adapters.base import Piece, System
-from ..adapters.rounding import DOUBLE, Dither
-from ..errors import CrossTalkError, ends_the_system, ran_out
+from ..adapters.rounding import DISPLACEMENT, DOUBLE, Dither
+from ..errors import ArgumentError, CrossTalkError, ends_the_system, fail, ran_out
 from ..groups.group import Group
 from .apart import cannot_mix, refusal
 from .eager import eager
@@ -63,9 +63,11 @@ STAIR = 2.0**-34
 WRAPPED = (*PAIR, *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
 """The copies that give the floor of such a model."""
 
-DISPLACEMENT = 0.5
-"""Machine epsilon of the noise that shows whether a value that is 0 is so for any input: about half of each coordinate,
-or of 1."""
+NUDGE = 0.1
+"""The same for an input that is near, of which a calculator still makes sense: a twentieth of each coordinate."""
+
+TRIED = 3
+"""Systems on which that is looked for: one may be a point alone, of which nothing invariant depends on where it is."""
 
 FIRMLY = 16.0
 """Units in the last place by which a value in float32 is made to move for sure."""
@@ -110,6 +112,8 @@ class Begin:
     """Per output or layer: whether that change is no round-off."""
     responds: dict[str, bool]
     """Per output or layer: whether it is not 0 for another input as well."""
+    depends: dict[str, bool]
+    """Per output or layer: whether it was seen, on this system or one before, to change with what is turned."""
 
 
 class Rehearsal:
@@ -149,8 +153,15 @@ class Rehearsal:
         """Sizes of the systems that were tried in one batch."""
         self.previous: System | None = None
         """The system that ended last, while it is still worth a look whether another one sees it."""
+        self._moved: set[str] = set()
+        """Outputs that were seen to change with what is turned."""
+        self._tried = 0
+        """Systems on which that was looked for."""
         self._largest = COPIES
         self._stretched = False
+        self._padding_seen = False
+        self.warnings: list[str] = []
+        """What a reader must know of masks."""
         self.evaluations = 0
         """Copies that rehearsals took so far."""
 
@@ -202,11 +213,8 @@ class Rehearsal:
             self._dtype, self._wrapped, epsilon = inner, True, torch.finfo(inner).eps
             noises = self._noise(self._run(system, WRAPPED, epsilon), len(WRAPPED) // 2)
         self._compare(system, first, noises, epsilon if inner is None else DOUBLE)
-        still = [name for name, value in first.items() if not bool(value.any())]
-        if still:
-            other = self._run(system, PAIR[:1], DISPLACEMENT)
-            for name in still:
-                noises[name].responds = name not in other or bool(other[name].any())
+        self._displace(system, first, noises)
+        self._check_masks(system, first, noises)
         self._layers.spread(system)
         found = self._begin(system, first, noises)
         if neighbour is not None and neighbour.name in self._references:
@@ -231,6 +239,90 @@ class Rehearsal:
         finally:
             self._evaluator.overwritten()
             self.forget(longer)
+
+    def _displace(self, system: System, first: Values, noises: dict[str, Noise]) -> None:
+        """Find out by other inputs which values are 0 for all, and which outputs depend on nothing that is turned.
+
+        What changes from element to element depends on it. Only what does not is looked at: by an input that is near,
+        and where that changes nothing by one that is far off, which may mean nothing to the model.
+        """
+        zero = [name for name, value in first.items() if not bool(value.any())]
+        outputs = [name for name in self._adapter.outputs if name in first]
+        self._moved |= {
+            name
+            for name in outputs
+            if noises[name].random or self._moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
+        }
+        still = [name for name in outputs if name not in self._moved]
+        asked = bool(still) and self._tried < TRIED
+        self._tried += asked
+        if asked:
+            still = self._unmoved(still, self._elsewhere(system, NUDGE), noises)
+        if zero or (asked and still):
+            other = self._elsewhere(system, DISPLACEMENT)
+            still = self._unmoved(still, other, noises)
+            for name in zero:
+                noises[name].responds = name not in other or bool(other[name][1:].any())
+        self._moved |= set(outputs) - set(still)
+        for name in outputs:
+            noises[name].depends = name in self._moved
+
+    def _unmoved(self, names: Sequence[str], other: Values, noises: Mapping[str, Noise]) -> list[str]:
+        """Those of `names` that are the same in a displaced copy and in the one before it."""
+        return [n for n in names if n in other and not self._moves(other[n][1:], other[n][:1], noises[n])]
+
+    def _check_masks(self, system: System, first: Values, noises: dict[str, Noise]) -> None:
+        """Once, where the data leave a doubt of it: rows that a mask calls real must matter, and others must not."""
+        displaced = None if self._padding_seen else self._adapter.displaced(system)
+        if displaced is None:
+            return
+        self._padding_seen = True
+        real, padding = (self._outputs_of(one) for one in displaced)
+        names = [name for name in self._adapter.outputs if name in real and name in padding and not noises[name].random]
+
+        def moves(name: str, values: Values) -> bool:
+            return not bool(self._alike(name, first[name][:1], values[name], noises[name]).all())
+
+        by_padding = [name for name in names if moves(name, padding)]
+        alone = [name for name in by_padding if not moves(name, real)]
+        if alone:
+            told = ", ".join(map(repr, alone))
+            got = f"one of system {system.name!r} by which {told} depends on the rows of padding alone"
+            fail(ArgumentError, "masks", "a mask that is true where rows are real ('~name' turns one round)", got)
+        if by_padding:
+            told = ", ".join(f"`{name}`" for name in by_padding)
+            self.warnings.append(
+                f"what stands in the rows that `masks` calls padding changes {told}: the model lets it in, or the mask "
+                "is the wrong way round ('~name' turns one round)"
+            )
+
+    def _outputs_of(self, other: System) -> Values:
+        """Outputs of one copy of a system that is none of the data; none where the model refuses it."""
+        try:
+            outputs, _ = self._evaluator([self._piece(other, range(1), DOUBLE)])
+            return {name: parts[0].clone() for name, parts in outputs.items()}
+        except Exception as error:  # a foreign model
+            if ran_out(error):
+                raise
+            return {}
+        finally:
+            self._evaluator.overwritten()
+            self.forget(other)
+
+    def _elsewhere(self, system: System, epsilon: float) -> Values:
+        """Values of a copy as it is and of a displaced one; none where the model refuses such an input, on which they
+        must depend then."""
+        try:
+            return self._run(system, (0, PAIR[0]), epsilon)
+        except Exception as error:  # a foreign model, that has other numbers of rows there perhaps
+            if ran_out(error):
+                raise
+            return {}
+
+    def _moves(self, values: torch.Tensor, reference: torch.Tensor, noise: Noise) -> bool:
+        """Whether values differ from others of the same batch by more than noise; infinity and NaN do."""
+        change = values.double() - reference.double()
+        return not bool(change.isfinite().all()) or rms(change) > FELT * noise.floor
 
     def ended(self, system: System) -> None:
         """Keep what is known of `system` until the next one ends, a neighbour for one that fills batches by itself."""
@@ -530,6 +622,7 @@ class Rehearsal:
             {name: noises[name].floor for name in kept},
             {name: noises[name].random for name in kept},
             {name: noises[name].responds for name in kept},
+            {name: noises[name].depends for name in kept},
         )
         self._known[system.name] = replace(begin, values={}), self._layers.masks(system)
         if len(self._known) > REMEMBERED:

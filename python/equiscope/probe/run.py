@@ -31,7 +31,7 @@ from .outcome import Head, outcome
 from .pooled import Pooled
 from .units import Unit
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the layout of records; raised by every change that an older reader would misread."""
 
 LOCK = "run.lock"
@@ -65,6 +65,8 @@ class Run(Book):
         self.alone = ranks.size == 1
         self._record, self._digest, self._resume, self._ranks = record, digest, resume, ranks
         self._logs = Logs(directory)
+        self._done = b""
+        """By place, whether that system ended before this session."""
         self._closed = 0
         """Place up to which all systems are in `pooled`."""
         self._met = 0
@@ -82,6 +84,8 @@ class Run(Book):
             else:
                 self._ranks.ask("opened", START)
                 self._logs.scan()
+            # all processes have to come to the same units, whatever each reads in the logs later on
+            self._done = self._logs.ended()
             self._log = Log(log_of(self.directory, self._ranks.rank))
             stack.callback(self._log.close)
             if not self._log.size:
@@ -136,10 +140,10 @@ class Run(Book):
     # -- what a session asks -------------------------------------------------------------------------------------
 
     def done(self, place: int) -> bool:
-        return place in self._logs
+        return place < len(self._done) and bool(self._done[place])
 
     def read(self, place: int, system: System) -> None:
-        if self._ranks.rank == 0 and place in self._logs and self._digest(system) != self._logs.digest(place):
+        if self._ranks.rank == 0 and self.done(place) and self._digest(system) != self._logs.digest(place):
             was = f"system {place} as it was when the run in {str(self.directory)!r} was stopped"
             fail(DataError, "data", was, f"another one ({system.name!r})")
 
@@ -189,6 +193,11 @@ class Run(Book):
         self._ranks.meet(f"closed {stop}")
         if self._ranks.rank == 0:
             self._logs.scan()
+            missing = [place for place in range(self._closed, stop) if place not in self._logs]
+            if missing:
+                lost = f"{len(missing)} that no process wrote down, system {missing[0]} the first"
+                told = f"what all had finished is kept in {str(self.directory)!r}, and resume=True goes on"
+                raise ModelError(f"processes: expected every system to end, got {lost}; {told}")
             self._take(stop)
 
     def _take(self, stop: int) -> None:

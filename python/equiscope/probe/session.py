@@ -118,7 +118,8 @@ class Session:
                 # what a forward that calls backward leaves there must not reach the user's
                 stack.callback(setattr, parameter, "grad", parameter.grad)
                 parameter.grad = None
-        masks = Masks(self.adapter.mask, self.hooked.masks if self.hooked is not None else {})
+        inner = self.hooked.masks if self.hooked is not None else {}
+        masks = Masks(self.adapter.mask, inner, self.adapter.is_real)
         if self.hooked is not None:
             self.adapter.hooked()
             self._capture = stack.enter_context(self._listening(self.hooked, masks.names))
@@ -348,8 +349,8 @@ class Session:
         """What is to be said of the systems that were evaluated here so far."""
         heard = self._capture.notes() if self._capture is not None else {}
         return Notes(
-            warnings=[*self._warnings, *self.adapter.notes],
-            notes=list(self._notes),
+            warnings=[*self._warnings, *self._rehearsal.warnings, *self.adapter.notes],
+            notes=[*self._notes, *self.adapter.remarks],
             unrepeatable=self.adapter.unrepeatable,
             left=self._layers.left(),
             unheard=dict(heard),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..result.data import AuditData, Output
 from ..result.floor import assumed, unresolved_share
 from ..result.judge import Verdict
-from ..result.verdict import per_row, rotations_alone, system_error, worst_row
+from ..result.verdict import per_row, rotations_alone, system_error, untouched, worst_row
 from .format import count, number, percent, with_error
 from .shares import unresolved_cell
 
@@ -59,6 +59,8 @@ tenth is more than training on rotated data leaves."""
 
 def grade(output: Output) -> str:
     """A word for the colour of a verdict."""
+    if untouched(output):
+        return Verdict.ZERO.name.lower()
     if output.verdict is not Verdict.BROKEN:
         return output.verdict.name.lower()
     return "slight" if output.relative < SLIGHT else "moderate" if output.relative < STRONG else "strong"

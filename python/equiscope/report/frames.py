@@ -98,4 +98,4 @@ def _need(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        fail(MissingExtraError, name, "an installed package (pip install 'equiscope[frames]')", "none")
+        fail(MissingExtraError, name, f"an installed package (pip install {name})", "none")

@@ -29,7 +29,7 @@ def to_metatensor(audit: AuditData) -> dict[str, TensorMap]:
     try:
         module = importlib.import_module("metatensor.torch")
     except ImportError:
-        fail(MissingExtraError, "metatensor.torch", "an installed package (pip install 'equiscope[metatomic]')", "none")
+        fail(MissingExtraError, "metatensor.torch", "an installed package (pip install metatomic-torch)", "none")
     maps = _Maps(module, audit)
     found = {}
     for name, output in [*audit.outputs.items(), *audit.declared_layers.items()]:

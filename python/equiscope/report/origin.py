@@ -8,6 +8,7 @@ from ..groups.group import Label
 from ..groups.representation import Representation
 from ..result.data import AuditData, Output, Spectrum, widest
 from ..result.floor import content, seen_above, unresolved_floor
+from ..result.judge import Verdict
 from ..result.verdict import targets, uncertain
 from .finding import Finding, Severity
 from .format import LISTED, listing, number, percent, quote, with_error
@@ -119,6 +120,8 @@ def _first_broken(audit: AuditData) -> list[str]:
 def _first_sectors(audit: AuditData, located: bool) -> list[str]:
     """Where irreps enter that no earlier layer has: the only trace of a leak in undeclared layers."""
     broken = _broken(audit)
+    # of what is not as declared the declaration is the likelier cause
+    leaking = [name for name in broken if audit.outputs[name].verdict is Verdict.BROKEN]
     seen = declared_input_irreps(audit)
     known_input, open_before, suspected = bool(seen), False, False
     found: list[str] = []
@@ -137,27 +140,29 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
             share = sum(float(layer.fractions[chart.place(irrep)]) for irrep in fresh) or seen_above(layer)
             text = f"{quote(name)} is the first layer with power {_entering(layer, fresh)}; "
             text += f"{'the layers before it' if position else 'the inputs'} had none."
-            if broken and share < WEAK_SHARE and not (suspected or located):
+            if leaking and share < WEAK_SHARE and not (suspected or located):
                 suspected = True
                 text += " In a model that is meant to be equivariant, so little of them looks like a leak."
             found.append(text)
         open_before = open_before or opens
         seen |= present
-    late = {
-        irrep
-        for name in broken
-        for irrep in content(audit.outputs[name])
-        if irrep not in seen | targets(audit.outputs[name])
-    }
-    if late and not open_before:
-        last = next(reversed(audit.layers))
-        where = irrep_list(widest(audit.outputs.values()), late)
-        found.append(
-            f"{listing(broken)} {'has' if len(broken) == 1 else 'have'} power in {where}, "
-            f"which no audited layer has: the leak is after {quote(last)}, or in a module that was not "
-            "captured."
-        )
-    return _first_few(found, "further layers bring new irreps, see the table")
+    late = [] if open_before else _late(audit, leaking, seen)
+    return _first_few([*found, *late], "further layers bring new irreps, see the table")
+
+
+def _late(audit: AuditData, leaking: list[str], seen: set[Label]) -> list[str]:
+    """The outputs that have irreps that were not `seen` in any layer, those of the same ones together."""
+    by_place: dict[str, list[str]] = {}
+    for name in leaking:
+        output = audit.outputs[name]
+        if fresh := content(output) - seen - targets(output):
+            by_place.setdefault(irrep_list(output.chart, fresh), []).append(name)
+    last = next(reversed(audit.layers))
+    return [
+        f"{listing(names)} {'has' if len(names) == 1 else 'have'} power in {where}, which no audited layer has: the "
+        f"leak is after {quote(last)}, or in a module that was not captured."
+        for where, names in by_place.items()
+    ]
 
 
 def _weighty(layer: Spectrum) -> set[Label]:

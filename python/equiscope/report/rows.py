@@ -89,6 +89,7 @@ def _outputs(audit: AuditData) -> tuple[list[str], list[Row]]:
                 "verdict": output.verdict.value,
                 **{key: scalar(output, key) for key in SCALARS},
                 "errors_assumed": output.errors_assumed,
+                "depends": output.depends,
                 "noise": output.noise,
                 "noise_floor": output.noise_floor,
                 "size": output.size,

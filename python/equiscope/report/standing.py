@@ -11,7 +11,7 @@ from ..groups.group import Label
 from ..result.data import AuditData, Output, SystemRow
 from ..result.floor import seen_above
 from ..result.judge import AT_NOISE, Parity, Verdict
-from ..result.verdict import actual_irrep, insignificant, rotations_alone, system_error, targets, uncertain
+from ..result.verdict import actual_irrep, insignificant, rotations_alone, system_error, targets, uncertain, untouched
 from .amounts import consists, law, noun, scales, size, worst
 from .finding import Finding, warned
 from .format import LISTED, NAMED, every, listing, number, percent, quantity, quote, several
@@ -45,7 +45,8 @@ def standing(audit: AuditData) -> list[Finding]:
         *map(Finding, _broken(audit, by_state[Verdict.BROKEN])),
         *map(Finding, _single(audit, by_state[Verdict.BROKEN])),
         *warned(_vanishing(by_state[Verdict.VANISHES])),
-        *map(Finding, _exact(audit, by_state[Verdict.EXACT])),
+        *warned(_untouched([o for o in audit.outputs.values() if untouched(o)])),
+        *map(Finding, _exact(audit, [o for o in by_state[Verdict.EXACT] if not untouched(o)])),
         *map(Finding, _alone(audit, by_state[Verdict.EXACT])),
     ]
 
@@ -119,11 +120,25 @@ def _stochastic_one(output: Output) -> str:
 def _vanishing(outputs: Sequence[Output]) -> list[str]:
     if not outputs:
         return []
-    sizes = ", ".join(f"{quantity(o, o.size)} beside a noise floor of {number(o.scatter)}" for o in outputs[:LISTED])
+    sizes = "; ".join(
+        f"{quote(o.name) + ' ' if len(outputs) > 1 else ''}{quantity(o, o.size)} beside a noise floor of "
+        f"{number(o.scatter)}"
+        for o in outputs[:LISTED]
+    )
     return [
         f"{every(_names(outputs))} {'vanishes' if len(outputs) == 1 else 'vanish'} on these data, as of what is zero "
-        f"by symmetry: nothing stands above the noise ({sizes}{', ...' if len(outputs) > LISTED else ''}). So nothing "
+        f"by symmetry: nothing stands above the noise ({sizes}{'; ...' if len(outputs) > LISTED else ''}). So nothing "
         "was tested but that."
+    ]
+
+
+def _untouched(outputs: Sequence[Output]) -> list[str]:
+    if not outputs:
+        return []
+    does, it = ("does", "it is") if len(outputs) == 1 else ("do", "they are")
+    return [
+        f"{every(_names(outputs))} {does} not depend on any input that is turned, by more than noise: that {it} exact "
+        "says nothing. An input that ought to turn may be declared invariant, or be missing in the declaration."
     ]
 
 
@@ -155,6 +170,9 @@ def _guess(output: Output) -> Conclusion:
     """What is most likely wrong where an output does not transform as declared."""
     if rotations_alone(output) in (Parity.REVERSED, Parity.MIXED):
         return _parity(output)
+    if not output.depends:
+        missing = "on any input that is turned: one that ought to turn was declared invariant, or not at all."
+        return Conclusion(f" It does not depend {missing}", f" They do not depend {missing}")
     if seen_above(output) > FLAT:
         above = f"above {highest(output.chart)}, as that of noise does."
         return Conclusion(f" Most of its power lies {above}", f" Most of their power lies {above}")
@@ -260,7 +278,7 @@ def _exact(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
     found, inner = [], audit.settings.get("computes_in")
     for (kept, dtype), own in alike(outputs, lambda o: (law(o), str(inner or o.dtype).removeprefix("torch."))).items():
         are = f"{every(_names(own))} {'is' if len(own) == 1 else 'are'} {kept} as far as {dtype} can tell"
-        least = ", ".join(
+        least = "; ".join(
             f"{quote(o.name) + ' ' if len(own) > 1 else ''}RMSE {quantity(o, o.rmse)}, not above "
             f"{number(insignificant(o))}"
             for o in own

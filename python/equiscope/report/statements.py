@@ -36,6 +36,7 @@ def findings(audit: AuditData) -> list[Finding]:
         *origin(audit),
         *warned(_dead(audit)),
         *warned(_unresolved(audit)),
+        *(Finding(text, Severity.NOTE) for text in _cut(audit)),
         *warned(_coarse(audit)),
         *warned(_convergence(audit)),
     ]
@@ -72,7 +73,7 @@ def _dead(audit: AuditData) -> list[str]:
 
 
 def _unresolved(audit: AuditData) -> list[str]:
-    shares = {name: seen_above(s) for name, s in audit.results()}
+    shares = {name: seen_above(s) for name, s in audit.results() if not _declared_above(s)}
     large = {name: share for name, share in shares.items() if share > UNRESOLVED_SHARE}
     if not large:
         return []
@@ -81,6 +82,22 @@ def _unresolved(audit: AuditData) -> list[str]:
     return [
         f"{percent(large[name])} of the power of {quote(name)} lies above lmax={lmax}, "
         f"unresolved{_and_others(large)}: raise lmax to see it."
+    ]
+
+
+def _declared_above(spectrum: Spectrum) -> bool:
+    """Whether it is declared to carry irreps that its chart does not hold."""
+    return isinstance(spectrum, Output) and any(label not in spectrum.chart for label in spectrum.parts)
+
+
+def _cut(audit: AuditData) -> list[str]:
+    found = [name for name, spectrum in audit.results() if _declared_above(spectrum)]
+    if not found:
+        return []
+    lmax, one = audit.result(found[0]).lmax, len(found) == 1
+    return [
+        f"{every(found)} {'is' if one else 'are'} declared with irreps above lmax={lmax}, so "
+        f"{'its spectrum ends' if one else 'their spectra end'} below. Errors do not depend on lmax."
     ]
 
 

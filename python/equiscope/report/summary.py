@@ -9,7 +9,7 @@ from typing import Any
 from ..result.data import AuditData, Output
 from ..result.judge import Verdict
 from ..result.limits import Check
-from ..result.verdict import worst_row
+from ..result.verdict import untouched, worst_row
 from .format import percent, with_error
 from .statements import messages
 
@@ -80,6 +80,7 @@ def _numbers(audit: AuditData, output: Output) -> dict[str, Any]:
     return {
         "representation": output.representation,
         "verdict": output.verdict.value,
+        "depends": output.depends,
         "rmse": _finite(output.rmse),
         "rmse_error": _finite(output.rmse_error),
         "relative": _finite(output.relative),
@@ -130,6 +131,8 @@ def _standing(audit: AuditData) -> str:
 
 def _word(output: Output) -> str:
     state = output.verdict
+    if untouched(output):
+        return f"{state.value}, but depends on nothing that is turned"
     if state is Verdict.WRONG:
         return f"does not transform as declared ({percent(output.relative)})"
     return f"breaks by {percent(output.relative)}" if state is Verdict.BROKEN else state.value

@@ -151,7 +151,8 @@ class Output(Spectrum):
     rmse: float = 0.0
     relative: float = 0.0
     rmse_error: float = 0.0
-    """The true RMSE lies within this of `rmse` in 95 of 100 cases."""
+    """The true RMSE lies within this of `rmse` in 95 of 100 cases. Where `rmse` is within noise, it is that noise at
+    least, and reaches down to 0."""
     rmse_rotations: float | None = None
     """RMSE under proper rotations alone, where the group has others; from the same evaluations."""
     inversion: float | None = None
@@ -168,6 +169,9 @@ class Output(Spectrum):
     """The error of the model against its reference, where the audit was told it."""
     responds: bool = True
     """Whether it is not 0 for every input: where its values are, another input was tried."""
+    depends: bool = True
+    """Whether it changes with what is turned: where no element changed it, another input was tried. An output that does
+    not is exact whatever the model is."""
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     worst: Worst | None = None

@@ -31,8 +31,8 @@ def noise_power(spectrum: Spectrum) -> float:
 
 
 def assumed(output: Output) -> bool:
-    """Whether the error of an RMSE rests on an assumption."""
-    return output.errors_assumed and output.rmse_error > 0
+    """Whether the error of an RMSE rests on an assumption, and not on its noise, which is measured."""
+    return output.errors_assumed and output.rmse_error > 0 and output.rmse > AT_NOISE * output.scatter
 
 
 def sector_floor(spectrum: Spectrum) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 from ..groups.group import Label
 from .data import AuditData, Output, SystemRow
 from .floor import components, sector_floor, unresolved_share
-from .judge import AT_NOISE, Parity, parity
+from .judge import AT_NOISE, Parity, Verdict, parity
 
 DOMINANT = 0.9
 """Share of the power that one irrep must hold for us to say that the output is that irrep."""
@@ -27,6 +27,11 @@ def insignificant(output: Output) -> float:
 def uncertain(output: Output) -> bool:
     """Whether the error of `output` cannot be told from none, because its own error is as large."""
     return output.verdict.is_broken and output.rmse <= output.rmse_error
+
+
+def untouched(output: Output) -> bool:
+    """Whether `output` is exact for want of any input that turns, so that nothing was tested."""
+    return output.verdict is Verdict.EXACT and not output.depends
 
 
 def rotations_alone(output: Output) -> Parity | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
+from os import PathLike
 from typing import Any
 
+from ..adapters.archive import check_archive
 from ..adapters.base import Request
 from ..adapters.calculators import is_calculator
 from ..adapters.metatomic_models import is_metatomic
@@ -90,6 +92,8 @@ def symmetrize(
         return SymmetrizedCalculator(model, elements, request)
     if is_metatomic(model):
         _check_none("a metatomic model knows its own inputs", inputs=inputs, batching=batching)
+        if isinstance(model, str | PathLike):
+            check_archive(model)
         # first, because it says what to install where that is missing
         from ..adapters.metatomic.loading import LoadedModel
         from .atomistic import SymmetrizedAtomistic

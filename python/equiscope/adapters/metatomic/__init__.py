@@ -12,7 +12,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(
         f"model: expected installed metatomic-torch and vesin for a metatomic model, got '{error}'; "
-        "pip install equiscope[metatomic]"
+        "pip install metatomic-torch vesin ase"
     ) from error
 
 __all__ = ["MetatomicAdapter"]

@@ -18,6 +18,7 @@ from metatomic.torch import (
 )
 
 from ...errors import ArgumentError, DataError, DeviceError, DTypeError, fail, ran_out
+from ..archive import check_archive
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class LoadedModel:
         if isinstance(model, LoadedModel):
             return model
         if isinstance(model, str | PathLike):
-            path = Path(model)
+            path = check_archive(model)
             loaded = _read_model(path, extensions_directory)
             return cls(loaded, loaded.metadata().name or path.name, ours=True)
         if not isinstance(model, torch.nn.Module) or not is_atomistic_model(model):
@@ -94,8 +95,6 @@ def _available(device: torch.device | str | None, default: torch.device) -> torc
 
 
 def _read_model(path: Path, extensions_directory: str | PathLike[str] | None) -> AtomisticModel:
-    if not path.is_file():
-        fail(DataError, "model", "the file of an exported metatomic model", f"{path}, which is not a file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit.load, which metatomic calls
