@@ -66,14 +66,16 @@ class Store:
         return path
 
     def save_tensors(self, name: str, seed: int, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Arrays beside the result, such as weights."""
+        """Weights beside the result, numbers with a point in half precision, so that the results stay small."""
         path = self._path(name, seed).with_suffix(".safetensors")
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+        small = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+        save_file({key: value.cpu().contiguous() for key, value in small.items()}, path)
 
     def load_tensors(self, name: str, seed: int) -> dict[str, torch.Tensor]:
-        """What `save_tensors` wrote."""
-        return load_file(self._path(name, seed).with_suffix(".safetensors"))
+        """What `save_tensors` wrote, in single precision."""
+        tensors = load_file(self._path(name, seed).with_suffix(".safetensors"))
+        return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
 
     def _path(self, name: str, seed: int) -> Path:
         return self.results / name / f"seed{seed}.json"

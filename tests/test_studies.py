@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from studies import account, shares, spread
-from studies.atoms import batches, density, dynamics, gfn2, harmonics, losses, triples
+from studies.atoms import batches, density, dynamics, gfn2, harmonics, losses, padding, triples
 from studies.atoms.dataset import PARTS, Molecule, Task, split
 from studies.atoms.pet import pairs
 from studies.runs import Place, Run, chosen, do, order, table
@@ -63,8 +63,9 @@ def test_results_come_back_short_and_what_is_no_number_is_null(tmp_path):
     store.save("a", 0, {"x": 1})
     assert store.seeds("a") == [0, 3] and store.has("a", 3)
     assert store.load("a", 3) == {"x": 0.3333, "nan": None, "list": [1.0, 2.0], "by": {"4": 1}}
-    store.save_tensors("a", 3, {"w": torch.ones(2).half()})
-    assert store.load_tensors("a", 3)["w"].dtype == torch.float16
+    w = torch.tensor([1 / 3, 1.0])
+    store.save_tensors("a", 3, {"w": w, "n": torch.arange(2)})
+    assert torch.equal(store.load_tensors("a", 3)["w"], w.half().float()) and store.load_tensors("a", 3)["n"][1] == 1
 
 
 def test_a_run_that_is_done_is_not_done_again(tmp_path):
@@ -413,3 +414,22 @@ def test_everything_runs_in_reduced_form(tmp_path):
     found = CliRunner().invoke(app, ["quick", "--out", str(tmp_path)])
     assert found.exit_code == 0, found.output
     assert len(list((tmp_path / "figures").glob("*.png"))) >= 5 and "atoms-error" in found.output
+
+
+class Leaking(torch.nn.Module):
+    """An atom sees the first atom of its batch, by a weight that is the floor of its attention."""
+
+    def __init__(self, epsilon):
+        super().__init__()
+        self.epsilon, self.temperature = epsilon, 1.0
+
+    def forward(self, positions, numbers, batch=None):
+        return {"u": positions.norm(dim=-1, keepdim=True) + self.epsilon * positions[:1, 2:] * (numbers[0] == 8)}
+
+
+def test_what_a_molecule_sees_of_another_is_measured_and_gone_with_a_lower_floor():
+    oxygen, carbon = (Molecule("", torch.full((2,), z), torch.ones(2, 3), {}) for z in (8, 6))
+    found = padding.both(Leaking(0.1), oxygen, carbon)
+    # a component of a vector of length sqrt(3) that points anywhere, over a value of sqrt(3)
+    assert math.isclose(found["rms"], 0.1 / 3**0.5, rel_tol=0.15) and 0.09 < found["most"] <= 0.1
+    assert found["rms, floor 1e-30"] < 1e-7

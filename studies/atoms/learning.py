@@ -39,20 +39,21 @@ def learn(configuration: Mapping[str, Any], place: Place) -> dict[str, Any]:
     torch.set_num_threads(1)
     task = TASKS[configuration["task"]](place.data)
     device = {key: configuration[key] for key in ("device",) if key in configuration}
-    start = in_full(place.store.load_tensors(configuration["start"], place.seed)) if "start" in configuration else None
+    start = place.store.load_tensors(configuration["start"], place.seed) if "start" in configuration else None
     trainer = Trainer(task, configuration, place.seed, place.scratch, start)
     points = (configuration.get("audited", AUDITED), EVALUATED)
     audits, errors = ([*(n for n in some if n < trainer.steps), trainer.steps] for some in points)
     told = device if configuration.get("tokens", True) else {**device, "layers": None}
     watch = tracker(task, audits, place.scratch / "history", watched(configuration), **told)
-    curve = Curve(task, errors, task.parts["test"], place.scratch)
+    batches = held_out_batches(task, task.parts["test"])
+    curve = Curve(errors, lambda model: unexplained(model, batches, task), place.scratch)
     trainer.run(watch, curve)
     model = trainer.model.eval()
     test = chosen(task, configuration.get("final", sorted({each.name for each in task.parts["test"]})))
     final = audited(model, task, test, layers=None, **device)
     trained = task.parts["train"][:: max(len(task.parts["train"]) // FITTED, 1)]
     if configuration.get("weights", False):
-        place.store.save_tensors(place.name, place.seed, weights(model))
+        place.store.save_tensors(place.name, place.seed, model.state_dict())
     return {
         "parameters": sum(each.numel() for each in model.parameters()),
         "train_seconds": trainer.seconds,
@@ -69,21 +70,10 @@ def watched(configuration: Mapping[str, Any]) -> Sequence[str]:
     return names
 
 
-def weights(model: PetOnTensors) -> dict[str, torch.Tensor]:
-    """As they are stored: in half precision, so that the results stay small."""
-    state = {key: value.cpu() for key, value in model.state_dict().items()}
-    return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-
-
-def in_full(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Stored weights in single precision."""
-    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-
-
 def stored_model(task: Task, configuration: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> PetOnTensors:
     """The model of a run that is done, from its stored weights."""
     model = new_model(task, configuration)
-    model.load_state_dict(in_full(tensors))
+    model.load_state_dict(tensors)
     return model.eval()
 
 

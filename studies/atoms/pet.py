@@ -38,6 +38,7 @@ class PetOnTensors(torch.nn.Module):
         present: by output, ``(atomic numbers, multiplicity)``: 0 where an element has no such shell, so that the output
             is 0 there.
         covariant_bias: whether last layers of outputs other than invariants have a bias.
+        bias: whether anything has one.
         triples: whether atoms begin with `studies.atoms.triples` beside their element.
 
     Only metatrain's objects for labelled arrays are left out: structures come in as tensors, and outputs leave as
@@ -53,6 +54,7 @@ class PetOnTensors(torch.nn.Module):
         per_system: Sequence[str] = (),
         present: Mapping[str, torch.Tensor] | None = None,
         covariant_bias: bool = True,
+        bias: bool = True,
         triples: bool = False,
     ) -> None:
         super().__init__()
@@ -70,6 +72,10 @@ class PetOnTensors(torch.nn.Module):
             self.backend.node_embedders[0] = EmbeddedAtoms(first)
         if not covariant_bias:
             self._drop_biases()
+        if not bias:
+            for module in self.modules():
+                if getattr(module, "bias", None) is not None:
+                    module.register_parameter("bias", None)
 
     def forward(
         self, positions: torch.Tensor, numbers: torch.Tensor, batch: torch.Tensor | None = None

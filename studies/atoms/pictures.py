@@ -211,15 +211,15 @@ def diagnosis(store: Store) -> Figure | None:
 def rates(store: Store) -> Figure | None:
     """What is left unexplained of each l, by peak rate and embedding."""
     behind = {"3e-4": "-slow", "1e-3": "", "3e-3": "-fast"}
-    kinds = {"linear": "(x, y, z, r)", "harmonic4": "harmonics to 4"}
+    kinds = {"linear": "(x, y, z, r)", "wide4": "wider", "harmonic4": "harmonics to 4"}
     behind = {
         rate: each for rate, each in behind.items() if any(store.seeds(f"density-o3-{kind}{each}") for kind in kinds)
     }
     if len(behind) < 2:
         return None
     figure = new_figure(WIDTH, 2.4)
-    both = figure.subplots(1, 2, sharey=True)
-    for axes, (kind, title) in zip(both, kinds.items(), strict=True):
+    panels = figure.subplots(1, len(kinds), sharey=True)
+    for axes, (kind, title) in zip(panels, kinds.items(), strict=True):
         for name in OUTPUTS[:5]:
             found = [spread(store, f"density-o3-{kind}{each}", unexplained(name)) for each in behind.values()]
             for i, each in enumerate(found):

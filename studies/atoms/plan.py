@@ -14,6 +14,7 @@ from .degrees import refine
 from .diagnosis import diagnose
 from .dynamics import move
 from .learning import learn
+from .padding import leak
 from .pet import SMALL
 from .rotations import check
 
@@ -99,9 +100,20 @@ def _dynamics(name: str, contrast: str, of: str) -> Run:
     return _of_that(move, name, contrast, of, minutes=5.0, quick=quick, **asked)
 
 
+def _padding(size: str, words: str, minutes: float, hypers: Mapping[str, Any]) -> Run:
+    new = {"hypers": hypers, "watched": ["H2CCHCN", "HCF3"], "watched_at": [0, 150, 300, 500, 700, 1000]}
+    quick = REDUCED | {"watched": new["watched"]} if size == "small" else None
+    configuration = {**BASE, **new}
+    return Run(
+        f"padding-{size}", "what molecules see of others in a batch", words, ONE, minutes, leak, configuration, quick
+    )
+
+
 SLOW, FAST = {"rate": 3e-4}, {"rate": 3e-3}
 
 FINE: dict[str, Any] = {"steps": 300, "rate": 3e-4, "audited": (0,), "tokens": False}
+
+DEFAULT: dict[str, Any] = {"hypers": {}, "size": "2.9 M, 1500 steps of 8", "minutes": 15.0}
 
 LONG: dict[str, Any] = {"steps": 5000, "size": "0.29 M, 5000 steps of 8", "minutes": 15.0}
 
@@ -118,6 +130,7 @@ MAIN = [
     _run("density-o3-wide4", "a network of (x, y, z, r) with the parameters of harmonic4", FIVE, edges="wide4"),
     _run("density-o3-linear-fast", "peak rate 3e-3 in place of 1e-3", FIVE, **FAST),
     _run("density-o3-harmonic4-fast", "harmonics to 4, peak rate 3e-3", FIVE, edges="harmonic4", **FAST),
+    _run("density-o3-wide4-fast", "that network of (x, y, z, r), peak rate 3e-3", FIVE, edges="wide4", **FAST),
     _run(
         "density-none-linear",
         "no augmentation: each structure in the random orientation that it has",
@@ -151,6 +164,8 @@ OTHERS = [
     _run("density-o3-solid4", "solid harmonics r^l Y up to l = 4", ONE, edges="solid4"),
     _run("density-o3-harmonic4-norm", "harmonics to 4, and a layer norm after them", ONE, edges="harmonic4-norm"),
     _run("density-o3-linear-unbiased", "no bias in readouts of what is not invariant", ONE, covariant_bias=False),
+    _run("density-o3-linear-biasless", "no bias anywhere", ONE, bias=False),
+    _run("density-o3-linear-default", "PET of metatrain's default size", ONE, **DEFAULT),
 ]
 
 POTENTIALS = [
@@ -160,6 +175,7 @@ POTENTIALS = [
     _run("gfn2-none-linear", "the same, not augmented", task="gfn2", augmentation="none"),
     _dynamics("dynamics-o3-linear", "200 fs of held-out molecules with its forces", "gfn2-o3-linear"),
     _dynamics("dynamics-o3-linear-fast", "the same, peak rate 3e-3", "gfn2-o3-linear-fast"),
+    _dynamics("dynamics-o3-harmonic4", "the same, harmonics", "gfn2-o3-harmonic4"),
 ]
 
 AFTER = [
@@ -173,13 +189,18 @@ AFTER = [
     _check("check-untrained-linear", "density-o3-linear", trained=False),
     _diagnosis("diagnosis-o3-linear", "where sectors are lost", "density-o3-linear"),
     _diagnosis("diagnosis-o3-harmonic4", "the same with harmonics", "density-o3-harmonic4"),
-    _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear", ONE),
-    _diagnosis("diagnosis-untrained-linear", "before training", "density-o3-linear", ONE, trained=False),
-    _diagnosis("diagnosis-untrained-harmonic4", "the same, harmonics", "density-o3-harmonic4", ONE, trained=False),
+    _diagnosis("diagnosis-none-linear", "the same without augmentation", "density-none-linear"),
+    _diagnosis("diagnosis-untrained-linear", "before training", "density-o3-linear", trained=False),
+    _diagnosis("diagnosis-untrained-harmonic4", "the same, harmonics", "density-o3-harmonic4", trained=False),
 ]
 """What is measured of stored models."""
 
-RUNS = [*MAIN, *FINETUNED, *OTHERS, *POTENTIALS, *AFTER]
+PADDED = [
+    _padding("small", SIZE, 4.0, SMALL),
+    _padding("default", "2.9 M, 1500 steps of 8", 8.0, {}),
+]
+
+RUNS = [*MAIN, *FINETUNED, *OTHERS, *POTENTIALS, *AFTER, *PADDED]
 
 
 def tables(store: Store) -> dict[str, str]:

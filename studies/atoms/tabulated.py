@@ -22,6 +22,7 @@ DENSITIES = (
     "density-o3-harmonic4-slow",
     "density-o3-linear-fast",
     "density-o3-harmonic4-fast",
+    "density-o3-wide4-fast",
     "density-o3-triples",
     "density-o3-triples-fast",
     "density-o3-harmonic2",
@@ -29,6 +30,8 @@ DENSITIES = (
     "density-o3-solid4",
     "density-o3-harmonic4-norm",
     "density-o3-linear-unbiased",
+    "density-o3-linear-biasless",
+    "density-o3-linear-default",
     "density-o3-linear-long",
     "density-o3-harmonic4-long",
 )
@@ -38,7 +41,7 @@ FINETUNED = {
 }
 """By the run that they begin with; the first is the control of the others."""
 GFN2 = ("gfn2-o3-linear", "gfn2-o3-linear-fast", "gfn2-o3-harmonic4", "gfn2-none-linear")
-DYNAMICS = ("dynamics-o3-linear", "dynamics-o3-linear-fast")
+DYNAMICS = ("dynamics-o3-linear", "dynamics-o3-linear-fast", "dynamics-o3-harmonic4")
 DIAGNOSES = (
     "diagnosis-untrained-linear",
     "diagnosis-untrained-harmonic4",
@@ -77,14 +80,15 @@ def tables(store: Store) -> dict[str, str]:
         "atoms-dynamics": dynamics(store),
         "atoms-diagnosis": diagnoses(store),
         "atoms-check": checks(store),
+        "atoms-padding": padding(store),
     }
     return {name: text for name, text in found.items() if text}
 
 
 def rates(store: Store) -> str:
-    """Left unexplained at each peak rate, with (x, y, z, r) and with harmonics."""
+    """Left unexplained at each peak rate, by embedding."""
     rows = []
-    for edges in ("linear", "harmonic4"):
+    for edges in ("linear", "wide4", "harmonic4"):
         for rate, behind in (("3e-4", "-slow"), ("1e-3", ""), ("3e-3", "-fast")):
             found = [spread(store, f"density-o3-{edges}{behind}", unexplained(name)) for name in OUTPUTS[:5]]
             if found[0] is not None:
@@ -149,6 +153,19 @@ def dynamics(store: Store) -> str:
         return ""
     head = "| run | forces | seeds | fs | energy, eV per atom | angular momentum, thermal | molecules whole |"
     return "\n".join([head, "|---" * 7 + "|", *rows])
+
+
+def padding(store: Store) -> str:
+    """By step, what a molecule's outputs change by when another is before it in the batch, over their size."""
+    rows = []
+    for run in ("padding-small", "padding-default"):
+        for result in store.all(run):
+            for step, point in result["curve"].items():
+                rows.append(f"| {run} | {step} | {' | '.join(number(value) for value in point.values())} |")
+    if not rows:
+        return ""
+    head = "| run | step | root mean square | most | the same, floor 1e-30 | most, floor 1e-30 |"
+    return "\n".join([head, "|---" * 6 + "|", *rows])
 
 
 def _rms(values: Sequence[float | None]) -> float:
@@ -243,6 +260,8 @@ _PAIRS = [
 ]
 _FAST = [
     ("harmonic4", "linear, both at 3e-3", "density-o3-harmonic4-fast", "density-o3-linear-fast", OUTPUTS[:5]),
+    ("wide4", "linear, both at 3e-3", "density-o3-wide4-fast", "density-o3-linear-fast", OUTPUTS[:5]),
+    ("harmonic4", "wide4, both at 3e-3", "density-o3-harmonic4-fast", "density-o3-wide4-fast", OUTPUTS[:5]),
     ("linear at 3e-3", "at 1e-3", "density-o3-linear-fast", "density-o3-linear", OUTPUTS[:5]),
     ("linear at 3e-3", "harmonic4 at 1e-3", "density-o3-linear-fast", "density-o3-harmonic4", OUTPUTS[:5]),
     ("triples", "linear, both at 3e-3", "density-o3-triples-fast", "density-o3-linear-fast", OUTPUTS),

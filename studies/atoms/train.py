@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-
-import equiscope as eq
 
 from .batches import Batch, elements, training_batches
 from .dataset import Molecule, Task
@@ -37,8 +35,8 @@ class Trainer:
         task: what is learned. The loss is the mean over outputs of their mean square errors, which are 1 for a model
             that says 0.
         configuration: "steps", "batch", "rate" (peak of a cosine), "augmentation", "edges", "hypers", "covariant_bias",
-            "triples", "symmetry" (weight of A in the loss, 0 where it is not said), "device" (the CPU where it is not
-            said).
+            "bias", "triples", "symmetry" (weight of A in the loss, 0 where it is not said), "device" (the CPU where it
+            is not said).
         seed: of weights and batches.
         start: weights to begin with, in place of random ones.
     """
@@ -67,22 +65,22 @@ class Trainer:
         if self._path.is_file():
             self._load()
 
-    def run(self, tracker: eq.training.SymmetryTracker, curve: Curve) -> None:
+    def run(self, *watchers: Watcher) -> None:
         """All steps that are left."""
         batches = training_batches(
             self.task, self.configuration["batch"], self.configuration["augmentation"], self.seed, self.step
         )
         while self.step < self.steps:
-            tracker.step(self.model, self.step)
-            curve.step(self.model, self.step)
+            for watcher in watchers:
+                watcher.step(self.model, self.step)
             begun = time.perf_counter()
             self._learn(next(batches).to(self.device))
             self.seconds += time.perf_counter() - begun
             self.step += 1
             if self.step % EVERY_STEPS == 0:
                 self._save()
-        tracker.finish(self.model, self.steps)
-        curve.step(self.model, self.steps)
+        for watcher in watchers:
+            watcher.finish(self.model, self.steps)
         self._save()
 
     def _learn(self, batch: Batch) -> None:
@@ -132,28 +130,39 @@ def new_model(task: Task, configuration: Mapping[str, Any]) -> PetOnTensors:
         per_system=task.per_system,
         present=task.present,
         covariant_bias=configuration.get("covariant_bias", True),
+        bias=configuration.get("bias", True),
         triples=configuration.get("triples", False),
     )
 
 
+class Watcher(Protocol):
+    """Looks at a model in training."""
+
+    def step(self, model: PetOnTensors, n: int) -> object:
+        """To be called before every step."""
+
+    def finish(self, model: PetOnTensors, n: int) -> object:
+        """To be called after the last."""
+
+
 class Curve:
-    """Share of each output left unexplained on molecules that are held out, each in one random orientation, at steps.
+    """What `measure` finds at some steps, by name. Points are kept in a file of ``scratch`` as they come."""
 
-    Points are kept in a file of ``scratch`` as they come.
-    """
-
-    def __init__(self, task: Task, steps: list[int], molecules: list[Molecule], scratch: Path) -> None:
-        self.task, self.due = task, set(steps)
+    def __init__(
+        self, steps: Sequence[int], measure: Callable[[PetOnTensors], dict[str, float]], scratch: Path
+    ) -> None:
+        self.due, self._measure = set(steps), measure
         self._path = scratch / "curve.json"
         stored = json.loads(self._path.read_text()) if self._path.is_file() else {}
         self.points: dict[int, dict[str, float]] = {int(step): point for step, point in stored.items()}
-        self._batches = held_out_batches(task, molecules)
 
     def step(self, model: PetOnTensors, n: int) -> None:
         """To be called before every step."""
         if n in self.due:
-            self.points[n] = unexplained(model, self._batches, self.task)
+            self.points[n] = self._measure(model)
             self._path.write_text(json.dumps(self.points))
+
+    finish = step
 
 
 def held_out_batches(task: Task, molecules: list[Molecule]) -> list[Batch]:

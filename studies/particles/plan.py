@@ -75,6 +75,18 @@ BIAS = [
     _run("harmonics4", "harmonics to 4, O(3)", "o3", changes={"harmonics": 4}, quick=True),
     _run("wide", "wider, no harmonics, O(3)", "o3", changes=WIDE),
 ]
+PUBLISHED = Run(
+    "particles-published",
+    "the published size and grouping, O(3), as far as it goes",
+    "22.7 M, 240 steps of 4",
+    range(1),
+    15,
+    _trained,
+    {
+        **_SMALL, "preset": "published", "steps": 240, "batch": 4, "rate": 5e-4, "held": 16, "audited": 1,
+        "points": (0, 30, 100), "lmax": 2, "final": {"lmax": 2, "turns": 4}, "augment": "o3", "keep": False,
+    },
+)  # fmt: skip
 AFTER = Run(
     "particles-after",
     "weights of particles-o3: ties of the grouping, random elements, degrees",
@@ -111,7 +123,7 @@ JETS = [
     )
     for kind, words in (("none", "nothing"), ("so2", "turns about the flight"), ("o3", "O(3) in the rest frame"))
 ]
-RUNS = [*MAIN, AFTER, *BIAS, DIAGNOSIS, *JETS]
+RUNS = [*MAIN, AFTER, *BIAS, DIAGNOSIS, PUBLISHED, *JETS]
 
 
 def tables(store: Store) -> dict[str, str]:
