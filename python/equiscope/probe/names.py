@@ -185,8 +185,8 @@ def _check_function(pattern: str, what: str) -> None:
     elif what not in _functions():
         near = difflib.get_close_matches(what, [INPUT, OUTPUT, *_functions()], n=5, cutoff=0.3)
         raise ArgumentError(
-            f"layers: expected {INPUT!r}, {OUTPUT!r} or the name of a function of torch after the colon, got {pattern!r} "
-            f"(nearest: {', '.join(near) or 'none'})"
+            f"layers: expected {INPUT!r}, {OUTPUT!r} or the name of a function of torch after the colon, got "
+            f"{pattern!r} (nearest: {', '.join(near) or 'none'})"
         )
 
 
