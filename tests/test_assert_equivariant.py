@@ -88,3 +88,30 @@ def test_outputs_may_be_left_out_where_the_model_says_them():
     net = torch.nn.Sequential(torch.nn.Linear(3, 2, dtype=torch.float64))
     with pytest.raises(eq.errors.ArgumentError, match="outputs: expected what the model returns, by name"):
         assert_equivariant(net, [{"input": POS}], inputs={"input": "vector"}, layers="*")
+
+
+class Invariant(torch.nn.Module):
+    """Meant to be so: of distances, but for the coordinates that enter at the second layer by `amount`."""
+
+    def __init__(self, amount):
+        super().__init__()
+        self.distances, self.filters = torch.nn.Identity(), torch.nn.Linear(3, 2, dtype=torch.float64)
+        self.after, self.amount = torch.nn.Tanh(), amount
+
+    def forward(self, input):
+        norms = self.distances(input.square().sum(-1, keepdim=True))
+        return (norms + self.after(self.amount * self.filters(input))).sum((-1, -2))
+
+
+@pytest.mark.parametrize("amount", [0.03, 1.0])
+def test_the_first_layer_that_carries_the_irrep_of_the_error_is_named(amount):
+    torch.manual_seed(0)
+    with pytest.raises(
+        AssertionError, match=r"first layer that carries l=1, in which (100|9[\d.]+)% of .* u lies: filters$"
+    ):
+        check(Invariant(amount), layers="*")
+    with pytest.raises(
+        AssertionError, match=r"first layer that leaks: filters, relative error [\d.]+ \(scalar [\d.]+\)"
+    ):
+        check(Invariant(amount), layers={"*": "scalar"})
+    check(Invariant(0.0), layers="*")

@@ -199,10 +199,45 @@ def test_channels_that_vary_between_systems_are_pooled_but_cannot_be_joined():
         eq.audit(Pairs(), data, keep="samples", **settings)
 
 
-def test_module_called_like_an_output_is_refused(tower):
+class Heads(torch.nn.Module):
+    """Its modules are called like its outputs, as heads often are."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Linear(3, 4)
+        self.energy = torch.nn.Linear(4, 1)
+        self.both = Pair()
+
+    def forward(self, positions):
+        x = torch.tanh(self.embed(positions))
+        left, _ = self.both(positions)
+        return {"energy": self.energy(x).sum((-1, -2)), "both": left.sum(-2)}
+
+
+@pytest.mark.parametrize("pattern", ["*", "**"])
+def test_wildcards_give_modules_that_are_called_like_an_output_a_name_of_their_own(pattern):
+    torch.manual_seed(0)
+    model, asked = Heads(), {"outputs": {"energy": "scalar", "both": "8x0e"}}
+    report = run(model, layers=pattern, **asked)
+    assert {"embed", "energy:output", "both:output[0]", "both:output[1]"} <= set(report.layers)
+    assert not set(report.layers) & set(report.outputs)
+    alone = run(model, layers={"energy:output": None}, outputs={"energy": "scalar"})
+    torch.testing.assert_close(alone.layers["energy:output"].power, report.layers["energy:output"].power)
+    exact = run(model, layers={pattern: "scalar"}, outputs={"energy": "scalar"}).layers["energy:output"]
+    assert isinstance(exact, Output) and exact.representation == "scalar"
+
+
+def test_what_a_module_returns_has_two_names_and_is_heard_by_one(tower):
+    report = run(tower, layers=["reused:output", "third.0:output"])
+    assert list(report.layers) == ["third.0:output", "reused:output", "reused:output#2"]
+    assert list(run(tower, layers=["third.0", "third.0:output"]).layers) == ["third.0"]
+
+
+@pytest.mark.parametrize("layers", ["energy", ["*", "energy"], {"energy": "scalar"}])
+def test_a_name_that_an_output_has_too_is_refused_and_the_other_one_told(tower, layers):
     tower.energy = torch.nn.Identity()
-    with pytest.raises(eq.errors.ArgumentError, match=r"layers: .*not called like an output, got 'energy'"):
-        run(tower, layers="energy")
+    with pytest.raises(eq.errors.ArgumentError, match=r"layers: expected 'energy:output' of .*, got 'energy'"):
+        run(tower, layers=layers)
 
 
 def test_rows_that_change_with_the_orientation_are_refused():

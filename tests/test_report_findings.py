@@ -116,7 +116,8 @@ def test_a_pseudovector_declared_vector_is_recognised() -> None:
 
 
 def test_components_in_the_wrong_order_are_recognised() -> None:
-    said(audit_of([wrongly_declared(closed(8, (1, 1, 1.0)), 0.9)]), "carries the declared irrep", "their order")
+    audit = audit_of([wrongly_declared(closed(8, (1, 1, 1.0)), 0.9)])
+    said(audit, "carries the declared irrep", "their order", "an absolute axis in the model")
 
 
 def test_an_output_with_no_symmetry_at_all_is_recognised() -> None:
@@ -196,6 +197,64 @@ def test_the_layer_that_leaks_in_an_equivariant_model_is_named() -> None:
     silent(audit, "`conv.3` is the first layer with power in")
     legitimate = said(audit, "`conv.1` is the first layer with power in l=2 ")
     assert "meant to be" not in legitimate
+
+
+FILTERS = [
+    invariant("embed"),
+    spectrum("filters.0", closed(8, (0, 1, 0.55), (1, 1, 0.45))),
+    spectrum("filters.1", closed(8, (0, 1, 0.6), (1, 1, 0.391), (2, 1, 0.005), (3, 1, 0.004))),
+]
+
+
+@pytest.mark.parametrize("relative", [0.3, 0.01])
+def test_the_first_layer_that_carries_the_irrep_of_the_error_is_named(relative) -> None:
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=relative, decay=0.01)], FILTERS)
+    line = said(audit, "first audited layer that carries")
+    assert line.startswith("`filters.0` is the first audited layer that carries l=1, in which 94.3% of the squared")
+    assert "error of `energy` lies. That is no fault" in line and '`layers={"filters.**": "scalar"}`' in line
+    silent(audit, "looks like a leak")
+
+
+@pytest.mark.parametrize("relative, leaks", [(0.3, False), (0.01, True)])
+def test_a_layer_before_it_that_is_not_invariant_is_named_too(relative, leaks) -> None:
+    energy = output("energy", "scalar", (0, 1), relative=relative, decay=0.01)
+    power = energy.parts[(0, 1)].power
+    power[[1, 2]] = power[[2, 1]]
+    audit = audit_of([energy], FILTERS)
+    line = said(audit, "`filters.1` is the first audited layer that carries l=2")
+    assert "`filters.0` before it is the first that is not invariant" in line
+    assert ("looks like a leak" in " ".join(findings(audit))) is leaks
+
+
+@pytest.mark.parametrize(
+    "found, first",
+    [
+        (output("energy", "scalar", (0, 1), relative=0.0), closed(8, (1, 1, 1.0))),
+        (output("dipole", "vector", (1, 1), relative=0.1), closed(8, (2, 1, 1.0))),
+        (output("energy", "scalar", (0, 1), relative=0.1), closed(8, (0, 1, 1.0))),
+        (output("energy", "scalar", (0, 1), relative=0.1, decay=0.9), shares(8, 0.5, 0.0)),
+    ],
+    ids=["exact", "a vector", "no layer carries it", "in many irreps"],
+)
+def test_no_layer_is_said_to_carry_an_error_that_is_none_or_in_no_one_irrep(found, first) -> None:
+    silent(audit_of([found], [spectrum("a", first)]), "first audited layer that carries")
+
+
+def test_declared_layers_that_are_exact_carry_no_error() -> None:
+    layers = [output("a", "4x1o", (1, 1), relative=0.0), spectrum("b", closed(8, (0, 1, 0.5), (1, 1, 0.5)))]
+    audit = audit_of([output("energy", "scalar", (0, 1), relative=0.1)], layers)
+    assert said(audit, "first audited layer that carries l=1").startswith("`b`")
+
+
+@pytest.mark.parametrize("dtype, small, large", [("float32", 1e-6, 1e-3), ("float64", 1e-14, 1e-12)])
+def test_an_exact_output_with_noise_far_above_round_off_is_said_to_jump(dtype, small, large) -> None:
+    for noise, loud in ((small, False), (large, True)):
+        energy = output("energy", "scalar", (0, 1), relative=noise, size=20.0, dtype=dtype)
+        energy.noise_floor = noise * 20
+        line = said(audit_of([energy]), "invariant as far as")
+        assert ("the noise itself is large" in line and "jumps there or is ill-conditioned" in line) is loud
+    energy.noise_floor = 2e-3
+    silent(audit_of([energy], computes_in="bfloat16"), "the noise itself")
 
 
 def test_no_leak_is_claimed_when_every_output_is_exact() -> None:

@@ -22,7 +22,7 @@ from .probe.batch import BatchRows
 from .probe.declared import declared_by_module
 from .probe.masks import PADDING
 from .probe.memory import Memory
-from .probe.names import matching_places, modules_by_name, split
+from .probe.names import apart, matching_places, modules_by_name, split
 from .probe.session import Hooked, Session
 from .probe.witness import Witness
 from .progress import progress_bar
@@ -294,9 +294,12 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
         features = ", ".join(adapter.available_features)
         has = f"; outputs that can be audited as layers: {features}" if features else ""
         fail(ArgumentError, "layers", f"no module patterns for this model ({why}{has})", ", ".join(map(repr, patterns)))
-    names = matching_places(module, patterns)
-    if both := [name for name in names if name in adapter.outputs]:
-        fail(ArgumentError, "layers", "modules that are not called like an output", ", ".join(map(repr, both)))
+    plain = matching_places(module, patterns)
+    names = apart(plain, adapter.outputs)
+    if both := [name for name in plain if name in patterns and name not in names]:
+        # either could be meant where the name is written out, which stands for the output in all that follows
+        ask = ", ".join(map(repr, apart(both, adapter.outputs)))
+        fail(ArgumentError, "layers", f"{ask} of what is called like an output", ", ".join(map(repr, both)))
     modules = modules_by_name(module)
     found: dict[str, Representation] = {}
     for name in names:
@@ -306,7 +309,7 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
     meant: set[str] = set()
     for pattern, kind in request.layer_kinds.items():
         if pattern in patterns:
-            fitting = matching_places(module, [pattern])
+            fitting = apart(matching_places(module, [pattern]), adapter.outputs)
             found.update(dict.fromkeys(fitting, kind))
             meant |= set(fitting) if pattern in request.meant else set()
     for mask in request.inner_masks.values():

@@ -9,7 +9,10 @@ from typing import Any
 
 from .audit import audit
 from .errors import ArgumentError, fail
-from .result.data import Output
+from .report.format import percent
+from .report.words import irrep_list
+from .result.carrier import carrier
+from .result.data import AuditData, Output
 from .result.judge import Parity, Verdict
 from .result.verdict import rotations_alone
 
@@ -32,11 +35,12 @@ def assert_equivariant(
     What lies within the measured noise passes whatever its relative size: verdicts "exact", "vanishes" and "stochastic"
     (`equiscope.Verdict`). An output that is 0 for every input fails, since it shows nothing, unless `allow_zero`; so do
     systems on which the model returned NaN or infinity. The message names every output that fails, what proper
-    rotations alone do to it, its worst system, the target irreps that leak, and the first layer, in order of execution,
-    whose own representation is broken (for layers that declare one; e3nn modules do). All other arguments are those of
-    `equiscope.audit`. `outputs` too may be left out where the model itself says what it returns, as calculators and
-    metatomic models do; where it does not, `ArgumentError` says so. A grid of low degree is enough to see that an error
-    is there; ask `audit` for its exact size.
+    rotations alone do to it, its worst system and the target irreps that leak. Of the layers audited it names the
+    first, in order of execution, whose own representation is broken, and its irreps that leak (for layers that declare
+    one; e3nn modules do); where there is none, the first that carries the irrep in which most of the error of an
+    invariant output lies. All other arguments are those of `equiscope.audit`. `outputs` too may be left out where the
+    model itself says what it returns, as calculators and metatomic models do; where it does not, `ArgumentError` says
+    so. A grid of low degree is enough to see that an error is there; ask `audit` for its exact size.
     """
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < math.inf:
         fail(ArgumentError, "tol", "a number from 0 on", repr(tol))
@@ -55,10 +59,22 @@ def assert_equivariant(
             lines.append(_message(output, tol))
     if not lines:
         return
-    first = next((x for x in report.declared_layers.values() if _fails(x, tol)), None)
-    if first is not None:
-        lines.append(f"first layer that leaks: {first.name}, relative error {first.relative:.2g}")
-    raise AssertionError(f"not equivariant to {tol:g}:\n  " + "\n  ".join(lines))
+    raise AssertionError(f"not equivariant to {tol:g}:\n  " + "\n  ".join([*lines, *_origin(report, tol)]))
+
+
+def _origin(report: AuditData, tol: float) -> list[str]:
+    """Where in the network the errors begin, as far as the layers that were audited show it."""
+    broken = next((layer for layer in report.declared_layers.values() if _fails(layer, tol)), None)
+    if broken is not None:
+        return [f"first layer that leaks: {broken.name}, relative error {broken.relative:.2g}{_leaks(broken, tol)}"]
+    found = []
+    for output in report.outputs.values():
+        if _fails(output, tol) and (first := carrier(report, output)):
+            carried = irrep_list(output.chart, {first.irrep})
+            text = f"first layer that carries {carried}, in which {percent(first.share)} of the squared error of "
+            text += f"{output.name} lies: {first.layer}"
+            found.append(text + (f"; first that is not invariant: {first.earlier}" if first.earlier else ""))
+    return found
 
 
 def _fails(output: Output, tol: float) -> bool:
@@ -68,13 +84,7 @@ def _fails(output: Output, tol: float) -> bool:
 def _message(output: Output, tol: float) -> str:
     """What is wrong with an output that fails."""
     size = output.size
-    leaks = ", ".join(
-        f"{output.chart.name(label)} {part.rmse / size:.2g}"
-        for label, part in output.parts.items()
-        if part.rmse > tol * size and label in output.chart
-    )
-    text = f"{output.name} is {output.representation} only to {output.relative:.2g}"
-    text += f" ({leaks})" if leaks else ""
+    text = f"{output.name} is {output.representation} only to {output.relative:.2g}{_leaks(output, tol)}"
     text += f", RMSE {output.rmse:.3g}{f' {output.unit}' if output.unit else ''}, noise floor {output.noise_floor:.2g}"
     found = rotations_alone(output)
     if found is Parity.BROKEN:
@@ -82,3 +92,14 @@ def _message(output: Output, tol: float) -> str:
     elif found is not None:
         text += f"; {found}"
     return text + (f"; worst: system {output.worst.system!r}" if output.worst is not None else "")
+
+
+def _leaks(output: Output, tol: float) -> str:
+    """The target irreps that break by more than `tol`, with their amounts."""
+    size = output.size
+    leaks = ", ".join(
+        f"{output.chart.name(label)} {part.rmse / size:.2g}"
+        for label, part in output.parts.items()
+        if part.rmse > tol * size and label in output.chart
+    )
+    return f" ({leaks})" if leaks else ""

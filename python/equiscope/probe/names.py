@@ -1,7 +1,8 @@
 """The names of what can be listened to inside a model, and the patterns that choose among them.
 
-``block.3`` is what the module of that name returns, ``block.3:input`` what it is given, ``block.3:relu`` what the calls
-of that function return that stand in its forward. Tensors that pass these places have names of their own:
+``block.3`` is what the module of that name returns, ``block.3:output`` the same where the short name is that of an
+output of the model, ``block.3:input`` what it is given, ``block.3:relu`` what the calls of that function return that
+stand in its forward. Tensors that pass these places have names of their own:
 ``block.3#2`` from the second call, ``block.3[0]`` and ``block.3['x']`` where there are several. A part of a module's
 name that holds one of these signs itself stands in quotes: ``heads.'mtt::dos'``.
 """
@@ -21,6 +22,9 @@ from ..patterns import TAIL, fits, stem
 
 INPUT = "input"
 """After the colon: what a module is given. No function of torch has that name."""
+
+OUTPUT = "output"
+"""After the colon: what a module returns, as without a colon."""
 
 HELPER = "_compiled_"
 """What e3nn puts before the names of its TorchScript helpers: code of the module that holds them, and no layers."""
@@ -73,11 +77,11 @@ def is_compiler(module: torch.nn.Module) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def split(name: str) -> tuple[str, str]:
-    """Of a place or a tensor the name of the module, and what of it: nothing for what it returns, `INPUT`, or a
-    function."""
+    """Of a place or a tensor the name of the module, and what of it: nothing for what it returns, with `OUTPUT` or
+    without, `INPUT`, or a function."""
     place = stem(name)
     found = _PLACE.fullmatch(place)
-    return (found[1], found[2]) if found else (place, "")
+    return (found[1], "" if found[2] == OUTPUT else found[2]) if found else (place, "")
 
 
 def is_function(what: str) -> bool:
@@ -104,7 +108,7 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
             quoted = ".".join(map(_quoted, pattern.split(".")))
             if hits := _fitting(quoted, names):
                 pattern = quoted
-        before, what = split(pattern)
+        before, _ = split(pattern)
         if not hits:
             every = [name for name in names if name]
             near = difflib.get_close_matches(before.replace("*", ""), every, n=5, cutoff=0.3) or every[:8]
@@ -112,11 +116,18 @@ def matching_places(module: torch.nn.Module, patterns: Sequence[str]) -> list[st
                 f"layers: expected patterns that fit a module, got {pattern!r}, which fits none of the "
                 f"{len(every)} modules (nearest: {', '.join(near) or 'none'})"
             )
-        if before != stem(pattern) and what != INPUT:
-            _check_function(pattern, what)
+        what = stem(pattern)[len(before) :]
+        if what not in ("", f":{INPUT}", f":{OUTPUT}"):
+            _check_function(pattern, what[1:])
         for name in hits:
             found.setdefault(name, []).append(pattern[len(before) :])
     return [name + what for name in names for what in dict.fromkeys(sorted(found.get(name, ())))]
+
+
+def apart(names: Iterable[str], outputs: Iterable[str]) -> list[str]:
+    """Names of places, with `OUTPUT` where without it what a module returns would be called like one of `outputs`."""
+    taken = set(outputs)
+    return list(dict.fromkeys(f"{name}:{OUTPUT}" if name in taken else name for name in names))
 
 
 def _fitting(pattern: str, names: Iterable[str]) -> list[str]:
@@ -172,10 +183,10 @@ def _check_function(pattern: str, what: str) -> None:
         if not any(fits(what, name) for name in functional()):
             raise ArgumentError(f"layers: expected functions of torch.nn.functional, got {pattern!r}, which fits none")
     elif what not in _functions():
-        near = difflib.get_close_matches(what, [INPUT, *_functions()], n=5, cutoff=0.3)
+        near = difflib.get_close_matches(what, [INPUT, OUTPUT, *_functions()], n=5, cutoff=0.3)
         raise ArgumentError(
-            f"layers: expected {INPUT!r} or the name of a function of torch after the colon, got {pattern!r} "
-            f"(nearest: {', '.join(near) or 'none'})"
+            f"layers: expected {INPUT!r}, {OUTPUT!r} or the name of a function of torch after the colon, got "
+            f"{pattern!r} (nearest: {', '.join(near) or 'none'})"
         )
 
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 from ..errors import ArgumentError
 from ..groups.group import Label
 from ..groups.representation import Representation
+from ..result.carrier import carrier
 from ..result.data import AuditData, Output, Spectrum, widest
 from ..result.floor import content, seen_above, unresolved_floor
 from ..result.judge import Verdict
-from ..result.verdict import targets, uncertain
+from ..result.verdict import error_sectors, targets, uncertain
 from .finding import Finding, Severity
-from .format import LISTED, listing, number, percent, quote, with_error
+from .format import LISTED, listing, number, percent, quote, several, with_error
 from .shares import family_share
 from .words import group_of, highest, irrep_list
 
@@ -34,6 +35,12 @@ WEAK_SHARE = 1e-2
 """New irreps that hold less than this look like a leak; a layer designed to make them gives them 10 % of its
 amplitude or more."""
 
+FAR = 0.1
+"""Relative error from which an output is too far off for a leak."""
+
+PART = 0.05
+"""Share of the squared error of an output that new irreps hold at the least where they are its leak."""
+
 
 def origin(audit: AuditData) -> list[Finding]:
     """Statements about where errors, new irreps, pseudo content and high degrees first appear."""
@@ -47,7 +54,7 @@ def _where(audit: AuditData) -> list[str]:
     if audit.sampled:
         return located  # random rotations hide what lies within their scatter: no layer can be said to lack it
     sectors = _first_sectors(audit, bool(located))
-    return [*located, *sectors, *_first_pseudo(audit, sectors), *_first_high(audit)]
+    return [*located, *_carriers(audit), *sectors, *_first_pseudo(audit, sectors), *_first_high(audit)]
 
 
 def _advice(audit: AuditData) -> list[str]:
@@ -117,11 +124,35 @@ def _first_broken(audit: AuditData) -> list[str]:
     return []
 
 
+def _carriers(audit: AuditData) -> list[str]:
+    """The first layer that carries the irrep in which most of the error of an invariant output lies."""
+    found: dict[tuple[str, Label, str | None], list[tuple[str, float]]] = {}
+    for name, output in audit.outputs.items():
+        if first := carrier(audit, output):
+            found.setdefault((first.layer, first.irrep, first.earlier), []).append((name, first.share))
+    said = [_carrying(audit.layers[layer], irrep, earlier, errors) for (layer, irrep, earlier), errors in found.items()]
+    return _first_few(said, "further layers carry errors of other outputs")
+
+
+def _carrying(layer: Spectrum, irrep: Label, earlier: str | None, errors: list[tuple[str, float]]) -> str:
+    shares = several([f"{percent(share)} of the squared error of {quote(name)}" for name, share in errors])
+    where, block = irrep_list(layer.chart, {irrep}), (earlier or layer.name).partition(".")[0]
+    pattern = f"{block}.**" if block != (earlier or layer.name) else block
+    return (
+        f"{quote(layer.name)} is the first audited layer that carries {where}, in which {shares} "
+        f"{'lies' if len(errors) == 1 else 'lie'}"
+        + (f"; {quote(earlier)} before it is the first that is not invariant" if earlier else "")
+        + ". That is no fault where layers are meant to hold more than invariants; where they are not, "
+        f'`layers={{"{pattern}": "scalar"}}` tells at which one exactness is lost.'
+    )
+
+
 def _first_sectors(audit: AuditData, located: bool) -> list[str]:
     """Where irreps enter that no earlier layer has: the only trace of a leak in undeclared layers."""
     broken = _broken(audit)
     # of what is not as declared the declaration is the likelier cause
     leaking = [name for name in broken if audit.outputs[name].verdict is Verdict.BROKEN]
+    errors = [error_sectors(output) for name in leaking if (output := audit.outputs[name]).relative < FAR]
     seen = declared_input_irreps(audit)
     known_input, open_before, suspected = bool(seen), False, False
     found: list[str] = []
@@ -140,7 +171,8 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
             share = sum(float(layer.fractions[chart.place(irrep)]) for irrep in fresh) or seen_above(layer)
             text = f"{quote(name)} is the first layer with power {_entering(layer, fresh)}; "
             text += f"{'the layers before it' if position else 'the inputs'} had none."
-            if leaking and share < WEAK_SHARE and not (suspected or located):
+            held = max((sum(shares.get(irrep, 0.0) for irrep in fresh) for shares in errors), default=0.0)
+            if held > PART and share < WEAK_SHARE and not (suspected or located):
                 suspected = True
                 text += " In a model that is meant to be equivariant, so little of them looks like a leak."
             found.append(text)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+import torch
+
 from ..groups.group import Label
 from ..result.data import AuditData, Output, SystemRow
 from ..result.floor import seen_above
@@ -23,6 +25,16 @@ fall off with l, while white noise has all but (lmax + 1)^3 of its many componen
 
 SINGLE = 1e-6
 """Relative error, of a model in double precision, up to which it is as small as round-off of float32 is."""
+
+LOUD = 1e3
+"""Noise, in round-off of values of this size, from which rounding alone does not explain it: sums over many terms and
+differences of close numbers cost two to three digits."""
+
+RANDOM = (
+    "Look for dropout, sampling or nondeterministic kernels, or for a jump, such as a hard cutoff at a distance that "
+    "occurs in the data."
+)
+"""What makes the same input give different values."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -100,7 +112,7 @@ def _stochastic(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
         return [_stochastic_one(output) for output in outputs]
     changes = each(outputs, lambda output: f"by {quantity(output, output.noise)}")
     text = f"{of_all(audit, outputs)} are stochastic: the same input evaluated twice changes {changes}. "
-    text += "Errors up to these sizes are noise. Look for dropout, sampling or nondeterministic kernels."
+    text += f"Errors up to these sizes are noise. {RANDOM}"
     silent = [output for output in outputs if output.verdict is Verdict.STOCHASTIC]
     if silent:
         shows = "shows" if len(silent) == 1 else "show"
@@ -111,7 +123,7 @@ def _stochastic(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
 def _stochastic_one(output: Output) -> str:
     name = quote(output.name)
     text = f"{name} is stochastic: the same input evaluated twice changes it by {quantity(output, output.noise)}. "
-    text += "Errors up to that size are noise. Look for dropout, sampling or nondeterministic kernels."
+    text += f"Errors up to that size are noise. {RANDOM}"
     if output.verdict is Verdict.STOCHASTIC:
         text += f" Beyond that noise, {name} shows no symmetry breaking ({size(output)})."
     return text
@@ -190,11 +202,12 @@ def _guess(output: Output) -> Conclusion:
             f" The power of each turns like {like}: is that what they are?",
         )
     text = (
-        "components do not line up: check their order (x, y, z or y, z, x), the basis and the layout, and R against "
-        "its transpose."
+        "an absolute axis in the model (a field, a fixed direction), or components that do not line up: check their "
+        "order (x, y, z or y, z, x), the basis and the layout, and R against its transpose."
     )
     return Conclusion(
-        f" It carries the declared irrep, so its {text}", f" They carry the declared irreps, so their {text}"
+        f" It carries the declared irrep, so the cause is {text}",
+        f" They carry the declared irreps, so the cause is {text}",
     )
 
 
@@ -285,8 +298,27 @@ def _exact(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
         )
         if len(own) > LISTED:
             least = f"none above {AT_NOISE:g} noise floors"
-        found.append(f"{are}: {_their(own, 'error is', 'errors are')} noise or round-off ({least}).")
+        loud = [o for o in own if _is_loud(o, dtype)]
+        found.append(f"{are}: {_their(own, 'error is', 'errors are')} noise or round-off ({least}).{_loudness(loud)}")
     return found
+
+
+def _is_loud(output: Output, dtype: str) -> bool:
+    """Whether the noise of `output` is far more than rounding, in `dtype`, of values of its size explains."""
+    kind = getattr(torch, dtype, None)
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        return False
+    return output.scatter > LOUD * torch.finfo(kind).eps * output.size
+
+
+def _loudness(outputs: Sequence[Output]) -> str:
+    if not outputs:
+        return ""
+    shares = each(outputs, lambda output: f"{percent(output.scatter / output.size)} of its size")
+    return (
+        f" But the noise itself is large ({shares}), far above round-off: a change in the last digit of the input is "
+        "enough for it, so the model jumps there or is ill-conditioned, and an error of symmetry below it is not seen."
+    )
 
 
 def _alone(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
