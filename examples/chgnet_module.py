@@ -12,7 +12,7 @@ model = CHGNet.load(use_device="cpu", verbose=False)
 report = eq.audit(
     model,
     [model.graph_converter(AseAtomsAdaptor.get_structure(crystal))],
-    inputs={"lattice": "vector", "*": "invariant"},  # fractional coordinates and images do not turn
+    inputs={"lattice": "vector", "atom_frac_coord": "invariant", "*": "invariant"},  # nor do images of atoms turn
     outputs={"e": "scalar", "f": "vector", "s": "tensor", "m": "scalar"},
     layers="atom_conv_layers.*",
     batching=list,

@@ -331,6 +331,31 @@ def test_a_mask_by_which_padding_alone_matters_is_refused():
         audited([strewn()], "~mask", model=pooled, outputs={"e": "scalar"})
 
 
+@pytest.mark.parametrize("fill", [0.0, 2.0])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_what_depends_on_padding_alone_depends_on_nothing_that_is_turned(fill, wrong):
+    def inside(pos, mask):
+        read = mask != wrong
+        return {"e": (read * (1.0 + pos.square().sum(-1))).sum(-1)}
+
+    report = audited([padded(9, fill=fill)], "mask", model=inside, outputs={"e": "scalar"})
+    assert report.outputs["e"].verdict == "exact" and report.outputs["e"].depends is not wrong
+    assert any("reads padding alone" in line for line in report.findings()) is wrong
+
+
+def test_what_is_zero_in_padding_alone_is_zero_and_no_more():
+    found = audited([padded(9)], "mask", model=lambda pos, mask: pos * ~mask[..., None], outputs={"v": "vector"})
+    assert found.outputs["v"].verdict == "zero"
+
+
+def test_a_mask_that_was_found_is_told_in_a_note():
+    (note,) = audited([padded(7)], None).notes
+    assert note.startswith("`mask` was taken for the mask, true where rows are real")
+    (note,) = audited([padded(7, padding=lambda mask: ~mask)], None).notes
+    assert note.startswith("`padding` was taken for the mask, true where rows are padding")
+    assert not audited([padded(7)], "mask").notes
+
+
 def test_padding_that_reaches_what_is_real_is_warned_of():
     (warning,) = audited([strewn()], "~mask", model=attending).warnings
     assert "padding changes `v`" in warning and "'~name' turns one round" in warning

@@ -274,7 +274,8 @@ class Adapter(Kind, ABC):
         """Evaluate all copies of `pieces`, ``for piece: for copy``, in one call of the model.
 
         Copy i of a piece is its system under ``rotations[i]``, rotated in float64 and brought to the model's dtype at
-        the end, by `rounding.rounded` with the dither of the piece. Nothing that the model writes into may be the
+        the end, by `rounding.rounded` with the dither of the piece, and with the rows that are real where some are
+        padding. Nothing that the model writes into may be the
         user's, or shared by two copies.
 
         For every name in `outputs` and `features` one tensor per piece, ``(copies, samples, channels, components)``:
@@ -329,6 +330,11 @@ class Adapter(Kind, ABC):
         and in those that they call padding. None where no mask says which are, or the data leave no doubt of it.
         """
         return None
+
+    def unturned(self, system: System) -> Mapping[str, System]:
+        """`system` by the name of each input that is not turned, was not said by its name to be invariant and may hold
+        directions; under another name, with that input displaced. An output that changes with one is warned of."""
+        return {}
 
     def suspicion(self, system: System) -> str:
         """What is likely at fault where copies of a batch turn out to see each other, and what to do: a sentence."""

@@ -114,6 +114,12 @@ class Framed(Adapter):
             self._frames[one.name] = self._frames[system.name]
         return displaced
 
+    def unturned(self, system: System) -> Mapping[str, System]:
+        others = self._inner.unturned(system)
+        for one in others.values():
+            self._frames[one.name] = self._frames[system.name]
+        return others
+
     def suspicion(self, system: System) -> str:
         return self._inner.suspicion(system)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -43,9 +44,16 @@ class Masks:
         self._doubtful: str | None = None
         self.note = "none"
         """What was decided without being told, for the settings."""
+        self.remarks: list[str] = []
+        """The same, for the notes of a report."""
 
     def __bool__(self) -> bool:
         return bool(self._table)
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the inputs that are masks."""
+        return [mask.removeprefix("~") for mask in self._table.values()]
 
     def check(self, where: str, system: Opened) -> None:
         """Refuse masks that the system does not have, that are none, or that are the wrong way round."""
@@ -77,7 +85,9 @@ class Masks:
                 # what comes first is a system of its own, what is 0 at its end is filled up
                 if bool(real[0]) and bool(empty[int(real.sum()) :].all()) and not bool(real[int(real.sum()) :].any()):
                     self._table, self._undecided, self._doubtful = {"**": text}, False, None
-                    self.note = f"{text}, by itself: what rotates is 0 in {_counted(int((~real).sum()))} at its end"
+                    why = f"what rotates is 0 in {_counted(int((~real).sum()))} at its end"
+                    self.note = f"{text}, by itself: {why}"
+                    self.remarks = [_guessed(name, padding=text != name, why=why)]
                     return
             self._doubtful = name
 
@@ -118,6 +128,16 @@ class Masks:
         if not doubtful:
             return None
         return _displaced(system, doubtful), _displaced(system, [~real for real in doubtful])
+
+    def real(self, value: torch.Tensor, system: Opened) -> torch.Tensor | None:
+        """Which rows of an input every mask of such rows calls real, to be broadcast to `value`; None: all."""
+        masks = [self._value("data", mask, system) for mask in dict.fromkeys(self._table.values())]
+        fitting = [
+            mask.reshape(*mask.shape, *[1] * (value.ndim - mask.ndim))
+            for mask in masks
+            if value.shape[: mask.ndim] == mask.shape
+        ]
+        return functools.reduce(torch.logical_and, fitting) if fitting else None
 
     def rows(self, system: Opened) -> tuple[str, int] | None:
         """Name and length of a mask of one axis, which can be made longer."""
@@ -235,6 +255,14 @@ def _displaced(system: Opened, masks: Sequence[torch.Tensor]) -> Opened:
                 moved = dither(values[i].double().unsqueeze(0))[0].to(values[i].dtype)
                 values[i] = torch.where(rows.reshape(*rows.shape, *[1] * (moved.ndim - rows.ndim)), moved, values[i])
     return replace(system, values=tuple(values))
+
+
+def _guessed(name: str, *, padding: bool, why: str) -> str:
+    what = "padding" if padding else "real"
+    return (
+        f"`{name}` was taken for the mask, true where rows are {what}: it is called so, and {why}. masks={{}} says "
+        "that there is none"
+    )
 
 
 def _counted(rows: int) -> str:

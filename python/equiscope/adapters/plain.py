@@ -40,6 +40,7 @@ from .rounding import rounded
 from .rows import RowCounts
 from .stream import each_system, is_data_set, is_one_system
 from .structures import label_of
+from .unturned import Unturned, displaced, may_hold_directions
 
 ONLY = "input"
 """Name of the only input, where the data have none for it."""
@@ -111,8 +112,7 @@ class PlainAdapter(Adapter):
         name = type(model).__name__ if self.module is not None else getattr(model, "__name__", type(model).__name__)
         self._described = {"model": name, "data": type(data).__name__}
         self._containers: set[str] = set()
-        self._still: dict[str, None] = {}
-        """Inputs that may hold vectors and were declared invariant, in order."""
+        self._unturned = Unturned()
 
     # -- what the audit asks -------------------------------------------------------------------------------------
 
@@ -160,15 +160,8 @@ class PlainAdapter(Adapter):
 
     @property
     def remarks(self) -> list[str]:  # type: ignore[override]
-        """Of inputs that were declared to stay as they are, and are shaped like vectors."""
-        taken = [f"`{name}`" for name in self._still if name not in self._call.left]
-        if not taken:
-            return []
-        were = "was" if len(taken) == 1 else "were"
-        return [
-            f"{', '.join(taken)} {were} declared invariant and not turned, with 3 numbers in the last axis: what holds "
-            "vectors must be declared so"
-        ]
+        """Of inputs that stay as they are, and of a mask that was found."""
+        return [*self._unturned.remarks({*self._call.left, *self._masks.inputs}), *self._masks.remarks]
 
     def longer(self, system: System) -> System | None:
         rows = self._masks.rows(system.payload)
@@ -189,6 +182,26 @@ class PlainAdapter(Adapter):
             replace(system, name=f"{system.name} with other rows", payload=real),
             replace(system, name=f"{system.name} with other padding", payload=padding),
         )
+
+    def unturned(self, system: System) -> Mapping[str, System]:
+        found: Opened = system.payload
+        asked = {
+            key: i
+            for i, (key, value, turns) in enumerate(zip(found.keys, found.values, found.turns, strict=True))
+            if not turns and key not in self.inputs and self._is_given(key) and may_hold_directions(value)
+        }
+        return {
+            key: replace(
+                system,
+                name=f"{system.name} with other {key}",
+                payload=replace(found, values=(*found.values[:i], displaced(found.values[i]), *found.values[i + 1 :])),
+            )
+            for key, i in asked.items()
+        }
+
+    def _is_given(self, key: str) -> bool:
+        """Whether the model takes an input, and it is no target."""
+        return key not in self._call.left and not (self._labels and key in self._labels.keys)
 
     def suspicion(self, system: System) -> str:
         return self._batching.suspicion(system.payload)
@@ -279,11 +292,9 @@ class PlainAdapter(Adapter):
                 f"got undeclared {', '.join(undeclared)}; declare each in `inputs` ('vector', or 'invariant' to leave "
                 "it as it is)"
             )
-        self._still |= {
-            key: None
-            for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)
-            if kind is not None and kind.is_invariant and may_hold_vectors(leaf)
-        }
+        for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True):
+            if not (self._labels and key in self._labels.keys):
+                self._unturned.see(key, leaf, kind)
         values = tuple(
             self._leaf(f"{where}.{key}", leaf, kind, meant=key in self._meant or key in self._batching.indices)
             for (key, _), leaf, kind in zip(leaves, tensors, kinds, strict=True)
@@ -350,7 +361,9 @@ class PlainAdapter(Adapter):
                 flat = kind.flatten(value.to(torch.float64))
                 turned = rotate_copies(kind, flat.reshape(1, -1, flat.shape[-1]), piece.rotations)
                 turned = kind.unflatten(turned.reshape(n, *flat.shape)).contiguous()
-                leaves.append(rounded(turned, value.dtype, piece.dither))
+                displaces = piece.dither is not None and piece.dither.displaces
+                real = self._masks.real(value, system) if displaces else None
+                leaves.append(rounded(turned, value.dtype, piece.dither, real))
         return Copies(system, leaves, n)
 
     def forward(self, pieces: Sequence[Piece]) -> dict[str, list[torch.Tensor]]:

@@ -29,6 +29,11 @@ class Dither:
         self.drawn = 0
         """How many tensors of copies got noise so far."""
 
+    @property
+    def displaces(self) -> bool:
+        """Whether it is no rounding error any more, but makes another input."""
+        return self.epsilon >= LARGE
+
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """`values` ``(copies, ...)`` float64 with noise; further tensors of the same copies get noise of their own."""
         self.drawn += 1
@@ -56,9 +61,18 @@ DOUBLE = torch.finfo(torch.float64).eps
 _watchers: list[Seen] = []
 
 
-def rounded(values: torch.Tensor, dtype: torch.dtype, dither: Dither | None) -> torch.Tensor:
-    """Rotated copies ``(copies, ...)`` float64 as the model takes them: through here every adapter rounds."""
-    values = (values if dither is None else dither(values)).to(dtype)
+def rounded(
+    values: torch.Tensor, dtype: torch.dtype, dither: Dither | None, real: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Rotated copies ``(copies, ...)`` float64 as the model takes them: through here every adapter rounds.
+
+    `real`, a bool that can be broadcast to `values`, is false in rows of padding, which are not displaced: what depends
+    on them alone depends on nothing of the system.
+    """
+    noisy = values if dither is None else dither(values)
+    if dither is not None and dither.displaces and real is not None:
+        noisy = torch.where(real, noisy, values)
+    values = noisy.to(dtype)
     for watcher in _watchers:
         watcher(values)
     return values

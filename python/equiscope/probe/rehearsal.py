@@ -160,8 +160,9 @@ class Rehearsal:
         self._largest = COPIES
         self._stretched = False
         self._padding_seen = False
+        self._unturned_seen = False
         self.warnings: list[str] = []
-        """What a reader must know of masks."""
+        """What a reader must know of masks, and of inputs that are not turned."""
         self.evaluations = 0
         """Copies that rehearsals took so far."""
 
@@ -215,6 +216,7 @@ class Rehearsal:
         self._compare(system, first, noises, epsilon if inner is None else DOUBLE)
         self._displace(system, first, noises)
         self._check_masks(system, first, noises)
+        self._check_unturned(system, first, noises)
         self._layers.spread(system)
         found = self._begin(system, first, noises)
         if neighbour is not None and neighbour.name in self._references:
@@ -278,13 +280,9 @@ class Rehearsal:
             return
         self._padding_seen = True
         real, padding = (self._outputs_of(one) for one in displaced)
-        names = [name for name in self._adapter.outputs if name in real and name in padding and not noises[name].random]
-
-        def moves(name: str, values: Values) -> bool:
-            return not bool(self._alike(name, first[name][:1], values[name], noises[name]).all())
-
-        by_padding = [name for name in names if moves(name, padding)]
-        alone = [name for name in by_padding if not moves(name, real)]
+        by_real = self._changed(real, first, noises)
+        by_padding = [n for n in self._changed(padding, first, noises) if n in real and n in padding]
+        alone = [name for name in by_padding if name not in by_real]
         if alone:
             told = ", ".join(map(repr, alone))
             got = f"one of system {system.name!r} by which {told} depends on the rows of padding alone"
@@ -295,6 +293,31 @@ class Rehearsal:
                 f"what stands in the rows that `masks` calls padding changes {told}: the model lets it in, or the mask "
                 "is the wrong way round ('~name' turns one round)"
             )
+
+    def _check_unturned(self, system: System, first: Values, noises: dict[str, Noise]) -> None:
+        """Once: an input that nobody declared by its name, and may hold directions, must not matter if it does."""
+        others = {} if self._unturned_seen else self._adapter.unturned(system)
+        self._unturned_seen |= bool(others)
+        for key, other in others.items():
+            changed = self._changed(self._outputs_of(other), first, noises)
+            if changed:
+                named = ", ".join(f"`{name}`" for name in changed)
+                self.warnings.append(
+                    f"`{key}` is not turned, and {named} {'depends' if len(changed) == 1 else 'depend'} on it: if it "
+                    f"holds directions, declare it ('vector', 'scalar+vector'); inputs={{{key!r}: 'invariant'}} says "
+                    "that it holds none"
+                )
+
+    def _changed(self, other: Values, first: Values, noises: Mapping[str, Noise]) -> list[str]:
+        """Outputs that are not in `other` as in the first copy, those that the model does not give there among them."""
+        names = [name for name in self._adapter.outputs if name in first and not noises[name].random]
+        return [
+            name
+            for name in names
+            if name not in other
+            or other[name].shape[1:] != first[name].shape[1:]
+            or not bool(self._alike(name, first[name][:1], other[name], noises[name]).all())
+        ]
 
     def _outputs_of(self, other: System) -> Values:
         """Outputs of one copy of a system that is none of the data; none where the model refuses it."""

@@ -150,7 +150,8 @@ def _untouched(outputs: Sequence[Output]) -> list[str]:
     does, it = ("does", "it is") if len(outputs) == 1 else ("do", "they are")
     return [
         f"{every(_names(outputs))} {does} not depend on any input that is turned, by more than noise: that {it} exact "
-        "says nothing. An input that ought to turn may be declared invariant, or be missing in the declaration."
+        "says nothing. An input that ought to turn may be declared invariant, or be missing in the declaration; or the "
+        "model has a mask the wrong way round, and reads padding alone."
     ]
 
 
