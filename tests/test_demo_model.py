@@ -191,4 +191,4 @@ def test_a_first_run_is_told_of_no_coarse_grid():
         layers=demo.LAYERS, lmax=asked["lmax"], degree=int(asked["degree"]), progress=False,
     )  # fmt: skip
     assert not report.warnings
-    assert not [finding for finding in report.findings if "coarse" in finding]
+    assert not [finding for finding in report.findings() if "coarse" in finding]
