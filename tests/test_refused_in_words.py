@@ -359,6 +359,14 @@ def test_a_graph_function_that_asks_for_batch_is_told_the_line_to_write(model, s
     assert eq.audit(model, [system], **ask, batching=eq.Concat(**arguments)).outputs["u"].verdict == "exact"
 
 
+def test_a_model_of_one_vector_that_raises_keeps_its_own_error():
+    def broken(axis):
+        raise ValueError("out of order")
+
+    with pytest.raises(ValueError, match="out of order"):
+        audit(broken, {"axis": torch.ones(3)}, inputs={"axis": "vector"})
+
+
 def test_an_error_of_a_model_in_a_loop_does_not_advise_a_loop():
     def wide(pos):
         return pos @ torch.ones(4, 1)

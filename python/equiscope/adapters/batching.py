@@ -157,10 +157,10 @@ class Concat(Batching):
         # one integer per row is more often what the row is, a species, than a row it points to
         index = [name for name in _may_index(system) if system.tensors[name].shape not in ((1,), (system.rows,))]
         asked: dict[str, Any] = {"index": index[0] if len(index) == 1 else index} if index else {}
-        first, *others = _declared_rows(system).items()
-        cells = [name for name, _ in others if system.tensors[name].shape == (3, 3)]
-        if cells and any(rows != first[1] for _, rows in others):
-            asked = {"rows": first[0], **asked, "system": cells[0] if len(cells) == 1 else cells}
+        declared = _declared_rows(system)
+        cells = [name for name in list(declared)[1:] if system.tensors[name].shape == (3, 3)]
+        if cells and len(set(declared.values())) > 1:
+            asked = {"rows": next(iter(declared)), **asked, "system": cells[0] if len(cells) == 1 else cells}
         return asked
 
     def __init__(
