@@ -306,7 +306,7 @@ def test_rows_of_padding_do_not_count_in_layers(mask, monkeypatch):
         torch.testing.assert_close(found.layers[name].power, layer.power, rtol=1e-6, atol=1e-12)
     assert found.settings["masks_of_layers"] == {
         "7 of 16 rows are padding": [":masked_fill", "embed", "maps"],
-        "the mask fits no axes, taken whole": ["pool"],
+        "no axis runs over the rows of the mask, all values taken": ["pool"],
     }
     assert not found.warnings
 

@@ -1,9 +1,12 @@
 """The shipped model: as accurate as stated, invariant where built to be, symmetric as far as it learned."""
 
+import inspect
+
 import pytest
 import torch
 
-from equiscope import demo
+import equiscope as eq
+from equiscope import cli, demo
 from equiscope.errors import ArgumentError, ShapeError
 
 TURNS = 64
@@ -179,3 +182,13 @@ def test_wrong_shapes_are_refused(model):
         model(torch.zeros(4, 3), species)
     with pytest.raises(ShapeError, match="species: expected shape"):
         model(torch.zeros(2, 4, 3), species)
+
+
+def test_a_first_run_is_told_of_no_coarse_grid():
+    asked = {name: parameter.default for name, parameter in inspect.signature(cli.demo).parameters.items()}
+    report = eq.audit(
+        demo.load_model(), demo.load_molecules()[:1], inputs=demo.INPUTS, outputs=demo.REPRESENTATIONS,
+        layers=demo.LAYERS, lmax=asked["lmax"], degree=int(asked["degree"]), progress=False,
+    )  # fmt: skip
+    assert not report.warnings
+    assert not [finding for finding in report.findings() if "coarse" in finding]

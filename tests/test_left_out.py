@@ -14,6 +14,9 @@ def test_counts_add_up_and_what_one_had_values_of_is_not_empty():
     told = found.notes({"h": "unheard"})
     assert any(text.startswith("layer d: 3 of 17 rows") for text in told)
     assert "layers a were" not in " ".join(told) and "layer c was left out: why" in told
-    assert found.masking() == {"2 of 10 rows are padding": ["d"], "the mask fits no axes, taken whole": found.whole}
+    assert found.masking() == {
+        "2 of 10 rows are padding": ["d"],
+        "no axis runs over the rows of the mask, all values taken": found.whole,
+    }
     # what was joined is left as it was
     assert one.rows == {"d": [1, 10]} and other.rows["d"] == [2, 7]

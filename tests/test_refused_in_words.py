@@ -1,5 +1,7 @@
 """What no audit can judge is refused before the model runs, or in words that say what to do instead."""
 
+import re
+
 import pytest
 import torch
 
@@ -311,6 +313,74 @@ def test_a_model_that_asks_for_batch_is_told_how():
         audit(model)
     assert isinstance(caught.value.__cause__, TypeError)
     assert audit(model, batching="concat").outputs["u"].verdict == "exact"
+
+
+RING = {"pos": POS, "edge_index": torch.stack([torch.arange(len(POS)), torch.arange(len(POS)).roll(1)])}
+
+
+def test_a_graph_function_that_differentiates_is_told_how():
+    def forces(pos, edge_index):
+        i, j = edge_index
+        energy = (pos[i] - pos[j]).norm(dim=-1).sum()
+        return -torch.autograd.grad(energy, pos)[0]
+
+    ask = dict(inputs={"pos": "vector"}, outputs={"f": "vector"}, lmax=0, degree=6, progress=False)
+    with pytest.raises(errors.ModelError, match=r"too many values to unpack.* It runs on one .*: batching='loop'"):
+        eq.audit(forces, [RING], **ask)
+    assert eq.audit(forces, [RING], **ask, batching="loop").outputs["f"].verdict == "exact"
+
+
+def lengths(pos, edge_index, batch):
+    i, j = edge_index
+    return torch.zeros(int(batch.max()) + 1).index_add(0, batch[i], (pos[i] - pos[j]).norm(dim=-1))
+
+
+def lengths_per_volume(pos, edge_index, species, cell, batch):
+    return lengths(pos * species[:, None], edge_index, batch) / torch.linalg.det(cell).abs()
+
+
+CRYSTAL = {**RING, "species": torch.ones(len(POS), dtype=torch.long), "cell": 5 * torch.eye(3)}
+
+
+@pytest.mark.parametrize("asked", [{}, {"batching": "loop"}], ids=["stack", "loop"])
+@pytest.mark.parametrize(
+    "model, system, arguments",
+    [
+        (lengths, RING, {"index": "edge_index"}),
+        (lengths_per_volume, CRYSTAL, {"rows": "pos", "index": "edge_index", "system": "cell"}),
+    ],
+)
+def test_a_graph_function_that_asks_for_batch_is_told_the_line_to_write(model, system, arguments, asked):
+    line = f"eq.Concat({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    inputs = {name: "vector" for name in ("pos", "cell") if name in system}
+    ask = dict(inputs=inputs, outputs={"u": "scalar"}, lmax=0, degree=6, progress=False)
+    with pytest.raises(errors.ModelError, match=rf"'batch'\. It runs on .*: batching={re.escape(line)}$"):
+        eq.audit(model, [system], **ask, **asked)
+    assert eq.audit(model, [system], **ask, batching=eq.Concat(**arguments)).outputs["u"].verdict == "exact"
+
+
+def test_a_model_of_one_vector_that_raises_keeps_its_own_error():
+    def broken(axis):
+        raise ValueError("out of order")
+
+    with pytest.raises(ValueError, match="out of order"):
+        audit(broken, {"axis": torch.ones(3)}, inputs={"axis": "vector"})
+
+
+def test_an_error_of_a_model_in_a_loop_does_not_advise_a_loop():
+    def wide(pos):
+        return pos @ torch.ones(4, 1)
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2") as caught:
+        audit(wide, batching="loop")
+    assert "pos (5, 3), one copy: " in errors.notes(caught.value)[0]
+    assert "loop" not in errors.notes(caught.value)[0]
+
+
+@pytest.mark.parametrize("one", [{"pos": POS}, POS], ids=["dict", "tensor"])
+def test_one_system_that_is_no_data_set_is_told_to_be_put_in_a_list(one):
+    with pytest.raises(errors.DataError, match=r"\(\[data\] where it is one\), got one "):
+        eq.audit(untouched, one, inputs="vector", outputs={"u": "scalar"})
 
 
 @pytest.mark.parametrize(

@@ -262,6 +262,24 @@ def test_inputs_and_outputs_lie_in_containers_and_keep_their_form():
     assert set(found.spread) == {"energy", "extra.field.0"}
 
 
+def test_parts_of_the_only_argument_go_by_the_names_that_an_audit_gives_them():
+    def model(data, scale=1.0):
+        return scale * (data["pos"][:, 2] + data["pos"].norm(dim=-1)).sum()
+
+    data = {"pos": molecule(), "charge": torch.ones(4, dtype=F64)}
+    ask = dict(outputs="scalar", degree=2)
+    short, full = (eq.symmetrize(model, inputs={name: "vector"}, **ask) for name in ("pos", "data.pos"))
+    assert torch.equal(short(data), full(data))
+    torch.testing.assert_close(short(data), data["pos"].norm(dim=-1).sum())
+    assert eq.audit(model, [data], inputs={"pos": "vector"}, outputs="scalar", lmax=1, batching="loop", progress=False)
+    with pytest.raises(ArgumentError, match=r"names among data\.pos, data\.charge, got 'velocity'"):
+        eq.symmetrize(model, inputs={"velocity": "vector"}, **ask)(data)
+    with pytest.raises(ArgumentError, match=r"one name for each input, got 'pos', 'data\.pos'"):
+        eq.symmetrize(model, inputs={"pos": "vector", "data.pos": "vector"}, **ask)(data)
+    with pytest.raises(ArgumentError, match=r"names among data\.pos, data\.charge, scale, got 'pos'"):
+        short(data, 2.0)
+
+
 def test_what_a_model_writes_into_reaches_neither_the_user_nor_the_next_copy():
     def greedy(positions, weights, options):
         result = (positions[:, 2] * weights).sum() + options["shift"]
@@ -570,6 +588,16 @@ def test_train_mode_is_told_where_it_matters_and_once():
         sym(molecule())
     sym(molecule())
     eq.symmetrize(Network(drop=0.0), inputs="vector", outputs="scalar", degree=1)(molecule())
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_an_average_is_in_the_mode_of_its_model(training):
+    model = Network(drop=0.0).train(training)
+    sym = eq.symmetrize(model, inputs="vector", outputs="scalar", degree=1)
+    assert sym.training is training
+    report = eq.audit(sym, [molecule()], inputs="vector", outputs="scalar", lmax=0, batching="loop", progress=False)
+    assert any("train mode" in note for note in report.notes) is training
+    assert model.training is training
 
 
 # -- refusals -------------------------------------------------------------------------------------------------

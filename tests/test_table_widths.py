@@ -30,3 +30,16 @@ def test_every_number_of_the_table_stands_whole_or_not_at_all(audit, width):
         assert number(output.rmse) in row
         digits = [word for word in row.split() if re.search(r"\d", word)]
         assert not [word for word in digits if word not in whole], row
+
+
+def heads(audit, width):
+    return [line for line in to_text(audit, width).splitlines() if line.startswith("output ")]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_columns_that_do_not_fit_stand_below_the_others(audit, width):
+    shown = " ".join(heads(audit, width)).split()
+    for column in columns_of(audit, audit.outputs):
+        if column.terminal and column.terminal[0]:
+            assert shown.count(column.terminal[width < 100].split()[0]) == 1
+    assert len(heads(audit, width)) == {40: 3, 60: 2, 80: 2, 120: 1}[width]

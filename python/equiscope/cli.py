@@ -213,7 +213,7 @@ def demo(
     out: OutOption = Path("equiscope-demo"),
     figures: FiguresOption = "png",
     lmax: LmaxOption = 6,
-    degree: DegreeOption = "auto",
+    degree: DegreeOption = "16",
     tolerance: ToleranceOption = 1e-2,
     fail_above: FailOption = None,
     json_to: JsonOption = None,

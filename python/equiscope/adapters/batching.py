@@ -33,6 +33,8 @@ class Batching(ABC):
 
     name: str
     """As the report says it."""
+    given = "copies as the batching function joins them"
+    """What of the copies is in one call, as errors say it."""
     leading = False
     """Whether copies are a new leading axis of what the model takes and returns."""
     per_copy = False
@@ -74,6 +76,7 @@ class Stack(Batching):
     """Copies along a new leading axis of every tensor."""
 
     name = "stack"
+    given = "copies along the first axis"
     leading = True
 
     def arguments(self, pieces: Sequence[Copies], differentiable: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -89,6 +92,7 @@ class Loop(Stack):
     """One call per copy, for a model of one system; what comes back is stacked."""
 
     name = "loop"
+    given = "one copy"
     per_copy = True
 
     def arguments(self, pieces: Sequence[Copies], differentiable: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -144,6 +148,20 @@ class Concat(Batching):
     >>> Concat(rows="pos", index="edge_index", system="cell").name
     'concat: rows of pos, index edge_index, one cell per copy'
     """
+
+    given = "rows of all copies one after the other"
+
+    @staticmethod
+    def likely(system: Opened) -> dict[str, Any]:
+        """The arguments that systems like this one probably need, by the shapes of what they hold."""
+        # one integer per row is more often what the row is, a species, than a row it points to
+        index = [name for name in _may_index(system) if system.tensors[name].shape not in ((1,), (system.rows,))]
+        asked: dict[str, Any] = {"index": index[0] if len(index) == 1 else index} if index else {}
+        declared = _declared_rows(system)
+        cells = [name for name in list(declared)[1:] if system.tensors[name].shape == (3, 3)]
+        if cells and len(set(declared.values())) > 1:
+            asked = {"rows": next(iter(declared)), **asked, "system": cells[0] if len(cells) == 1 else cells}
+        return asked
 
     def __init__(
         self,

@@ -153,15 +153,16 @@ class Call:
         """Names in the data that the model does not take, and is not given."""
         return self._way.left if self._way is not None else ()
 
-    def __call__(self, argument: Any, extra: Mapping[str, Any]) -> Any:
-        """What the model returns."""
+    def __call__(self, argument: Any, extra: Mapping[str, Any], given: str) -> Any:
+        """What the model returns; `given` says in its errors what of the copies it was called with."""
         start = time.perf_counter()
         try:
             with torch.enable_grad() if self.gradients else contextlib.nullcontext():
                 return self._called(argument, extra)
         except Exception as error:
             if not self._unrecorded(error):
-                explain(error, argument, forbidden=not self._may_change, way=self.settings.get("call", ""))
+                way = self.settings.get("call", "")
+                explain(error, argument, forbidden=not self._may_change, way=way, given=given)
             raise
         finally:
             self.seconds += time.perf_counter() - start

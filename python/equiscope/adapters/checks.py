@@ -197,11 +197,11 @@ def same_value(x: Any, y: Any) -> bool:
         return x is y
 
 
-def explain(error: Exception, argument: Any, *, forbidden: bool, way: str) -> None:
+def explain(error: Exception, argument: Any, *, forbidden: bool, way: str, given: str) -> None:
     """Add to the error of a model what it was given; raise it in this package's words where the cause is ours.
 
     `forbidden` says that gradients were not recorded because the user did not want it, `way` how the model was called,
-    where that had to be decided.
+    where that had to be decided, `given` what of the copies it was called with.
     """
     if forbidden and "does not require grad" in str(error):
         raise ModelError(
@@ -215,8 +215,8 @@ def explain(error: Exception, argument: Any, *, forbidden: bool, way: str) -> No
         if shapes:
             annotate(
                 error,
-                f"equiscope called the model{f' as {way}' if way else ''} with {shapes}, copies along the first axis: "
-                'systems come without a batch axis of their own, and batching="loop" calls the model once per copy',
+                f"equiscope called the model{f' as {way}' if way else ''} with {shapes}, {given}: "
+                "systems come without a batch axis of their own",
             )
 
 

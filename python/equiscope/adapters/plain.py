@@ -78,7 +78,9 @@ class PlainAdapter(Adapter):
             return adapter
         data = [data] if is_one_system(data) else data
         if isinstance(data, (torch.Tensor, Mapping)) or not is_data_set(data):
-            fail(DataError, "data", "an iterable of systems, each a dict, tuple or tensor", type(data).__name__)
+            single = isinstance(data, (torch.Tensor, Mapping))
+            expected = f"an iterable of systems, each a dict, tuple or tensor{' ([data] where it is one)' * single}"
+            fail(DataError, "data", expected, f"{'one ' * single}{type(data).__name__}")
         return cls(model, data, request)
 
     def __init__(
@@ -389,8 +391,8 @@ class PlainAdapter(Adapter):
             if ran_out(error) or isinstance(error, ModelError):
                 raise
             hint = self._batching.explains(pieces[0].system.payload)
-            if not hint and not self._ran and self._batching.leading and not self._batching.per_copy:
-                hint = remedy(self._call, self._copies(pieces[0]))
+            if not hint and not self._ran and self._batching.leading:
+                hint = remedy(self._call, self._batching, self._copies(pieces[0]))
             if not hint:
                 raise
             raise ModelError(f"model: expected values, got {in_a_line(error)}. {hint}") from error
@@ -400,9 +402,10 @@ class PlainAdapter(Adapter):
         calls = self._batching.arguments(copies, self._call.differentiable)
         if not self._batching.per_copy:
             ((argument, extra),) = calls
-            return self._call(argument, extra)
+            return self._call(argument, extra, self._batching.given)
         # a model may hand out the same buffer every time
-        results = [values(self._call(argument, extra), own=True) for argument, extra in calls]
+        given = self._batching.given
+        results = [values(self._call(argument, extra, given), own=True) for argument, extra in calls]
         return of_copies(results, list(self.outputs))
 
     # -- what came back ------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class LeftOut:
         for name, (padding, every) in self.padding.items():
             told.setdefault(f"{padding} of {every} rows are padding", []).append(name)
         if self.whole:
-            told["the mask fits no axes, taken whole"] = list(self.whole)
+            told["no axis runs over the rows of the mask, all values taken"] = list(self.whole)
         return told
 
     def notes(self, unheard: Mapping[str, str]) -> list[str]:

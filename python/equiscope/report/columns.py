@@ -38,7 +38,7 @@ class Column:
     css: Cell | None = None
     """Class of the cell on the page."""
     spare: int = 0
-    """Above 0 where a terminal that is too narrow goes without it: 1 goes first."""
+    """Above 0 where a terminal that is too narrow has it below the others: 1 goes first."""
     value: Callable[[AuditData, Output], float | None] | None = None
     """The number in the cell with all its digits, which the page shows where the pointer rests, and sorts by."""
     has_unit: bool = False

@@ -31,7 +31,7 @@ NARROW, WIDE = 80, 120
 """Widths between which a terminal that does not say its own is laid out; from `WIDE` on shares get 3 digits."""
 
 READABLE, SHORTEST = 12, 6
-"""Characters of a name on one line before a column that can be spared goes, and when there is none left."""
+"""Characters of a name on one line before a column goes below that can, and when there is none left."""
 
 LAYERS, ENDS = 24, 5
 """Layers in the table, and how many of them are first and last ones; the page has all."""
@@ -90,12 +90,12 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
     width = width or terminal_width()
     parts: list[Any] = [Text(line) for line in headline(audit)]
     if audit.outputs:
-        parts += [Text(), _errors(audit, "output", audit.outputs, width)]
+        parts += [Text(), *_errors(audit, "output", audit.outputs, width)]
         if any(map(assumed, audit.outputs.values())):
             parts.append(Text(ASSUMED, style="dim"))
     if audit.layers:
         if audit.declared_layers:
-            parts += [Text(), _errors(audit, "layer", audit.declared_layers, width)]
+            parts += [Text(), *_errors(audit, "layer", audit.declared_layers, width)]
         parts += [Text(), _layers(audit, width), *(Text(line, style="dim") for line in _legend(audit))]
     said = findings(audit)
     if said:
@@ -148,27 +148,39 @@ def add_column(table: Table, name: str, *cells: str, right: bool = True) -> None
     table.add_column(Text(name), justify="right" if right else "left", width=width, no_wrap=True, overflow="crop")
 
 
-def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output], width: int) -> Table:
-    """One row per output, or per layer with a representation."""
+def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output], width: int) -> list[Table]:
+    """One row per output, or per layer with a representation; columns that do not fit are a table below."""
+    name, *left = [column for column in columns_of(audit, outputs) if column.terminal is not None]
+    tables = []
+    while left:
+        table, shown = _beside(audit, noun, outputs, width, [name, *left])
+        tables.append(table)
+        left = [column for column in left if column not in shown]
+    return tables
+
+
+def _beside(
+    audit: AuditData, noun: str, outputs: Mapping[str, Output], width: int, columns: list[Column]
+) -> tuple[Table, list[Column]]:
+    """A table of those of `columns` that fit into `width` beside the first one, one of them at least, and which."""
     gap = 2 if width >= WIDE else 1
-    shown = [column for column in columns_of(audit, outputs) if column.terminal is not None]
+    shown = list(columns)
     while True:
         heads = [_head(column, width) or noun for column in shown]
         rows = [
             [(column.terminal_cell or column.cell)(audit, output) for column in shown] for output in outputs.values()
         ]
         elastic = sorted((i for i, column in enumerate(shown) if column.elastic), key=lambda i: shown[i].elastic)
-        spare = min((column for column in shown if column.spare), key=lambda column: column.spare, default=None)
-        least = READABLE if spare is not None else SHORTEST
-        if fit(rows, heads, width, gap, elastic, least) or spare is None:
+        spared = [column for column in shown if column.spare] if len(shown) > 2 else []
+        if fit(rows, heads, width, gap, elastic, READABLE if spared else SHORTEST) or not spared:
             break
-        shown.remove(spare)
+        shown.remove(min(spared, key=lambda column: column.spare))
     table = ruled(gap)
     for i, head in enumerate(heads):
         add_column(table, head, *(row[i] for row in rows), right=not shown[i].left)
     for row, output in zip(rows, outputs.values(), strict=True):
         table.add_row(*(Text(cell) for cell in row), style=STYLES.get(grade(output), ""))
-    return table
+    return table, shown
 
 
 def _head(column: Column, width: int) -> str:

@@ -36,6 +36,7 @@ class SymmetrizedAtomistic(torch.nn.Module):
     def __init__(self, loaded: LoadedModel, elements: Elements, request: Request, batch: int | None) -> None:
         super().__init__()
         self.model = loaded.model
+        self.training = self.model.training
         self.elements = elements
         offered = loaded.outputs()
         self._request = requested(offered, asked_outputs(request.outputs, offered), None)

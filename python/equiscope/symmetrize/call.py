@@ -28,7 +28,8 @@ class Call:
     """The arguments of one call, taken apart.
 
     An argument goes by the name that the signature of the model gives it, or by its number where that gives none; what
-    lies in containers by the names on the way, joined by dots.
+    lies in containers by the names on the way, joined by dots. Parts of the only argument may go by their own names,
+    as those of a system do in an audit.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Call:
         self.names = [_name(key, positional) for key, _ in found]
         self._batching = batching
         self._kinds = self._declared(inputs)
+        meant = frozenset(map(self._in_full, meant))
         for name, value, kind in zip(self.names, self._values, self._kinds, strict=True):
             _check(name, value, kind, meant=name in meant or "" in meant)
         self.tensors = [
@@ -64,12 +66,21 @@ class Call:
                 expected = "a dict from name to representation where there is more than one tensor"
                 fail(ArgumentError, "inputs", expected, f"{inputs[''].name!r} for {', '.join(tensors) or 'none'}")
             inputs = {tensors[0]: inputs[""]}
-        missing = [name for name in inputs if name not in self.names]
+        declared = {self._in_full(name): kind for name, kind in inputs.items()}
+        missing = [name for name in declared if name not in self.names]
         if missing:
             has = ", ".join(self.names) or "nothing"
             fail(ArgumentError, "inputs", f"names among {has}", ", ".join(map(repr, missing)))
-        check_distinct(ArgumentError, "inputs", self.names, inputs)
-        return [inputs.get(name) for name in self.names]
+        if len(declared) < len(inputs):
+            fail(ArgumentError, "inputs", "one name for each input", ", ".join(map(repr, inputs)))
+        check_distinct(ArgumentError, "inputs", self.names, declared)
+        return [declared.get(name) for name in self.names]
+
+    def _in_full(self, name: str) -> str:
+        """With the name of the only argument before that of one of its parts."""
+        arguments = {name.partition(".")[0] for name in self.names}
+        full = f"{next(iter(arguments))}.{name}" if len(arguments) == 1 else name
+        return full if name not in self.names and full in self.names else name
 
     def arguments(self, tensors: Sequence[torch.Tensor], rotations: torch.Tensor) -> Iterator[tuple[Any, Any]]:
         """Positional and keyword arguments of each call of the model, for copies under `rotations`.

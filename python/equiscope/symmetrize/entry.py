@@ -49,10 +49,12 @@ def symmetrize(
     number of elements (`test_memory_of_a_gradient_does_not_grow_with_the_elements`).
 
     Args:
-        model: see above. It is called in the mode in which it is: in train mode the spread holds its dropout.
+        model: see above. It is called in the mode in which it is, which the average takes over: in train mode the
+            spread holds its dropout.
         inputs: of a callable: representation per input name, as for `equiscope.audit`, or the one of the only input.
-            Names are those of the parameters, with dots for what lies in containers: what turns is declared, and
-            everything else is invariant. At least one must turn. None for other models, which know it.
+            Names are those of the parameters, with dots for what lies in containers, or those of the parts of the only
+            argument: what turns is declared, and everything else is invariant. At least one must turn. None for other
+            models, which know it.
         outputs: of a callable: representation per name, or the one of the only output; what is not declared is None in
             the result. Of other models: names, or a dict where the representation must be said; None: all that have
             one.

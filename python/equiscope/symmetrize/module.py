@@ -61,6 +61,7 @@ class SymmetrizedModule(torch.nn.Module):
     def __init__(self, model: Callable[..., Any], elements: Elements, request: Request, batch: int | None) -> None:
         super().__init__()
         self.model = model
+        self.training = isinstance(model, torch.nn.Module) and model.training
         self.elements = elements
         self.inputs = request.parsed("inputs", request.inputs)
         self.outputs = request.parsed("outputs", request.outputs)
