@@ -71,6 +71,7 @@ TESTS: dict[str, dict[str, str]] = {
         "names.py": "hooks audit_layers",
         "noise.py": "floor rehearsal",
         "onlooker.py": "worst",
+        "orbits.py": "orbits audit_layers errors",
         "outcome.py": "accounts refine scale audit_layers",
         "pooled.py": "accounts audit_sectors audit_layers errors scale",
         "precision.py": "floor kinds",
@@ -82,6 +83,7 @@ TESTS: dict[str, dict[str, str]] = {
         "witness.py": "diagnose",
     },
     "result": {
+        "carrier.py": "report_findings assert_equivariant",
         "comparison.py": "compare",
         "data.py": "verdict report_findings accounts report_files",
         "encode.py": "report_files",
