@@ -228,6 +228,7 @@ def rates(store: Store) -> Figure | None:
             known = [(i, each.mean) for i, each in enumerate(found) if each is not None]
             axes.plot(*zip(*known, strict=True), "o-", color=COLORS[name], markersize=3.5, linewidth=1.0)
         axes.set_xticks(range(len(behind)), list(behind))
+        axes.set_xlim(-0.35, len(behind) - 0.65)
         axes.set_ylim(0, 1.05)
         finish(axes, title=title, grid="y", xlabel="peak rate", ylabel="unexplained" if kind == "linear" else "")
     keys = [Line2D([], [], color=COLORS[name], label=TITLES[name]) for name in OUTPUTS[:5]]
