@@ -130,12 +130,16 @@ class Run(Book):
         def look() -> None:
             for rank, path in files.items():
                 if not is_taken(path):
-                    kept = f"what all had finished is kept in {str(self.directory)!r}, and resume=True goes on"
                     raise ModelError(
-                        f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {kept}"
+                        f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {self._kept}"
                     )
 
         return look
+
+    @property
+    def _kept(self) -> str:
+        """What the errors of this run end with: nothing that had finished is lost."""
+        return f"what all had finished is kept in {str(self.directory)!r}, and resume=True goes on"
 
     # -- what a session asks -------------------------------------------------------------------------------------
 
@@ -196,8 +200,7 @@ class Run(Book):
             missing = [place for place in range(self._closed, stop) if place not in self._logs]
             if missing:
                 lost = f"{len(missing)} that no process wrote down, system {missing[0]} the first"
-                told = f"what all had finished is kept in {str(self.directory)!r}, and resume=True goes on"
-                raise ModelError(f"processes: expected every system to end, got {lost}; {told}")
+                raise ModelError(f"processes: expected every system to end, got {lost}; {self._kept}")
             self._take(stop)
 
     def _take(self, stop: int) -> None:
