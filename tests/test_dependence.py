@@ -5,7 +5,7 @@ import torch
 
 import equiscope as eq
 from equiscope.adapters import Adapter, System
-from equiscope.probe import rehearsal
+from equiscope.probe import dependence
 
 ASK = {"lmax": 2, "degree": 6, "progress": False}
 SAID = "not depend on any input that is turned"
@@ -105,7 +105,7 @@ def test_the_question_costs_two_evaluations_of_the_first_system_or_four_of_three
 
     models = TOUCHED["distances"], UNTOUCHED["of the shape alone"]
     asked = [checks(model) for model in models]
-    monkeypatch.setattr(rehearsal, "TRIED", 0)
+    monkeypatch.setattr(dependence, "TRIED", 0)
     assert [n - checks(model) for n, model in zip(asked, models, strict=True)] == [2, 4 * min(systems, 3)]
 
 

@@ -6,8 +6,9 @@ import torch
 
 import equiscope as eq
 from equiscope.adapters.rounding import Dither, rounded, units
-from equiscope.probe.noise import UNIFORM, Noise, scatter
+from equiscope.probe.noise import UNIFORM, Noise, rms, scatter
 from equiscope.probe.precision import coarser, looks_like
+from equiscope.probe.stacked import Stacked
 from equiscope.report.format import margin, number
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -182,24 +183,29 @@ def test_the_rounding_of_a_value_is_that_of_the_dtype_it_was_computed_in(wide):
     assert found.outputs["e"].noise_floor == pytest.approx(12**-0.5 * 2.0**-10, rel=0.01)
 
 
+def noise_of(values):
+    stacked = Stacked.of({"u": values, "beside": values})
+    return Noise.of(stacked, 3, stacked.dtypes)["u"]
+
+
 def test_noise_is_the_scatter_around_the_mean_at_each_element():
     # two elements, three copies each: far apart from one element to the other, and one sample scatters alone
     values = torch.zeros(6, 2, 1, 3, dtype=torch.float64)
     values[3:] = 100.0
     values[:, 1] += 1e-3 * torch.tensor([-1.0, 0.0, 1.0, -2.0, 0.0, 2.0], dtype=torch.float64)[:, None, None]
-    noise = Noise.of(values, 3, torch.float64)
+    noise = noise_of(values)
     variance = 1e-6 * (1.0 + 4.0) / 2
     assert noise.by_sample.tolist() == pytest.approx([0.0, variance**0.5])
     assert noise.dithered == pytest.approx((variance / 2) ** 0.5)
     assert noise.rounding == pytest.approx(UNIFORM * float(units(values, 2.0**-52).square().mean().sqrt()))
-    noise.repeated(torch.tensor([3e-3, 4e-3], dtype=torch.float64))
-    assert noise.repeats == pytest.approx(12.5**0.5 * 1e-3)
-    assert noise.floor == pytest.approx((variance / 2 + 12.5e-6) ** 0.5)
+    noise.repeats = float(rms(torch.tensor([[3e-3, 4e-3, torch.nan, 0.0]], dtype=torch.float64)))
+    assert noise.repeats == pytest.approx(6.25**0.5 * 1e-3)
+    assert noise.floor == pytest.approx((variance / 2 + 6.25e-6) ** 0.5)
     assert noise.quiet.floor == noise.dithered and noise.still.floor == noise.rounding > 0
     assert not noise.still.by_sample.any() and noise.by_sample.any()
     values[0, 0] = torch.nan
-    assert Noise.of(values, 3, torch.float64).floor == pytest.approx((variance / 2) ** 0.5)
-    assert scatter({"u": values[:3, 1]}) == {"u": pytest.approx(1e-3)}
+    assert noise_of(values).floor == pytest.approx((variance / 2) ** 0.5)
+    assert scatter(Stacked.of({"u": values[:3, 1]})) == {"u": pytest.approx(1e-3)}
 
 
 def test_a_dtype_is_told_by_the_last_bits_of_numbers():

@@ -175,7 +175,7 @@ def test_nothing_is_kept_of_systems_that_ended(monkeypatch):
     assert found.settings["degrees"] == {"6": 3, "9": 3}
     refinement, session = kept
     assert not refinement._before and not session.collector._running and not session.collector._ended
-    assert not session.memory._held and not session._rehearsal._references and not session._rehearsal._noises
+    assert not session.memory._held and not session._rehearsal._crosstalk._known
     assert not session._layers._learned and not session._layers._good and len(session._rehearsal._known) == 3
 
 

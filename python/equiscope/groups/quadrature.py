@@ -110,6 +110,8 @@ class Quadrature(Grid):
         return self._build(start, stop)
 
     def _build(self, start: int, stop: int) -> torch.Tensor:
+        if self.turn is not None:
+            return self.turn[0] @ self.bare.select(start, stop) @ self.turn[1]
         index = torch.arange(start, stop, device=self.rings.device)
         per_coset = self.rings.shape[0] * self.gammas
         coset, within = index // per_coset, index % per_coset
@@ -118,8 +120,6 @@ class Quadrature(Grid):
         first, second, third = ring.unbind(-1)
         cosine, sine = cosine[:, None], sine[:, None]
         elements = torch.stack([first * cosine + second * sine, second * cosine - first * sine, third], dim=-1)
-        if self.turn is not None:
-            elements = self.turn[0] @ elements @ self.turn[1]
         return elements * (1.0 - 2.0 * coset.to(torch.float64))[:, None, None]
 
     @functools.cached_property

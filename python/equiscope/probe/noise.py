@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .stacked import Stacked
+
 UNIFORM = 12.0**-0.5
 """Root mean square of a rounding error, in units in the last place."""
 
@@ -18,7 +20,7 @@ stays as it is."""
 
 @dataclass
 class Noise:
-    """Of one output or layer on one system. Values are ``(copies, samples, channels, components)``."""
+    """Of one output or layer on one system."""
 
     dithered: float
     """Root mean square scatter of one entry over copies at the same element with different dither."""
@@ -36,18 +38,18 @@ class Noise:
     """Whether it was seen, on this system or one before, to change with what is turned."""
 
     @classmethod
-    def of(cls, turned: torch.Tensor, dithers: int, dtype: torch.dtype) -> Noise:
-        """`turned` holds `dithers` copies of each element, one after the other; values were rounded to `dtype`."""
-        values = turned.double()
-        groups = values.reshape(-1, dithers, *values.shape[1:])
-        variance = _finite(groups.var(1).mean(0))
-        by_sample = variance.mean((-2, -1)) if variance.numel() else variance.sum((-2, -1))
-        dithered = float(by_sample.mean()) ** 0.5 if variance.numel() else 0.0
-        return cls(dithered, by_sample.sqrt(), UNIFORM * torch.finfo(dtype).eps * rms(_powers(values)))
-
-    def repeated(self, changes: torch.Tensor) -> None:
-        """Take note of the changes between evaluations of the same input."""
-        self.repeats = rms(changes)
+    def of(cls, turned: Stacked, dithers: int, dtypes: Mapping[str, torch.dtype]) -> dict[str, Noise]:
+        """`turned` holds `dithers` copies of each element, one after the other; values were rounded to `dtypes`."""
+        found: dict[str, Noise] = {}
+        for names, stack in turned.stacks:
+            values = stack.double()
+            variance = _finite(values.unflatten(1, (-1, dithers)).var(2).mean(1))
+            by_sample = variance.flatten(2).mean(2) if variance.numel() else variance.flatten(2).sum(2)
+            dithered = by_sample.mean(1) if variance.numel() else by_sample.new_zeros(len(names))
+            measured = torch.stack([dithered.sqrt(), rms(_powers(values))]).tolist()
+            for name, own, scattered, size in zip(names, by_sample.sqrt(), *measured, strict=True):
+                found[name] = cls(scattered, own, UNIFORM * torch.finfo(dtypes[name]).eps * size)
+        return found
 
     @property
     def quiet(self) -> Noise:
@@ -70,20 +72,21 @@ def _powers(values: torch.Tensor) -> torch.Tensor:
     return 0.5 * values / torch.frexp(values).mantissa
 
 
-def scatter(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
+def scatter(values: Stacked) -> dict[str, float]:
     """Root mean square scatter of one entry over the copies of each."""
-    return {name: rms(_finite(value.double()).std(0)) for name, value in values.items()}
+    return values.ask(lambda stack: rms(_finite(stack.double()).std(1)))
 
 
 def _finite(values: torch.Tensor) -> torch.Tensor:
     return values.nan_to_num(0.0, 0.0, 0.0)
 
 
-def rms(values: torch.Tensor) -> float:
-    """Root mean square of one entry; what is not finite counts as 0."""
-    if not values.numel():
-        return 0.0
-    norm = float(torch.linalg.vector_norm(values, dtype=torch.float64))
-    if not math.isfinite(norm):
-        norm = float(torch.linalg.vector_norm(_finite(values.double())))
-    return float(norm / math.sqrt(values.numel()))
+def rms(values: torch.Tensor) -> torch.Tensor:
+    """``(names,)``: root mean square of one entry of values ``(names, ...)``; what is not finite counts as 0."""
+    flat = values.flatten(1)
+    if not flat.shape[1]:
+        return flat.new_zeros(len(flat), dtype=torch.float64)
+    norms: torch.Tensor = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
+    if not bool(norms.isfinite().all()):
+        norms = torch.linalg.vector_norm(_finite(flat.double()), dim=1)
+    return norms / math.sqrt(flat.shape[1])

@@ -1,0 +1,140 @@
+"""The few copies of a system that are evaluated before any number of it is used."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from ..adapters.base import Piece, System
+from ..adapters.rounding import DOUBLE, Dither
+from ..errors import ran_out
+from ..groups.group import Group
+from .evaluate import Evaluator
+from .layers import Layers, Values, beside
+from .stacked import Stacked
+
+IDENTICAL = 2
+"""Copies that are not turned: two show how copies lie in a tensor, and whether the same input gives the same value."""
+
+TURNS, DITHERS = 4, 3
+"""Group elements at which the floor is measured, and copies with different noise at each: 8 degrees of freedom for a
+single number, so that a floor three times too low is met once in 10^4."""
+
+COPIES = IDENTICAL + TURNS * DITHERS
+
+PAIR = range(IDENTICAL, IDENTICAL + 2)
+"""Two copies at one element: by these it is seen how a value answers to noise of another size."""
+
+
+class Copies:
+    """Calls the model on them: two as they are and twelve turned ones whose coordinates are dithered (`Dither`)."""
+
+    def __init__(self, evaluator: Evaluator, layers: Layers, group: Group, *, seed: int) -> None:
+        self.adapter = evaluator.adapter
+        self.layers = layers
+        self._evaluator = evaluator
+        turns = group.draw(TURNS, torch.Generator().manual_seed(seed)).to(torch.float64)
+        still = torch.eye(3, dtype=torch.float64).expand(IDENTICAL, 3, 3)
+        self._elements = torch.cat([still, turns.repeat_interleave(DITHERS, 0)])
+        self.rounds = True
+        """Whether the adapter adds the dither that it is given."""
+        self.room = COPIES
+        """Copies that one call takes."""
+        self.evaluations = 0
+        """Copies that were evaluated as checks."""
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """What is evaluated meanwhile are checks."""
+        before = self._evaluator.evaluations
+        yield
+        self.evaluations += self._evaluator.evaluations - before
+
+    def piece(self, system: System, copies: Sequence[int], epsilon: float) -> Piece:
+        """Some of the copies; a number stands for the same element and noise whatever the batch."""
+        shares = [copy - IDENTICAL if copy >= IDENTICAL else None for copy in copies]
+        elements = self._elements[list(copies)]
+        if not self.rounds:
+            # the next best: elements that are off by as much
+            noise = torch.rand(COPIES, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+            turned = torch.tensor([share is not None for share in shares])[:, None, None]
+            elements = elements + torch.where(turned, epsilon * (noise[list(copies)] - 0.5), 0.0)
+        return Piece(system, elements.to(system.device), Dither(shares, epsilon))
+
+    def run(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool = False) -> Stacked:
+        """Values ``(copies, samples, channels, components)`` of outputs and layers."""
+        parts: list[Stacked] = []
+        done = 0
+        while done < len(copies):
+            some = copies[done : done + self.room]
+            try:
+                parts.append(self._called(system, some, epsilon, learn=learn and not done))
+            except Exception as error:  # whatever a foreign model raises
+                if not ran_out(error) or self.room <= IDENTICAL:
+                    raise
+                self.room = IDENTICAL
+                continue
+            done += len(some)
+        found = parts[0]
+        for part in parts[1:]:
+            found = found.joined(part)
+        return found
+
+    def _called(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool) -> Stacked:
+        pieces = [self.piece(system, copies, epsilon)]
+        outputs, captured = self._evaluator(pieces)
+        if learn and self._evaluator.overwritten():
+            return self._called(system, copies, epsilon, learn=learn)
+        if learn:
+            self.layers.unheard(self._evaluator.elsewhere, captured)
+            layers = [self.layers.learn(captured, system, len(copies))]
+        else:
+            layers = self.layers.split(captured, pieces)
+        (found,) = beside(layers, outputs)
+        # copied: a model may hand out the same buffer every time
+        return Stacked.of(found)
+
+    def together(self, pieces: Sequence[Piece]) -> list[Values]:
+        """Values of each piece of a batch; the model may hand out the same buffer again."""
+        outputs, captured = self._evaluator(pieces)
+        return beside(self.layers.split(captured, pieces), outputs)
+
+    def outputs(self, piece: Piece) -> Values:
+        """The outputs alone, of one piece."""
+        outputs, _ = self._evaluator([piece])
+        return {name: parts[0] for name, parts in outputs.items()}
+
+    def outputs_of(self, other: System) -> Values:
+        """Outputs of one copy of a system that is none of the data; none where the model refuses it."""
+        with self._stranger(other):
+            return {name: value.clone() for name, value in self.outputs(self.piece(other, range(1), DOUBLE)).items()}
+        return {}
+
+    def stretch(self, longer: System) -> None:
+        """Let the layers see how their values lie in a system with one more row of padding, if the model takes it."""
+        with self._stranger(longer):
+            _, captured = self._evaluator([self.piece(longer, range(IDENTICAL), DOUBLE)])
+            self.layers.stretch(captured, longer, IDENTICAL)
+
+    def let_go(self) -> None:
+        """Of what hooks heard in the last call."""
+        self._evaluator.overwritten()
+
+    @contextlib.contextmanager
+    def _stranger(self, system: System) -> Iterator[None]:
+        """A system that is none of the data, which the model need not take."""
+        try:
+            yield
+        except Exception as error:  # a foreign model, of fixed size, say
+            if ran_out(error):
+                raise
+        finally:
+            self.let_go()
+            self.forget(system)
+
+    def forget(self, system: System) -> None:
+        """The system will not be evaluated any more."""
+        self.layers.forget(system)
+        self.adapter.forget(system)
