@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import equiscope as eq
 from equiscope.groups.o3 import O3
@@ -113,3 +114,34 @@ def test_a_layer_that_comes_no_more_leaves_the_others_as_they_are():
 def test_statistics_of_layers_of_one_size_are_those_of_each():
     asked, values = measure(), first_of(values_of(torch.eye(3, dtype=torch.float64)[None]))
     assert statistics(asked, 2, values.values()) == sum(asked.nbytes(2, value) for value in values.values())
+
+
+class Waits(TorchDispatchMode):
+    """Counts what makes the host wait for a device."""
+
+    count = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False  # or torch's compiler is imported
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.equal)
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_layer_of_a_system_is_waited_for_alone():
+    asked = dict(inputs="vector", outputs="4x0e", layers="*", lmax=1, degree=4, progress=False)
+
+    def waits(depth, systems):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(3, 4), *(torch.nn.Linear(4, 4) for _ in range(depth)))
+        data = list(torch.randn(systems, 5, 3))
+        with Waits() as found:
+            report = eq.audit(model, data, **asked)
+        assert len(report.layers) >= depth
+        return found.count
+
+    waits(2, 4)  # makes tables
+    few, many = (waits(depth, 4) - waits(depth, 2) for depth in (2, 8))
+    assert few == many > 0

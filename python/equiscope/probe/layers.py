@@ -18,6 +18,7 @@ from .leaves import representation_of
 from .left import NO_ROWS, LeftOut
 from .masks import Masks, real_rows, shape_of_one
 from .names import place_of, uncounted
+from .stacked import Stacked, differ
 
 Values = dict[str, torch.Tensor]
 
@@ -73,12 +74,13 @@ class Layers:
         values: Values = {}
         self._masks.learn(captured, system, copies)
         self._real[system.name] = {}
+        same = self._identical(captured, copies)
         for name, tensor in captured.items():
             if name in self.skipped or name in self._masks.names:
                 continue
             axes = [self._axes[name]] if name in self._axes else [0, 1]
             for axis in axes:
-                part = self._try(name, tensor, axis, system, copies)
+                part = self._try(name, tensor, axis, system, copies, same=name in same and axis == axes[0])
                 if part is not None:
                     self._axes[name] = axis
                     real = self._unpadded(name, system, part)
@@ -114,11 +116,25 @@ class Layers:
         for name in elsewhere - heard:
             self.skip(name, "its module is called in other threads than the audit's")
 
-    def _try(self, name: str, tensor: torch.Tensor, axis: int, system: System, copies: int) -> torch.Tensor | None:
+    def _identical(self, captured: Mapping[str, torch.Tensor], copies: int) -> set[str]:
+        """Layers whose first two copies are the same along the axis that is tried first; asked of all at once."""
+        pairs = {}
+        for name, tensor in captured.items():
+            axis = self._axes.get(name, 0)
+            if tensor.ndim > axis and tensor.numel() and tensor.shape[axis] % copies == 0:
+                rows = tensor.shape[axis] // copies
+                pairs[name] = tensor.narrow(axis, 0, 2 * rows).unflatten(axis, (2, rows)).movedim(axis, 0)
+        differs = Stacked.of(pairs).ask(lambda stack: differ(stack[:, 0], stack[:, 1]))
+        return {name for name, found in differs.items() if not found}
+
+    def _try(
+        self, name: str, tensor: torch.Tensor, axis: int, system: System, copies: int, *, same: bool
+    ) -> torch.Tensor | None:
+        """``(copies, rows, ...)`` where this may be the axis of copies; `same`: the first two are known to be so."""
         if tensor.ndim <= axis or tensor.shape[axis] % copies:
             return None
         part = self._rows.learn(name, system.name, tensor.movedim(axis, 0), copies)
-        if not part.numel():  # no edges, say: nothing to see, and nothing against it
+        if same or not part.numel():  # no edges, say: nothing to see, and nothing against it
             return part
         mask = self._masks.of(name, system)
         real = self._rows_by(name, mask, part) if isinstance(mask, torch.Tensor) else None
