@@ -356,6 +356,22 @@ def test_limits_that_mean_nothing_are_refused_before_anything_runs(monkeypatch, 
     assert "--fail-above: expected names of outputs (energy, dipole, quadrupole), got mass" in capsys.readouterr().err
 
 
+def test_outputs_that_are_meant_to_be_constant_are_named_on_the_command_line(monkeypatch, capsys, tmp_path):
+    report = realistic(systems=3, depth=2)
+    report.outputs["charge"].depends = False
+    monkeypatch.setattr(eq, "audit", lambda *_, **settings: report)
+    data = tmp_path / "points.npz"
+    np.savez(data, positions=np.zeros((2, 3)))
+    ask = ["audit", "collections:Counter", str(data), "--quiet", "--fail-above", "5%"]
+    assert run(monkeypatch, *ask) == 1
+    assert "charge 1.20e-05% (limit 5%, depends on nothing that is turned" in capsys.readouterr().out
+    assert run(monkeypatch, *ask, "--constant", "charge") == 0
+    assert run(monkeypatch, *ask, "--constant", "mass") == 2
+    assert "--constant: expected names of outputs (" in capsys.readouterr().err
+    assert run(monkeypatch, *ask[:-2], "--constant", "charge") == 2
+    assert "--constant: expected a limit of --fail-above" in capsys.readouterr().err
+
+
 def test_the_summary_is_json_and_alone_on_standard_output(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(eq.demo, "REPRESENTATIONS", {"energy": "scalar", "dipole": "vector"})
     assert demo(monkeypatch, "--json", "-", "--fail-above", "1%") == 1

@@ -251,9 +251,7 @@ class Rehearsal:
         zero = [name for name, value in first.items() if not bool(value.any())]
         outputs = [name for name in self._adapter.outputs if name in first]
         self._moved |= {
-            name
-            for name in outputs
-            if noises[name].random or self._moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
+            name for name in outputs if self._moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
         }
         still = [name for name in outputs if name not in self._moved]
         asked = bool(still) and self._tried < TRIED
