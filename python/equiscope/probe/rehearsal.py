@@ -249,7 +249,7 @@ class Rehearsal:
         and where that changes nothing by one that is far off, which may mean nothing to the model.
         """
         zero = [name for name, value in first.items() if not bool(value.any())]
-        outputs = [name for name in self._adapter.outputs if name in first]
+        outputs = [n for n in self._adapter.outputs if n in first and bool(first[n].isfinite().all())]
         self._moved |= {
             name for name in outputs if self._moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
         }

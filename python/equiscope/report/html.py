@@ -12,6 +12,7 @@ from ..result.data import AuditData, Output, SystemRow, widest
 from ..result.floor import assumed
 from ..result.judge import AT_NOISE, Verdict
 from .columns import columns_of
+from .failures import consequence
 from .format import count, number, percent, quantity, seconds, with_error
 from .headline import data_name, headline
 from .names import Names, Shown
@@ -63,6 +64,7 @@ def to_html(audit: AuditData, drawn: Mapping[str, Figure] | None = None, beside:
         findings=findings(audit),
         failures=audit.failures,
         failures_table=_failures(audit),
+        consequence=consequence(audit),
         warnings=audit.warnings,
         notes=audit.notes,
         messages=MESSAGES,
