@@ -328,6 +328,18 @@ def demo(monkeypatch, *arguments):
 
 
 @pytest.mark.parametrize(
+    "asked, lmax, degree",
+    [([], 6, 16), (["--lmax", "12"], 12, 28), (["--lmax", "2"], 2, 8), (["--lmax", "65"], 65, 131),
+     (["--lmax", "9", "--degree", "auto"], 9, "auto"), (["--degree", "20"], 6, 20)],
+)  # fmt: skip
+def test_the_grid_of_the_demo_follows_lmax(monkeypatch, asked, lmax, degree):
+    seen = {}
+    monkeypatch.setattr(eq, "audit", lambda *_, **settings: seen.update(settings) or realistic(systems=2, depth=2))
+    assert run(monkeypatch, "demo", "--quiet", *asked) == 0
+    assert (seen["lmax"], seen["degree"]) == (lmax, degree)
+
+
+@pytest.mark.parametrize(
     "limits, code, last",
     [
         ([], 0, "verdict: energy breaks by 3.00e-04; dipole breaks by 2.10%; charge exact"),

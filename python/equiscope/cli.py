@@ -68,7 +68,11 @@ ConstantOption = Annotated[
 ]
 FiguresOption = Annotated[str, typer.Option("--figures", help="Formats of the pictures: png, pdf, svg, with commas.")]
 ToleranceOption = Annotated[float, typer.Option(help="Relative error of the numbers at which auto is content.")]
-DEGREES = "an integer from 0 to 131"
+HIGHEST = 131
+DEGREES = f"an integer from 0 to {HIGHEST}"
+SPARE = 4
+"""Degrees above those that lmax needs, by which the demo tells how far its numbers can be trusted."""
+
 DegreeOption = Annotated[str, typer.Option(help='Degree of the grid, 0..131, or "auto".')]
 LmaxOption = Annotated[int, typer.Option(help="Highest l resolved.")]
 ModelArgument = Annotated[
@@ -222,7 +226,9 @@ def demo(
     out: OutOption = Path("equiscope-demo"),
     figures: FiguresOption = "png",
     lmax: LmaxOption = 6,
-    degree: DegreeOption = "16",
+    degree: Annotated[
+        str | None, typer.Option(help=f'Degree of the grid, 0..131, or "auto"; default: 2 lmax + {SPARE}.')
+    ] = None,
     tolerance: ToleranceOption = 1e-2,
     fail_above: FailOption = None,
     json_to: JsonOption = None,
@@ -236,7 +242,7 @@ def demo(
     ending = _Ending.of(out, json_to, quiet, fail_above, shipped.REPRESENTATIONS)
     settings: dict[str, Any] = {
         "lmax": lmax,
-        "degree": _number("--degree", degree, DEGREES),
+        "degree": min(2 * lmax + SPARE, HIGHEST) if degree is None else _number("--degree", degree, DEGREES),
         "tolerance": tolerance,
         "progress": False if quiet else progress,
         "out": out,
