@@ -29,10 +29,40 @@ def test_what_vanishes_by_symmetry_passes_whatever_its_relative_error(monkeypatc
     check(dipole, "vector")
 
 
-def test_a_dead_output_fails_unless_it_may_be_zero():
-    with pytest.raises(AssertionError, match=r"u is zero for every input.*allow_zero=True"):
-        check(lambda input: 0 * input[..., 0].sum(-1))
-    check(lambda input: 0 * input[..., 0].sum(-1), allow_zero=True)
+UNREACHED = {
+    "zero for every input": lambda input: 0 * input[..., 0].sum(-1),
+    "depends on nothing that is turned": lambda input: input.new_full(input.shape[:1], 3.0),
+}
+
+
+@pytest.mark.parametrize("why", UNREACHED)
+def test_an_output_that_no_input_reaches_fails_unless_it_is_meant_to_be_constant(why):
+    with pytest.raises(AssertionError, match=rf"u .*{why}, which shows nothing: .*; constant='u' says"):
+        check(UNREACHED[why])
+    check(UNREACHED[why], constant="u")
+    check(UNREACHED[why], constant=["u"])
+
+
+def test_an_output_that_breaks_fails_whatever_it_is_meant_to_be():
+    with pytest.raises(AssertionError, match="u is scalar only to"):
+        check(lambda input: input[..., 0].sum(-1), constant="u")
+
+
+def test_noise_alone_is_no_evidence_of_symmetry():
+    generator = torch.Generator().manual_seed(1)
+    with pytest.raises(AssertionError, match="u depends on nothing that is turned"):
+        check(lambda input: 1.0 + torch.randn(len(input), generator=generator).double())
+
+
+def test_names_that_are_meant_to_be_constant_are_those_of_outputs():
+    for outputs in ({"u": "scalar"}, "scalar"):
+        with pytest.raises(eq.errors.ArgumentError, match=r"constant: expected names of outputs \(\w+\), got v"):
+            assert_equivariant(
+                lambda input: input.norm(dim=-1).sum(-1), [POS], inputs="vector", outputs=outputs, constant="v"
+            )
+    for wrong in (True, {"u"}, [0]):
+        with pytest.raises(eq.errors.DTypeError, match="constant: expected a name of an output, or several"):
+            check(UNREACHED["zero for every input"], constant=wrong)
 
 
 def test_a_broken_output_fails_with_its_amount_and_where():

@@ -328,6 +328,18 @@ def demo(monkeypatch, *arguments):
 
 
 @pytest.mark.parametrize(
+    "asked, lmax, degree",
+    [([], 6, 16), (["--lmax", "12"], 12, 28), (["--lmax", "2"], 2, 8), (["--lmax", "65"], 65, 131),
+     (["--lmax", "9", "--degree", "auto"], 9, "auto"), (["--degree", "20"], 6, 20)],
+)  # fmt: skip
+def test_the_grid_of_the_demo_follows_lmax(monkeypatch, asked, lmax, degree):
+    seen = {}
+    monkeypatch.setattr(eq, "audit", lambda *_, **settings: seen.update(settings) or realistic(systems=2, depth=2))
+    assert run(monkeypatch, "demo", "--quiet", *asked) == 0
+    assert (seen["lmax"], seen["degree"]) == (lmax, degree)
+
+
+@pytest.mark.parametrize(
     "limits, code, last",
     [
         ([], 0, "verdict: energy breaks by 3.00e-04; dipole breaks by 2.10%; charge exact"),
@@ -354,6 +366,22 @@ def test_limits_that_mean_nothing_are_refused_before_anything_runs(monkeypatch, 
     assert "--fail-above: expected a share such as 1%, or NAME=1e-3" in capsys.readouterr().err
     assert demo(monkeypatch, "--fail-above", "mass=1%") == 2
     assert "--fail-above: expected names of outputs (energy, dipole, quadrupole), got mass" in capsys.readouterr().err
+
+
+def test_outputs_that_are_meant_to_be_constant_are_named_on_the_command_line(monkeypatch, capsys, tmp_path):
+    report = realistic(systems=3, depth=2)
+    report.outputs["charge"].depends = False
+    monkeypatch.setattr(eq, "audit", lambda *_, **settings: report)
+    data = tmp_path / "points.npz"
+    np.savez(data, positions=np.zeros((2, 3)))
+    ask = ["audit", "collections:Counter", str(data), "--quiet", "--fail-above", "5%"]
+    assert run(monkeypatch, *ask) == 1
+    assert "charge 1.20e-05% (limit 5%, depends on nothing that is turned" in capsys.readouterr().out
+    assert run(monkeypatch, *ask, "--constant", "charge") == 0
+    assert run(monkeypatch, *ask, "--constant", "mass") == 2
+    assert "--constant: expected names of outputs (" in capsys.readouterr().err
+    assert run(monkeypatch, *ask[:-2], "--constant", "charge") == 2
+    assert "--constant: expected a limit of --fail-above" in capsys.readouterr().err
 
 
 def test_the_summary_is_json_and_alone_on_standard_output(monkeypatch, capsys, tmp_path):

@@ -48,6 +48,22 @@ def test_an_output_that_depends_on_nothing_that_is_turned_is_called_untested(mod
     assert not any("as far as" in line for line in report.findings())
 
 
+def test_noise_hides_no_dependence_that_is_larger_and_is_none_itself():
+    generator = torch.Generator().manual_seed(0)
+
+    def model(pos, vel):
+        noise = 0.01 * torch.randn(len(pos), generator=generator, dtype=torch.float64)
+        return {"e": pos.norm(dim=-1).sum(-1) + noise, "k": vel.square().sum((-1, -2)) + noise}
+
+    report = audit(model, outputs={"e": "scalar", "k": "scalar"})
+    assert {name: output.verdict.value for name, output in report.outputs.items()} == dict.fromkeys("ek", "stochastic")
+    assert report.outputs["e"].depends and not report.outputs["k"].depends
+    (line,) = told(report)
+    assert line.startswith("`k` does")
+    beyond = [line for line in report.findings() if "Beyond that noise" in line]
+    assert len(beyond) == 1 and "`e` shows" in beyond[0]
+
+
 TOUCHED = {
     "distances": lambda pos, vel: torch.cdist(pos, pos).square().sum((-1, -2)) + vel.sum((-1, -2)),
     "a small part of it": lambda pos, vel: 1e5 + 1e-3 * torch.cdist(pos, pos).sum((-1, -2)),

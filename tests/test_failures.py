@@ -8,6 +8,7 @@ import torch
 import equiscope as eq
 from equiscope.adapters import Adapter, System, rounded
 from equiscope.errors import ArgumentError, CrossTalkError, MemoryLimitError, ModelError
+from equiscope.testing import assert_equivariant
 
 ASKED = {"inputs": {"x": "vector"}, "outputs": {"y": "scalar"}, "lmax": 2, "degree": 6, "progress": False}
 KINDS = {"one": 1, "two": 2, "bad": 9, "three": 1}
@@ -103,6 +104,125 @@ def test_systems_that_cannot_share_a_batch_end_the_audit_in_words():
 
     with pytest.raises(CrossTalkError, match=r"share a batch.*one kind at a time.*'one' and 'two'.*'loop'"):
         eq.audit(model, data(), **ASKED, batch_rows=4096)
+
+
+def partly(x, z):
+    """Energies of all systems, and stresses of those that have them: the bad one has none at some rotations, the second
+    none at all."""
+    stress = x[..., 0, 2] ** 2 + x[..., 0, 1]
+    stress = torch.where(upside_down(x, z) | (z[..., 0] == 2), torch.nan, stress)
+    return {"y": value(x), "stress": stress, "twice": 2 * value(x)}
+
+
+PARTS = {"y": "scalar", "stress": "scalar", "twice": "scalar"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"degree": 8},
+        {"degree": 8, "batching": "loop", "batch_rows": 64},
+        {"degree": "auto", "lmax": 1},
+        {"degree": 8, "keep": "samples"},
+        {"degree": None, "estimator": "monte-carlo", "rotations": 200},
+        {"degree": None, "estimator": "monte-carlo", "precision": 0.06, "lmax": 1},
+    ],
+    ids=str,
+)
+def test_an_output_that_is_not_finite_lacks_the_system_and_the_others_have_it(options):
+    asked = {**ASKED, "outputs": PARTS, **options}
+    report = eq.audit(partly, data(), **asked)
+    whole = eq.audit(partly, data(), **{**asked, "outputs": {"y": "scalar", "twice": "scalar"}})
+    finite = eq.audit(partly, data("one", "three"), **{**asked, "outputs": {"stress": "scalar"}})
+    assert [row.name for row in report.systems] == list(KINDS)
+    assert {row.name: sorted(row.outputs) for row in report.systems} == {
+        name: ["stress", "twice", "y"] if KINDS[name] == 1 else ["twice", "y"] for name in KINDS
+    }
+    if options["degree"] == 8 or "rotations" in options:  # else every output has a say in how many there are
+        for name in ("y", "twice"):
+            assert report.outputs[name].rmse == pytest.approx(whole.outputs[name].rmse, rel=1e-12)
+        assert report.outputs["stress"].rmse == pytest.approx(finite.outputs["stress"].rmse, rel=1e-12)
+    assert report.outputs["y"].samples == 4 and report.outputs["stress"].samples == 2
+    assert [(f.system, f.where, f.whole) for f in report.failures] == [
+        ("two", "stress", False), ("bad", "stress", False),
+    ]  # fmt: skip
+    at_once, turned = report.failures
+    assert at_once.reason == "NaN or infinity on the unrotated input"
+    ((_, bad),) = data("bad")
+    assert bool(upside_down(bad["x"][None] @ turned.rotation.mT, bad["z"][None]).all())
+
+
+def test_what_lacks_a_system_is_told_in_every_view_and_fails_a_check(tmp_path):
+    report = eq.audit(partly, data(), **{**ASKED, "outputs": PARTS, "degree": 8})
+    (line,) = [line for line in report.findings() if "Not finite" in line]
+    assert line.startswith("Not finite, and measured on the other systems alone: `stress` on 2 of 4: `two` at `stress`")
+    assert not report.warnings and "measured on the systems on which it is finite" in report.to_html()
+    assert "`bad` at `stress`" in " ".join(str(report).split())
+    assert report.summary()["verdict"].endswith("; stress not finite on 2 systems")
+    kept = eq.Audit.load(report.save(tmp_path / "audit"))
+    assert [failure.whole for failure in kept.failures] == [False, False] and kept.findings() == report.findings()
+    with pytest.raises(AssertionError, match="two: stress: NaN or infinity on the unrotated input"):
+        assert_equivariant(partly, data(), inputs={"x": "vector"}, outputs=PARTS, tol=10)
+
+
+STOPS = []
+
+
+def interrupted(x, z):
+    if STOPS and bool((z == 9).any()):
+        raise KeyboardInterrupt
+    return partly(x, z)
+
+
+def test_a_stopped_run_knows_what_lacks_a_system(tmp_path, monkeypatch):
+    asked = {**ASKED, "outputs": PARTS, "degree": 8, "batch_rows": 64}
+    whole = eq.audit(partly, data(), **asked)
+    monkeypatch.setitem(globals(), "STOPS", [True])
+    with pytest.raises(KeyboardInterrupt):
+        eq.audit(interrupted, data(), **asked, out=tmp_path / "run")
+    assert [(f.system, f.whole) for f in eq.Audit.load(tmp_path / "run").failures] == [("two", False)]
+    monkeypatch.setitem(globals(), "STOPS", [])
+    report = eq.audit(interrupted, data(), **asked, out=tmp_path / "run", resume=True)
+    assert [(f.system, f.where, f.whole) for f in report.failures] == [
+        (f.system, f.where, f.whole) for f in whole.failures
+    ]
+    assert report.outputs["stress"].rmse == whole.outputs["stress"].rmse
+
+
+def test_a_system_without_any_finite_output_fails_as_a_whole():
+    def model(x, z):
+        return {name: torch.where(z[..., 0] == 9, torch.nan, own) for name, own in partly(x, z).items()}
+
+    report = eq.audit(model, data("one", "bad", "three"), **{**ASKED, "outputs": PARTS})
+    assert [row.name for row in report.systems] == ["one", "three"]
+    assert [(failure.system, failure.whole) for failure in report.failures] == [("bad", True)]
+
+
+class Layered(torch.nn.Module):
+    """Three layers, two of which hold NaN at some rotations of the bad system, and nobody reads them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.middle, self.last = (torch.nn.Identity() for _ in range(3))
+
+    def forward(self, x, z):
+        self.first(x)
+        self.middle(torch.where(upside_down(x, z)[..., None, None], torch.nan, x))
+        self.last(torch.where(upside_down(x, z)[..., None, None], torch.inf, x))
+        return {"y": value(x)}
+
+
+def test_a_layer_that_is_not_finite_lacks_the_system_and_nothing_else_does():
+    asked = {**ASKED, "degree": 8, "layers": "*"}
+    report, without = (eq.audit(Layered(), data(*names), **asked) for names in ((), ("one", "two", "three")))
+    (failure,) = report.failures
+    assert (failure.system, failure.where, failure.whole) == ("bad", "middle", False)
+    assert failure.reason.endswith(", and so in 1 more layers")
+    rows = {row.name: sorted(row.layers) for row in report.systems}
+    assert rows["bad"] == ["first"] and rows["two"] == ["first", "last", "middle"]
+    for name in ("middle", "last"):
+        assert torch.equal(report.layers[name].power, without.layers[name].power)
+    assert report.layers["first"].samples == 16 and report.outputs["y"].samples == 4
 
 
 class Sometimes(Adapter):

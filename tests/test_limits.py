@@ -12,13 +12,13 @@ from equiscope.report.summary import passes, verdict_line
 from equiscope.result.limits import check, parse_limit
 
 
-def held(text: str, *, failures=(), **changes):
+def held(text: str, *, failures=(), constant=(), **changes):
     """The check of an output with RMSE 0.02 and size 1."""
     found = output("y", "scalar", (0, 1), relative=0.02)
     for name, value in changes.items():
         setattr(found, name, value)
     audit = Audit(outputs={"y": found}, layers={}, systems=[], failures=list(failures))
-    (only,) = check(audit, [parse_limit(text)])
+    (only,) = check(audit, [parse_limit(text)], constant)
     return audit, only
 
 
@@ -42,6 +42,20 @@ def test_what_shows_nothing_fails():
     assert "could not be measured" in held("99%", rmse=math.nan)[1].reason
     _, dead = held("99%", total=0 * output("y", "scalar", (0, 1), relative=0.02).total, rmse=0.0, responds=False)
     assert not dead.passed and "zero for every input" in dead.reason
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_what_depends_on_nothing_that_is_turned_fails_unless_it_is_meant_to(stochastic):
+    unreached = {"rmse": 0.0, "depends": False, "stochastic": stochastic, "noise_floor": 1e-9}
+    audit, found = held("1%", **unreached)
+    assert not found.passed and found.reason.startswith("depends on nothing that is turned")
+    assert "--constant y" in verdict_line(audit, [found])
+    audit, found = held("1%", constant=["y"], **unreached)
+    assert found.passed and "constant, as it is meant to be" in verdict_line(audit, [found])
+
+
+def test_being_meant_to_be_constant_excuses_no_error():
+    assert not held("1%", constant=["y"], depends=False)[1].passed
 
 
 def test_noise_passes_whatever_the_limit():

@@ -8,7 +8,7 @@ import equiscope as eq
 from equiscope.groups.o3 import O3
 from equiscope.measure.estimators.grid import GridMeasure
 from equiscope.probe import orbits
-from equiscope.probe.orbits import NonFinite, Orbits, statistics
+from equiscope.probe.orbits import Orbits, statistics
 
 CHANNELS = {"first": 5, "output": 1, "second": 3, "third": 5}
 KINDS = {**dict.fromkeys(CHANNELS), "output": eq.Representation.parse("scalar")}
@@ -88,15 +88,19 @@ def test_what_is_too_large_together_is_accumulated_apart(monkeypatch):
         same(own, together[name])
 
 
-@pytest.mark.parametrize("bad", ["first", "second", "third"])
-def test_a_value_that_is_not_finite_is_put_down_to_its_layer(bad):
+@pytest.mark.parametrize("bad", ["output", "first", "second", "third"])
+def test_a_value_that_is_not_finite_is_put_down_to_its_layer_and_touches_no_other(bad):
     asked = measure()
     grid = asked.elements("a")
     values = values_of(grid.select(0, len(grid)))
-    values[bad][77, 1, -1] = float("nan")
-    with pytest.raises(NonFinite) as caught:
-        run(Orbits(asked, "a", 2, first_of(values), KINDS), values, 100)
-    assert (caught.value.name, caught.value.index) == (bad, 77)
+    every = run(Orbits(asked, "a", 2, first_of(values), KINDS), values, 100).finish(skipped=())
+    values[bad][77, 1, -1], values[bad][140] = float("nan"), float("inf")
+    orbits = run(Orbits(asked, "a", 2, first_of(values), KINDS), values, 100)
+    found = orbits.finish(skipped=())
+    assert {name: error.index for name, error in orbits.lost.items()} == {bad: 77}
+    assert list(found) == [name for name in every if name != bad]
+    for name, own in found.items():
+        assert torch.equal(own.total_power, every[name].total_power) and torch.equal(own.total, every[name].total)
 
 
 def test_a_layer_that_comes_no_more_leaves_the_others_as_they_are():

@@ -21,6 +21,10 @@ from equiscope.training import SymmetryTracker
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 
+SHEET = {"width": 718, "height": 1032}
+"""A sheet of A4 within its margins, which is narrower than one of letter paper, and as that 961 high at least."""
+SIDE = {"width": 1001, "height": 703}
+
 WIDTHS = (400, 1000, 1400)
 
 HARNESS = """<!DOCTYPE html><meta charset="utf-8"><title>pages</title><body><pre id="found"></pre>
@@ -33,15 +37,47 @@ const overlaps = (svg) => boxes(svg).flatMap(([words, box], i, all) => all.slice
   .filter(([, other]) => covers(box, other)).map(([others]) => `${words} | ${others}`));
 const cut = (svg) => boxes(svg).filter(([, box]) => box.left < svg.getBoundingClientRect().left - 2
   || box.right > svg.getBoundingClientRect().right + 2).map(([words]) => words);
-const looked = async (page, width) => {
+const regions = (own) => [...own.querySelectorAll(".wide:has(table)")].filter((box) => box.offsetWidth);
+const sideways = (own) => regions(own).filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.ariaLabel);
+// lays the page out as for a sheet of paper: what holds for print holds, and for the screen no more
+const print = (own) => {
+  own.documentElement.style.overflow = "hidden";
+  const sheet = own.styleSheets[0];
+  for (const rule of [...sheet.cssRules].filter((rule) => rule.media))
+    for (const inner of rule.media.mediaText === "print" ? rule.cssRules : [])
+      sheet.insertRule(inner.cssText, sheet.cssRules.length);
+};
+const onPaper = (own) => {
+  const lying = (element) => own.defaultView.getComputedStyle(element.closest("section")).page === "broad";
+  const beyond = (element) => element.getBoundingClientRect().right > (lying(element) ? SIDE : SHEET).width
+    || element.getBoundingClientRect().height > (lying(element) ? SIDE : SHEET).height;
+  const cut = [...own.querySelectorAll("table, tr, figure, svg")].filter((element) => element.offsetWidth !== 0)
+    .filter((element) => (element.tagName === "TABLE" ? element.getBoundingClientRect().right
+      > (lying(element) ? SIDE : SHEET).width : beyond(element)));
+  const closed = [...own.querySelectorAll("details > .wide")].filter((box) => !box.checkVisibility());
+  return [...cut, ...closed].map((element) => element.closest(".wide, figure").outerHTML.slice(0, 80));
+};
+const opened = async (page, width) => {
   const frame = document.createElement("iframe");
   frame.style = `width: ${width}px; height: 900px`;
   frame.src = page;
   document.body.append(frame);
   await new Promise((done) => frame.addEventListener("load", done));
+  return frame;
+};
+const printed = async (page) => {
+  const frame = await opened(page, SHEET.width);
+  print(frame.contentDocument);
+  const found = onPaper(frame.contentDocument);
+  frame.remove();
+  return found;
+};
+const looked = async (page, width) => {
+  const frame = await opened(page, width);
   const own = frame.contentDocument;
   const found = { page, width, wide: own.documentElement.scrollWidth, room: own.documentElement.clientWidth };
   const svgs = [...own.querySelectorAll("svg")];
+  found.sideways = sideways(own);
   found.overlaps = svgs.flatMap(overlaps);
   found.cut = svgs.flatMap(cut);
   found.least = Math.min(...svgs.flatMap((svg) => [...svg.querySelectorAll("text")].map(
@@ -58,6 +94,7 @@ const looked = async (page, width) => {
   table.querySelectorAll("thead tr:last-child button")[0].click();
   found.rising = names();
   frame.remove();
+  found.paper = width === WIDTHS[0] ? await printed(page) : [];
   return found;
 };
 (async () => {
@@ -68,9 +105,23 @@ const looked = async (page, width) => {
 </script>"""
 
 
+def all_columns() -> Audit:
+    """Three outputs of which all is known that an audit can know, in a unit that takes room."""
+    usual = realistic(12)
+    for one in usual.outputs.values():
+        one.unit, one.spread, one.reference_rmse, one.rmse_rotations = "e bohr^2", 3.21 * one.size, one.size, one.rmse
+        one.rmse_error, one.errors_assumed = 1.2e-7 * one.rmse, True
+    usual.outputs["energy"].unit = "eV"
+    for row in usual.systems:
+        row.outputs["energy"]["samples"] = 1
+    return usual
+
+
 def many_outputs() -> Audit:
+    """Twelve outputs, and layers with more irreps than a sheet has room for upright."""
     outputs = {f"property_{i}": output(f"property_{i}", "scalar", (0, 1), relative=0.1 / 3**i) for i in range(12)}
-    return Audit(outputs, {}, rows(300, outputs, {}))
+    layers = {f"blocks.{i}": spectrum(f"blocks.{i}", shares(16, 0.4, 1e-3)) for i in range(2)}
+    return Audit(outputs, layers, rows(300, outputs, layers))
 
 
 def deep() -> Audit:
@@ -103,17 +154,18 @@ def history(place: Path) -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What the browser saw of every page at every width."""
     place = tmp_path_factory.mktemp("pages")
-    usual = realistic(12)
+    usual = all_columns()
     usual.save(place / "audit")
     deep().save(place / "deep")
     many_outputs().save(place / "outputs")
-    worse = realistic(12)
+    worse = all_columns()
     worse.outputs["dipole"].rmse *= 2
     eq.compare({"first checkpoint": usual, "last checkpoint": worse}).save(place / "comparison")
     history(place / "history")
     pages = sorted(str(page.relative_to(place)) for page in place.glob("*/index.html"))
     assert len(pages) == 5
-    harness = HARNESS.replace("of PAGES", f"of {json.dumps(pages)}").replace("of WIDTHS", f"of {list(WIDTHS)}")
+    harness = HARNESS.replace("of PAGES", f"of {json.dumps(pages)}").replace("WIDTHS", str(list(WIDTHS)))
+    harness = harness.replace("SHEET", json.dumps(SHEET)).replace("SIDE", json.dumps(SIDE))
     (place / "harness.html").write_text(harness, encoding="utf-8")
     command = [
         BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
@@ -139,6 +191,19 @@ def each(found: list[dict[str, Any]], key: str) -> dict[str, Any]:
 
 def test_no_page_is_wider_than_its_window(found: list[dict[str, Any]]) -> None:
     assert not [(page["page"], page["width"], page["wide"]) for page in found if page["wide"] > page["room"]]
+
+
+OUTPUTS = "Equivariance errors of the outputs"
+
+
+def test_the_table_of_outputs_is_read_without_scrolling_sideways(found: list[dict[str, Any]]) -> None:
+    assert not [(page["page"], page["width"]) for page in found if OUTPUTS in page["sideways"]]
+    # what has no other way scrolls within itself
+    assert any(page["sideways"] for page in found if page["width"] == 400)
+
+
+def test_nothing_is_cut_on_paper(found: list[dict[str, Any]]) -> None:
+    assert not each(found, "paper")
 
 
 def test_no_text_of_a_picture_covers_another_or_is_cut(found: list[dict[str, Any]]) -> None:

@@ -439,7 +439,7 @@ def test_systems_that_fail_alike_share_a_line() -> None:
     audit = realistic()
     audit.failures = [Failure(f"s{i}", "energy", f"NaN at rotation {i}") for i in range(5)]
     audit.failures.append(Failure("odd", "model", "raised"))
-    first, second = failures_alike(audit)
+    first, second = failures_alike(audit.failures)
     assert all(first.count(f"`s{i}`") == 1 for i in range(5)) and second == "`odd` at `model`: raised"
     assert "NaN at rotation 0 (the first of them)" in first
     line = findings(audit)[0]

@@ -52,7 +52,7 @@ def test_an_error_that_rests_on_an_assumption_is_marked():
     assert with_error(0.0114, 0.0002, assumed=True) == "0.0114 +- 0.0002*"
     audit = audit_of([found])
     assert "0.0114 +- 0.0002*" in to_text(audit, 120) and "*: an error that assumes" in to_text(audit, 120)
-    assert "0.0114 ± 0.0002*" in audit.to_html() and "* on the assumption" in audit.to_html()
+    assert "0.0114 ±\N{NO-BREAK SPACE}0.0002*" in audit.to_html() and "* on the assumption" in audit.to_html()
     found.errors_assumed = False
     assert "*" not in to_text(audit, 120).splitlines()[4] and "*: an error" not in to_text(audit, 120)
     assert "* on the assumption" not in audit.to_html()
@@ -347,7 +347,7 @@ def test_shares_that_are_known_to_a_digit_at_best_are_marked():
     layer = spectrum("a", shares(4, 0.5, 0.1))
     layer.power_error = 0.2 * layer.power
     assert "~0." in to_text(audit_of([], [layer]), 100)
-    assert re.search(r">0\.\d+ ± 0\.\d\d<", audit_of([], [layer]).to_html())
+    assert re.search(r">0\.\d+ ±\s0\.\d\d<", audit_of([], [layer]).to_html())
     layer.power_error = 1e-4 * layer.power
     assert "~0." not in to_text(audit_of([], [layer]), 100) and " ± 0." not in audit_of([], [layer]).to_html()
 

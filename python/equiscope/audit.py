@@ -198,10 +198,10 @@ def audit(
             alone. Where it raised at every system otherwise, its first error as it was, with a note of its arguments.
 
     Statistics are accumulated in float64, centred; the result does not depend on the batch size beyond the round-off
-    of the model. Memory does not grow with the number of rotations or systems. NaN or infinity from the model, or an
-    error that it raises, stops that system alone and is recorded in ``failures`` with its rotation; an output that some
-    systems do not have is measured on the others, and ``warnings`` says on how many. Train mode, random state and
-    hooks are restored.
+    of the model. Memory does not grow with the number of rotations or systems. An error that the model raises stops
+    that system alone, and NaN or infinity in an output or layer leaves that one without the system; where no output is
+    finite the system stops. Both are recorded in ``failures``, with the rotation. An output that some systems do not
+    have is measured on the others, and ``warnings`` says on how many. Train mode, random state and hooks are restored.
     """
     request = Request(
         inputs=inputs, outputs=outputs, layers=layers, batching=batching, call=call, grad=grad, masks=masks,

@@ -58,9 +58,21 @@ FailOption = Annotated[
         "NAME=1e-3 in the unit of that output; may be given several times.",
     ),
 ]
+ConstantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--constant",
+        help="Output that is meant to depend on nothing that is turned, which --fail-above takes for a mistake; may be "
+        "given several times.",
+    ),
+]
 FiguresOption = Annotated[str, typer.Option("--figures", help="Formats of the pictures: png, pdf, svg, with commas.")]
 ToleranceOption = Annotated[float, typer.Option(help="Relative error of the numbers at which auto is content.")]
-DEGREES = "an integer from 0 to 131"
+HIGHEST = 131
+DEGREES = f"an integer from 0 to {HIGHEST}"
+SPARE = 4
+"""Degrees above those that lmax needs, by which the demo tells how far its numbers can be trusted."""
+
 DegreeOption = Annotated[str, typer.Option(help='Degree of the grid, 0..131, or "auto".')]
 LmaxOption = Annotated[int, typer.Option(help="Highest l resolved.")]
 ModelArgument = Annotated[
@@ -151,6 +163,7 @@ def audit(
     batching: Annotated[str | None, typer.Option(help="stack, concat or loop, for a model from a factory.")] = None,
     tolerance: ToleranceOption = 1e-2,
     fail_above: FailOption = None,
+    constant: ConstantOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
     figures: FiguresOption = "png",
@@ -192,7 +205,7 @@ def audit(
         "resume": resume,
         "formats": _formats(figures),
     }
-    ending = _Ending.of(out, json_to, quiet, fail_above, settings["outputs"])
+    ending = _Ending.of(out, json_to, quiet, fail_above, settings["outputs"], constant)
     _audit(lambda: _model(model, dict(map(_option, options or ())), fresh=fresh), data, settings, ending)
 
 
@@ -213,7 +226,9 @@ def demo(
     out: OutOption = Path("equiscope-demo"),
     figures: FiguresOption = "png",
     lmax: LmaxOption = 6,
-    degree: DegreeOption = "16",
+    degree: Annotated[
+        str | None, typer.Option(help=f'Degree of the grid, 0..131, or "auto"; default: 2 lmax + {SPARE}.')
+    ] = None,
     tolerance: ToleranceOption = 1e-2,
     fail_above: FailOption = None,
     json_to: JsonOption = None,
@@ -227,7 +242,7 @@ def demo(
     ending = _Ending.of(out, json_to, quiet, fail_above, shipped.REPRESENTATIONS)
     settings: dict[str, Any] = {
         "lmax": lmax,
-        "degree": _number("--degree", degree, DEGREES),
+        "degree": min(2 * lmax + SPARE, HIGHEST) if degree is None else _number("--degree", degree, DEGREES),
         "tolerance": tolerance,
         "progress": False if quiet else progress,
         "out": out,
@@ -340,21 +355,32 @@ class _Ending:
     json_to: str | None
     quiet: bool
     limits: tuple[Limit, ...]
+    constant: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, out: Path | None, json_to: str | None, quiet: bool, fail_above: list[str] | None, outputs: Any
+        cls,
+        out: Path | None,
+        json_to: str | None,
+        quiet: bool,
+        fail_above: list[str] | None,
+        outputs: Any,
+        constant: list[str] | None = None,
     ) -> _Ending:
         """Refuses limits that mean nothing, and a summary that could not be written, before anything is computed."""
-        from equiscope.result.limits import check_names, parse_limit
+        from equiscope.errors import ArgumentError, fail
+        from equiscope.result.limits import check_names, named, parse_limit
         from equiscope.result.place import check_writable
 
         limits = tuple(map(parse_limit, fail_above or ()))
+        if constant and not limits:
+            fail(ArgumentError, "--constant", "a limit of --fail-above from which to except outputs", "none")
         if outputs:
-            check_names(limits, list(outputs))
+            check_names("--fail-above", named(limits), list(outputs))
+            check_names("--constant", constant or (), list(outputs))
         if json_to not in (None, "-"):
             check_writable(Path(str(json_to)).parent)
-        return cls(out, json_to, quiet, limits)
+        return cls(out, json_to, quiet, limits, tuple(constant or ()))
 
     def undisturbed(self, run: Callable[[], Audit]) -> Audit:
         """What `run` returns; interrupted, the command ends with a line on what is left of the audit, and where the
@@ -380,7 +406,7 @@ class _Ending:
         from equiscope.report.summary import passes, summary, verdict_line
         from equiscope.result.limits import check
 
-        checks = check(report, self.limits)
+        checks = check(report, self.limits, self.constant)
         if speaks:
             _write(summary(report, checks), self.json_to)
             if not self.quiet and self.json_to != "-":

@@ -42,14 +42,12 @@ class MemoryLimitError(EquiscopeError, MemoryError):
 
 
 class NonFiniteValues(ArgumentError, ArithmeticError):
-    """The values at element `index` of an orbit are not finite, or so large that their squares are not: in `channel` at
-    least."""
+    """The values at element `index` of an orbit are not finite, or so large that their squares are not."""
 
-    def __init__(self, index: int, what: str = "NaN or infinity", channel: int = 0) -> None:
+    def __init__(self, index: int, what: str = "NaN or infinity") -> None:
         super().__init__(f"values: expected finite values, got {what} at grid element {index}")
         self.index = index
         self.what = what
-        self.channel = channel
 
 
 class MissingExtraError(EquiscopeError, ImportError):

@@ -8,13 +8,20 @@ from numbers import Real
 from typing import Any
 
 from .audit import audit
-from .errors import ArgumentError, fail
+from .errors import ArgumentError, DTypeError, fail
 from .report.format import percent
 from .report.words import irrep_list
 from .result.carrier import carrier
 from .result.data import AuditData, Output
 from .result.judge import Parity, Verdict
-from .result.verdict import rotations_alone
+from .result.limits import check_names
+from .result.verdict import rotations_alone, untested
+
+UNTESTED = (
+    "the inputs may not reach it (a mask the wrong way round, a dead head), or one that ought to turn is declared "
+    "invariant or not at all"
+)
+"""What is most likely wrong with an output that could not have shown an error."""
 
 
 def assert_equivariant(
@@ -27,39 +34,54 @@ def assert_equivariant(
     tol: float = 1e-4,
     lmax: int = 2,
     degree: int = 6,
-    allow_zero: bool = False,
+    constant: Sequence[str] | str = (),
     **settings: Any,
 ) -> None:
     """Raise AssertionError where an output breaks its declared representation by more than `tol`, relative to its size.
 
     What lies within the measured noise passes whatever its relative size: verdicts "exact", "vanishes" and "stochastic"
-    (`equiscope.Verdict`). An output that is 0 for every input fails, since it shows nothing, unless `allow_zero`; so do
-    systems on which the model returned NaN or infinity. The message names every output that fails, what proper
-    rotations alone do to it, its worst system and the target irreps that leak. Of the layers audited it names the
-    first, in order of execution, whose own representation is broken, and its irreps that leak (for layers that declare
-    one; e3nn modules do); where there is none, the first that carries the irrep in which most of the error of an
-    invariant output lies. All other arguments are those of `equiscope.audit`. `outputs` too may be left out where the
-    model itself says what it returns, as calculators and metatomic models do; where it does not, `ArgumentError` says
-    so. A grid of low degree is enough to see that an error is there; ask `audit` for its exact size.
+    (`equiscope.Verdict`). An output that depends on nothing that is turned, as one that is 0 for every input, fails
+    whatever its error, since it shows nothing: a model whose inputs never reach it looks exact. `constant` names the
+    outputs that are meant to be so. Systems on which the model returned NaN or infinity fail too. The message names
+    every output that fails, what proper rotations alone do to it, its worst system and the target irreps that leak. Of
+    the layers audited it names the first, in order of execution, whose own representation is broken, and its irreps
+    that leak (for layers that declare one; e3nn modules do); where there is none, the first that carries the irrep in
+    which most of the error of an invariant output lies. All other arguments are those of `equiscope.audit`. `outputs`
+    too may be left out where the model itself says what it returns, as calculators and metatomic models do; where it
+    does not, `ArgumentError` says so. A grid of low degree is enough to see that an error is there; ask `audit` for its
+    exact size.
     """
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < math.inf:
         fail(ArgumentError, "tol", "a number from 0 on", repr(tol))
+    constant = _names(constant)
+    if isinstance(outputs, Mapping):
+        check_names("constant", constant, list(map(str, outputs)))
     report = audit(
         model, data, inputs=inputs, outputs=outputs, layers=layers, lmax=lmax, degree=degree, progress=False, **settings
     )
     if not report.outputs:
         fail(ArgumentError, "outputs", "what the model returns, by name and representation", "none that it says itself")
+    check_names("constant", constant, list(report.outputs))
     lines = [f"{f.system}: {f.where}: {f.reason}" for f in report.failures]
     for output in report.outputs.values():
         if output.verdict is Verdict.UNMEASURED:
             lines.append(f"{output.name} could not be measured: its error is {output.rmse}")
-        elif output.verdict is Verdict.ZERO and not allow_zero:
-            lines.append(f"{output.name} is zero for every input, which shows nothing (allow_zero=True lets it pass)")
+        elif (told := untested(output)) is not None:
+            if output.name not in constant:
+                lines.append(f"{output.name} {told}: {UNTESTED}; constant={output.name!r} says that this is meant")
         elif _fails(output, tol):
             lines.append(_message(output, tol))
     if not lines:
         return
     raise AssertionError(f"not equivariant to {tol:g}:\n  " + "\n  ".join([*lines, *_origin(report, tol)]))
+
+
+def _names(constant: Sequence[str] | str) -> list[str]:
+    """Names of outputs as they were given, one or several."""
+    names = [constant] if isinstance(constant, str) else constant
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        fail(DTypeError, "constant", "a name of an output, or several", repr(constant))
+    return list(names)
 
 
 def _origin(report: AuditData, tol: float) -> list[str]:

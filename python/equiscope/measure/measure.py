@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 
-from ..errors import ArgumentError, fail
+from ..errors import ArgumentError, NonFiniteValues, fail
 from ..groups.group import Group
 from ..groups.representation import Representation
 from ..result.data import Output, Spectrum
@@ -53,11 +53,12 @@ class Moments(ABC):
         """The result of all elements handed over."""
 
     def update_each(self, values: Sequence[torch.Tensor]) -> None:
-        """`update` with the values of several quantities (`Measure.joined`)."""
+        """`update` with the values of several quantities (`Measure.joined`), of which none is refused here."""
         self.update(torch.cat(list(values), dim=2))
 
-    def finish_each(self, channels: Sequence[int]) -> list[OrbitSummary]:
-        """The results of several quantities, of so many channels each (`Measure.joined`)."""
+    def finish_each(self, channels: Sequence[int]) -> list[OrbitSummary | NonFiniteValues]:
+        """The results of several quantities, of so many channels each (`Measure.joined`); of one with NaN or infinity
+        what is wrong with it, which does not touch the others."""
         raise RuntimeError(f"{type(self).__name__} is of one quantity")
 
     def extend(self, elements: Elements) -> None:

@@ -99,7 +99,9 @@ class OrbitMoments(Moments):
         self._done = 0
         self._coset_size = grid.rings.shape[0] * grid.gammas
         self._spread = first.new_zeros(self._shape[:2], dtype=torch.float64)
-        self._first_bad = torch.full((), -1, device=first.device)
+        self._first_bad = torch.full(self._shape[1:2], -1, device=first.device)
+        """By channel: the first element with a value that is not in range."""
+        self._joined = False
         if representation is not None:
             self._weight_seen = first.new_zeros((), dtype=torch.float64)
             # of each coset
@@ -114,6 +116,7 @@ class OrbitMoments(Moments):
 
     def update_each(self, values: Sequence[torch.Tensor]) -> None:
         start, n = 0, values[0].shape[0]
+        self._joined = len(values) > 1
         while start < n:
             room = self._buffer.shape[0]
             if self._projection is not None:
@@ -172,20 +175,21 @@ class OrbitMoments(Moments):
         )
 
     def _look_for_non_finite(self, start: int, n: int) -> None:
-        """Refuse at once where looking is free; elsewhere note the place, which `finish` refuses."""
+        """Refuse at once where looking is free and nothing else would be lost; else note the place for `finish`."""
         free = self._buffer.device.type in READ_AT_ONCE
         # differences in range have squares in the range of squares, with room for the sums over samples that follow
         if free and bool((self._spread <= LARGEST**2).all()):
             return
-        good = in_range(self._buffer[:n].reshape(n, -1)).all(dim=1)
-        place = torch.where(good.all(), -1, start + (~good).to(torch.int8).argmax())
+        good = in_range(self._buffer[:n]).flatten(3).all(3).all(1)
+        place = torch.where(good.all(0), -1, start + (~good).to(torch.int8).argmax(0))
         self._first_bad = torch.where(self._first_bad < 0, place, self._first_bad)
-        if free and (bad := int(self._first_bad)) >= 0:
-            raise NonFiniteValues(bad, fault(self._buffer[bad - start]), self._bad_channel())
+        if free and not self._joined and (lost := self._lost([self._shape[1]])[0]) is not None:
+            raise NonFiniteValues(lost.index, fault(self._buffer[lost.index - start]))
 
-    def _bad_channel(self) -> int:
-        """The first one in which a value is not in range."""
-        return int((~(self._spread <= LARGEST**2)).any(0).to(torch.int8).argmax())
+    def _lost(self, channels: Sequence[int]) -> list[NonFiniteValues | None]:
+        """What is wrong with each of some quantities, of so many channels each."""
+        places = [[bad for bad in own.tolist() if bad >= 0] for own in self._first_bad.cpu().split(list(channels))]
+        return [NonFiniteValues(min(own)) if own else None for own in places]
 
     def _add_moments(self, values: torch.Tensor, start: int) -> None:
         wide = values.to(torch.float64)
@@ -228,14 +232,20 @@ class OrbitMoments(Moments):
 
     def finish(self) -> OrbitSummary:
         """The result, once every element of the grid was handed over."""
-        (summary,) = self.finish_each([self._shape[1]])
-        return summary
+        (found,) = self.finish_each([self._shape[1]])
+        if isinstance(found, NonFiniteValues):
+            raise found
+        return found
 
-    def finish_each(self, channels: Sequence[int]) -> list[OrbitSummary]:
+    def finish_each(self, channels: Sequence[int]) -> list[OrbitSummary | NonFiniteValues]:
         if self._done != len(self._grid):
             raise RuntimeError(f"orbit has {self._done} of {len(self._grid)} values")
-        if (bad := int(self._first_bad)) >= 0:
-            raise NonFiniteValues(bad, channel=self._bad_channel())
+        lost = self._lost(channels)
+        if all(lost):
+            return [error for error in lost if error is not None]
+        return [error or own for error, own in zip(lost, self._summaries(channels, any(lost)), strict=True)]
+
+    def _summaries(self, channels: Sequence[int], some_lost: bool) -> list[OrbitSummary]:
         if self._projection is not None:
             coefficients = self._parts.sort(self._projection.coefficients.unflatten(-1, self._shape))
             cosets = self._grid.cosets
@@ -243,6 +253,10 @@ class OrbitMoments(Moments):
             self._power = by_entry.reshape(*self._chart.shape, *by_entry.shape[2:])
             self._mean = coefficients[:cosets, 0].mean(0) + self._parts.sort(self._first)
         assert self._power is not None
+        if some_lost:
+            # joined channels have no components
+            bad = self._first_bad >= 0
+            self._spread[:, bad], self._mean[:, bad], self._power[..., bad, :] = 0.0, 0.0, 0.0
         labels = tuple(range(len(self._chart.shape)))
         beyond = _clamped(self._spread - self._power.sum((*labels, -1)), self._spread)
         power: dict[Label, torch.Tensor] = {}

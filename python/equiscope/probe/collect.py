@@ -10,7 +10,7 @@ import torch
 
 from ..adapters.base import Adapter, System
 from ..adapters.labels import Labels
-from ..errors import EquiscopeError, ModelError, ends_the_system
+from ..errors import EquiscopeError, ModelError, NonFiniteValues, ends_the_system
 from ..groups.group import Chart
 from ..groups.representation import Representation
 from ..measure.against import against
@@ -27,7 +27,7 @@ from .drive import Drive, Empty, End, Failed, Slice, numbers
 from .entry import Entry, Kind, Share, Tensors
 from .leaves import representation_of
 from .onlooker import Onlooker
-from .orbits import NonFinite, Orbits, statistics
+from .orbits import Orbits, statistics
 from .pooled import root_error
 from .rehearsal import Begin
 from .witness import Witness
@@ -112,6 +112,8 @@ class Collector:
         self._reopens = measure.extends
         self._channels: dict[str, int] = {}
         self._terms: dict[Representation | None, Terms] = {}
+        self._lost: dict[str, dict[str, Failure]] = {}
+        """By system: the outputs and layers that are not finite there, which lack it at every degree."""
         self._running: dict[str, _Orbit] = {}
         self._ended: dict[str, _Orbit] = {}
         self._entries: list[Entry] = []
@@ -172,15 +174,19 @@ class Collector:
     def settle(self) -> None:
         """Let go of the orbits that ended: they will not be reopened."""
         self._ended, self._reopens = {}, False
+        self._lost = {}
 
     def _begin(self, event: Begin, drive: Drive) -> None:
         finite = numbers([in_range(value).all() for value in event.values.values()])
-        bad = [name for name, fine in zip(event.values, finite, strict=True) if not fine]
-        if bad or not event.values:
-            where, what = (bad[0], fault(event.values[bad[0]])) if bad else ("output", "nothing")
-            self._failed(event.system, where, f"{what} on the unrotated input")
+        for name, fine in zip(event.values, finite, strict=True):
+            if not fine:
+                self._lose(event.system, name, f"{fault(event.values[name])} on the unrotated input")
+        if not event.values:
+            self._failed(event.system, "output", "nothing on the unrotated input")
+        if not event.values or self._hopeless(event):
             drive.drop(event.system)
             return
+        event = replace(event, values=self._left(event))
         kinds = {
             name: self._adapter.outputs.get(name) or representation_of(name, self._representations)
             for name in event.values
@@ -217,10 +223,8 @@ class Collector:
         if system.name not in self._running:
             return
         orbit = self._running[system.name]
-        try:
-            orbit.moments.update(values)
-        except NonFinite as error:
-            self._stop(system, error)
+        orbit.moments.update(values)
+        if self._hopeless(orbit.begin, orbit.moments.lost):
             drive.drop(system)
             return
         if orbit.onlooker is not None:
@@ -228,14 +232,35 @@ class Collector:
         if self._witness is not None:
             self._witness.update(system, event.start, event.stop, values)
 
-    def _stop(self, system: System, error: NonFinite) -> None:
-        index = error.index
-        rotation = self._element(system.name, index)
-        self._failed(system, error.name, f"{error.what} at rotation {index}", index, rotation)
+    def _lose(self, system: System, name: str, reason: str, index: int | None = None) -> None:
+        """Take note that an output or layer has values that are not finite: it lacks the system."""
+        rotation = None if index is None else self._element(system.name, index)
+        failure = Failure(system.name, name, reason, index, rotation, whole=False)
+        self._lost.setdefault(system.name, {}).setdefault(name, failure)
+
+    def _left(self, begin: Begin) -> dict[str, torch.Tensor]:
+        """The values at the identity of what is finite so far."""
+        lost = self._lost.get(begin.system.name, {})
+        return {name: value for name, value in begin.values.items() if name not in lost}
+
+    def _hopeless(self, begin: Begin, lost: Mapping[str, NonFiniteValues] | None = None) -> bool:
+        """Whether no output of a system is finite, or no layer where none is declared: it then fails as a whole."""
+        system = begin.system
+        for name, error in (lost or {}).items():
+            self._lose(system, name, f"{error.what} at rotation {error.index}", error.index)
+        if system.name not in self._lost:
+            return False
+        left = self._left(begin)
+        if any(name in self._adapter.outputs for name in left) or (left and not self._adapter.outputs):
+            return False
+        first = next(iter(self._lost[system.name].values()))
+        self._entries.append(Entry(self.places[system.name], failures=(replace(first, whole=True),)))
         self._dropped(system)
+        return True
 
     def _dropped(self, system: System) -> None:
         self._running.pop(system.name, None)
+        self._lost.pop(system.name, None)
         if self._witness is not None:
             self._witness.drop(system)
 
@@ -261,17 +286,15 @@ class Collector:
         rotation: torch.Tensor | None = None,
     ) -> None:
         failure = Failure(system.name, where, reason, index, rotation)
-        self._entries.append(Entry(self.places[system.name], failure=failure))
+        self._entries.append(Entry(self.places[system.name], failures=(failure,)))
 
     def _end(self, system: System, drive: Drive) -> None:
         if system.name not in self._running:
             return
         running = self._running.pop(system.name)
         begin = running.begin
-        try:
-            found = running.moments.finish(self._skipped)
-        except NonFinite as error:
-            self._stop(system, error)
+        found = running.moments.finish(self._skipped)
+        if self._hopeless(begin, running.moments.lost):
             return
         targets = self._targets.get(system.name, {})
         orbits = {
@@ -297,7 +320,12 @@ class Collector:
         self._entries.append(self._entry(system, replace(running, begin=begin), orbits, ruling))
         self._targets.pop(system.name, None)
         if self._witness is not None:
-            self._witness.end(system, orbits)
+            if system.name in self._lost:
+                self._witness.drop(system)
+            else:
+                self._witness.end(system, orbits)
+        if not self._reopens:
+            self._lost.pop(system.name, None)
         self._came_through, self.raised = True, None  # it holds the frames of the model
 
     def _entry(self, system: System, running: _Orbit, orbits: Mapping[str, OrbitSummary], ruling: Ruling) -> Entry:
@@ -319,7 +347,16 @@ class Collector:
             )
         degree = next((orbit.degree for orbit in orbits.values()), None)
         assumed = self.measure.assumes and not ruling.measured
-        return Entry(self.places[system.name], row, shares, None, degree, ruling.ran, ruling.settled, assumed)
+        failures = self._partial(system)
+        return Entry(self.places[system.name], row, shares, failures, degree, ruling.ran, ruling.settled, assumed)
+
+    def _partial(self, system: System) -> tuple[Failure, ...]:
+        """The outputs that lack the system, and the first of the layers, of which there may be many."""
+        lost = {name: own for name, own in self._lost.get(system.name, {}).items() if name not in self._skipped}
+        layers = [own for name, own in lost.items() if name not in self._adapter.outputs]
+        more = f", and so in {len(layers) - 1} more layers" if len(layers) > 1 else ""
+        told = [replace(own, reason=f"{own.reason}{more}") for own in layers[:1]]
+        return (*(own for name, own in lost.items() if name in self._adapter.outputs), *told)
 
     def _sums(self, begin: Begin, orbits: Mapping[str, OrbitSummary], ruling: Ruling) -> Tensors:
         """What the orbits of a system add, by name; fetched from their device at once."""

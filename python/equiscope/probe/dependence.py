@@ -50,12 +50,8 @@ class Dependence:
         and where that changes nothing by one that is far off, which may mean nothing to the model.
         """
         zero = [name for name, full in first.ask(lambda stack: stack.flatten(1).any(1)).items() if not full]
-        outputs = [name for name in self._adapter.outputs if name in first]
-        self._moved |= {
-            name
-            for name in outputs
-            if noises[name].random or _moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
-        }
+        outputs = [n for n in self._adapter.outputs if n in first and bool(first[n].isfinite().all())]
+        self._moved |= {n for n in outputs if _moves(first[n][IDENTICAL::DITHERS], first[n][:1], noises[n])}
         still = [name for name in outputs if name not in self._moved]
         asked = bool(still) and self._tried < TRIED
         self._tried += asked

@@ -46,13 +46,13 @@ class Share:
 
 @dataclass(frozen=True)
 class Entry:
-    """One system that ended: with numbers, or with a failure."""
+    """One system that ended: with numbers, or with failures, or with both where some outputs or layers lack it."""
 
     place: int
     """In the order of the data."""
     row: SystemRow | None = None
     shares: dict[str, Share] = field(default_factory=dict)
-    failure: Failure | None = None
+    failures: tuple[Failure, ...] = ()
     degree: int | None = None
     """At which it was settled."""
     ran: tuple[int | None, ...] = ()
@@ -70,20 +70,22 @@ def encode(entry: Entry) -> dict[str, Any]:
         body["row"] = dataclasses.asdict(entry.row)
         body |= {"degree": entry.degree, "ran": entry.ran, "settled": entry.settled, "assumed": entry.assumed}
         body["shares"] = {name: _share(share) for name, share in entry.shares.items()}
-    if entry.failure is not None:
-        body["failure"] = _plain(dataclasses.asdict(entry.failure))
+    if entry.failures:
+        body["failures"] = [_plain(dataclasses.asdict(failure)) for failure in entry.failures]
     return body
 
 
 def decode(body: dict[str, Any]) -> Entry:
     """The inverse of `encode`."""
     row = body.get("row")
+    failures = tuple(Failure(**_with_rotation(failure)) for failure in body.get("failures", ()))
     if row is None:
-        return Entry(body["place"], failure=Failure(**_with_rotation(body["failure"])))
+        return Entry(body["place"], failures=failures)
     return Entry(
         body["place"],
         SystemRow(**row),
         {name: _share_of(own) for name, own in body["shares"].items()},
+        failures,
         degree=body["degree"],
         ran=tuple(body["ran"]),
         settled=body["settled"],

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 
 import torch
 
+from ..errors import NonFiniteValues
 from ..groups.representation import Representation
 from ..measure.measure import Measure, Moments
-from ..measure.summary import NonFiniteValues, OrbitSummary
+from ..measure.summary import OrbitSummary
 
 Values = Mapping[str, torch.Tensor]
 
 JOINED_BYTES = 1 << 25
 """Statistics of layers that are accumulated together, at most: beyond, the price of a call counts for nothing."""
-
-
-class NonFinite(NonFiniteValues):
-    """The same, with the output or layer that holds such a value."""
-
-    def __init__(self, name: str, error: NonFiniteValues) -> None:
-        super().__init__(error.index, error.what, error.channel)
-        self.name = name
 
 
 class Orbits:
@@ -40,6 +32,8 @@ class Orbits:
         self, measure: Measure, system: str, lmax: int, values: Values, kinds: Mapping[str, Representation | None]
     ) -> None:
         self._firsts = dict(values)
+        self.lost: dict[str, NonFiniteValues] = {}
+        """Outputs and layers with values that are not finite, which have no result; others go on."""
         self._moments: list[tuple[list[str], Moments]] = []
         for names in _groups(measure, lmax, values, kinds):
             first = values[names[0]]
@@ -58,7 +52,7 @@ class Orbits:
         """The values on the next elements, ``(n, s, c, components)``; a layer without any is left out in the end."""
         for names, moments in self._moments:
             own = [values[name] for name in names if name in values]
-            if not own:
+            if not own or names[0] in self.lost:
                 continue
             if len(own) < len(names):
                 n = len(own[0])
@@ -69,27 +63,22 @@ class Orbits:
                 else:
                     moments.update(own[0])
             except NonFiniteValues as error:
-                raise self._named(names, error) from None
+                self.lost |= dict.fromkeys(names, error)
 
     def finish(self, skipped: Container[str]) -> dict[str, OrbitSummary]:
-        """What came of each output and layer that is not `skipped`."""
-        found: dict[str, OrbitSummary] = {}
+        """What came of each output and layer that is neither `skipped` nor `lost`."""
+        found: dict[str, OrbitSummary | NonFiniteValues] = {}
         for names, moments in self._moments:
-            if all(name in skipped for name in names):
+            if all(name in skipped or name in self.lost for name in names):
                 continue
             try:
                 sizes = [self._firsts[name].shape[1] for name in names]
-                summaries = moments.finish_each(sizes) if len(names) > 1 else [moments.finish()]
+                found |= zip(names, moments.finish_each(sizes) if len(names) > 1 else [moments.finish()], strict=True)
             except NonFiniteValues as error:
-                raise self._named(names, error) from None
-            found |= zip(names, summaries, strict=True)
-        return {name: found[name] for name in self._firsts if name in found and name not in skipped}
-
-    def _named(self, names: list[str], error: NonFiniteValues) -> NonFinite:
-        """Of which of the layers that were joined it is the channel."""
-        ends = itertools.accumulate(self._firsts[name].shape[1] for name in names)
-        name = next((name for name, end in zip(names, ends, strict=True) if error.channel < end), names[-1])
-        return NonFinite(name, error)
+                found |= dict.fromkeys(names, error)
+        kept = {name: found[name] for name in self._firsts if name in found and name not in skipped}
+        self.lost |= {name: own for name, own in kept.items() if isinstance(own, NonFiniteValues)}
+        return {name: own for name, own in kept.items() if isinstance(own, OrbitSummary)}
 
 
 def statistics(measure: Measure, lmax: int, values: Iterable[torch.Tensor]) -> int:

@@ -49,6 +49,7 @@ class Pooled:
         self.systems = 0
         """That have numbers."""
         self.failures: list[Failure] = []
+        self._ended = 0
         self.ran: Counter[int | None] = Counter()
         """By degree: systems that were evaluated at it."""
         self.settled: Counter[int | None] = Counter()
@@ -57,12 +58,12 @@ class Pooled:
         """Systems that had not settled at the finest grid."""
 
     def __len__(self) -> int:
-        return self.systems + len(self.failures)
+        return self._ended
 
     def add(self, entry: Entry) -> None:
         """The next system."""
-        if entry.failure is not None:
-            self.failures.append(entry.failure)
+        self._ended += 1
+        self.failures += entry.failures
         if entry.row is None:
             return
         for name, share in entry.shares.items():
@@ -97,11 +98,12 @@ class Pooled:
         return [name for name in self.outputs if name in self._held and self._held[name].random]
 
     def absent(self) -> dict[str, str]:
-        """What the report should say of outputs that some systems do not have."""
+        """What the report should say of outputs that some systems do not have, beside those of which failures tell."""
         said = {}
+        lost = Counter(failure.where for failure in self.failures if not failure.whole)
         for name in self.outputs:
             have = self._held[name].systems if name in self._held else 0
-            if have < self.systems:
+            if have + lost[name] < self.systems:
                 where = f"{have or 'none'} of {self.systems} system{'s' if self.systems > 1 else ''}"
                 said[name] = f"`{name}` is given by {where}{', and measured on these alone' if have else ''}"
         return said

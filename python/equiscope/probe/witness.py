@@ -30,8 +30,8 @@ class Witness(ABC):
 
     @abstractmethod
     def end(self, system: System, orbits: Mapping[str, OrbitSummary]) -> None:
-        """All elements were evaluated, and the system is in the numbers of the audit."""
+        """All elements were evaluated, and the system is in all numbers of the audit."""
 
     @abstractmethod
     def drop(self, system: System) -> None:
-        """The system failed, and is in no number."""
+        """The system failed, or some output or layer lacks it."""

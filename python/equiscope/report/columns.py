@@ -17,6 +17,8 @@ from .shares import unresolved_cell
 
 Cell = Callable[[AuditData, Output], str]
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -43,13 +45,18 @@ class Column:
     """The number in the cell with all its digits, which the page shows where the pointer rests, and sorts by."""
     has_unit: bool = False
     """Whether the cell on the page ends in the unit of the output."""
+    with_value: bool = False
+    """Whether `value` stands on the page behind what the cell says."""
     shown: Callable[[AuditData, list[Output]], bool] | None = None
     """Whether it says anything of these outputs; None: always."""
 
     def page_cell(self, audit: AuditData, output: Output) -> str:
         """The cell as it stands on the page."""
         text = self.cell(audit, output)
-        return f"{text} {output.unit}" if self.has_unit and output.unit and text != "-" else text
+        value = self.value(audit, output) if self.with_value and self.value else None
+        text += f" {number(value)}" if value is not None else ""
+        unit = (output.unit or "").replace(" ", NO_BREAK)
+        return f"{text} {unit}" if self.has_unit and unit and text != "-" else text
 
 
 SLIGHT, STRONG = 1e-2, 1e-1
@@ -76,12 +83,13 @@ def _worst_error(audit: AuditData, output: Output) -> float | None:
     return system_error(row, output.name) if row else None
 
 
-def _rmse(sign: str) -> Cell:
-    def cell(audit: AuditData, output: Output) -> str:
-        written = with_error(output.rmse, output.rmse_error, sign, assumed(output))
-        return f"{written} {output.unit}" if output.unit else written
+def _rmse(audit: AuditData, output: Output) -> str:
+    return with_error(output.rmse, output.rmse_error, "±", assumed(output))
 
-    return cell
+
+def _rmse_in_terminal(audit: AuditData, output: Output) -> str:
+    written = with_error(output.rmse, output.rmse_error, assumed=assumed(output))
+    return f"{written} {output.unit}" if output.unit else written
 
 
 def _verdict(audit: AuditData, output: Output) -> str:
@@ -133,10 +141,11 @@ COLUMNS = (
     Column("samples", lambda audit, output: count(output.samples), ("samples", "samples"), spare=1),
     Column(
         "RMSE",
-        _rmse("±"),
+        _rmse,
         ("RMSE", "RMSE"),
-        terminal_cell=_rmse("+-"),
+        terminal_cell=_rmse_in_terminal,
         value=lambda audit, output: output.rmse,
+        has_unit=True,
     ),
     Column(
         "relative",
@@ -173,12 +182,16 @@ COLUMNS = (
         spare=3,
         value=lambda audit, output: unresolved_share(output),
     ),
-    Column("worst system", _worst, ("worst system", "worst"), left=True, elastic=2, name=True, spare=4),
     Column(
-        "its RMSE",
-        lambda audit, output: number(_worst_error(audit, output)),
-        None,
+        "worst system",
+        _worst,
+        ("worst system", "worst"),
+        left=True,
+        elastic=2,
+        name=True,
+        spare=4,
         value=_worst_error,
+        with_value=True,
         has_unit=True,
     ),
 )

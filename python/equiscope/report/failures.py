@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 from ..result.data import AuditData, Failure
 from .format import NAMED, listing, quote
@@ -10,14 +12,28 @@ from .format import NAMED, listing, quote
 
 def failed_systems(audit: AuditData) -> list[str]:
     """Names of the systems that are in no number, each once."""
-    return list(dict.fromkeys(failure.system for failure in audit.failures))
+    return list(dict.fromkeys(failure.system for failure in audit.failures if failure.whole))
 
 
-def failures_alike(audit: AuditData, most: int = NAMED) -> list[str]:
-    """One line for each place and reason, with the systems that it stopped, up to `most`; numbers within a reason may
-    differ."""
+def lacking(audit: AuditData) -> dict[str, int]:
+    """By output or layer: how many systems are in other numbers alone, since its own values are not finite there."""
+    return Counter(failure.where for failure in audit.failures if not failure.whole)
+
+
+def consequence(audit: AuditData) -> str:
+    """What the failures mean for the numbers."""
+    whole, part = "in no number on this page", "measured on the systems on which it is finite"
+    if not lacking(audit):
+        return f"These systems are {whole}."
+    told = f"What is not finite on some systems is {part}."
+    return f"Systems that failed as a whole are {whole}. {told}" if failed_systems(audit) else told
+
+
+def failures_alike(failures: Iterable[Failure], most: int = NAMED) -> list[str]:
+    """One line for each place and reason, with the systems of which it is told, up to `most`; numbers within a reason
+    may differ."""
     alike: dict[tuple[str, str], list[Failure]] = {}
-    for failure in audit.failures:
+    for failure in failures:
         alike.setdefault((failure.where, re.sub(r"\d+", "0", failure.reason)), []).append(failure)
     return [
         f"{listing(dict.fromkeys(f.system for f in own), most)} at {quote(where)}: {own[0].reason}"

@@ -12,6 +12,7 @@ from ..result.data import AuditData, Output, SystemRow, widest
 from ..result.floor import assumed
 from ..result.judge import AT_NOISE, Verdict
 from .columns import columns_of
+from .failures import consequence
 from .format import count, number, percent, quantity, seconds, with_error
 from .headline import data_name, headline
 from .names import Names, Shown
@@ -63,6 +64,7 @@ def to_html(audit: AuditData, drawn: Mapping[str, Figure] | None = None, beside:
         findings=findings(audit),
         failures=audit.failures,
         failures_table=_failures(audit),
+        consequence=consequence(audit),
         warnings=audit.warnings,
         notes=audit.notes,
         messages=MESSAGES,
@@ -105,7 +107,7 @@ def _failures(audit: AuditData) -> Grid:
             Cell(path(failure.system)),
             Cell(failure.where, css="left"),
             Cell(failure.reason, css="left reason"),
-            Cell(describe(failure.rotation), css="left"),
+            Cell(describe(failure.rotation), css="left reason"),
         ]
         for failure in audit.failures[:MESSAGES]
     ]
@@ -123,12 +125,14 @@ def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output]) -> Grid 
         row = [name_cell(Shown(output.name, names[output.name].text if noun == "layer" else output.name))]
         for column in columns[1:]:
             text = column.page_cell(audit, output)
-            css = ["left"] * column.left + ["name"] * column.name + ([column.css(audit, output)] if column.css else [])
+            css = ["left"] * column.left + ["name"] * column.name + ["quiet"] * (text == "-")
+            css += [column.css(audit, output)] if column.css else []
             value = column.value(audit, output) if column.value else None
-            row.append(Cell(path(text) if column.name else text, exact(value), " ".join(css)))
+            name = column.cell(audit, output)
+            row.append(Cell(path(name) + text.removeprefix(name) if column.name else text, exact(value), " ".join(css)))
         rows.append(row)
     headings = [Heading(column.heading or noun, column.left) for column in columns]
-    return Grid(f"Equivariance errors of the {noun}s", headings, one_block(rows))
+    return Grid(f"Equivariance errors of the {noun}s", headings, one_block(rows), stacks=noun == "output")
 
 
 def _layers(audit: AuditData) -> Grid | None:
@@ -155,7 +159,7 @@ def _deviations(audit: AuditData) -> Grid | None:
             Cell(path(name)),
             Cell(quantity(output, output.worst.deviation), exact(output.worst.deviation)),
             Cell(path(output.worst.system), css="left name"),
-            Cell(describe(output.worst.rotation), css="left"),
+            Cell(describe(output.worst.rotation), css="left reason"),
         ]
         for name, output in audit.outputs.items()
         if output.worst is not None

@@ -86,7 +86,7 @@ def audit_cell(audit: AuditData) -> str:
     table = Shown(
         [column.heading or "output" for column in columns],
         [column.left for column in columns],
-        [[column.cell(audit, output) for column in columns] for output in audit.outputs.values()],
+        [[column.page_cell(audit, output) for column in columns] for output in audit.outputs.values()],
     )
     picture = plot(audit, "layers") if audit.outputs or audit.layers else None
     return cell(title, facts, findings(audit), table, picture)

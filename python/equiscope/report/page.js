@@ -4,7 +4,7 @@ const LONG = 12;
 const dataRows = (table) => [...table.querySelectorAll("tbody tr:not(.block)")];
 const value = (row, column) => {
   const cell = row.cells[column];
-  const number = parseFloat(cell.title || cell.textContent.replaceAll(" ", ""));
+  const number = parseFloat(cell.title || cell.textContent.replace(/\s/g, ""));
   return Number.isNaN(number) ? cell.textContent.trim() : number;
 };
 const order = (a, b) => {

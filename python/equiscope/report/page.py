@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
     from .names import Shown
 
-UNBROKEN = 34
+UNBROKEN = 20
 """Characters up to which a name in a table stays on one line."""
+
+_KEPT = re.compile(r"(?<=[±×]) | (?=×)|(?<=\d) (?=\d{3}\b)")
+"""Spaces at which no line may end."""
+
+_EXPONENT = re.compile(r"\d[\d.]*e[+-]\d+\*?")
 
 _SECTION = re.compile(r'<section aria-label="([^"]+)">\s*<h2>(.*?)</h2>', re.DOTALL)
 
@@ -60,6 +65,8 @@ class Grid:
     """A row of headings over `headings`."""
     rest: int = 0
     """Rows that are printed, where the others are on the screen alone; 0: all."""
+    stacks: bool = False
+    """Whether a narrow screen shows each row as a list, one line for each of its cells; else it scrolls sideways."""
 
 
 def render_page(package: str, template: str, **values: Any) -> str:
@@ -80,7 +87,7 @@ def _environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(code=code, path=path, contents=_contents, anchored=_anchored)
+    found.filters.update(code=code, path=path, whole=whole, contents=_contents, anchored=_anchored)
     return found
 
 
@@ -103,8 +110,17 @@ def pictures(drawn: Mapping[str, Figure], captions: Mapping[str, str]) -> list[d
 
 def code(text: str) -> Markup:
     """Escaped text, with `...` as code, and numbers with an exponent that do not break in two."""
-    safe = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))).replace(" +- ", " ± ")
-    return Markup(re.sub(r"(\d[\d.]*e[+-]\d+)", r'<span class="n">\1</span>', safe))
+    return _unbroken(Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))).replace(" +- ", " ± ")))
+
+
+def _unbroken(text: Markup) -> Markup:
+    """Text in which no line ends before an exponent."""
+    return Markup(_EXPONENT.sub(r'<span class="n">\g<0></span>', str(text)))
+
+
+def whole(text: str | Markup) -> Markup:
+    """The text of a cell, in which no line ends within a number or after its sign: ``0.12 ± 3e-7``, ``8 × 16 384``."""
+    return _unbroken(Markup(_KEPT.sub("\N{NO-BREAK SPACE}", str(escape(text)))))
 
 
 def path(name: str) -> Markup:

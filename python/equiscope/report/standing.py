@@ -113,7 +113,7 @@ def _stochastic(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
     changes = each(outputs, lambda output: f"by {quantity(output, output.noise)}")
     text = f"{of_all(audit, outputs)} are stochastic: the same input evaluated twice changes {changes}. "
     text += f"Errors up to these sizes are noise. {RANDOM}"
-    silent = [output for output in outputs if output.verdict is Verdict.STOCHASTIC]
+    silent = [output for output in outputs if output.verdict is Verdict.STOCHASTIC and not untouched(output)]
     if silent:
         shows = "shows" if len(silent) == 1 else "show"
         text += f" Beyond that noise, {every(_names(silent))} {shows} no symmetry breaking."
@@ -124,7 +124,7 @@ def _stochastic_one(output: Output) -> str:
     name = quote(output.name)
     text = f"{name} is stochastic: the same input evaluated twice changes it by {quantity(output, output.noise)}. "
     text += f"Errors up to that size are noise. {RANDOM}"
-    if output.verdict is Verdict.STOCHASTIC:
+    if output.verdict is Verdict.STOCHASTIC and not untouched(output):
         text += f" Beyond that noise, {name} shows no symmetry breaking ({size(output)})."
     return text
 
@@ -147,11 +147,11 @@ def _vanishing(outputs: Sequence[Output]) -> list[str]:
 def _untouched(outputs: Sequence[Output]) -> list[str]:
     if not outputs:
         return []
-    does, it = ("does", "it is") if len(outputs) == 1 else ("do", "they are")
+    does, shows = ("does", "it shows") if len(outputs) == 1 else ("do", "they show")
     return [
-        f"{every(_names(outputs))} {does} not depend on any input that is turned, by more than noise: that {it} exact "
-        "says nothing. An input that ought to turn may be declared invariant, or be missing in the declaration; or the "
-        "model has a mask the wrong way round, and reads padding alone."
+        f"{every(_names(outputs))} {does} not depend on any input that is turned, by more than noise: that {shows} "
+        "no error says nothing. An input that ought to turn may be declared invariant, or be missing in the "
+        "declaration; or the model has a mask the wrong way round, and reads padding alone."
     ]
 
 

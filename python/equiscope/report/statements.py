@@ -3,14 +3,14 @@ here that the audit does not hold: only which of them deserve a sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from ..result.data import AuditData, Output, Spectrum
+from ..result.data import AuditData, Failure, Output, Spectrum
 from ..result.floor import noise_power, seen_above
 from ..result.verdict import targets
-from .failures import failed_systems, failures_alike
+from .failures import failed_systems, failures_alike, lacking
 from .finding import Finding, Severity, warned
-from .format import LISTED, every, percent, quote
+from .format import LISTED, every, percent, quote, several
 from .labels import against_labels
 from .origin import origin
 from .standing import standing
@@ -52,14 +52,24 @@ def messages(audit: AuditData) -> list[Finding]:
 def _failures(audit: AuditData) -> list[str]:
     if not audit.failures:
         return [] if audit.outputs or audit.layers else ["Nothing was measured: no output and no layer."]
-    failed, reasons = failed_systems(audit), failures_alike(audit, LISTED)
-    total = len({row.name for row in audit.systems} | set(failed))
-    more = f"; {len(reasons) - LISTED} more reasons, see the failures" if len(reasons) > LISTED else ""
-    return [
-        f"{len(failed)} of {total} systems failed and {'is' if len(failed) == 1 else 'are'} in no number below: "
-        + "; ".join(reasons[:LISTED])
-        + more
-    ]
+    failed, missing = failed_systems(audit), lacking(audit)
+    total = len(audit.systems) + len(failed)
+    told = []
+    if failed:
+        are = "is" if len(failed) == 1 else "are"
+        reasons = _reasons(failure for failure in audit.failures if failure.whole)
+        told = [f"{len(failed)} of {total} systems failed and {are} in no number below: {reasons}"]
+    if missing:
+        named = several([f"{quote(name)} on {count} of {total}" for name, count in missing.items()])
+        reasons = _reasons(failure for failure in audit.failures if not failure.whole)
+        told += [f"Not finite, and measured on the other systems alone: {named}: {reasons}"]
+    return told
+
+
+def _reasons(failures: Iterable[Failure]) -> str:
+    found = failures_alike(failures, LISTED)
+    more = f"; {len(found) - LISTED} more reasons, see the failures" if len(found) > LISTED else ""
+    return "; ".join(found[:LISTED]) + more
 
 
 def _dead(audit: AuditData) -> list[str]:

@@ -10,6 +10,7 @@ from ..result.data import AuditData, Output
 from ..result.judge import Verdict
 from ..result.limits import Check
 from ..result.verdict import untouched, worst_row
+from .failures import failed_systems, lacking
 from .format import percent, with_error
 from .statements import messages
 
@@ -52,7 +53,9 @@ def summary(audit: AuditData, checks: Sequence[Check] = ()) -> dict[str, Any]:
         "rotations": get("rotations"),
         "systems": len(audit.systems),
         "stopped_after": get("stopped_after"),
-        "failures": [{"system": f.system, "where": f.where, "reason": f.reason} for f in audit.failures],
+        "failures": [
+            {"system": f.system, "where": f.where, "reason": f.reason, "whole": f.whole} for f in audit.failures
+        ],
         "warnings": list(audit.warnings),
         "messages": [{"severity": said.severity.value, "text": str(said)} for said in messages(audit)],
         "outputs": {name: _numbers(audit, output) for name, output in audit.outputs.items()},
@@ -96,9 +99,10 @@ def _finite(value: float) -> float | None:
 
 
 def _incomplete(audit: AuditData) -> list[str]:
-    """Why the audit is none of all systems."""
-    failed = len({failure.system for failure in audit.failures})
+    """Why the audit is none of all systems, in all of its numbers."""
+    failed = len(failed_systems(audit))
     told = [f"{failed} system{'s' if failed != 1 else ''} failed"] if failed else []
+    told += [f"{name} not finite on {n} system{'s' if n != 1 else ''}" for name, n in lacking(audit).items()]
     return [*told, *([f"stopped after {stopped}"] if (stopped := audit.settings.get("stopped_after")) else [])]
 
 

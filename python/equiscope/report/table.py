@@ -17,7 +17,7 @@ from ..groups.group import Chart
 from ..result.data import AuditData, Output, widest
 from ..result.floor import assumed
 from .columns import Column, columns_of, grade
-from .failures import failed_systems, failures_alike
+from .failures import failures_alike
 from .finding import Finding, Severity
 from .format import broken
 from .headline import headline
@@ -101,8 +101,8 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
     if said:
         parts += [Text(), Text("Findings", style="bold"), *bullets(said, "")]
     if audit.failures:
-        head = Text(f"Failures ({len(failed_systems(audit))})", style="bold red")
-        parts += [Text(), head, *bullets(failures_alike(audit), "red")]
+        head = Text(f"Failures ({len({failure.system for failure in audit.failures})})", style="bold red")
+        parts += [Text(), head, *bullets(failures_alike(audit.failures), "red")]
     for title, lines, style in (("Warnings", audit.warnings, "yellow"), ("Notes", audit.notes, "dim")):
         if lines:
             parts += [Text(), Text(f"{title} ({len(lines)})", style=f"bold {style}"), *bullets(lines, style)]

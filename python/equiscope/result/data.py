@@ -238,7 +238,7 @@ class SystemRow:
 
 @dataclass
 class Failure:
-    """A system that was stopped, with the place where it happened."""
+    """A system that is in no number, or not in those of one output or layer, with the place where it happened."""
 
     system: str
     where: str
@@ -246,6 +246,8 @@ class Failure:
     reason: str
     rotation_index: int | None = None
     rotation: torch.Tensor | None = field(default=None, repr=False)
+    whole: bool = True
+    """Whether the system was stopped; else what `where` names lacks it, and nothing else."""
 
 
 @dataclass(repr=False)

@@ -17,7 +17,7 @@ from .scene import Scene
 _JSON = ("warnings", "convergence", "settings", "environment", "timings", "notes")
 """Fields of `AuditData` that hold plain values, not data classes."""
 
-_LATER: dict[str, Any] = {"notes": [], "scene": None, "depends": True}
+_LATER: dict[str, Any] = {"notes": [], "scene": None, "depends": True, "whole": True}
 """Fields that older files lack, and what stands for them."""
 
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -119,7 +119,7 @@ def decode_audit(kind: type[Kind], body: dict[str, Any], tensors: Tensors) -> Ki
         outputs={name: decoder.output(value) for name, value in _pairs(body["outputs"])},
         layers={name: decoder.layer(value) for name, value in _pairs(body["layers"])},
         systems=[SystemRow(**decoder.fields(SystemRow, value)) for value in body["systems"]],
-        failures=[Failure(**decoder.fields(Failure, value)) for value in body["failures"]],
+        failures=[decoder.failure(value) for value in body["failures"]],
         **{key: _typed(body, key) for key in _JSON},
     )
 
@@ -145,6 +145,10 @@ class _Decoder:
             _label(part.pop("label")): Part(**self.fields(Part, part)) for part in map(dict, fields["parts"])
         }
         return Output(**fields)
+
+    def failure(self, value: dict[str, Any]) -> Failure:
+        """A system that failed, whole or in part."""
+        return Failure(**self.fields(Failure, {"whole": _LATER["whole"], **value}))
 
     def fields(self, kind: type, value: dict[str, Any]) -> dict[str, Any]:
         """The arguments of `kind`, with the tensors in their places; exactly its fields, no more and no less."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..errors import ArgumentError, fail
 from .data import AuditData, Output
 from .judge import Verdict
+from .verdict import untested
 
 WITHIN = {
     Verdict.EXACT: "within noise",
@@ -58,34 +59,43 @@ def parse_limit(text: str) -> Limit:
     return Limit(name or None, value, relative)
 
 
-def check_names(limits: Iterable[Limit], names: Sequence[str]) -> None:
-    """Refuse limits of outputs that are none of `names`."""
-    unknown = [limit.name for limit in limits if limit.name is not None and limit.name not in names]
+def check_names(argument: str, given: Iterable[str], names: Sequence[str]) -> None:
+    """Refuse those `given` for `argument` that are none of `names`, the outputs."""
+    unknown = [name for name in given if name not in names]
     if unknown:
-        fail(ArgumentError, "--fail-above", f"names of outputs ({', '.join(names) or 'none'})", ", ".join(unknown))
+        fail(ArgumentError, argument, f"names of outputs ({', '.join(names) or 'none'})", ", ".join(unknown))
 
 
-def check(audit: AuditData, limits: Sequence[Limit]) -> list[Check]:
+def named(limits: Iterable[Limit]) -> list[str]:
+    """The outputs that have a limit of their own."""
+    return [limit.name for limit in limits if limit.name is not None]
+
+
+def check(audit: AuditData, limits: Sequence[Limit], constant: Sequence[str] = ()) -> list[Check]:
     """Every output that has a limit, held against it; a limit by name goes before one for all.
 
     An error fails when all of its interval lies above the limit, ``value - error > limit``: what cannot be told from
-    the limit passes, and is said to. What lies within measured noise passes; what shows nothing, an output that is 0
-    for every input or has no finite value, fails.
+    the limit passes, and is said to. What lies within measured noise passes. What shows nothing fails: an output that
+    has no finite value, and one that depends on nothing that is turned, 0 for every input too, unless `constant` names
+    it as one that is meant to be so.
     """
-    check_names(limits, list(audit.outputs))
+    check_names("--fail-above", named(limits), list(audit.outputs))
+    check_names("--constant", constant, list(audit.outputs))
     own = {limit.name: limit for limit in limits}
     held = [(output, own.get(name, own.get(None))) for name, output in audit.outputs.items()]
-    return [_held(output, limit) for output, limit in held if limit is not None]
+    return [_held(output, limit, output.name in constant) for output, limit in held if limit is not None]
 
 
-def _held(output: Output, limit: Limit) -> Check:
+def _held(output: Output, limit: Limit, constant: bool) -> Check:
     scale = output.size if limit.relative else 1.0
     value = output.relative if limit.relative else output.rmse
     error = output.rmse_error / scale if scale and not math.isnan(output.rmse_error) else 0.0
     verdict = output.verdict
-    if verdict in (Verdict.UNMEASURED, Verdict.ZERO):
-        told = "could not be measured" if verdict is Verdict.UNMEASURED else "is zero for every input: nothing is shown"
-        return Check(output.name, output.unit, limit, value, error, False, told)
+    if verdict is Verdict.UNMEASURED:
+        return Check(output.name, output.unit, limit, value, error, False, "could not be measured")
+    if (told := untested(output)) is not None:
+        told = "constant, as it is meant to be" if constant else f"{told}; --constant {output.name} if that is meant"
+        return Check(output.name, output.unit, limit, value, error, constant, told)
     if verdict in WITHIN:
         return Check(output.name, output.unit, limit, value, error, True, WITHIN[verdict])
     passed, reason = value - error <= limit.value, ""

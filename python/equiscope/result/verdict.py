@@ -30,8 +30,15 @@ def uncertain(output: Output) -> bool:
 
 
 def untouched(output: Output) -> bool:
-    """Whether `output` is exact for want of any input that turns, so that nothing was tested."""
-    return output.verdict is Verdict.EXACT and not output.depends
+    """Whether `output` shows no error for want of any input that turns, so that nothing was tested."""
+    return output.verdict in (Verdict.EXACT, Verdict.STOCHASTIC) and not output.depends
+
+
+def untested(output: Output) -> str | None:
+    """Why no error of `output` could have been seen, whatever the model is; None where one could."""
+    if output.verdict is Verdict.ZERO:
+        return "is zero for every input, which shows nothing"
+    return "depends on nothing that is turned, which shows nothing" if untouched(output) else None
 
 
 def rotations_alone(output: Output) -> Parity | None:
