@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "bind/place.hpp"
+#include "equiscope/tensors.hpp"
 
 namespace equiscope {
 namespace {
@@ -52,6 +53,20 @@ bool rotate(const Buffer& x, const Buffer& rotations, Index rows, Index dim, con
                          });
 }
 
+void rotate_tensors(const Buffer& x, const Buffer& rotations, Index rows, Index rank, bool pseudo, bool inverse,
+                    const Buffer& out, const Threads& place) {
+    require(rank >= 1 && rank <= highest_rank, "rank", "1 to " + std::to_string(highest_rank), std::to_string(rank));
+    const Index batch = rotations.rows("rotations", 9), size = tensor_size(rank);
+    const bool shared = batch != 1 && x.elements == product("x", {rows, size});
+    with_type(out.dtype, [&](auto zero) {
+        using T = decltype(zero);
+        T* to = out.array<T>("out", {batch, rows, size});
+        host_kernels(to).rotate_tensors(x.array<const T>("x", {shared ? 1 : batch, rows, size}), shared,
+                                        rotations.array<const T>("rotations", {batch, 9}), batch, rows,
+                                        static_cast<int>(rank), pseudo, inverse, to, place.count);
+    });
+}
+
 #if defined(EQUISCOPE_WITH_CUDA)
 // The second table has l, offset, stride of m and whether odd, of every copy of every irrep.
 bool rotate(const Buffer& x, const Buffer& rotations, Index rows, Index dim, const std::vector<Block>& blocks,
@@ -81,6 +96,9 @@ void define(py::module_& module) {
 
 void register_rotate(py::module_& module) {
     define<Threads>(module);
+    using py::arg;
+    module.def("rotate_tensors", &rotate_tensors, arg("x"), arg("rotations"), arg("rows"), arg("rank"), arg("pseudo"),
+               arg("inverse"), arg("out"), arg("place"));
 #if defined(EQUISCOPE_WITH_CUDA)
     define<Device>(module);
 #endif

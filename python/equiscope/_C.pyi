@@ -31,6 +31,16 @@ def rotate(
     out: _Buffer,
     place: _Place,
 ) -> bool: ...
+def rotate_tensors(
+    x: _Buffer,
+    rotations: _Buffer,
+    rows: int,
+    rank: int,
+    pseudo: bool,
+    inverse: bool,
+    out: _Buffer,
+    place: int,
+) -> None: ...
 @overload
 def project(
     values: _Buffer, grid: _Grid, lmax: int, channels: int, center: _Buffer | None, out: _Buffer, place: int

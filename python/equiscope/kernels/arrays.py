@@ -58,6 +58,13 @@ def rotate(x: np.ndarray, rotations: np.ndarray, rep: Representation, inverse: b
     _C.rotate(source(x), source(rotations), rows, dim, blocks(rep), inverse, target(out), threads())
 
 
+def rotate_tensors(
+    x: np.ndarray, rotations: np.ndarray, rank: int, pseudo: bool, inverse: bool, out: np.ndarray
+) -> None:
+    """Every index of x ``(n or 1, rows, 3^rank)`` turned by g or g^T, times det g where `pseudo`."""
+    _C.rotate_tensors(source(x), source(rotations), x.shape[1], rank, pseudo, inverse, target(out), threads())
+
+
 def project(
     values: np.ndarray, rings: np.ndarray, weights: np.ndarray, lmax: int, center: np.ndarray | None, out: np.ndarray
 ) -> None:

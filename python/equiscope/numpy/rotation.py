@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import check_working
 from ..groups._arguments import checked_flag
-from ..groups.action import Step, arranged, parsed
+from ..groups.action import Step, arranged_once, parsed
 from ..groups.cartesian import Share
 from ..groups.irreps import Irreps
 from ..groups.representation import Representation
@@ -31,8 +31,7 @@ def rotate(
     An Irreps string without ``basis=`` is in the standard basis, where "1x1o" is (y, z, x); features of e3nn, where it
     is (x, y, z), need ``basis="e3nn"``. No value can tell the two apart, so a wrong one passes without a word.
 
-    Irreps have the bits of those of torch, for any number of threads. Cartesian tensors are products of small matrices,
-    whose sums each library takes as it likes: they agree to round-off.
+    The bits are those of torch, for any number of threads; an azimuth alone agrees to round-off.
 
     Args:
         x: ``(*batch, *components)``, float32 or float64, or float16 which is rotated in float32.
@@ -60,7 +59,7 @@ def rotate(
     inverse = checked_flag("inverse", inverse)
     working = np.dtype("float64" if x.dtype == np.float64 else "float32")
     check_working("rotations", rotations, working, x.dtype)
-    how = arranged(x.shape, rotations.shape[:-2], rep, basis, layout)
+    how = arranged_once(x.shape, rotations.shape[:-2], rep, basis, layout)
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
     components = range(how.first, how.first + how.axes)
@@ -85,39 +84,35 @@ def rotate(
 
 def _act(plan: Sequence[Step], x: np.ndarray, matrices: np.ndarray, inverse: bool) -> np.ndarray:
     """x ``(n or 1, rows, components)``, by matrices ``(n, 3, 3)``; what no step is about stays as it is."""
-    out = np.empty((matrices.shape[0], *x.shape[1:]), x.dtype)
-    if not (len(plan) == 1 and plan[0].stop - plan[0].start == x.shape[2]):
-        out[...] = x
+    n, rows, components = len(matrices), x.shape[1], x.shape[2]
+    if len(plan) == 1 and plan[0].stop - plan[0].start == components:
+        return _act_on(plan[0], x, matrices, inverse).reshape(n, rows, components)
+    out = np.empty((n, rows, components), x.dtype)
+    out[...] = x
     for step in plan:
         where = slice(step.start, step.stop)
-        own = x[..., where].reshape(x.shape[0], -1, step.components) if step.components else x[..., where]
-        turned = _act_on(step, own, matrices, inverse)
-        out[..., where] = turned.reshape(turned.shape[0], x.shape[1], step.stop - step.start)
+        out[..., where] = _act_on(step, x[..., where], matrices, inverse).reshape(n, rows, step.stop - step.start)
     return out
 
 
 def _act_on(step: Step, x: np.ndarray, matrices: np.ndarray, inverse: bool) -> np.ndarray:
-    """x ``(n or 1, rows times copies, components)``."""
+    """x ``(n or 1, rows, components)`` of one copy or several, to ``(n, rows times copies, components of one)``."""
+    own, rows, size = x.shape
+    if size != step.components:
+        x = x.reshape(own, rows * (size // step.components), step.components)
+    if step.rank < 0:
+        return _azimuth(x, matrices.swapaxes(-1, -2) if inverse else matrices)
     if step.irreps:
-        out = np.empty((matrices.shape[0], *x.shape[1:]), x.dtype)
+        out = np.empty((len(matrices), *x.shape[1:]), x.dtype)
         kind = parsed(step.irreps, "standard", step.layout)
         arrays.rotate(x, relabelled_matrices(matrices, step.basis), kind, inverse, out)
         return out
-    own = matrices.swapaxes(-1, -2) if inverse else matrices
-    if step.rank < 0:
-        return _azimuth(x, own)
-    turned = _gathered(_contracted(_gathered(x, step.spread), own, step.rank), step.chosen)
-    return turned * np.sign(np.linalg.det(matrices))[:, None, None].astype(x.dtype) if step.pseudo else turned
-
-
-def _contracted(x: np.ndarray, matrices: np.ndarray, rank: int) -> np.ndarray:
-    """``(n or 1, rows, 3^rank)``, every index turned by its matrix: ``y_i.. = sum_a M_ia x_a..``."""
-    rows, others = x.shape[1], 3 ** (rank - 1) if rank else 0
-    for _ in range(rank):
-        # the last index is turned and becomes the first: after `rank` steps they are in order again
-        x = x.reshape(x.shape[0], rows * others, 3) @ matrices.swapaxes(-1, -2)
-        x = x.reshape(x.shape[0], rows, others, 3).swapaxes(-1, -2).reshape(x.shape[0], rows, 3 * others)
-    return x
+    if step.rank == 0:
+        return np.broadcast_to(x, (len(matrices), *x.shape[1:])).copy()
+    whole = _gathered(x, step.spread)
+    out = np.empty((len(matrices), *whole.shape[1:]), x.dtype)
+    arrays.rotate_tensors(whole, matrices, step.rank, step.pseudo, inverse, out)
+    return _gathered(out, step.chosen)
 
 
 def _gathered(x: np.ndarray, shares: tuple[Share, ...]) -> np.ndarray:

@@ -62,8 +62,13 @@ def watched() -> bool:
     )
 
 
+def plain(*arguments: Any) -> bool:
+    """Whether each is no tensor, or one that needs nothing of what torch does before and after a kernel."""
+    differentiated = torch.is_grad_enabled()
+    return all([_plain(x, differentiated) for x in arguments])
+
+
 def _plain(x: Any, differentiated: bool) -> bool:
-    """No tensor, or one that needs nothing of what torch does before and after a kernel."""
     if not isinstance(x, torch.Tensor):
         return True
     return (
@@ -96,8 +101,7 @@ class Operator:
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
         result: torch.Tensor
-        differentiated = torch.is_grad_enabled()
-        if not watched() and all(_plain(x, differentiated) for x in arguments):
+        if not watched() and plain(*arguments):
             result = self._function(*arguments)
         elif self._transformed is None or not transformed():
             result = self.overload(*arguments)
