@@ -74,9 +74,9 @@ def test_rotated_irreps_have_the_bits_of_torch(dtype, layout, basis, inverse):
 
 @pytest.mark.parametrize("dtype", [np.float16, *DTYPES])
 @pytest.mark.parametrize("rep", [
-    "scalar", "pseudoscalar", "vector", "pseudovector", "tensor", "pseudotensor(3)", "tensor(4)", "tensor(ij=-ji)", "voigt",
-    "voigt-strain", "mandel(xx,xy,xz,yy,yz,zz)", "2xscalar+3xvector", "tensor+pseudoscalar+2xpseudovector", "vector[1:4]",
-    "vector (axis -2)", "pseudotensor (axis -2)", "1x0e+2xvector",
+    "scalar", "pseudoscalar", "vector", "pseudovector", "tensor", "pseudotensor(3)", "tensor(4)", "tensor(ij=-ji)",
+    "voigt", "voigt-strain", "mandel(xx,xy,xz,yy,yz,zz)", "2xscalar+3xvector", "tensor+pseudoscalar+2xpseudovector",
+    "vector[1:4]", "vector (axis -2)", "pseudotensor (axis -2)", "1x0e+2xvector",
 ])  # fmt: skip
 def test_rotated_cartesian_tensors_have_the_bits_of_torch(dtype, rep):
     kind = eq.Representation.parse(rep)

@@ -83,7 +83,9 @@ def test_bits_depend_neither_on_the_instruction_set_nor_on_threads():
     digests = {}
     for isa in ("baseline", "avx2", "avx512"):
         environment = {**os.environ, "EQUISCOPE_ISA": isa}
-        run = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=False, env=environment)
+        run = subprocess.run(
+            [sys.executable, "-c", DIGEST], capture_output=True, text=True, check=False, env=environment
+        )
         if "EQUISCOPE_ISA: expected" not in run.stderr:
             assert run.returncode == 0, run.stderr
             served, digests[isa] = run.stdout.split()

@@ -63,9 +63,7 @@ def rotate(
     return out
 
 
-def rotate_tensors(
-    x: torch.Tensor, rotations: torch.Tensor, rank: int, pseudo: bool, inverse: bool
-) -> torch.Tensor:
+def rotate_tensors(x: torch.Tensor, rotations: torch.Tensor, rank: int, pseudo: bool, inverse: bool) -> torch.Tensor:
     """x ``(batch or 1, rows, 3^rank)``, rotations ``(batch, 3, 3)``, to ``(batch, rows, 3^rank)``."""
     turned = contracted(x, rotations.mT if inverse else rotations, rank)
     return turned * handedness(rotations)[:, None, None] if pseudo else turned

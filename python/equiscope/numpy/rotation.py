@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import check_working
 from ..groups._arguments import checked_flag
-from ..groups.action import Step, arranged_once, parsed
+from ..groups.action import Arrangement, Step, arranged_once, parsed
 from ..groups.cartesian import Share
 from ..groups.irreps import Irreps
 from ..groups.representation import Representation
@@ -62,63 +62,76 @@ def rotate(
     how = arranged_once(x.shape, rotations.shape[:-2], rep, basis, layout)
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
-    components = range(how.first, how.first + how.axes)
-    last = range(-how.axes, 0)
-    flat = np.moveaxis(x, tuple(components), tuple(last)).reshape((*how.own_lead, how.components)).astype(working)
-    if how.spread is not None:
-        flat = np.broadcast_to(flat, (*how.spread, how.components))
-    flat = flat.transpose(*how.order, len(how.lead)).reshape(how.own, how.rows, how.components)
     matrices = rotations.reshape(how.n, 3, 3)
     arrays.check_rotations(matrices, proper=False)
-    turned = _act(how.plan, flat, matrices, inverse).astype(x.dtype, copy=False)
-    turned = turned.reshape(*how.sorted_lead, how.components).transpose(*how.back, len(how.lead))
-    turned = turned.reshape((*how.lead, *how.shape))
-    there = range(how.result_first, how.result_first + how.axes)
-    turned = np.ascontiguousarray(np.moveaxis(turned, tuple(last), tuple(there)))
+    flat = _sorted(x.astype(working, copy=False), how)
+    if how.alone is not None and working == x.dtype:
+        turned = np.empty(how.result, x.dtype) if out is None else out
+        _act_on(how.alone, flat, matrices, inverse, turned)
+        return turned
+    turned = _sorted_back(_act(how.plan, flat, matrices, inverse).astype(x.dtype, copy=False), how)
     if out is None:
-        # ascontiguousarray makes an axis where there was none
-        return turned.reshape(how.result)
-    out[...] = turned.reshape(how.result)
+        return turned
+    out[...] = turned
     return out
+
+
+def _sorted(x: np.ndarray, how: Arrangement) -> np.ndarray:
+    """``(own, rows, components)``."""
+    if how.axis != -1:
+        x = np.moveaxis(x, tuple(range(how.first, how.first + how.axes)), tuple(range(-how.axes, 0)))
+    if how.spread is not None or how.moved:
+        x = np.broadcast_to(x.reshape((*how.own_lead, how.components)), (*(how.spread or how.own_lead), how.components))
+        x = x.transpose(*how.order, len(how.lead))
+    return x.reshape(how.own, how.rows, how.components)
+
+
+def _sorted_back(x: np.ndarray, how: Arrangement) -> np.ndarray:
+    """``(n, rows, components)`` as the result."""
+    if how.moved:
+        x = x.reshape(*how.sorted_lead, how.components).transpose(*how.back, len(how.lead))
+    x = x.reshape((*how.lead, *how.shape))
+    if how.axis != -1:
+        x = np.moveaxis(x, tuple(range(-how.axes, 0)), tuple(range(how.result_first, how.result_first + how.axes)))
+    return np.asarray(x, order="C")
 
 
 def _act(plan: Sequence[Step], x: np.ndarray, matrices: np.ndarray, inverse: bool) -> np.ndarray:
     """x ``(n or 1, rows, components)``, by matrices ``(n, 3, 3)``; what no step is about stays as it is."""
-    n, rows, components = len(matrices), x.shape[1], x.shape[2]
-    if len(plan) == 1 and plan[0].stop - plan[0].start == components:
-        return _act_on(plan[0], x, matrices, inverse).reshape(n, rows, components)
-    out = np.empty((n, rows, components), x.dtype)
+    n, rows = len(matrices), x.shape[1]
+    out = np.empty((n, *x.shape[1:]), x.dtype)
     out[...] = x
     for step in plan:
         where = slice(step.start, step.stop)
-        out[..., where] = _act_on(step, x[..., where], matrices, inverse).reshape(n, rows, step.stop - step.start)
+        turned = np.empty((n, rows, step.stop - step.start), x.dtype)
+        _act_on(step, x[..., where], matrices, inverse, turned)
+        out[..., where] = turned
     return out
 
 
-def _act_on(step: Step, x: np.ndarray, matrices: np.ndarray, inverse: bool) -> np.ndarray:
-    """x ``(n or 1, rows, components)`` of one copy or several, to ``(n, rows times copies, components of one)``."""
+def _act_on(step: Step, x: np.ndarray, matrices: np.ndarray, inverse: bool, out: np.ndarray) -> None:
+    """x ``(n or 1, rows, components)`` of one copy or several, into `out`, which is dense."""
     own, rows, size = x.shape
     if size != step.components:
-        x = x.reshape(own, rows * (size // step.components), step.components)
-    if step.rank < 0:
-        return _azimuth(x, matrices.swapaxes(-1, -2) if inverse else matrices)
+        rows *= size // step.components
+        x = x.reshape(own, rows, step.components)
     if step.irreps:
-        out = np.empty((len(matrices), *x.shape[1:]), x.dtype)
         kind = parsed(step.irreps, "standard", step.layout)
         arrays.rotate(x, relabelled_matrices(matrices, step.basis), kind, inverse, out)
-        return out
-    if step.rank == 0:
-        return np.broadcast_to(x, (len(matrices), *x.shape[1:])).copy()
-    whole = _gathered(x, step.spread)
-    out = np.empty((len(matrices), *whole.shape[1:]), x.dtype)
-    arrays.rotate_tensors(whole, matrices, step.rank, step.pseudo, inverse, out)
-    return _gathered(out, step.chosen)
+    elif step.rank > 0 and not step.spread:
+        arrays.rotate_tensors(x, matrices, step.rank, step.pseudo, inverse, out)
+    elif step.rank > 0:
+        whole = np.empty((len(matrices), rows, 3**step.rank), x.dtype)
+        arrays.rotate_tensors(_gathered(x, step.spread), matrices, step.rank, step.pseudo, inverse, whole)
+        out[...] = _gathered(whole, step.chosen).reshape(out.shape)
+    elif step.rank < 0:
+        out[...] = _azimuth(x, matrices.swapaxes(-1, -2) if inverse else matrices).reshape(out.shape)
+    else:
+        out[...] = x.reshape(own, *out.shape[1:])
 
 
 def _gathered(x: np.ndarray, shares: tuple[Share, ...]) -> np.ndarray:
-    """With, of every share (i, f), ``f x[..., i]`` as an entry of the last axis; none: x itself."""
-    if not shares:
-        return x
+    """With, of every share (i, f), ``f x[..., i]`` as an entry of the last axis."""
     index, factors = zip(*shares, strict=True)
     found: np.ndarray = x[..., list(index)] * np.array(factors, x.dtype)
     return found

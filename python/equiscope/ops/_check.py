@@ -71,7 +71,7 @@ def check_orthogonal(
 
 
 def orthogonal_or_nan(rotations: torch.Tensor, limit: float | None = None) -> torch.Tensor:
-    """``(n, 3, 3)``, refused unless orthogonal; where checks are deferred, a copy with NaN for what would be refused."""
+    """``(n, 3, 3)``, refused unless orthogonal; where checks are deferred, a copy with NaN for what were refused."""
     limit = orthogonality(rotations.dtype) if limit is None else limit
     check_orthogonal(rotations, proper=False, limit=limit)
     if not backend(rotations.device).defers_checks:

@@ -63,7 +63,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    # y = g x moves by g (w x x), y = g^T x by -(w x y): both torques are <u, w x v> with u and v in the frame of the body
+    # y = g x moves by g (w x x), y = g^T x by -(w x y): both torques are <u, w x v>, u and v in the frame of the body
     x, rotations = ctx.saved_tensors
     rank, pseudo, inverse = ctx.settings
     by_x = by_rotations = None

@@ -25,7 +25,7 @@ from ._check import (
     orthogonal_or_nan,
     savable,
 )
-from ._operator import Operator, accumulated, plain, watched, without_autocast
+from ._operator import Operator, accumulated, derivative_wanted, watched, without_autocast
 from ._out import check_out, fill
 from ._product import product
 from ._tensors import rotate_tensors, rotations_by_batch
@@ -93,11 +93,11 @@ def rotate(
     check_same_device("rotations", rotations, "x", x)
     working = x.dtype if x.dtype == torch.float64 else torch.float32
     check_working("rotations", rotations, working, x.dtype)
-    unseen = not watched() and plain(x, rotations)
-    how = (arranged_once if unseen else arranged)(x.shape, rotations.shape[:-2], rep, basis, layout)
+    wanted = None if watched() else derivative_wanted(x, rotations)
+    how = (arranged if wanted is None else arranged_once)(x.shape, rotations.shape[:-2], rep, basis, layout)
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
-    if how.alone is not None and working == x.dtype and (unseen or out is not None):
+    if how.alone is not None and working == x.dtype and (wanted is False or out is not None):
         return _rotate_at_once(how.alone, how, x, rotations, inverse, out)
     x, rotations = savable(x, rotations), savable(rotations, x)
     matrices = on_group(rotations.reshape(how.n, 3, 3))
@@ -141,7 +141,8 @@ def rotate_copies(
 
 def _sorted(x: torch.Tensor, how: Arrangement, working: torch.dtype) -> torch.Tensor:
     """``(own, rows, components)`` in the dtype that is worked in."""
-    x = _moved(x, how.first, how.axes, to_end=True)
+    if how.axis != -1:
+        x = _moved(x, how.first, how.axes, to_end=True)
     if working != x.dtype:
         x = x.to(working)
     if how.spread is not None or how.moved:
