@@ -13,7 +13,7 @@ R, XYZ, X = (
     torch.ones(2, 3, dtype=DOUBLE),
     torch.ones(2, 1, 4, dtype=DOUBLE),
 )
-BLOCKS = [(0, 1, 0, 1, 1, False), (1, 1, 1, 3, 1, True)]
+BLOCKS = _C.Blocks([(0, 1, 0, 1, 1, False), (1, 1, 1, 3, 1, True)], 4)
 GRID = eq.quadrature(4)
 RINGS = source(GRID.rings), source(GRID.ring_weights), GRID.gammas
 POINTS = GRID.rings.shape[0]
@@ -31,7 +31,8 @@ def good():
         "wigner_D_torque": [source(R), zeros(20), 1, zeros(2, 3), 1],
         "spherical_harmonics": [source(XYZ), 1, zeros(2, 4), 1],
         "spherical_harmonics_torque": [source(XYZ), zeros(2, 4), 1, zeros(2, 3), 1],
-        "rotate": [source(X), source(R), 1, 4, BLOCKS, False, zeros(2, 1, 4), 1],
+        "rotate": [source(X), source(R), 1, BLOCKS, False, zeros(2, 1, 4), 1],
+        "rotate_tensors": [source(XYZ), source(R), 1, 1, False, False, zeros(2, 1, 3), 1],
         "project": [values, RINGS, 1, 3, center, sums, 1],
         "synthesize": [sums, RINGS, 1, 3, values, 1],
         "character_power": [zeros(2, POINTS, GRID.gammas, 3), RINGS, 1, 2, 3, center, zeros(2, 2, 3), None, 1],
@@ -106,10 +107,14 @@ def test_mixed_dtypes_are_refused():
     ],
 )
 def test_irreps_that_reach_outside_a_row_are_refused(block):
-    arguments = good()["rotate"]
-    arguments[4] = [block]
     with pytest.raises(ValueError, match=r"blocks|lmax"):
-        _C.rotate(*arguments)
+        _C.Blocks([block], 4)
+
+
+@pytest.mark.parametrize("dim", [-1, 1 << 50])
+def test_rows_of_no_size_are_refused(dim):
+    with pytest.raises(ValueError, match="dim: expected a size"):
+        _C.Blocks([], dim)
 
 
 def test_what_is_no_buffer_is_refused():

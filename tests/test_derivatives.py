@@ -9,7 +9,7 @@ import equiscope as eq
 from equiscope.groups.generators import each_generator, table
 from equiscope.groups.rotations import hat, polar
 from equiscope.kernels import reference
-from equiscope.ops import _product, harmonics, projection, rotation, wigner
+from equiscope.ops import _product, _tensors, harmonics, projection, rotation, wigner
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 REP = "2x0e+1x1o+1x2e+2x1e"
@@ -53,6 +53,11 @@ FUNCTIONS = {
     "rotate vector": (lambda x, R: eq.rotate(x, R, "vector"), lambda: [points(2, 3), elements(2)]),
     "rotate pseudovector": (lambda x, R: eq.rotate(x, R, "pseudovector"), lambda: [points(2, 3), elements(2)]),
     "rotate tensor": (lambda x, R: eq.rotate(x, R, "tensor", inverse=True), lambda: [points(2, 3, 3), elements(2)]),
+    "rotate tensor(3)": (lambda x, R: eq.rotate(x, R, "pseudotensor(3)"), lambda: [points(1, 3, 3, 3), elements(2)]),
+    "rotate vectors and scalars": (
+        lambda x, R: eq.rotate(x, R, "2xvector+pseudoscalar+scalar"),
+        lambda: [points(2, 8), elements(2)],
+    ),
     "rotate voigt": (lambda x, R: eq.rotate(x, R, "voigt"), lambda: [points(2, 6), elements(2)]),
     "character_power": (lambda u: eq.character_power(u, GRID, 1), lambda: [points(len(GRID), 2)]),
     "character_power of a grid": (lambda u: eq.character_power(u, SCATTERED, 1), lambda: [points(len(GRID))]),
@@ -110,6 +115,8 @@ OPERATORS = {
     "checked_rotations": (rotation.checked_rotations, lambda: (elements(3),)),
     "rotate": (rotation._rotate, lambda: (points(3, 2, 16), elements(3), REP, "mul_ir", False)),
     "rotate one x": (rotation._rotate, lambda: (points(1, 2, 16), elements(3), REP, "ir_mul", True)),
+    "rotate_tensors": (_tensors.rotate_tensors, lambda: (points(3, 2, 9), elements(3), 2, False, False)),
+    "rotate_tensors of one x": (_tensors.rotate_tensors, lambda: (points(1, 2, 3), elements(3), 1, True, True)),
     "product": (_product._product, lambda: (points(3, 2, 4), points(1, 4, 3))),
     "project": (projection._project, lambda: (points(len(RINGS), 4, 2), RINGS, WEIGHTS, 2, 2, True)),
     "synthesize": (projection._synthesize, lambda: (points(2, 35, 2), RINGS, WEIGHTS, 4, 2, 2)),

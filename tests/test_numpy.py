@@ -72,21 +72,29 @@ def test_rotated_irreps_have_the_bits_of_torch(dtype, layout, basis, inverse):
         assert own.dtype == dtype and np.array_equal(own, expected)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [np.float16, *DTYPES])
 @pytest.mark.parametrize("rep", [
-    "scalar", "pseudoscalar", "vector", "pseudovector", "tensor", "tensor(3)", "voigt", "mandel", "2xscalar+3xvector",
+    "scalar", "pseudoscalar", "vector", "pseudovector", "tensor", "pseudotensor(3)", "tensor(4)", "tensor(ij=-ji)",
+    "voigt", "voigt-strain", "mandel(xx,xy,xz,yy,yz,zz)", "2xscalar+3xvector", "tensor+pseudoscalar+2xpseudovector",
     "vector[1:4]", "vector (axis -2)", "pseudotensor (axis -2)", "1x0e+2xvector",
 ])  # fmt: skip
-def test_cartesian_tensors_agree_with_torch_to_round_off(dtype, rep):
+def test_rotated_cartesian_tensors_have_the_bits_of_torch(dtype, rep):
     kind = eq.Representation.parse(rep)
+    working = np.float64 if dtype == np.float64 else np.float32
     shape = (6, 5, *((7,) if kind.partial else kind.component_shape), *((4,) if kind.axis == -2 else ()))
-    x, R = RNG.normal(size=shape).astype(dtype), rotations(6, 1, dtype=dtype, improper=True)
-    if kind.axis == -2:
-        R = R[:, None]
-    own, expected = en.rotate(x, R, kind), of_torch(eq.rotate, x, R, kind).numpy()
-    assert own.shape == expected.shape and own.dtype == dtype
-    np.testing.assert_allclose(own, expected, rtol=0, atol=30 * np.finfo(dtype).eps)
-    np.testing.assert_allclose(en.rotate(own, R, kind, inverse=True), x, rtol=0, atol=60 * np.finfo(dtype).eps)
+    x = RNG.normal(size=shape).astype(dtype)
+    # some rows of each rotation, one rotation for all, one row of each, a rotation for each of two axes
+    for lead, batch in ((6, 5), (6, 1)), ((6, 5), ()), ((6,), (6,)), ((1, 5), (6, 5)):
+        own = x[: lead[0]] if len(lead) == 2 else x[:, 0]
+        R = rotations(*batch, *((1,) if kind.axis == -2 and batch else ()), dtype=working, improper=True)
+        for inverse in (False, True):
+            found = en.rotate(own, R, kind, inverse=inverse)
+            expected = of_torch(eq.rotate, own, R, kind, inverse=inverse).numpy()
+            assert found.dtype == dtype and found.flags.writeable and np.array_equal(found, expected)
+        if dtype != np.float16:
+            back = en.rotate(en.rotate(own, R, kind), R, kind, inverse=True)
+            own = np.broadcast_to(own, back.shape)
+            np.testing.assert_allclose(back, own, rtol=0, atol=60 * np.finfo(dtype).eps)
 
 
 def test_an_azimuth_turns_by_the_angle():

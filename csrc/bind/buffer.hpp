@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "equiscope/index.hpp"
@@ -107,13 +108,16 @@ struct type_caster<equiscope::DType> {
 
     bool load(handle source, bool) {
         if (!isinstance<str>(source)) return false;
-        const auto name = source.cast<std::string>();
+        Py_ssize_t length = 0;
+        const char* text = PyUnicode_AsUTF8AndSize(source.ptr(), &length);
+        if (!text) throw error_already_set();
+        const std::string_view name(text, static_cast<std::size_t>(length));
         for (const auto known : {equiscope::DType::float16, equiscope::DType::bfloat16, equiscope::DType::float32,
                                  equiscope::DType::float64, equiscope::DType::int32}) {
             value = known;
-            if (name == equiscope::name_of(known)) return true;
+            if (name == equiscope::dtype_names[static_cast<int>(known)]) return true;
         }
-        equiscope::require(false, "dtype", "float16, bfloat16, float32, float64 or int32", name);
+        equiscope::require(false, "dtype", "float16, bfloat16, float32, float64 or int32", std::string(name));
         return false;
     }
 };

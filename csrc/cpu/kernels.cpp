@@ -3,6 +3,7 @@
 #include "cpu/octant_power.hpp"
 #include "cpu/projection_batch.hpp"
 #include "cpu/rotate_batch.hpp"
+#include "cpu/tensors.hpp"
 #include "cpu/wigner_batch.hpp"
 
 namespace equiscope {
@@ -12,7 +13,7 @@ namespace {
 template <class T>
 constexpr KernelsOf<T> kernels_of() {
     return {wigner_D<T>, wigner_D_torque<T>, spherical_harmonics<T>, spherical_harmonics_torque<T>,
-            rotate<T>,   synthesize<T>};
+            rotate<T>,   rotate_tensors<T>,  synthesize<T>};
 }
 
 template <class In, class Out>

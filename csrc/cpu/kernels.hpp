@@ -15,6 +15,8 @@ struct KernelsOf {
     void (*spherical_harmonics_torque)(const Tables&, const T* xyz, Index n, const T* grad, T* out, int threads);
     void (*rotate)(const Tables&, const T* x, bool shared, const T* rotations, Index batch, Index rows, Index dim,
                    const IrrepBlock* blocks, Index block_count, bool inverse, T* out, int threads);
+    void (*rotate_tensors)(const T* x, bool shared, const T* rotations, Index batch, Index rows, int rank, bool pseudo,
+                           bool inverse, T* out, int threads);
     void (*synthesize)(const Tables&, const T* coefficients, const Rings& rings, Index channels, T* out, int threads);
 };
 

@@ -12,7 +12,6 @@ _Buffer: TypeAlias = tuple[int, int, str, object]
 _Device: TypeAlias = tuple[int, int, float, tuple[_Buffer, ...]]
 _Place: TypeAlias = int | _Device
 _Grid: TypeAlias = tuple[_Buffer, _Buffer, int]
-_Blocks: TypeAlias = list[tuple[int, int, int, int, int, bool]]
 
 def info() -> dict[str, Any]: ...
 def prefer_huge_pages(out: _Buffer) -> None: ...
@@ -21,16 +20,33 @@ def wigner_D(rotations: _Buffer, lmax: int, out: _Buffer, place: _Place) -> None
 def wigner_D_torque(rotations: _Buffer, grad: _Buffer, lmax: int, out: _Buffer, place: _Place) -> bool: ...
 def spherical_harmonics(xyz: _Buffer, lmax: int, out: _Buffer, place: _Place) -> None: ...
 def spherical_harmonics_torque(xyz: _Buffer, grad: _Buffer, lmax: int, out: _Buffer, place: _Place) -> bool: ...
+
+class Blocks:
+    """The irreps in a row of `dim` components: (l, mul, offset, stride of copies, stride of m, odd) of each."""
+
+    def __init__(self, blocks: list[tuple[int, int, int, int, int, bool]], dim: int) -> None: ...
+    @property
+    def lmax(self) -> int: ...
+
 def rotate(
     x: _Buffer,
     rotations: _Buffer,
     rows: int,
-    dim: int,
-    blocks: _Blocks,
+    blocks: Blocks,
     inverse: bool,
     out: _Buffer,
     place: _Place,
 ) -> bool: ...
+def rotate_tensors(
+    x: _Buffer,
+    rotations: _Buffer,
+    rows: int,
+    rank: int,
+    pseudo: bool,
+    inverse: bool,
+    out: _Buffer,
+    place: int,
+) -> None: ...
 @overload
 def project(
     values: _Buffer, grid: _Grid, lmax: int, channels: int, center: _Buffer | None, out: _Buffer, place: int

@@ -58,6 +58,8 @@ def plan_of(kind: Representation) -> tuple[Step, ...]:
 def _how(term: Term) -> tuple[str, str, str, int, bool, tuple[Share, ...], tuple[Share, ...]]:
     if isinstance(term, Spherical):
         return term.name, term.basis, term.layout, 0, False, (), ()
+    if isinstance(term, Cartesian) and term.rank == 0 and term.pseudo:
+        return "1x0o", "standard", "mul_ir", 0, False, (), ()
     if isinstance(term, Cartesian):
         return "", "", "", term.rank, term.pseudo, term.spread, term.chosen
     return "", "", "", -1, False, (), ()
@@ -96,13 +98,13 @@ class Arrangement(NamedTuple):
     axis: int
     shape: tuple[int, ...]
     components: int
-    lead: list[int]
+    lead: tuple[int, ...]
     """Broadcast of batch and rbatch."""
     own_lead: tuple[int, ...]
     """batch, with as many axes as `lead`."""
     spread: tuple[int, ...] | None
     """The same, copied along those axes where both x and the rotations vary; None: that is nothing."""
-    order: list[int]
+    order: tuple[int, ...]
     """Axes of `lead`: those along which the rotations vary, then the others."""
     n: int
     """Rotations."""
@@ -112,6 +114,10 @@ class Arrangement(NamedTuple):
     """n, or 1 where one x is under all rotations."""
     moved: bool
     """Whether axes of `lead` change places."""
+    result: tuple[int, ...]
+    """Shape of what is returned."""
+    alone: Step | None
+    """What one kernel does, whose result lies in memory as what is returned; None: there is more to do."""
 
     @property
     def back(self) -> list[int]:
@@ -122,12 +128,6 @@ class Arrangement(NamedTuple):
     def sorted_lead(self) -> tuple[int, ...]:
         """`lead` in that order."""
         return tuple(self.lead[axis] for axis in self.order)
-
-    @property
-    def result(self) -> tuple[int, ...]:
-        """Shape of what is returned."""
-        before = len(self.lead) + 1 + self.axis
-        return (*self.lead[:before], *self.shape, *self.lead[before:])
 
     @property
     def result_first(self) -> int:
@@ -158,12 +158,32 @@ def arranged(
         spread = None if spread == own_lead else spread
     own = product([(spread or own_lead)[a] for a in turned])
     n, rows = product([lead[a] for a in turned]), product([lead[a] for a in still])
-    order = [*turned, *still]
-    sizes = (lead, own_lead, spread, order, n, rows, own, order != sorted(order))
-    return Arrangement(plan, stop - axes, axes, axis, shape, product(shape), *sizes)
+    order, components, before = (*turned, *still), product(shape), len(lead) + 1 + axis
+    moved = order != tuple(range(len(order)))
+    sizes = (components, lead, own_lead, spread, order, n, rows, own, moved)
+    result = (*lead[:before], *shape, *lead[before:])
+    alone = None if moved or axis != -1 else _alone(plan, components)
+    return Arrangement(plan, stop - axes, axes, axis, shape, *sizes, result, alone)
 
 
-def _broadcast(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
+_kept = functools.lru_cache(maxsize=1024)(arranged)
+
+
+def arranged_once(
+    x: tuple[int, ...], batch: tuple[int, ...], rep: str | Irreps | Representation, basis: str, layout: str
+) -> Arrangement:
+    """`arranged`, kept for the next call; of sizes that are numbers."""
+    known = isinstance(rep, str | Irreps | Representation) and isinstance(basis, str) and isinstance(layout, str)
+    return (_kept if known else arranged)(x, batch, rep, basis, layout)
+
+
+def _alone(plan: tuple[Step, ...], components: int) -> Step | None:
+    if len(plan) != 1 or plan[0].stop - plan[0].start != components:
+        return None
+    return plan[0] if plan[0].irreps or (plan[0].rank > 0 and not plan[0].spread) else None
+
+
+def _broadcast(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[tuple[int, ...], list[int], list[int]]:
     """Broadcast leading axes, and which of them the rotations vary along (turned) or not (still)."""
     axes = max(len(lead_x), len(batch))
     own = (1,) * (axes - len(lead_x)) + tuple(lead_x)
@@ -171,5 +191,5 @@ def _broadcast(lead_x: tuple[int, ...], batch: tuple[int, ...]) -> tuple[list[in
     for a, b in zip(own, theirs, strict=True):
         if a != b and a != 1 and b != 1:
             fail(ShapeError, "rotations", f"batch axes that broadcast against those of x, {lead_x}", batch)
-    lead = [b if a == 1 else a for a, b in zip(own, theirs, strict=True)]
+    lead = tuple([b if a == 1 else a for a, b in zip(own, theirs, strict=True)])
     return lead, [i for i in range(axes) if theirs[i] != 1], [i for i in range(axes) if theirs[i] == 1]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import operator
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -169,17 +167,12 @@ def gathered(x: torch.Tensor, shares: tuple[Share, ...]) -> torch.Tensor:
     return torch.stack([own[i] if factor == 1.0 else own[i] * factor for i, factor in shares], -1)
 
 
-def contracted(
-    x: torch.Tensor,
-    matrices: torch.Tensor,
-    rank: int,
-    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = operator.matmul,
-) -> torch.Tensor:
+def contracted(x: torch.Tensor, matrices: torch.Tensor, rank: int) -> torch.Tensor:
     """``(n or 1, rows, 3^rank)``, every index turned by its matrix ``(n, 3, 3)``: ``y_i.. = sum_a M_ia x_a..``."""
     rows, others = x.shape[1], int(3 ** (rank - 1)) if rank else 0
     for _ in range(rank):
         # the last index is turned and becomes the first: after `rank` steps they are in order again
-        x = product(x.reshape(x.shape[0], rows * others, 3), matrices.mT)
+        x = x.reshape(x.shape[0], rows * others, 3) @ matrices.mT
         x = x.reshape(x.shape[0], rows, others, 3).mT.reshape(x.shape[0], rows, 3 * others)
     return x
 

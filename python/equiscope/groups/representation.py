@@ -75,6 +75,10 @@ class Representation:
     partial: bool = False
     """Whether the parts are slices of a larger axis, of which the rest is invariant."""
 
+    def __hash__(self) -> int:
+        # kept with the name; equal ones are written alike
+        return hash(self.name)
+
     # -- how it is written ---------------------------------------------------------------------------------------
 
     @classmethod

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _C
 from ..groups.representation import Representation
 from ..tolerance import orthogonality
-from .module import Buffer, RotationFaults, blocks
+from .module import Buffer, RotationFaults, checked_blocks
 
 
 @functools.cache
@@ -26,7 +26,7 @@ def threads() -> int:
 
 def source(x: np.ndarray) -> Buffer:
     """The values of x, copied where they are not dense."""
-    return target(np.require(x, requirements=["C", "A"]))
+    return target(x if x.flags.c_contiguous and x.flags.aligned else np.require(x, requirements=["C", "A"]))
 
 
 def target(x: np.ndarray) -> Buffer:
@@ -54,8 +54,14 @@ def spherical_harmonics(xyz: np.ndarray, lmax: int, out: np.ndarray) -> None:
 
 def rotate(x: np.ndarray, rotations: np.ndarray, rep: Representation, inverse: bool, out: np.ndarray) -> None:
     """rho(g) x or rho(g)^-1 x of x ``(n or 1, rows, components)``, irreps in the basis "standard"."""
-    _, rows, dim = x.shape
-    _C.rotate(source(x), source(rotations), rows, dim, blocks(rep), inverse, target(out), threads())
+    _C.rotate(source(x), source(rotations), x.shape[1], checked_blocks(rep), inverse, target(out), threads())
+
+
+def rotate_tensors(
+    x: np.ndarray, rotations: np.ndarray, rank: int, pseudo: bool, inverse: bool, out: np.ndarray
+) -> None:
+    """Every index of x ``(n or 1, rows, 3^rank)`` turned by g or g^T, times det g where `pseudo`."""
+    _C.rotate_tensors(source(x), source(rotations), x.shape[1], rank, pseudo, inverse, target(out), threads())
 
 
 def project(

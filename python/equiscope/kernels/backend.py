@@ -52,8 +52,8 @@ class Backend(ABC):
     give NaN for a matrix that is not orthogonal or, for D, not proper."""
 
     fills: ClassVar[bool] = False
-    """True where `wigner_D`, `spherical_harmonics` and `rotate` take ``out=``, a contiguous tensor of any alignment and
-    as many elements as the result, which they write to and return."""
+    """True where `wigner_D`, `spherical_harmonics`, `rotate` and `rotate_tensors` take ``out=``, a contiguous tensor of
+    any alignment and as many elements as the result, which they write to and return."""
 
     # ---- to be given -------------------------------------------------------------------------------------------------
 
@@ -92,6 +92,16 @@ class Backend(ABC):
         ``(batch, 3, 3)`` have determinant +1 or -1; `rep` has irreps, in the basis "standard" and in either layout.
         """
         return products.rotate(x, rotations, rep, inverse, self.wigner_D)
+
+    def rotate_tensors(
+        self, x: torch.Tensor, rotations: torch.Tensor, rank: int, pseudo: bool, inverse: bool
+    ) -> torch.Tensor:
+        """Cartesian tensors of a rank of 1 or more, every index turned by g or g^T: ``(batch, rows, 3^rank)``.
+
+        x is ``(batch, rows, 3^rank)``, or ``(1, rows, 3^rank)`` for one x under all rotations; rotations
+        ``(batch, 3, 3)`` are taken as they are, and the sign of their determinants is a factor where `pseudo`.
+        """
+        return products.rotate_tensors(x, rotations, rank, pseudo, inverse)
 
     def project(
         self,

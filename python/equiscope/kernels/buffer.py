@@ -8,6 +8,7 @@ import torch
 
 from .module import Buffer
 
+_new = tuple.__new__
 _NAMES = {
     torch.float16: "float16",
     torch.bfloat16: "bfloat16",
@@ -35,12 +36,13 @@ def dense(x: torch.Tensor) -> torch.Tensor:
 
 def source(x: torch.Tensor) -> Buffer:
     """The values of x, copied where they are not dense."""
-    return target(dense(x))
+    return target(x if x.is_contiguous() and not x.is_neg() else dense(x))
 
 
 def target(x: torch.Tensor) -> Buffer:
     """The memory of a dense tensor, to be written to."""
-    return Buffer(x.data_ptr(), x.numel(), _NAMES[x.dtype], x)
+    # as Buffer(...) does, without a call of Python between
+    return _new(Buffer, (x.data_ptr(), x.numel(), _NAMES[x.dtype], x))
 
 
 def overlap(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -11,7 +11,7 @@ from ..groups.irreps import matrix_count
 from ..groups.representation import Representation
 from .backend import Backend
 from .buffer import Device, source, target
-from .module import blocks
+from .module import checked_blocks
 
 
 class CompiledBackend(Backend):
@@ -51,11 +51,10 @@ class CompiledBackend(Backend):
         inverse: bool,
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        rows, dim = x.shape[1:]
+        _, rows, dim = x.shape
         if out is None:
             out = self.empty(x, rotations.shape[0], rows, dim)
-        terms = blocks(rep)
-        place = self._place(out, max((term[0] for term in terms), default=0), rep)
-        done = _C.rotate(source(x), source(rotations), rows, dim, terms, inverse, target(out), place)
+        own = checked_blocks(rep)
+        done = _C.rotate(source(x), source(rotations), rows, own, inverse, target(out), self._place(out, own.lmax, rep))
         # the host has a way always, so that a buffer of the caller is filled
         return out if done else super().rotate(x, rotations, rep, inverse)

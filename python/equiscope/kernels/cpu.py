@@ -33,6 +33,23 @@ class CpuBackend(CompiledBackend):
     def check_rotations(self, rotations: torch.Tensor, tolerance: float) -> RotationFaults:
         return RotationFaults(*_C.check_rotations(source(rotations), tolerance))
 
+    def rotate_tensors(
+        self,
+        x: torch.Tensor,
+        rotations: torch.Tensor,
+        rank: int,
+        pseudo: bool,
+        inverse: bool,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The same bits on every processor too."""
+        _, rows, size = x.shape
+        if out is None:
+            out = self.empty(x, rotations.shape[0], rows, size)
+        where = target(out), torch.get_num_threads()
+        _C.rotate_tensors(source(x), source(rotations), rows, rank, pseudo, inverse, *where)
+        return out
+
     def project(
         self,
         values: torch.Tensor,

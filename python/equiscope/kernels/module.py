@@ -45,6 +45,12 @@ def blocks(rep: Representation) -> list[tuple[int, int, int, int, int, bool]]:
     return found
 
 
+@functools.lru_cache(maxsize=1024)
+def checked_blocks(rep: Representation) -> _C.Blocks:
+    """The same for the compiled module, which has checked them."""
+    return _C.Blocks(blocks(rep), rep.components)
+
+
 class RotationFaults(NamedTuple):
     """What is wrong with a batch of matrices; rows are -1 where nothing is."""
 

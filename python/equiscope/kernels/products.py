@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..groups.cartesian import contracted
 from ..groups.generators import each_generator, table
 from ..groups.irreps import Irreps, matrix_count
 from ..groups.representation import Representation
@@ -60,6 +61,12 @@ def rotate(
                 turned = D[:, None] @ part.reshape(n, rows, size, term.mul)
             out[own, :, where] = turned.reshape(n, rows, term.mul * size)
     return out
+
+
+def rotate_tensors(x: torch.Tensor, rotations: torch.Tensor, rank: int, pseudo: bool, inverse: bool) -> torch.Tensor:
+    """x ``(batch or 1, rows, 3^rank)``, rotations ``(batch, 3, 3)``, to ``(batch, rows, 3^rank)``."""
+    turned = contracted(x, rotations.mT if inverse else rotations, rank)
+    return turned * handedness(rotations)[:, None, None] if pseudo else turned
 
 
 def wigner_D_torque(rotations: torch.Tensor, grad: torch.Tensor, lmax: int, wigner_D: Kernel) -> torch.Tensor:

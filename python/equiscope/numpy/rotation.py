@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import check_working
 from ..groups._arguments import checked_flag
-from ..groups.action import Step, arranged, parsed
+from ..groups.action import Arrangement, Step, arranged_once, parsed
 from ..groups.cartesian import Share
 from ..groups.irreps import Irreps
 from ..groups.representation import Representation
@@ -31,8 +31,7 @@ def rotate(
     An Irreps string without ``basis=`` is in the standard basis, where "1x1o" is (y, z, x); features of e3nn, where it
     is (x, y, z), need ``basis="e3nn"``. No value can tell the two apart, so a wrong one passes without a word.
 
-    Irreps have the bits of those of torch, for any number of threads. Cartesian tensors are products of small matrices,
-    whose sums each library takes as it likes: they agree to round-off.
+    The bits are those of torch, for any number of threads; an azimuth alone agrees to round-off.
 
     Args:
         x: ``(*batch, *components)``, float32 or float64, or float16 which is rotated in float32.
@@ -60,70 +59,79 @@ def rotate(
     inverse = checked_flag("inverse", inverse)
     working = np.dtype("float64" if x.dtype == np.float64 else "float32")
     check_working("rotations", rotations, working, x.dtype)
-    how = arranged(x.shape, rotations.shape[:-2], rep, basis, layout)
+    how = arranged_once(x.shape, rotations.shape[:-2], rep, basis, layout)
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
-    components = range(how.first, how.first + how.axes)
-    last = range(-how.axes, 0)
-    flat = np.moveaxis(x, tuple(components), tuple(last)).reshape((*how.own_lead, how.components)).astype(working)
-    if how.spread is not None:
-        flat = np.broadcast_to(flat, (*how.spread, how.components))
-    flat = flat.transpose(*how.order, len(how.lead)).reshape(how.own, how.rows, how.components)
     matrices = rotations.reshape(how.n, 3, 3)
     arrays.check_rotations(matrices, proper=False)
-    turned = _act(how.plan, flat, matrices, inverse).astype(x.dtype, copy=False)
-    turned = turned.reshape(*how.sorted_lead, how.components).transpose(*how.back, len(how.lead))
-    turned = turned.reshape((*how.lead, *how.shape))
-    there = range(how.result_first, how.result_first + how.axes)
-    turned = np.ascontiguousarray(np.moveaxis(turned, tuple(last), tuple(there)))
+    flat = _sorted(x.astype(working, copy=False), how)
+    if how.alone is not None and working == x.dtype:
+        turned = np.empty(how.result, x.dtype) if out is None else out
+        _act_on(how.alone, flat, matrices, inverse, turned)
+        return turned
+    turned = _sorted_back(_act(how.plan, flat, matrices, inverse).astype(x.dtype, copy=False), how)
     if out is None:
-        # ascontiguousarray makes an axis where there was none
-        return turned.reshape(how.result)
-    out[...] = turned.reshape(how.result)
+        return turned
+    out[...] = turned
     return out
+
+
+def _sorted(x: np.ndarray, how: Arrangement) -> np.ndarray:
+    """``(own, rows, components)``."""
+    if how.axis != -1:
+        x = np.moveaxis(x, tuple(range(how.first, how.first + how.axes)), tuple(range(-how.axes, 0)))
+    if how.spread is not None or how.moved:
+        x = np.broadcast_to(x.reshape((*how.own_lead, how.components)), (*(how.spread or how.own_lead), how.components))
+        x = x.transpose(*how.order, len(how.lead))
+    return x.reshape(how.own, how.rows, how.components)
+
+
+def _sorted_back(x: np.ndarray, how: Arrangement) -> np.ndarray:
+    """``(n, rows, components)`` as the result."""
+    if how.moved:
+        x = x.reshape(*how.sorted_lead, how.components).transpose(*how.back, len(how.lead))
+    x = x.reshape((*how.lead, *how.shape))
+    if how.axis != -1:
+        x = np.moveaxis(x, tuple(range(-how.axes, 0)), tuple(range(how.result_first, how.result_first + how.axes)))
+    return np.asarray(x, order="C")
 
 
 def _act(plan: Sequence[Step], x: np.ndarray, matrices: np.ndarray, inverse: bool) -> np.ndarray:
     """x ``(n or 1, rows, components)``, by matrices ``(n, 3, 3)``; what no step is about stays as it is."""
-    out = np.empty((matrices.shape[0], *x.shape[1:]), x.dtype)
-    if not (len(plan) == 1 and plan[0].stop - plan[0].start == x.shape[2]):
-        out[...] = x
+    n, rows = len(matrices), x.shape[1]
+    out = np.empty((n, *x.shape[1:]), x.dtype)
+    out[...] = x
     for step in plan:
         where = slice(step.start, step.stop)
-        own = x[..., where].reshape(x.shape[0], -1, step.components) if step.components else x[..., where]
-        turned = _act_on(step, own, matrices, inverse)
-        out[..., where] = turned.reshape(turned.shape[0], x.shape[1], step.stop - step.start)
+        turned = np.empty((n, rows, step.stop - step.start), x.dtype)
+        _act_on(step, x[..., where], matrices, inverse, turned)
+        out[..., where] = turned
     return out
 
 
-def _act_on(step: Step, x: np.ndarray, matrices: np.ndarray, inverse: bool) -> np.ndarray:
-    """x ``(n or 1, rows times copies, components)``."""
+def _act_on(step: Step, x: np.ndarray, matrices: np.ndarray, inverse: bool, out: np.ndarray) -> None:
+    """x ``(n or 1, rows, components)`` of one copy or several, into `out`, which is dense."""
+    own, rows, size = x.shape
+    if size != step.components:
+        rows *= size // step.components
+        x = x.reshape(own, rows, step.components)
     if step.irreps:
-        out = np.empty((matrices.shape[0], *x.shape[1:]), x.dtype)
         kind = parsed(step.irreps, "standard", step.layout)
         arrays.rotate(x, relabelled_matrices(matrices, step.basis), kind, inverse, out)
-        return out
-    own = matrices.swapaxes(-1, -2) if inverse else matrices
-    if step.rank < 0:
-        return _azimuth(x, own)
-    turned = _gathered(_contracted(_gathered(x, step.spread), own, step.rank), step.chosen)
-    return turned * np.sign(np.linalg.det(matrices))[:, None, None].astype(x.dtype) if step.pseudo else turned
-
-
-def _contracted(x: np.ndarray, matrices: np.ndarray, rank: int) -> np.ndarray:
-    """``(n or 1, rows, 3^rank)``, every index turned by its matrix: ``y_i.. = sum_a M_ia x_a..``."""
-    rows, others = x.shape[1], 3 ** (rank - 1) if rank else 0
-    for _ in range(rank):
-        # the last index is turned and becomes the first: after `rank` steps they are in order again
-        x = x.reshape(x.shape[0], rows * others, 3) @ matrices.swapaxes(-1, -2)
-        x = x.reshape(x.shape[0], rows, others, 3).swapaxes(-1, -2).reshape(x.shape[0], rows, 3 * others)
-    return x
+    elif step.rank > 0 and not step.spread:
+        arrays.rotate_tensors(x, matrices, step.rank, step.pseudo, inverse, out)
+    elif step.rank > 0:
+        whole = np.empty((len(matrices), rows, 3**step.rank), x.dtype)
+        arrays.rotate_tensors(_gathered(x, step.spread), matrices, step.rank, step.pseudo, inverse, whole)
+        out[...] = _gathered(whole, step.chosen).reshape(out.shape)
+    elif step.rank < 0:
+        out[...] = _azimuth(x, matrices.swapaxes(-1, -2) if inverse else matrices).reshape(out.shape)
+    else:
+        out[...] = x.reshape(own, *out.shape[1:])
 
 
 def _gathered(x: np.ndarray, shares: tuple[Share, ...]) -> np.ndarray:
-    """With, of every share (i, f), ``f x[..., i]`` as an entry of the last axis; none: x itself."""
-    if not shares:
-        return x
+    """With, of every share (i, f), ``f x[..., i]`` as an entry of the last axis."""
     index, factors = zip(*shares, strict=True)
     found: np.ndarray = x[..., list(index)] * np.array(factors, x.dtype)
     return found

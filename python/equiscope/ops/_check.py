@@ -64,15 +64,17 @@ def check_orthogonal(
         return
     limit = orthogonality(rotations.dtype) if limit is None else limit
     found = own.check_rotations(rotations, limit)
+    if found.bad < 0 and not proper:
+        return
     finite = found.bad < 0 or bool(torch.isfinite(rotations[found.bad]).all())
     found.refuse(limit, finite, proper=proper, argument=argument)
 
 
 def orthogonal_or_nan(rotations: torch.Tensor, limit: float | None = None) -> torch.Tensor:
-    """A copy of ``(n, 3, 3)``, refused unless orthogonal; where checks are deferred, NaN is what would be refused."""
+    """``(n, 3, 3)``, refused unless orthogonal; where checks are deferred, a copy with NaN for what were refused."""
     limit = orthogonality(rotations.dtype) if limit is None else limit
     check_orthogonal(rotations, proper=False, limit=limit)
     if not backend(rotations.device).defers_checks:
-        return rotations.clone()
+        return rotations
     good = deviation(rotations) <= limit
     return torch.where(good[:, None, None], rotations, torch.nan)

@@ -19,11 +19,23 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
+# by names of our own: this is looked up at every call
+_any_autocast = torch._C._is_any_autocast_enabled
+_is_compiling = torch.compiler.is_compiling
+_transformed = torch._C._are_functorch_transforms_active
+_modes = torch._C._len_torch_dispatch_stack
+_functions = torch._C._len_torch_function_stack
+_tracing_state = torch._C._get_tracing_state
+_profiled = torch._C._autograd._profiler_enabled
+
+
 def without_autocast(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """The function with autocast off for the device of its first tensor: its products need all of their digits."""
 
     @functools.wraps(function)
     def call(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Result:
+        if not _any_autocast():
+            return function(*arguments, **keywords)
         first = arguments[0] if arguments else None
         if not isinstance(first, torch.Tensor):
             first = next((x for x in (*arguments, *keywords.values()) if isinstance(x, torch.Tensor)), None)
@@ -47,41 +59,45 @@ def save_with_lmax(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
 def transformed() -> bool:
     """Whether a transform of torch.func or forward mode is at work: then no argument shows what is wanted of it."""
     # as torch asks in autograd.Function.apply
-    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+    return forward_ad._current_level >= 0 or _transformed()
 
 
 def watched() -> bool:
     """Whether something looks on at the calls: a compiler, a tracer, a transform, a mode, a profiler."""
     return (
-        torch.compiler.is_compiling()
-        or transformed()
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._len_torch_function_stack() > 0
-        or torch._C._get_tracing_state() is not None
-        or torch._C._autograd._profiler_enabled()
+        _is_compiling()
+        or forward_ad._current_level >= 0
+        or _transformed()
+        or _modes() > 0
+        or _functions() > 0
+        or _tracing_state() is not None
+        or _profiled()
     )
 
 
-def _plain(x: Any, differentiated: bool) -> bool:
-    """No tensor, or one that needs nothing of what torch does before and after a kernel."""
-    if not isinstance(x, torch.Tensor):
-        return True
-    return (
-        type(x) in (torch.Tensor, torch.nn.Parameter)
-        and not (differentiated and x.requires_grad)
-        and (x.is_cpu or x.is_cuda)
-    )
+def derivative_wanted(*arguments: Any) -> bool | None:
+    """Whether one by these is; None where a tensor is of a kind that torch itself must see to."""
+    tracked = False
+    for x in arguments:
+        if isinstance(x, torch.Tensor):
+            if type(x) not in _OWN or not (x.is_cpu or x.is_cuda):
+                return None
+            tracked = tracked or x.requires_grad
+    return tracked and torch.is_grad_enabled()
+
+
+_OWN = (torch.Tensor, torch.nn.Parameter)
 
 
 class Operator:
     """``equiscope::name``: an implementation for all devices, and what torch must know to trace and derive it.
 
     The function must return a new tensor, never one of its arguments or a view of one. It is called at once where
-    neither a derivative is wanted nor anybody looks on: the way through the dispatcher takes twice as long as a small
-    call.
+    nobody looks on, and recorded for a derivative in reverse mode where one is wanted: the way through the dispatcher
+    takes as long as several small calls.
     """
 
-    __slots__ = ("_function", "_transformed", "_vmap", "name", "overload")
+    __slots__ = ("_function", "_recorded", "_transformed", "_vmap", "name", "overload")
 
     def __init__(self, function: Callable[..., torch.Tensor]) -> None:
         short = function.__name__.lstrip("_")
@@ -91,14 +107,17 @@ class Operator:
         torch.library.impl(self.name, "CompositeExplicitAutograd", function)
         self.overload = getattr(torch.ops.equiscope, short).default
         self._function = function
+        self._recorded: Any = None
         self._transformed: Any = None
         self._vmap: Callable[..., Any] = self._one_by_one
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
         result: torch.Tensor
-        differentiated = torch.is_grad_enabled()
-        if not watched() and all(_plain(x, differentiated) for x in arguments):
+        wanted = None if watched() else derivative_wanted(*arguments)
+        if wanted is False:
             result = self._function(*arguments)
+        elif wanted and self._recorded is not None:
+            result = self._recorded.apply(*arguments)
         elif self._transformed is None or not transformed():
             result = self.overload(*arguments)
         elif not torch.compiler.is_compiling():
@@ -128,6 +147,7 @@ class Operator:
 
         exact = without_autocast(backward)
         torch.library.register_autograd(self.name, exact, setup_context=setup_context)
+        self._recorded = _recorded(self, exact, setup_context)
         self._transformed = _function(self, exact, tangent, setup_context)
 
     def _one_by_one(self, info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[torch.Tensor, int]:
@@ -160,6 +180,22 @@ _not_compiled._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
 )
 
 
+def _recorded(operator: Operator, backward: Callable[..., Any], setup_context: Callable[..., Any]) -> Any:
+    """The operator as a `torch.autograd.Function` of reverse mode alone, which records with the least to do."""
+
+    def forward(ctx: Any, *inputs: Any) -> torch.Tensor:
+        result = operator._function(*inputs)
+        setup_context(ctx, inputs, result)
+        return result
+
+    return _class_of(operator, {"forward": forward, "backward": backward})
+
+
+def _class_of(operator: Operator, rules: dict[str, Callable[..., Any]]) -> Any:
+    name = "".join(part.capitalize() for part in operator.name.partition("::")[2].split("_"))
+    return type(name, (torch.autograd.Function,), {key: staticmethod(rule) for key, rule in rules.items()})
+
+
 def _function(
     operator: Operator, backward: Callable[..., Any], tangent: Callable[..., Any], setup_context: Callable[..., Any]
 ) -> Any:
@@ -184,8 +220,7 @@ def _function(
         return operator._vmap(info, in_dims, *inputs)
 
     rules = {"forward": operator.overload, "setup_context": setup, "backward": backward, "jvp": jvp, "vmap": vmap}
-    name = "".join(part.capitalize() for part in operator.name.partition("::")[2].split("_"))
-    return type(name, (torch.autograd.Function,), {key: staticmethod(rule) for key, rule in rules.items()})
+    return _class_of(operator, rules)
 
 
 def accumulated(*terms: torch.Tensor | None) -> torch.Tensor:

@@ -44,7 +44,7 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: to
 def fill(out: torch.Tensor, own: Backend, kernel: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
     """out = the result of a kernel of the backend `own`, without autograd."""
     if not own.fills:
-        return out.copy_(kernel(*arguments))
+        return out.copy_(kernel(*arguments).reshape(out.shape))
     kernel(*arguments, out=out)
     if not out.is_inference():
         torch.autograd.graph.increment_version(out)

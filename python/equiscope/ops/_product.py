@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ._operator import Operator, accumulated, transformed, without_autocast
+from ._operator import Operator, accumulated, transformed
 
 FEW = 2048
 """Up to so many multiplications, sums take less time than an operator of our own."""
@@ -18,18 +18,12 @@ FEW = 2048
 
 def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """``a @ b`` of as many axes each, where autocast is off already."""
-    by_transform = transformed()
-    if not by_transform and not (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
+    if not transformed() and not (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
         return a @ b
-    if torch.compiler.is_compiling():
-        return _product(a, b)
-    if max(a.numel() * b.shape[-1], b.numel() * a.shape[-2]) <= FEW:
+    if not torch.compiler.is_compiling() and max(a.numel() * b.shape[-1], b.numel() * a.shape[-2]) <= FEW:
         # sums are left alone by autocast
         return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
-    if by_transform:
-        return _product(a, b)
-    result: torch.Tensor = _Product.apply(a, b)  # type: ignore[no-untyped-call]
-    return result
+    return _product(a, b)
 
 
 @Operator
@@ -65,14 +59,3 @@ _product.register_derivatives(_backward, _tangent, setup_context=_save)
 def _(info: Any, in_dims: tuple[Any, ...], a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, int]:
     a, b = (x.unsqueeze(0) if dim is None else x.movedim(dim, 0) for x, dim in zip((a, b), in_dims, strict=True))
     return product(a, b), 0
-
-
-class _Product(torch.autograd.Function):
-    """The operator in eager reverse mode, where the way through the dispatcher would take five times its time."""
-
-    @staticmethod
-    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(a, b)
-        return a @ b
-
-    backward = staticmethod(without_autocast(_backward))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from ..arrays import check_working
 from ..groups._arguments import checked_flag
-from ..groups.action import Step, arranged, parsed, plan_of
-from ..groups.cartesian import contracted, gathered
+from ..groups.action import Arrangement, Step, arranged, arranged_once, parsed, plan_of
+from ..groups.cartesian import gathered
 from ..groups.generators import each_generator, generator_along, table
 from ..groups.irreps import Irreps
 from ..groups.representation import Representation
-from ..groups.rotations import handedness
 from ..kernels.registry import backend
 from ._basis import relabel_matrices
 from ._check import (
@@ -26,9 +25,10 @@ from ._check import (
     orthogonal_or_nan,
     savable,
 )
-from ._operator import Operator, accumulated, without_autocast
+from ._operator import Operator, accumulated, derivative_wanted, watched, without_autocast
 from ._out import check_out, fill
 from ._product import product
+from ._tensors import rotate_tensors, rotations_by_batch
 from .wigner import angular_velocity, on_group, tangent_gradient
 
 
@@ -90,38 +90,41 @@ def rotate(
     check_tensor("x", x, FEATURE_DTYPES)
     check_rotation_matrices(rotations)
     inverse = checked_flag("inverse", inverse)
-    x, rotations = savable(x, rotations), savable(rotations, x)
     check_same_device("rotations", rotations, "x", x)
     working = x.dtype if x.dtype == torch.float64 else torch.float32
     check_working("rotations", rotations, working, x.dtype)
-    how = arranged(x.shape, rotations.shape[:-2], rep, basis, layout)
+    wanted = None if watched() else derivative_wanted(x, rotations)
+    how = (arranged if wanted is None else arranged_once)(x.shape, rotations.shape[:-2], rep, basis, layout)
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
-    x = _moved(x, how.first, how.axes, to_end=True)
-    flat = x.reshape((*how.own_lead, how.components))
-    if working != x.dtype:
-        flat = flat.to(working)
-    if how.spread is not None:
-        flat = flat.expand(*how.spread, how.components)
-    if how.moved:
-        flat = flat.permute(*how.order, len(how.lead))
-    flat = flat.reshape(how.own, how.rows, how.components)
+    if how.alone is not None and working == x.dtype and (wanted is False or out is not None):
+        return _rotate_at_once(how.alone, how, x, rotations, inverse, out)
+    x, rotations = savable(x, rotations), savable(rotations, x)
     matrices = on_group(rotations.reshape(how.n, 3, 3))
-    alone = how.plan[0] if len(how.plan) == 1 and how.plan[0].irreps else None
-    if alone is not None and out is not None and not how.moved and working == x.dtype and how.axis == -1:
-        matrices = relabel_matrices(matrices, alone.basis)
-        check_orthogonal(matrices, proper=False)
-        own, kind = backend(x.device), parsed(alone.irreps, "standard", alone.layout)
-        fill(out.view(how.n, how.rows, how.components), own, own.rotate, flat, matrices, kind, inverse)
-        return out
-    checked = matrices if all(step.irreps for step in how.plan) else checked_rotations(matrices)
-    turned = _act(how.plan, flat, matrices, checked, inverse)
-    if working != x.dtype:
-        turned = turned.to(x.dtype)
-    if how.moved:
-        turned = turned.reshape(*how.sorted_lead, how.components).permute(*how.back, len(how.lead))
-    turned = _moved(turned.reshape((*how.lead, *how.shape)), how.result_first, how.axes, to_end=False)
+    checked = matrices if all([step.irreps for step in how.plan]) else checked_rotations(matrices)
+    turned = _act(how.plan, _sorted(x, how, working), matrices, checked, inverse)
+    turned = _sorted_back(turned if working == x.dtype else turned.to(x.dtype), how)
     return turned if out is None else out.copy_(turned)
+
+
+def _rotate_at_once(
+    step: Step, how: Arrangement, x: torch.Tensor, rotations: torch.Tensor, inverse: bool, out: torch.Tensor | None
+) -> torch.Tensor:
+    """By one kernel, where no derivative is wanted; into `out` where there is one."""
+    own, matrices, flat = backend(x.device), rotations.reshape(how.n, 3, 3), _sorted(x, how, x.dtype)
+    kernel: Callable[..., torch.Tensor] = own.rotate if step.irreps else own.rotate_tensors
+    said: tuple[Any, ...]
+    if step.irreps:
+        matrices, said = relabel_matrices(matrices, step.basis), (parsed(step.irreps, "standard", step.layout), inverse)
+        check_orthogonal(matrices, proper=False)
+    else:
+        matrices, said = orthogonal_or_nan(matrices), (step.rank, step.pseudo, inverse)
+        flat = flat.view(how.own, how.rows * (how.components // step.components), step.components)
+    if out is not None:
+        return fill(out, own, kernel, flat, matrices, *said)
+    if own.fills:
+        return kernel(flat, matrices, *said, out=own.empty(x, *how.result))
+    return kernel(flat, matrices, *said).reshape(how.result)
 
 
 @without_autocast
@@ -130,10 +133,29 @@ def rotate_copies(
 ) -> torch.Tensor:
     """rho(g) x, or rho(g)^-1 x, for elements ``(n, 3, 3)`` of a grid, known to be orthogonal.
 
-    `x` is ``(n or 1, rows, components)``, as `Representation.flatten` has the components; so is the result. Products of
-    small matrices for all but irreps, and no check.
+    `x` is ``(n or 1, rows, components)``, as `Representation.flatten` has the components; so is the result. Only irreps
+    check the elements.
     """
     return _act(plan_of(kind), x, rotations, rotations, inverse)
+
+
+def _sorted(x: torch.Tensor, how: Arrangement, working: torch.dtype) -> torch.Tensor:
+    """``(own, rows, components)`` in the dtype that is worked in."""
+    if how.axis != -1:
+        x = _moved(x, how.first, how.axes, to_end=True)
+    if working != x.dtype:
+        x = x.to(working)
+    if how.spread is not None or how.moved:
+        x = x.reshape((*how.own_lead, how.components)).expand(*(how.spread or how.own_lead), how.components)
+        x = x.permute(*how.order, len(how.lead))
+    return x.reshape(how.own, how.rows, how.components)
+
+
+def _sorted_back(x: torch.Tensor, how: Arrangement) -> torch.Tensor:
+    """``(n, rows, components)`` as the result."""
+    if how.moved:
+        x = x.reshape((*how.sorted_lead, how.components)).permute(*how.back, len(how.lead))
+    return _moved(x.reshape((*how.lead, *how.shape)), how.result_first, how.axes, to_end=False)
 
 
 def _moved(x: torch.Tensor, first: int, axes: int, *, to_end: bool) -> torch.Tensor:
@@ -177,12 +199,9 @@ def _act_on(step: Step, x: torch.Tensor, matrices: torch.Tensor, checked: torch.
 def _cartesian(step: Step, x: torch.Tensor, rotations: torch.Tensor, inverse: bool) -> torch.Tensor:
     """x ``(n or 1, rows, components)``, rotations ``(n, 3, 3)``."""
     if step.rank == 0:
-        turned = x.expand(rotations.shape[0], -1, -1)
-        turned = turned if step.pseudo else turned.clone()
-    else:
-        matrix = rotations.mT if inverse else rotations
-        turned = gathered(contracted(gathered(x, step.spread), matrix, step.rank, product), step.chosen)
-    return turned * handedness(rotations.detach())[:, None, None] if step.pseudo else turned
+        return x.expand(rotations.shape[0], -1, -1).clone()
+    turned = rotate_tensors(gathered(x, step.spread), rotations, step.rank, step.pseudo, inverse)
+    return gathered(turned, step.chosen)
 
 
 def _azimuth(phi: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
@@ -195,7 +214,8 @@ def _azimuth(phi: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
 @Operator
 def checked_rotations(rotations: torch.Tensor) -> torch.Tensor:
     """A copy of ``(n, 3, 3)``, refused unless orthogonal: in the path of the data, so no compiler drops the check."""
-    return orthogonal_or_nan(rotations)
+    found = orthogonal_or_nan(rotations)
+    return found.clone() if found is rotations else found
 
 
 @Operator
@@ -278,27 +298,4 @@ def _(info: Any, in_dims: tuple[Any, ...], rotations: torch.Tensor) -> tuple[tor
     return checked_rotations(moved.flatten(0, 1)).unflatten(0, moved.shape[:2]), 0
 
 
-@_rotate.register_vmap
-def _(
-    info: Any,
-    in_dims: tuple[Any, ...],
-    x: torch.Tensor,
-    rotations: torch.Tensor,
-    irreps: str,
-    layout: str,
-    inverse: bool,
-) -> tuple[torch.Tensor, int]:
-    size = info.batch_size
-    if in_dims[1] is None:
-        # more rows under the same rotations
-        rows = x.movedim(in_dims[0], 1)
-        out = _rotate(rows.flatten(1, 2), rotations, irreps, layout, inverse)
-        return out.unflatten(1, (size, rows.shape[2])), 1
-    rotations = rotations.movedim(in_dims[1], 0)
-    n = rotations.shape[1]
-    if in_dims[0] is None and x.shape[0] == 1:
-        out = _rotate(x, rotations.flatten(0, 1), irreps, layout, inverse)
-    else:
-        x = x.expand(size, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
-        out = _rotate(x.expand(size, n, *x.shape[2:]).flatten(0, 1), rotations.flatten(0, 1), irreps, layout, inverse)
-    return out.unflatten(0, (size, n)), 0
+_rotate.register_vmap(rotations_by_batch(_rotate))
