@@ -209,10 +209,12 @@ class Drive:
             Piece(system, self._measure.elements(system.name).to(device).select(start, stop))
             for system, start, stop in work
         ]
+        # what goes wrong between processes is no fault of the model
+        returned = self._handed_in(work)
         self._memory.start(device, rows)
         began = time.perf_counter()
         try:
-            evaluated = self._evaluate(pieces, self._handed_in(work))
+            evaluated = self._evaluate(pieces, returned)
         except Exception as error:  # whatever a foreign model raises
             if ends_the_system(error):
                 return self._one_by_one(pieces, work, error)
