@@ -7,8 +7,10 @@ more helpers there are: it alone accumulates.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -39,8 +41,8 @@ class Helped:
         self._measure: Measure | None = None
         self._claimed = 0
         """Batches below which each was claimed, here or elsewhere."""
-        self._own: dict[int, tuple[Outputs, Captured] | None] = {}
-        """Batches that were claimed here, ahead of their turn; None: the model raised."""
+        self._ahead: _Ahead | None = None
+        """The batch that was claimed here before its turn, if there is one."""
 
     def offer(self, measure: Measure, system: System, start: int, copies: int) -> None:
         """Offer all whole batches of `copies` elements from `start` on, where somebody has nothing else to do."""
@@ -49,7 +51,7 @@ class Helped:
             return
         wanted = self._layers.wanted(system)
         self._offer = self._board.offer(system, self._place(system), len(measure), start, copies, batches, wanted)
-        self._system, self._measure, self._claimed, self._own = system, measure, batches, {}
+        self._system, self._measure, self._claimed, self._ahead = system, measure, batches, None
 
     def take(self, system: System, start: int, stop: int) -> tuple[Outputs, Captured] | None:
         """What the model returned for these elements, asked for in their order; None: it is to be called now."""
@@ -62,14 +64,20 @@ class Helped:
             self.close()
             return None
         self._board.went_by(offer, batch)
-        while batch not in self._own and batch < self._claimed and not self._board.is_there(offer, batch):
-            if self._own or (mine := self._board.claim(offer)) is None:
-                break
+        if self._ahead is None and batch < self._claimed and not self._board.is_there(offer, batch):
+            mine = self._board.claim(offer)
             if mine == batch:
                 return None
-            self._own[mine] = self._ahead(offer, mine)
-        if batch in self._own:
-            return self._own.pop(batch)
+            if mine is not None:
+                self._ahead = self._called(offer, mine)
+        if self._ahead is not None and self._ahead.batch == batch:
+            ahead, self._ahead = self._ahead, None
+            if ahead.calls == self._evaluator.calls:
+                return ahead.returned
+            if ahead.returned is not None:
+                # evaluated once more, and counted once
+                self._spent.checks += offer.copies
+            return None
         return self._collected(offer, batch, system.device) if batch < self._claimed else None
 
     def close(self) -> None:
@@ -77,8 +85,7 @@ class Helped:
         if self._offer is not None:
             self._board.withdraw(self._offer)
             self._board.went_by(self._offer, self._offer.batches)
-        self._offer = self._system = self._measure = None
-        self._own = {}
+        self._offer = self._system = self._measure = self._ahead = None
 
     def _collected(self, offer: Offer, batch: int, device: torch.device) -> tuple[Outputs, Captured] | None:
         found = self._board.collect(offer, batch, device)
@@ -89,17 +96,23 @@ class Helped:
         self._spent.add(spent)
         return outputs, captured
 
-    def _ahead(self, offer: Offer, batch: int) -> tuple[Outputs, Captured] | None:
+    def _called(self, offer: Offer, batch: int) -> _Ahead:
         assert self._measure is not None and self._system is not None
-        try:
-            outputs, captured = self._evaluator([piece_of(offer, batch, self._measure, self._system)])
-        except Exception:  # whatever a foreign model raises comes again in its turn
-            return None
-        # the model may use its buffers again before this batch is taken
-        return (
-            {name: [part.clone() for part in parts] for name, parts in outputs.items()},
-            {name: value.clone() for name, value in captured.items()},
-        )
+        returned: tuple[Outputs, Captured] | None = None
+        # whatever a foreign model raises, it raises again in its turn
+        with contextlib.suppress(Exception):
+            returned = self._evaluator([piece_of(offer, batch, self._measure, self._system)])
+        return _Ahead(batch, returned, self._evaluator.calls)
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What the model returned for a batch; None where it raised."""
+
+    batch: int
+    returned: tuple[Outputs, Captured] | None
+    calls: int
+    """Of the model until then: with the next one it may use its memory again."""
 
 
 class Helper:
@@ -123,60 +136,81 @@ class Helper:
         self._find, self._measure, self._spent = system, measure, spent
         self._offers: list[tuple[Offer, System]] = []
         """Those in which there may be batches that nobody claimed."""
-        self._handed_in: dict[int, list[int]] = {}
-        """Batches of each that were handed in."""
+        self._handed_in: list[int] = []
+        """Batches of the offer in `_at` that may not have been taken."""
+        self._at: Offer | None = None
         self._rehearsed: System | None = None
+        self._work = Spent()
+        """Since the last batch that was handed in."""
 
     def help(self) -> bool:
-        """Evaluate one batch of another process; whether there was one."""
+        """Do a piece of work for another process; whether there was any."""
         for offer in self._board.unread():
             system = self._find(offer.place)
             if system is not None and self._board.mark(system) == offer.mark:
                 self._offers.append((offer, system))
         if not self._offers:
             return False
-        offer, system = self._offers[self._board.turn % len(self._offers)]
-        gone_by = self._board.gone_by(offer)
-        waiting = [batch for batch in self._handed_in.get(offer.number, ()) if batch >= gone_by]
-        if len(waiting) >= HANDED_IN:
-            return False
-        batch = self._board.claim(offer)
-        if batch is None or not self._hand_in(offer, batch, system):
-            self._offers.remove((offer, system))
-            self._handed_in.pop(offer.number, None)
-            return batch is not None
-        self._handed_in[offer.number] = [*waiting, batch]
-        return True
+        known = (one for one in self._offers if one[1] is self._rehearsed)
+        offer, system = next(known, self._offers[self._board.turn % len(self._offers)])
+        # before a batch is claimed, for which its owner may have to wait
+        if self._rehearsed is not system:
+            self._rehearse(offer, system)
+            return True
+        return self._evaluate(offer, system)
 
-    def _hand_in(self, offer: Offer, batch: int, system: System) -> bool:
-        """Whether the batch could be evaluated."""
-        before = self._done()
+    def _rehearse(self, offer: Offer, system: System) -> None:
+        self.close()
         try:
-            self._rehearse(system, offer.copies)
-            outputs, captured = self._evaluator([piece_of(offer, batch, self._measure(offer.elements), system)])
+            with self._working():
+                self._rehearsed = system
+                self._rehearsal.begin(system, None, offer.copies)
         except Exception:  # whatever a foreign model raises, the owner will meet
             self.close()
-            self._board.give_back(offer, batch)
+            self._offers.remove((offer, system))
+
+    def _evaluate(self, offer: Offer, system: System) -> bool:
+        """Whether there was a batch to evaluate."""
+        if self._at is not offer:
+            self._at, self._handed_in = offer, []
+        gone_by = self._board.gone_by(offer)
+        self._handed_in = [batch for batch in self._handed_in if batch >= gone_by]
+        if len(self._handed_in) >= HANDED_IN:
             return False
-        finally:
-            spent = self._done()
-            spent.add(before, -1)
-            self._spent.add(spent, -1)
-        spent.checks = spent.evaluations - offer.copies
+        batch = self._board.claim(offer)
+        if batch is None:
+            self._offers.remove((offer, system))
+            return False
+        try:
+            with self._working():
+                outputs, captured = self._evaluator([piece_of(offer, batch, self._measure(offer.elements), system)])
+        except Exception:  # likewise
+            self._board.give_back(offer, batch)
+            self._offers.remove((offer, system))
+            return True
+        self._work.checks = self._work.evaluations - offer.copies
         wanted = {name: captured[name] for name in offer.layers if name in captured}
-        self._board.hand_in(offer, batch, outputs, wanted, spent)
+        self._board.hand_in(offer, batch, outputs, wanted, self._work)
+        self._handed_in.append(batch)
+        self._work = Spent()
         return True
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """What is done meanwhile is done for another process."""
+        before = self._done()
+        try:
+            yield
+        finally:
+            done = self._done()
+            done.add(before, -1)
+            self._work.add(done)
+            self._spent.add(done, -1)
 
     def _done(self) -> Spent:
         """What this process did so far."""
         evaluator = self._evaluator
         return Spent(evaluator.evaluations, 0, evaluator.adapter.model_seconds, time.perf_counter())
-
-    def _rehearse(self, system: System, room: int) -> None:
-        if self._rehearsed is not system:
-            self.close()
-            self._rehearsed = system
-            self._rehearsal.begin(system, None, room)
 
     def close(self) -> None:
         """No batch of the system that was helped with will follow."""
