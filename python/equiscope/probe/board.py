@@ -165,4 +165,5 @@ class Board:
 def clear(directory: Path) -> None:
     """Remove batches that nobody will collect."""
     for path in directory.glob(PARCELS):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -3,6 +3,7 @@ file, whose bytes are mapped where they are read."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from itertools import chain
 from pathlib import Path
@@ -51,7 +52,8 @@ def receive(path: Path, label: Label, device: torch.device) -> tuple[Outputs, Ca
     `device`."""
     size = os.path.getsize(path)
     content = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8) if size else torch.empty(0)
-    os.unlink(path)
+    with contextlib.suppress(PermissionError):  # where what is mapped cannot be removed, it is at the end of the run
+        os.unlink(path)
     outputs: Outputs = {}
     captured: Captured = {}
     for part in label:
