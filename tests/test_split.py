@@ -219,6 +219,36 @@ def test_every_estimator_is_split(tmp_path, estimator):
     assert shared(tmp_path, 2, work) == [0, 0]
 
 
+class Padded(torch.nn.Module):
+    """Attention among rows that are real."""
+
+    def __init__(self, met=lambda x: None) -> None:
+        super().__init__()
+        self.embed = torch.nn.Linear(3, 4, bias=False, dtype=torch.float64)
+        with torch.no_grad():
+            self.embed.weight.copy_(torch.arange(12.0).reshape(4, 3) / 9)
+        self._met = (met,)
+
+    def forward(self, x, mask):
+        self._met[0](x)
+        h = torch.tanh(self.embed(x))
+        h = (h @ h.transpose(-1, -2)).masked_fill(~mask[..., None, :], -1e9).softmax(-1) @ h
+        return {"u": (h * mask[..., None]).sum((-1, -2)), "v": h[..., :3]}
+
+
+def test_helpers_know_which_rows_are_padding(tmp_path):
+    mask = torch.arange(ROWS) < ROWS - 4
+    systems = [("large", {"x": torch.where(mask[:, None], large()["x"], 0.0), "mask": mask})]
+    once = audit(model=Padded(), systems=systems, **{**ASKED, "distributed": False})
+    assert once.outputs["v"].samples == ROWS - 4
+
+    def work(rank, counts):
+        found = audit(tmp_path / "out", Padded(counts), systems, **ASKED)
+        assert counts.batches > 0 and not differences(found, once) and orbits(found) == orbits(once)
+
+    assert shared(tmp_path, 2, work) == [0, 0]
+
+
 def test_tensors_come_out_of_a_parcel_as_they_went_in(tmp_path):
     plain = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0))
     outputs = {"u": [plain.double()], "none": [torch.empty(4, 0, 1, 3)], "coarse": [plain.bfloat16()]}
