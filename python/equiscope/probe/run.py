@@ -136,7 +136,8 @@ class Run(Book):
 
         def look() -> None:
             for rank, path in files.items():
-                if not is_taken(path):
+                # one that ended as it should has no log any more
+                if not is_taken(path) and path.exists():
                     raise ModelError(
                         f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {self._kept}"
                     )
