@@ -457,6 +457,22 @@ def test_a_process_that_dies_ends_the_run_and_what_was_finished_goes_on(tmp_path
     assert not differences(audit(tmp_path / "out"), whole())
 
 
+def test_a_process_whose_log_was_tidied_up_is_not_dead(tmp_path):
+    finish = Run.finish
+
+    def slowly(run):
+        finish(run)
+        time.sleep(1.5)
+
+    def work(rank):
+        group(rank, 2, f"file://{tmp_path / 'store'}")
+        Run.finish = slowly
+        audit(tmp_path / "out", systems=data(4), distributed=None)
+
+    children = [forked(functools.partial(work, rank)) for rank in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
+
+
 def test_an_error_in_one_process_ends_all(tmp_path):
     def work(rank):
         group(rank, 2, f"file://{tmp_path / 'store'}")

@@ -18,8 +18,12 @@ import torch
 
 from .errors import ModelError
 
-POLL, POLL_AT_MOST = 0.005, 0.2
-"""Seconds between two looks at the store, while something is waited for: longer and longer."""
+POLL, POLL_AT_WORK, POLL_AT_MOST = 0.005, 0.02, 0.2
+"""Seconds between two looks at the store, while something is waited for: longer and longer, up to the last; up to the
+one before where another process is at work on it."""
+
+IDLE = "idle"
+"""Counts the processes that wait, and could do something meanwhile."""
 
 START = 300.0
 """Seconds within which all processes must begin: models are loaded, and data read, at different speeds. Later on, it is
@@ -37,9 +41,13 @@ class Ranks:
 
     rank, size = 0, 1
 
+    def add(self, what: str, by: int) -> int:
+        """The number `what`, 0 at first and the same for all, after `by` was added to it here."""
+        raise RuntimeError("one process counts nothing")
+
     def claim(self, what: str) -> int:
         """How often `what` was claimed before, by any process."""
-        raise RuntimeError("one process claims nothing")
+        return self.add(what, 1) - 1
 
     def tell(self, what: str, value: Any) -> None:
         """Let all processes know a JSON value."""
@@ -47,6 +55,16 @@ class Ranks:
     def ask(self, what: str, within: float | None = None) -> Any:
         """The value that a process tells, waited for, `within` seconds where that is given."""
         raise RuntimeError(f"nobody tells {what}")
+
+    def heard(self, what: str) -> Any:
+        """The value that a process told, None where none has so far."""
+        raise RuntimeError(f"nobody tells {what}")
+
+    def forget(self, what: str) -> None:
+        """Nobody will ask for that value any more."""
+
+    def until(self, ready: Callable[[], bool]) -> None:
+        """Wait for what another process is at work on."""
 
     def meet(self, what: str, within: float | None = None) -> None:
         """Wait until all processes have come so far."""
@@ -59,6 +77,9 @@ class Ranks:
 
     watch: Callable[[], None] | None = None
     """Asked from time to time, beside what the processes tell themselves."""
+
+    meanwhile: Callable[[], bool] | None = None
+    """What this process does while it waits at a meeting or for an answer; returns whether there was anything to do."""
 
 
 class Group(Ranks):
@@ -83,32 +104,57 @@ class Group(Ranks):
             told = f"processes: expected all {self.size} to go on, got no answer from the store of the process group"
             raise ModelError(f"{told}, which rank 0 holds where torchrun does not") from error
 
-    def claim(self, what: str) -> int:
+    def add(self, what: str, by: int) -> int:
         with self._answering():
-            return int(self._store.add(what, 1)) - 1
+            return int(self._store.add(what, by))
 
     def tell(self, what: str, value: Any) -> None:
         with self._answering():
             self._store.set(what, json.dumps(value))
 
-    def ask(self, what: str, within: float | None = None) -> Any:
+    def heard(self, what: str) -> Any:
         with self._answering():
-            self._wait(lambda: self._store.check([what]), within)
-            return json.loads(self._store.get(what))
+            return json.loads(self._store.get(what)) if self._store.check([what]) else None
+
+    def forget(self, what: str) -> None:
+        with self._answering():
+            self._store.delete_key(what)
+
+    def ask(self, what: str, within: float | None = None) -> Any:
+        self._idle(lambda: self._is_told(what), within)
+        return self.heard(what)
+
+    def _is_told(self, what: str) -> bool:
+        with self._answering():
+            return bool(self._store.check([what]))
 
     def meet(self, what: str, within: float | None = None) -> None:
-        with self._answering():
-            self._store.add(what, 1)
-            self._wait(lambda: self._store.add(what, 0) >= self.size, within)
+        self.add(what, 1)
+        self._idle(lambda: self.add(what, 0) >= self.size, within)
 
-    def _wait(self, ready: Callable[[], bool], within: float | None) -> None:
-        pause, began = POLL, time.monotonic()
+    def until(self, ready: Callable[[], bool]) -> None:
+        pause = POLL
         while not ready():
             self.check()
+            time.sleep(pause)
+            pause = min(2 * pause, POLL_AT_WORK)
+
+    def _idle(self, ready: Callable[[], bool], within: float | None) -> None:
+        """Wait, and do `meanwhile` what there is to do."""
+        pause, began, helps = POLL, time.monotonic(), self.meanwhile is not None
+        if helps:
+            self.add(IDLE, 1)
+        while not ready():
+            self.check()
+            if self.meanwhile is not None and self.meanwhile():
+                pause = POLL
+                continue
             if within is not None and time.monotonic() - began > within:
                 raise ModelError(f"processes: expected all {self.size} to begin within {within:.0f} s, got fewer")
             time.sleep(pause)
             pause = min(2 * pause, POLL_AT_MOST)
+        if helps:
+            self.add(IDLE, -1)
 
     def check(self, *, now: bool = False) -> None:
         if not now and time.monotonic() - self._looked < ALIVE:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..adapters.base import System
 from ..result.data import SystemRow
+from .board import Board
 from .entry import Entry
 from .left import LeftOut
 from .pooled import Pooled
@@ -36,6 +37,9 @@ class Notes:
     checks: int = 0
     model_seconds: float = 0.0
     seconds: float = 0.0
+    helpers_seconds: float = 0.0
+    """What other processes spent on systems of this one, without what it spent on theirs. Counts and `model_seconds`
+    are those of its systems, whoever evaluated them."""
     rank: int = 0
 
     @classmethod
@@ -52,6 +56,7 @@ class Notes:
             found.checks += part.checks
             found.model_seconds += part.model_seconds
             found.seconds += part.seconds
+            found.helpers_seconds += part.helpers_seconds
         return found
 
 
@@ -64,6 +69,9 @@ class Book(ABC):
 
     alone = True
     """Whether there is one process."""
+
+    board: Board | None = None
+    """By which several processes share one system."""
 
     @abstractmethod
     def done(self, place: int) -> bool:
@@ -84,6 +92,10 @@ class Book(ABC):
     @abstractmethod
     def open(self, units: Iterable[Unit]) -> Iterator[Unit]:
         """The units that this process is to evaluate."""
+
+    def held(self, place: int) -> System | None:
+        """The system there, evaluated by itself and perhaps by another process, where it is still at hand."""
+        return None
 
     @abstractmethod
     def write(self, systems: Sequence[System], entries: Sequence[Entry], notes: Notes) -> None:

@@ -15,7 +15,8 @@ from ..errors import ends_the_system, ran_out
 from ..measure.measure import Measure
 from .apart import cannot_mix
 from .batch import BatchRows
-from .evaluate import Evaluator
+from .evaluate import Captured, Evaluator, Outputs
+from .helpers import Helped
 from .layers import Layers, Values, beside
 from .memory import Memory
 from .rehearsal import Begin, Rehearsal
@@ -78,6 +79,7 @@ class Drive:
         batch_rows: BatchRows,
         batch_bytes: int | None = None,
         memory: Memory,
+        helped: Helped | None = None,
     ) -> None:
         self._adapter = evaluator.adapter
         self._call = evaluator
@@ -89,6 +91,7 @@ class Drive:
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
         self._memory = memory
+        self._helped = helped
         self._dropped: set[str] = set()
 
     def drop(self, system: System) -> None:
@@ -123,6 +126,8 @@ class Drive:
                     yield from self._flush(pending)
                     rows = nbytes = 0
                 count = min(self._room(system, rows, nbytes), size - position)
+                if not pending:
+                    self._share(system, position, count)
                 if count:
                     pending.append((system, position, position + count))
                     position += count
@@ -131,6 +136,8 @@ class Drive:
                 if position < size or not self._room(system, rows, nbytes):
                     yield from self._flush(pending)
                     rows = nbytes = 0
+            if self._helped is not None:
+                self._helped.close()
         yield from self._flush(pending)
 
     def _rehearsed(self, system: System, neighbour: System | None, room: int) -> Begin | Failed:
@@ -147,6 +154,11 @@ class Drive:
         if self._batch_bytes is not None:
             room = min(room, (self._batch_bytes - nbytes) // max(1, system.nbytes))
         return max(room, 0 if rows else 1)
+
+    def _share(self, system: System, start: int, copies: int) -> None:
+        """Offer batches of `copies` elements to other processes: of a size that is settled, and two of which fit."""
+        if self._helped is not None and not self._batch_rows.searching and self._memory.fits(2 * copies * system.rows):
+            self._helped.offer(self._measure, system, start, copies)
 
     def _flush(self, pending: deque[Work]) -> Iterator[Slice | End | Failed]:
         while pending:
@@ -197,10 +209,12 @@ class Drive:
             Piece(system, self._measure.elements(system.name).to(device).select(start, stop))
             for system, start, stop in work
         ]
+        # what goes wrong between processes is no fault of the model
+        returned = self._handed_in(work)
         self._memory.start(device, rows)
         began = time.perf_counter()
         try:
-            evaluated = self._evaluate(pieces)
+            evaluated = self._evaluate(pieces, returned)
         except Exception as error:  # whatever a foreign model raises
             if ends_the_system(error):
                 return self._one_by_one(pieces, work, error)
@@ -256,8 +270,12 @@ class Drive:
             return error
         return None
 
-    def _evaluate(self, pieces: list[Piece]) -> list[Values]:
-        outputs, captured = self._call(pieces)
+    def _handed_in(self, work: list[Work]) -> tuple[Outputs, Captured] | None:
+        """What another process returned for a batch, or what was called ahead of its turn."""
+        return self._helped.take(*work[0]) if self._helped is not None and len(work) == 1 else None
+
+    def _evaluate(self, pieces: list[Piece], returned: tuple[Outputs, Captured] | None = None) -> list[Values]:
+        outputs, captured = returned or self._call(pieces)
         return self.rehearsal.look_again(pieces, beside(self._layers.split(captured, pieces), outputs))
 
     def _neighbour(self, pending: deque[Work], system: System) -> System | None:

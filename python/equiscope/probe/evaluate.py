@@ -23,6 +23,8 @@ class Evaluator:
         self.adapter = adapter
         self._capture = capture
         self.evaluations = 0
+        self.calls = 0
+        """How often the model was called: what it returned before may be overwritten since."""
 
     def __call__(self, pieces: Sequence[Piece]) -> tuple[Outputs, Captured]:
         """Values of the outputs by piece, and what hidden modules returned for all of them."""
@@ -40,6 +42,7 @@ class Evaluator:
 
     def _called(self, pieces: Sequence[Piece]) -> Outputs:
         while True:
+            self.calls += 1
             if self._capture is not None:
                 self._capture.clear()
             listening = self._capture.listening() if self._capture is not None else contextlib.nullcontext()

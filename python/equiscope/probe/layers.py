@@ -202,6 +202,10 @@ class Layers:
                     values[i][name] = self.kept(name, pieces[i].system, value)
         return values
 
+    def wanted(self, system: System) -> list[str]:
+        """Names of the layers that `split` takes of this system."""
+        return [name for name in self._learned[system.name] if name not in self.skipped]
+
     def _parts(self, name: str, captured: Mapping[str, torch.Tensor], pieces: list[Piece]) -> list[torch.Tensor]:
         names = [piece.system.name for piece in pieces]
         if name not in captured:

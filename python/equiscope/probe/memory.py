@@ -86,6 +86,10 @@ class Memory:
             rows = min(rows, int((self.limit - self.held) / self._per_row))
         return min(rows, self.most_rows)
 
+    def fits(self, rows: int) -> bool:
+        """Whether a batch of so many rows is known to fit."""
+        return self.limit is None or (bool(self._per_row) and self.rows(rows) == rows)
+
     def start(self, device: torch.device, rows: int) -> None:
         """A batch of `rows` rows starts."""
         self._rows = rows

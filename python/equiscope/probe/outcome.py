@@ -116,7 +116,7 @@ def _timings(notes: Sequence[Notes], joined: Notes) -> dict[str, float]:
     return {
         "total": sum(part.seconds for part in notes if part.rank == 0),
         "model": joined.model_seconds,
-        "rest": joined.seconds - joined.model_seconds,
+        "rest": joined.seconds + joined.helpers_seconds - joined.model_seconds,
         "evaluations": joined.evaluations,
         "checks": joined.checks,
     }

@@ -6,6 +6,7 @@ The logs are all that there is: a run that was stopped, by whatever, is what the
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from ..result.data import SystemRow
 from ..result.files import NUMBERS, READERS
 from ..result.log import Log, is_taken, taken
 from ..result.rows import FEW, Rows
+from .board import Board, clear
 from .book import Book, Notes, Values
 from .entry import Entry, encode
 from .logs import Logs, log_of
@@ -31,7 +33,7 @@ from .outcome import Head, outcome
 from .pooled import Pooled
 from .units import Unit
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the layout of records; raised by every change that an older reader would misread."""
 
 LOCK = "run.lock"
@@ -72,6 +74,10 @@ class Run(Book):
         self._met = 0
         """Units that were seen so far, of which another process may have claimed some."""
         self._claimed: int | None = None
+        self._near: list[Unit] = []
+        """Units of which some may still be evaluated: the latest ones, and before these the largest."""
+        model = record["identity"].get("model", "")
+        self.board = None if self.alone else Board(ranks, directory, lambda system: f"{model} {digest(system)}")
         self._stack = ExitStack()
 
     def __enter__(self) -> Run:
@@ -80,6 +86,7 @@ class Run(Book):
                 stack.enter_context(locked(self.directory))
                 self._logs.scan()
                 self._prepare()
+                clear(self.directory)
                 self._ranks.tell("opened", True)
             else:
                 self._ranks.ask("opened", START)
@@ -129,7 +136,8 @@ class Run(Book):
 
         def look() -> None:
             for rank, path in files.items():
-                if not is_taken(path):
+                # one that ended as it should has no log any more
+                if not is_taken(path) and path.exists():
                     raise ModelError(
                         f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {self._kept}"
                     )
@@ -174,6 +182,7 @@ class Run(Book):
             return
         following = iter(units)
         while block := list(islice(following, AHEAD * self._ranks.size)):
+            self._near = [*heapq.nlargest(self._ranks.size, self._near, key=lambda unit: unit.rows), *block]
             for unit in sorted(block, key=lambda unit: -unit.rows):
                 self._ranks.check()
                 if self._claimed is None:
@@ -182,6 +191,9 @@ class Run(Book):
                     yield unit
                     self._claimed = None
                 self._met += 1
+
+    def held(self, place: int) -> System | None:
+        return next((unit.systems[0] for unit in self._near if unit.first == place), None)
 
     def write(self, systems: Sequence[System], entries: Sequence[Entry], notes: Notes) -> None:
         self._append(systems, entries, notes, {})
@@ -195,6 +207,7 @@ class Run(Book):
 
     def close(self, stop: int) -> None:
         self._ranks.meet(f"closed {stop}")
+        self._near = []
         if self._ranks.rank == 0:
             self._logs.scan()
             missing = [place for place in range(self._closed, stop) if place not in self._logs]
@@ -240,6 +253,7 @@ class Run(Book):
     def finish(self) -> None:
         """All of it was saved: the logs are not needed any more."""
         self._logs.clear()
+        clear(self.directory)
 
 
 class locked:

@@ -23,11 +23,13 @@ from ..inuse import in_use
 from ..measure.measure import Found, Measure
 from ..progress import Bar
 from .batch import BatchRows
+from .board import Spent
 from .book import Book, Notes
 from .collect import Collector
 from .drive import Drive
 from .entry import Entry
 from .evaluate import Evaluator
+from .helpers import Helped, Helper
 from .hooks import Capture
 from .layers import Layers
 from .masks import Masks
@@ -36,7 +38,7 @@ from .outcome import convergence_entry
 from .pooled import Pooled
 from .refine import Refinement
 from .rehearsal import Rehearsal
-from .units import Unit, stages, units
+from .units import Stream, Unit, stages, units
 from .witness import Witness
 
 
@@ -96,6 +98,8 @@ class Session:
     _rows: int | None = field(init=False, default=None)
     """Rows of a batch, as they were when the first systems had ended."""
     _advance: Callable[[int], None] = field(init=False)
+    _spent: Spent = field(init=False, default_factory=Spent)
+    """By other processes for this one, without what this one spent for others."""
 
     def __enter__(self) -> Session:
         module = self.adapter.module
@@ -118,18 +122,23 @@ class Session:
                 # what a forward that calls backward leaves there must not reach the user's
                 stack.callback(setattr, parameter, "grad", parameter.grad)
                 parameter.grad = None
-        inner = self.hooked.masks if self.hooked is not None else {}
-        masks = Masks(self.adapter.mask, inner, self.adapter.is_real)
+        masks = self._masks()
         if self.hooked is not None:
             self.adapter.hooked()
             self._capture = stack.enter_context(self._listening(self.hooked, masks.names))
         self._evaluator = Evaluator(self.adapter, self._capture)
-        meant = self.hooked.meant if self.hooked is not None else frozenset()
-        self._layers = Layers(self._representations, meant, masks)
-        self._rehearsal = Rehearsal(self._evaluator, self._layers, self.group, stated=self.model_dtype, seed=self.seed)
+        self._layers = Layers(self._representations, self._meant, masks)
+        self._rehearsal = self._rehearsing(self._layers)
         stack.callback(self._rehearsal.forget_previous)
         if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
             self._warnings.append("TF32 matrix products are on: errors near 1e-3 may be their round-off")
+
+    def _masks(self) -> Masks:
+        inner = self.hooked.masks if self.hooked is not None else {}
+        return Masks(self.adapter.mask, inner, self.adapter.is_real)
+
+    def _rehearsing(self, layers: Layers) -> Rehearsal:
+        return Rehearsal(self._evaluator, layers, self.group, stated=self.model_dtype, seed=self.seed)
 
     def _listening(self, hooked: Hooked, masks: frozenset[str]) -> Capture:
         once = self.adapter.calls_per_copy
@@ -153,9 +162,14 @@ class Session:
         self._book, self._began = book, time.perf_counter()
         self._open(measure)
         stream = self.memory.reading(distinct(self.adapter.systems()))
-        stream = self._counted(self.labels.counted(stream) if self.labels else stream)
+        ahead = Stream(self.labels.counted(stream) if self.labels else stream)
+        with self._helping(ahead):
+            self._run(self._counted(ahead))
+
+    def _run(self, stream: Iterator[System]) -> None:
+        measure = self.measure
         refinement = Refinement(self.collector, self._hand_over, measure) if measure.refines else None
-        begun = book.begun()
+        begun = self._book.begun()
         # the first systems of a pilot have bars of their own
         with self._bar(when=not measure.pilot):
             if begun is None:
@@ -165,6 +179,23 @@ class Session:
             self.collector.settle()
             with self._bar(when=bool(measure.pilot)):
                 self._stages(stream, refinement)
+
+    @contextlib.contextmanager
+    def _helping(self, ahead: Stream) -> Iterator[None]:
+        """Within the block, this process evaluates systems of others while it waits for them."""
+        board = self._book.board
+        if board is None:
+            yield
+            return
+
+        def at(place: int) -> System | None:
+            # until the first systems have ended, those who wait have read none
+            return ahead.ahead(place) if self._rows is None else self._book.held(place)
+
+        rehearsal = self._rehearsing(Layers(self._representations, self._meant, self._masks()))
+        helper = Helper(board, self._evaluator, rehearsal, at, lambda n: self.measure.sized(n), self._spent)
+        with board.read_by(helper.help), contextlib.closing(helper):
+            yield
 
     @contextlib.contextmanager
     def _bar(self, *, when: bool) -> Iterator[None]:
@@ -323,6 +354,10 @@ class Session:
         self.memory.statistics = self.collector.nbytes
 
     @property
+    def _meant(self) -> frozenset[str]:
+        return self.hooked.meant if self.hooked is not None else frozenset()
+
+    @property
     def _representations(self) -> Mapping[str, Representation]:
         return self.hooked.representations if self.hooked is not None else {}
 
@@ -342,8 +377,17 @@ class Session:
             batch_rows=self.batch_rows,
             batch_bytes=self.batch_bytes,
             memory=self.memory,
+            helped=self._helped,
         )
         self.collector.consume(drive, self._advance)
+
+    @property
+    def _helped(self) -> Helped | None:
+        board = self._book.board
+        if board is None:
+            return None
+        places = self.collector.places
+        return Helped(board, self._evaluator, self._layers, lambda system: places[system.name], self._spent)
 
     def notes(self) -> Notes:
         """What is to be said of the systems that were evaluated here so far."""
@@ -360,10 +404,11 @@ class Session:
                 "computes_in": self._rehearsal.computes_in,
                 "inputs": {name: kind.name for name, kind in self.adapter.inputs.items()},
             },
-            evaluations=self._evaluator.evaluations,
-            checks=self._rehearsal.evaluations,
-            model_seconds=self.adapter.model_seconds,
+            evaluations=self._evaluator.evaluations + self._spent.evaluations,
+            checks=self._rehearsal.evaluations + self._spent.checks,
+            model_seconds=self.adapter.model_seconds + self._spent.model_seconds,
             seconds=time.perf_counter() - self._began,
+            helpers_seconds=self._spent.seconds,
         )
 
 

@@ -5,6 +5,7 @@ So the numbers of a unit do not depend on who evaluates it, and on what else was
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,26 @@ class Unit:
     def rows(self) -> int:
         """Of one copy of each."""
         return sum(system.rows for system in self.systems)
+
+
+class Stream(Iterator[System]):
+    """The same `systems`, of which some may be looked at before they are read."""
+
+    def __init__(self, systems: Iterator[System]) -> None:
+        self._systems = systems
+        self._seen = deque[System]()
+
+    def __next__(self) -> System:
+        return self._seen.popleft() if self._seen else next(self._systems)
+
+    def ahead(self, index: int) -> System | None:
+        """The one that is read after `index` others; None where there are no more."""
+        while len(self._seen) <= index:
+            following = next(self._systems, None)
+            if following is None:
+                return None
+            self._seen.append(following)
+        return self._seen[index]
 
 
 def units(
