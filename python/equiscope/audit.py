@@ -231,7 +231,7 @@ def _task(model: Any, data: Any, request: Request, asked: Settings, witness: Wit
     """Refuses what cannot be audited, before any model call."""
     asked.check()
     if asked.out is not None:
-        check_writable(Path(asked.out))
+        check_writable(Path(asked.out), "out")
     memory = Memory(asked.max_memory, asked.resolved)
     with memory.explained():
         adapter, patterns = select_adapter(model, data, request)
