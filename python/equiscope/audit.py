@@ -314,5 +314,4 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
             meant |= set(fitting) if pattern in request.meant else set()
     for mask in request.inner_masks.values():
         matching_places(module, [stem(mask.removeprefix(PADDING))])
-    asked = frozenset(names) & frozenset(patterns)
-    return Hooked(module, names, found, frozenset(meant), asked, request.inner_masks)
+    return Hooked(module, names, found, frozenset(meant), frozenset(patterns), request.inner_masks)
