@@ -593,13 +593,27 @@ def test_functions_that_are_not_called_are_said_where_they_were_asked_for():
     captured, notes = heard(Blocks(), "**:silu")
     assert list(captured) == ["block.0.act:silu", "block.1.act:silu"] and not notes
     _, notes = heard(Blocks(), "block.0:silu", "block.*:gelu")
-    assert list(notes) == ["block.0:gelu", "block.0:silu", "block.1:gelu"]
+    assert list(notes) == ["block.*:gelu", "block.0:silu"]
     assert "relu, split" in notes["block.0:silu"].replace("softmax, ", "").replace("add, ", "")
     for pattern, near in (("block.0:rleu", "relu"), ("block.0:inputs", "input"), ("block.0:x*", "torch.nn.functional")):
         with pytest.raises(eq.errors.ArgumentError, match=f"layers: .*{near}"):
             matching_places(Blocks(), [pattern])
     with pytest.raises(eq.errors.ArgumentError, match=r"fits none of the 7 modules \(nearest: block\.1, block\.0"):
         matching_places(Blocks(), ["block.3:input"])
+
+
+def test_a_pattern_by_which_nothing_came_is_told_once():
+    captured, notes = heard(Blocks(), "**:gelu", "**:relu")
+    assert list(notes) == ["**:gelu"] and "block.0:relu" in captured
+    reason = notes["**:gelu"]
+    assert reason.startswith("nothing came by it from the 8 modules that it fits (functions heard there: ")
+    assert all(name in reason for name in ("relu", "softmax", "silu", "tanh"))
+    # one that some have is no loss, and one that was asked for by its name is one of its own
+    assert list(heard(Blocks(), "**:silu", "block.0.act:gelu")[1]) == ["block.0.act:gelu"]
+    assert list(heard(Blocks(), "block.*[3]")[1]) == ["block.*[3]"]
+    report = run(Blocks(), layers=["**:gelu", "block.*"], outputs={}, data=[torch.randn(4, 3)])
+    (line,) = [line for line in report.warnings if "left out" in line]
+    assert line.startswith("layer **:gelu was left out: nothing came by it from the 8 modules")
 
 
 def test_functions_that_return_no_tensor_are_not_offered():

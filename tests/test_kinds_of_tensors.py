@@ -211,7 +211,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("rep", "words"), REFUSED, ids=str)
 def test_what_is_no_kind_is_refused_in_words(rep, words):
-    with pytest.raises(eq.errors.ArgumentError, match=f"representation: expected {words}"):
+    with pytest.raises(eq.errors.ArgumentError, match=f"rep: expected {words}"):
         Kind.parse(rep)
 
 

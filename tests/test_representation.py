@@ -30,7 +30,7 @@ def test_irreps_are_read_as_e3nn_writes_them(text, written, dim):
     "text", ["", "+", "1x0", "x0e", "1x0e+", "1xe", "1x0x0e", "-1x0e", "1.5x0e", "1x132e", None, 3]
 )
 def test_what_is_no_irreps_is_refused(text):
-    with pytest.raises(eq.errors.ArgumentError, match="irreps: expected terms"):
+    with pytest.raises(eq.errors.ArgumentError, match="text: expected terms"):
         Irreps.parse(text)
 
 

@@ -231,7 +231,7 @@ def _task(model: Any, data: Any, request: Request, asked: Settings, witness: Wit
     """Refuses what cannot be audited, before any model call."""
     asked.check()
     if asked.out is not None:
-        check_writable(Path(asked.out))
+        check_writable(Path(asked.out), "out")
     memory = Memory(asked.max_memory, asked.resolved)
     with memory.explained():
         adapter, patterns = select_adapter(model, data, request)
@@ -314,5 +314,4 @@ def _hooked(adapter: Adapter, patterns: Sequence[str], request: Request) -> Hook
             meant |= set(fitting) if pattern in request.meant else set()
     for mask in request.inner_masks.values():
         matching_places(module, [stem(mask.removeprefix(PADDING))])
-    asked = frozenset(names) & frozenset(patterns)
-    return Hooked(module, names, found, frozenset(meant), asked, request.inner_masks)
+    return Hooked(module, names, found, frozenset(meant), frozenset(patterns), request.inner_masks)

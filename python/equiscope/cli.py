@@ -289,7 +289,7 @@ def compare(
     formats = _formats(figures)
     places = _named(audits)
     if out is not None:
-        check_writable(out)
+        check_writable(out, "--out")
     found = eq.compare({name: eq.Audit.load(place) for name, place in places.items()})
     if out is not None:
         found.save(out, formats)
@@ -379,7 +379,7 @@ class _Ending:
             check_names("--fail-above", named(limits), list(outputs))
             check_names("--constant", constant or (), list(outputs))
         if json_to not in (None, "-"):
-            check_writable(Path(str(json_to)).parent)
+            check_writable(Path(str(json_to)).parent, "--json")
         return cls(out, json_to, quiet, limits, tuple(constant or ()))
 
     def undisturbed(self, run: Callable[[], Audit]) -> Audit:

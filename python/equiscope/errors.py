@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NoReturn
 
 
@@ -57,6 +58,11 @@ class MissingExtraError(EquiscopeError, ImportError):
 def fail(kind: type[EquiscopeError], argument: str, expected: str, got: Any) -> NoReturn:
     """Raise `kind` with the one message format of the library."""
     raise kind(f"{argument}: expected {expected}, got {got}")
+
+
+def renamed(error: EquiscopeError, own: str, argument: str) -> EquiscopeError:
+    """What is wrong with the argument `own` of an inner function, as wrong with the `argument` of an outer one."""
+    return type(error)(re.sub(rf"^{own}\b", lambda _: argument, str(error)))
 
 
 def in_a_line(error: BaseException) -> str:

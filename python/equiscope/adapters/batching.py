@@ -170,6 +170,11 @@ class Concat(Batching):
         index: Mapping[str, int] | Sequence[str] | str = (),
         system: Sequence[str] | str = (),
     ) -> None:
+        for argument, given in (("index", index), ("system", system)):
+            if not isinstance(given, str | Sequence | Mapping) or not all(isinstance(name, str) for name in given):
+                fail(ArgumentError, argument, "names of inputs", repr(given))
+        if rows is not None and not isinstance(rows, str):
+            fail(ArgumentError, "rows", "the name of an input or None", repr(rows))
         names = [index] if isinstance(index, str) else list(index)
         self._rows = rows
         self._index = {name: index[name] if isinstance(index, Mapping) else None for name in names}

@@ -106,7 +106,7 @@ class Call:
     def __init__(self, model: Callable[..., Any], call: str | Callable[..., Any] | None, grad: bool | None) -> None:
         if call is not None and not isinstance(call, str) and not callable(call):
             fail(ArgumentError, "call", "the name of a method, or a function of the model and a batch", repr(call))
-        if grad not in (None, True, False):
+        if grad is not None and not isinstance(grad, bool):
             fail(ArgumentError, "grad", "True, False or None", repr(grad))
         if isinstance(call, str) and not callable(getattr(model, call, None)):
             methods = [name for name, of in vars(type(model)).items() if callable(of) and not name.startswith("_")]

@@ -95,6 +95,8 @@ def diagnose(
         **{**_DEFAULTS, **{key: value for key, value in asked.items() if key not in known}},
     )
     settings.check()
+    if lmax is None:
+        fail(ArgumentError, "lmax", "the highest l of the targets' irreps", lmax)
     adapter, _ = select_adapter(model, data, request)
     labels.check(adapter)
     own = resolve(group)

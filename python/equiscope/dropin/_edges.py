@@ -9,7 +9,8 @@ import torch
 
 from .. import ops
 from ..arrays import check_lmax
-from ..errors import ArgumentError, DTypeError, ShapeError, fail
+from ..errors import ArgumentError, DTypeError, ShapeError, fail, renamed
+from ..groups._arguments import checked_flag
 
 
 def axis_angle_wigner_hybrid(
@@ -85,7 +86,11 @@ def rotation_to_wigner(
     lowest, highest = check_lmax(start_lmax, "start_lmax"), check_lmax(end_lmax, "end_lmax")
     if lowest > highest:
         fail(ArgumentError, "start_lmax", f"at most end_lmax ({highest})", lowest)
-    wigner = block_diagonal(ops.wigner_D(edge_rot_mat, highest, basis="e3nn")[lowest:])
+    rot_clip = checked_flag("rot_clip", rot_clip)
+    try:
+        wigner = block_diagonal(ops.wigner_D(edge_rot_mat, highest, basis="e3nn")[lowest:])
+    except (ArgumentError, DTypeError) as error:
+        raise renamed(error, "rotations", "edge_rot_mat") from None
     return wigner if rot_clip else wigner.detach()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from .. import ops
 from ..arrays import check_lmax
-from ..errors import ArgumentError, DTypeError, fail
+from ..errors import ArgumentError, DTypeError, ShapeError, fail, renamed
 from ..groups._arguments import check_choice, checked_flag
 from ..groups.irreps import Irreps
 
@@ -39,7 +39,16 @@ def wigner_D(l: int, alpha: torch.Tensor, beta: torch.Tensor, gamma: torch.Tenso
         if not isinstance(angle, torch.Tensor) or angle.dtype not in (torch.float32, torch.float64):
             got = angle.dtype if isinstance(angle, torch.Tensor) else type(angle).__name__
             fail(DTypeError, name, "a torch.Tensor of float32 or float64", got)
-    return ops.wigner_D(angles_to_matrix(alpha, beta, gamma), degree, basis="e3nn")[degree]
+    try:
+        shape = torch.broadcast_shapes(alpha.shape, beta.shape, gamma.shape)
+    except RuntimeError:
+        shapes = ", ".join(str(tuple(angle.shape)) for angle in (alpha, beta, gamma))
+        fail(ShapeError, "alpha, beta, gamma", "shapes that broadcast", shapes)
+    try:
+        matrices = angles_to_matrix(*(angle.expand(shape) for angle in (alpha, beta, gamma)))
+        return ops.wigner_D(matrices, degree, basis="e3nn")[degree]
+    except (ArgumentError, DTypeError) as error:
+        raise renamed(error, "rotations", "alpha, beta, gamma") from None
 
 
 def angles_to_matrix(alpha: torch.Tensor, beta: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
@@ -79,7 +88,10 @@ def spherical_harmonics(
     degrees = _degrees(l)
     normalize = checked_flag("normalize", normalize)
     check_choice("normalization", normalization, NORMALIZATIONS)
-    every = ops.spherical_harmonics(x, max(degrees, default=0), basis="e3nn")
+    try:
+        every = ops.spherical_harmonics(x, max(degrees, default=0), basis="e3nn")
+    except (ArgumentError, DTypeError) as error:
+        raise renamed(error, "xyz", "x") from None
     parts = []
     for degree in degrees:
         part = every[..., degree * degree : (degree + 1) ** 2]
@@ -119,7 +131,10 @@ def _degrees(l: Any) -> list[int]:
         return [check_lmax(each, "l") for each in l]
     if isinstance(l, Integral):
         return [check_lmax(l, "l")]
-    terms = Irreps.parse(l if isinstance(l, Irreps) else str(l)).terms
+    try:
+        terms = Irreps.parse(l if isinstance(l, Irreps) else str(l)).terms
+    except ArgumentError as error:
+        raise renamed(error, "text", "l") from None
     parities = {(term.p, term.p * (-1) ** term.l) for term in terms if term.mul}
     if any(p != 1 for p, _ in parities) and any(sigma != 1 for _, sigma in parities):
         fail(ArgumentError, "l", 'irreps of the parities of a vector ("1o + 2e") or of a pseudovector ("1e")', str(l))

@@ -180,7 +180,7 @@ def contracted(x: torch.Tensor, matrices: torch.Tensor, rank: int) -> torch.Tens
 def _six(text: str, word: str, order: str | None) -> Cartesian:
     names = ASE_ORDER if order is None else tuple("".join(sorted(name.strip())) for name in order.split(","))
     if sorted(names) != sorted(ASE_ORDER):
-        fail(ArgumentError, "representation", f"the six of {','.join(ASE_ORDER)} in any order, each once", repr(text))
+        fail(ArgumentError, "rep", f"the six of {','.join(ASE_ORDER)} in any order, each once", repr(text))
     written = text if order is None else f"{word}({','.join(names)})"
     stored = tuple(("xyz".index(name[0]), "xyz".index(name[1])) for name in names)
     return Cartesian(written, 2, False, (((1, 0), 1),), stored, SHEAR[word])
@@ -191,7 +191,7 @@ def _rank(text: str, said: str | None) -> int:
     if not 2 <= rank <= HIGHEST_RANK:
         fail(
             ArgumentError,
-            "representation",
+            "rep",
             f'a rank of 2 to {HIGHEST_RANK}, as "tensor(3)" (of rank 1: "vector"), or a symmetry of its indices, as '
             '"tensor(ijk=jik)"',
             repr(text),
@@ -206,13 +206,13 @@ def _relations(text: str, said: str) -> tuple[int, tuple[Relation, ...]]:
     if not distinct or any(sorted(part) != sorted(first) for _, part in indices):
         fail(
             ArgumentError,
-            "representation",
+            "rep",
             f'2 to {HIGHEST_RANK} different letters and orders of the same, as "tensor(ij=-ji)"',
             repr(text),
         )
     relations = tuple((tuple(first.index(letter) for letter in part), sign) for sign, part in indices)
     if _orders(len(first), relations) is None:
-        fail(ArgumentError, "representation", "a symmetry that some tensor but 0 has", repr(text))
+        fail(ArgumentError, "rep", "a symmetry that some tensor but 0 has", repr(text))
     return len(first), relations
 
 

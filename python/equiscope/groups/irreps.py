@@ -89,7 +89,7 @@ class Irreps:
         )
         found = cls(terms)
         if not all(matches) or any(term.l > MAXIMUM_LMAX for term in terms) or found.dim > MAXIMUM_DIM:
-            fail(ArgumentError, "irreps", f'terms such as "8x0e+4x1o" with {LIMITS}', f"{text!r:.200}")
+            fail(ArgumentError, "text", f'terms such as "8x0e+4x1o" with {LIMITS}', f"{text!r:.200}")
         return found
 
     @classmethod

@@ -105,7 +105,7 @@ def random_rotations(
     torch.Size([2, 3, 3])
     """
     count = checked_count("n", n, MOST_ELEMENTS)
-    if dtype not in (torch.float32, torch.float64):
+    if not isinstance(dtype, torch.dtype) or dtype not in (torch.float32, torch.float64):
         fail(DTypeError, "dtype", "float32 or float64", repr(dtype))
     if generator is not None and not isinstance(generator, torch.Generator):
         fail(DTypeError, "generator", "a torch.Generator or None", type(generator).__name__)

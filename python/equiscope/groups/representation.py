@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError, DataError, DTypeError, ShapeError, fail
+from ..errors import ArgumentError, DataError, DTypeError, ShapeError, fail, renamed
 from ._arguments import check_choice
 from ._kept import kept
 from .azimuth import Azimuth
@@ -120,7 +120,7 @@ class Representation:
                 axis = own
             found = _read(rep, basis, layout)
         else:
-            fail(DTypeError, "representation", EXPECTED, type(rep).__name__)
+            fail(DTypeError, "rep", EXPECTED, type(rep).__name__)
         return found if axis is None else replace(found, axis=_checked_axis(axis, found))
 
     @classmethod
@@ -143,7 +143,7 @@ class Representation:
         try:
             found = cls.parse(rep, basis="standard" if basis is None else basis, layout=layout)
         except (ArgumentError, DTypeError) as error:
-            raise type(error)(re.sub(r"^representation\b", lambda _: argument, str(error))) from None
+            raise renamed(error, "rep", argument) from None
         spherical = [part.term for part in found.parts if isinstance(part.term, Spherical)]
         if basis is None and found is not rep and any(irrep.l for term in spherical for irrep in term.irreps):
             fail(
@@ -346,12 +346,12 @@ def _read(text: str, basis: str, layout: str) -> Representation:
         try:
             return Representation.of(Irreps.parse(text), basis, layout)
         except ArgumentError:
-            fail(ArgumentError, "representation", EXPECTED, f"{text!r:.200}")
+            fail(ArgumentError, "rep", EXPECTED, f"{text!r:.200}")
     parts, slices = [], 0
     for written in text.split("+"):
         found = _TERM.fullmatch(written.strip())
         if found is None:
-            fail(ArgumentError, "representation", EXPECTED, f"{text!r:.200}")
+            fail(ArgumentError, "rep", EXPECTED, f"{text!r:.200}")
         mul, word, start, stop = found.groups()
         if word[0].isdigit():
             mul, word = None, written.strip().partition("[")[0]
@@ -359,9 +359,9 @@ def _read(text: str, basis: str, layout: str) -> Representation:
         slices += start is not None
         parts.append(_part(term, mul, start, stop, written))
     if slices not in (0, len(parts)):
-        fail(ArgumentError, "representation", "a slice for every term of a sum or for none", f"{text!r:.200}")
+        fail(ArgumentError, "rep", "a slice for every term of a sum or for none", f"{text!r:.200}")
     if max(part.where.stop for part in parts) > MAXIMUM_DIM or sum(part.components for part in parts) > MAXIMUM_DIM:
-        fail(ArgumentError, "representation", f"at most {MAXIMUM_DIM} components", f"{text!r:.200}")
+        fail(ArgumentError, "rep", f"at most {MAXIMUM_DIM} components", f"{text!r:.200}")
     along = len(parts) > 1 or slices > 0 or (mul is not None and not isinstance(term, Spherical))
     return Representation(_placed(parts, packed=not slices), along_one_axis=along, partial=slices > 0)
 
@@ -375,7 +375,7 @@ def _term(word: str, basis: str, layout: str, text: str) -> Term:
     try:
         return Spherical(Irreps.parse(word), basis, layout)
     except ArgumentError:
-        fail(ArgumentError, "representation", EXPECTED, f"{text!r:.200}")
+        fail(ArgumentError, "rep", EXPECTED, f"{text!r:.200}")
 
 
 def _part(term: Term, mul: str | None, start: str | None, stop: str | None, written: str) -> Part:
@@ -387,7 +387,7 @@ def _part(term: Term, mul: str | None, start: str | None, stop: str | None, writ
     several = mul is None and not isinstance(term, Spherical)
     if length < 1 or (length % own if several else length != own):
         expected = f"a slice of {own} components{' or a multiple' if several else ''} for {term.name!r}"
-        fail(ArgumentError, "representation", expected, repr(written.strip()))
+        fail(ArgumentError, "rep", expected, repr(written.strip()))
     return Part(term, length // term.components, int(start))
 
 
@@ -400,11 +400,11 @@ def _of_slices(rep: Mapping[str, Any], basis: str, layout: str) -> list[Part]:
             ends = (where.start or 0, where.stop) if fine else (None, None)
             if not isinstance(word, str) or not all(isinstance(end, int) and end >= 0 for end in ends):
                 expected = 'a dict from kinds to slices of one axis, {"vector": slice(1, 4)}'
-                fail(ArgumentError, "representation", expected, repr(rep))
+                fail(ArgumentError, "rep", expected, repr(rep))
             (part,) = _read(f"{word}[{ends[0]}:{ends[1]}]", basis, layout).parts
             parts.append(part)
     if not parts:
-        fail(ArgumentError, "representation", "at least one slice", repr(rep))
+        fail(ArgumentError, "rep", "at least one slice", repr(rep))
     return parts
 
 
@@ -420,7 +420,7 @@ def _placed(parts: Sequence[Part], *, packed: bool = False) -> tuple[Part, ...]:
     for one, other in itertools.pairwise(ordered):
         if other.start < one.where.stop:
             names = f"{one.term.name} and {other.term.name} both at {other.start}"
-            fail(ArgumentError, "representation", "slices that do not overlap", names)
+            fail(ArgumentError, "rep", "slices that do not overlap", names)
     return tuple(ordered)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..arrays import check_lmax, check_resolved
+from ..errors import ArgumentError, DTypeError, renamed
 from ..groups.group import Grid
 from ..groups.representation import Representation
 from ..measure.on_grid import grid_moments
@@ -37,7 +38,10 @@ class CharacterSpectrum(PooledMetric):
             check_resolved(self.lmax, quadrature.degree)
         super().__init__(PooledSpectrum(quadrature.group.shape(self.lmax)))
         self.quadrature = quadrature
-        self.representation = Representation.parse(representation)
+        try:
+            self.representation = Representation.parse(representation)
+        except (ArgumentError, DTypeError) as error:
+            raise renamed(error, "rep", "representation") from None
 
     def update(self, values: torch.Tensor) -> None:
         """Add one system, from its values on the whole grid."""

@@ -122,7 +122,7 @@ def random_rotations(
     (2, 3, 3)
     """
     count = checked_count("n", n, MOST_ELEMENTS)
-    if dtype not in KERNEL_DTYPES:
+    if not isinstance(dtype, type | np.dtype | str) or dtype not in KERNEL_DTYPES:
         fail(DTypeError, "dtype", "float32 or float64", repr(dtype))
     if generator is not None and not isinstance(generator, np.random.Generator):
         fail(DTypeError, "generator", "a numpy.random.Generator or None", type(generator).__name__)

@@ -22,6 +22,7 @@ from .names import (
     modules_by_name,
     place_of,
     split,
+    stands_for,
     uncounted,
 )
 
@@ -45,7 +46,8 @@ class Capture:
     (`overwritten`); from then on that one is copied. With `copy` all are, at once: for a model that is called many
     times before `take`, and may use a buffer again in ways that torch does not see. `notes` names what could not be
     captured; a function that a module does not call is no loss unless its place is among those `asked` for by name, or
-    nobody calls it. Of `masks`, names of tensors, truth values are captured too.
+    nobody calls it. Of a pattern among these by which nothing came it is said once. Of `masks`, names of tensors, truth
+    values are captured too.
 
     The model has to be called within `listening`. Calls are heard in the thread that opened it alone: others may use
     the module for work of their own, or run parts of one forward pass side by side, whose order says nothing of the
@@ -307,9 +309,27 @@ class Capture:
             and (name in self._asked or not is_function(what := split(name)[1]) or what not in used)
         }
         order = {name: index for index, name in enumerate(self.names)}
-        return dict(
-            sorted({**told, **silent}.items(), key=lambda item: order.get(place_of(item[0], self.names) or "", -1))
+        by_name = sorted(
+            {**told, **silent}.items(), key=lambda item: order.get(place_of(item[0], self.names) or "", -1)
         )
+        return self._at_once(dict(by_name), silent)
+
+    def _at_once(self, notes: dict[str, str], silent: Collection[str]) -> dict[str, str]:
+        """The same with one note for a pattern of functions or tensors by which nothing came, in place of its names."""
+        for pattern in sorted(self._asked):
+            own = [name for name in self.names if name != split(stem(name))[0] and stands_for(pattern, name)]
+            if len(own) < 2 or not set(own) <= set(silent):
+                continue
+            modules = modules_by_name(self._module)
+            reason = f"nothing came by it from the {len(own)} modules that it fits"
+            if is_function(split(stem(pattern))[1]):
+                entered = filter(self._calls.entered, (modules[split(stem(name))[0]] for name in own))
+                called = dict.fromkeys(function for module in entered for function in self._calls.called(module))
+                reason += f" (functions heard there: {', '.join(called) or 'none'})"
+            first, *others = own
+            told = {pattern if name == first else name: notes[name] for name in notes if name not in others}
+            notes = {**told, pattern: reason}
+        return notes
 
     @property
     def compiled(self) -> bool:

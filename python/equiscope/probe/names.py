@@ -137,6 +137,12 @@ def _fitting(pattern: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if (name or before != place) and _fits(before, name)]
 
 
+def stands_for(pattern: str, name: str) -> bool:
+    """Whether `name`, of a place or of its tensors, is one of those that a pattern with wildcards became."""
+    (before, _), (module, _) = split(stem(pattern)), split(stem(name))
+    return _is_wild(before) and name[len(module) :] == pattern[len(before) :] and bool(_fitting(pattern, [module]))
+
+
 def _fits(pattern: str, name: str) -> bool:
     if not name:
         return pattern in ("", "**")

@@ -52,7 +52,7 @@ class Hooked:
     meant: frozenset[str] = frozenset()
     """Those whose declaration says that its axes are meant as they stand."""
     asked: frozenset[str] = frozenset()
-    """Those that were given by name, not by a pattern."""
+    """Names and patterns as they were given."""
     masks: Mapping[str, str] = field(default_factory=dict)
     """By pattern of places, tensors inside the model that are True where rows are real."""
 

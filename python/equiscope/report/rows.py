@@ -27,7 +27,7 @@ FORMULA = re.compile(r"[=+\-@\t\r]")
 
 def rows(audit: AuditData, table: str) -> tuple[list[str], list[Row]]:
     """Columns and rows of one of `TABLES`; a row may lack columns."""
-    if table not in TABLES:
+    if not isinstance(table, str) or table not in TABLES:
         fail(ArgumentError, "table", f"one of {', '.join(TABLES)}", repr(table))
     columns, found = TABLES[table](audit)
     return list(dict.fromkeys([*columns, *(key for row in found for key in row)])), found

@@ -131,7 +131,7 @@ def plot(
     width: float | str | None = None,
 ) -> Figure:
     """The figure of `equiscope.report.Audit.plot`."""
-    if kind not in kinds():
+    if not isinstance(kind, str) or kind not in kinds():
         fail(ArgumentError, "kind", f"one of {', '.join(kinds())}", repr(kind))
     picture = PICTURES[kind]
     missing = picture.lacks(audit)

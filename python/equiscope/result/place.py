@@ -27,15 +27,15 @@ ABANDONED = 86400.0
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp", re.DOTALL)
 
 
-def check_writable(directory: str | Path) -> Path:
-    """`directory` as a path, created where it is missing, known to accept files.
+def check_writable(directory: str | Path, argument: str = "directory") -> Path:
+    """`directory`, which the user gave as `argument`, as a path, created where it is missing, known to accept files.
 
     To be called before anything is computed, so that no audit is lost for want of a place. Temporary files that a
     writer left behind when it was killed are removed once they are a day old. Raises `DataError` naming the path when
     it is a file, lies under one, cannot be created, or refuses a file.
     """
     if not isinstance(directory, str | PathLike):
-        fail(DTypeError, "directory", "the path of a directory", repr(directory))
+        fail(DTypeError, argument, "the path of a directory", repr(directory))
     path = Path(directory)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def check_writable(directory: str | Path) -> Path:
             pass
         _sweep(path)
     except (OSError, ValueError) as error:
-        _refuse(path, error)
+        _refuse(path, error, argument)
     return path
 
 
@@ -114,6 +114,6 @@ def _alone(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _refuse(path: Path, error: Exception) -> NoReturn:
+def _refuse(path: Path, error: Exception, argument: str = "directory") -> NoReturn:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    fail(DataError, "directory", "a directory that files can be written to", f"{str(path)!r} ({reason})")
+    fail(DataError, argument, "a directory that files can be written to", f"{str(path)!r} ({reason})")

@@ -104,7 +104,8 @@ def symmetrize(
     if not callable(model):
         expected = "a torch.nn.Module or another callable on tensors, a metatomic model or an ASE calculator"
         fail(ArgumentError, "model", expected, type(model).__name__)
-    if batching is not None and batching not in BATCHINGS and not callable(batching):
+    named = isinstance(batching, str) and batching in BATCHINGS
+    if batching is not None and not named and not callable(batching):
         fail(ArgumentError, "batching", f"one of {', '.join(BATCHINGS)} or a callable", repr(batching))
     return SymmetrizedModule(model, elements, request, batch)
 

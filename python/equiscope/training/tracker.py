@@ -6,14 +6,14 @@ import dataclasses
 import inspect
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..audit import audit
-from ..errors import ArgumentError, DataError, fail
+from ..errors import ArgumentError, DataError, DTypeError, fail
 from ..fingerprint import fingerprint, told
 from ..info import info
 from ..probe.names import unwrapped
@@ -100,6 +100,8 @@ class SymmetryTracker:
     ) -> None:
         # a generator would be used up by the first point
         self.data = list(data) if isinstance(data, Iterator) else data
+        if not isinstance(loggers, Iterable):
+            fail(DTypeError, "loggers", "loggers in a list", repr(loggers))
         self.loggers = list(loggers)
         for logger in self.loggers:
             ways.check(logger)
@@ -115,7 +117,7 @@ class SymmetryTracker:
         self._next: float = -math.inf
         self._at: float = -math.inf
         self._warned: set[str] = set()
-        self._journal = None if out is None else Journal(check_writable(out) / FILE)
+        self._journal = None if out is None else Journal(check_writable(out, "out") / FILE)
         self.history = History() if self._journal is None else self._resumed(self._journal)
 
     @property
