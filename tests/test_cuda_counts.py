@@ -66,6 +66,9 @@ def test_stored_wavefronts_are_not_exceeded(counting, program):
 def test_D_stays_within_what_was_aimed_at(counting):
     stored = json.loads(counting.STORED.read_text())["now"]
     assert stored["wavefronts"]["wigner_D 8"]["counted"] <= 180
+    loops = stored["instructions per 8 values"]
+    assert loops["Evaluate<WignerFamily, float, true>"]["loop 1"] <= 110
+    assert loops["Evaluate<WignerFamily, double, true>"]["loop 1"] <= 110
 
 
 LISTING = """

@@ -105,8 +105,9 @@ void evaluate(int lmax) {
     std::vector<float> out(static_cast<std::size_t>(n * matrix_count(lmax)));
     for_degrees<Family>(
         lmax, shared_limit,
-        [&](const Tile<Family>& tile, bool staged) {
-            return Evaluate<Family, float>{device.tables(), in.data(), n, out.data(), 1e-4, tile, staged};
+        [&](const Tile<Family>& tile, auto staged) {
+            return Evaluate<Family, float, decltype(staged)::value>{device.tables(), in.data(), n,
+                                                                    out.data(),      1e-4,      tile};
         },
         [&](const auto& body) { print(body, body.tile.entries); });
 }

@@ -61,13 +61,15 @@ struct WignerFamily {
         wigner_powers(*factors, lmax, up, up + lmax + 1);
     }
 
-    // Calls out(l, row, column, value) for one pair, l <= last.
+    // The elements of one pair, l <= last, each to its Position out.degree(l).
     template <class Out>
     EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
         const int mp = triangular_root(item), m = item - mp * (mp + 1) / 2, lmax = tables.lmax;
         const auto* up = reinterpret_cast<const Complex<double>*>(scratch + 12);
-        wigner_pair(mp, m, last, *reinterpret_cast<const WignerFactors<double>*>(scratch), up, up + lmax + 1,
-                    tables.wigner.steps + wigner_step_offset(lmax, mp, m), tables.wigner.seeds[item], out);
+        // a copy: what lies beside the results would be read again after each of them
+        const auto factors = *reinterpret_cast<const WignerFactors<double>*>(scratch);
+        wigner_pair(mp, m, last, factors, up, up + lmax + 1, tables.wigner.steps + wigner_step_offset(lmax, mp, m),
+                    tables.wigner.seeds[item], out);
     }
 };
 
@@ -102,64 +104,16 @@ struct HarmonicFamily {
         for (int m = 1; m <= lmax; ++m) powers[m] = powers[m - 1] * Complex<double>{v[0], v[1]};
     }
 
-    // Calls out(l, 0, m, value) for one order, l <= last. Without a direction only l = 0 has an equivariant value.
+    // The values of one order, l <= last. Without a direction only l = 0 has an equivariant value.
     template <class Out>
     EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
         const int m = item;
-        const auto& power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
-        harmonic_order(m, last, scratch[0], power.re, power.im,
-                       tables.harmonic.steps + harmonic_step_offset(tables.lmax, m), tables.harmonic.seeds[m],
-                       [&](int l, int order, double value) { out(l, 0, order, l > 0 ? value * scratch[1] : value); });
-    }
-};
-
-// A tile of `entries` entries in shared memory, degrees first .. last of a family.
-template <class Family>
-struct Tile {
-    int entries, first, last;
-
-    EQUISCOPE_HOST_DEVICE int values_per_entry() const { return Family::offset(last + 1) - Family::offset(first); }
-    // odd, so that neighbouring entries lie in different banks
-    EQUISCOPE_HOST_DEVICE int pitch(int l) const {
-        return Family::run_per_degree ? Family::offset(l + 1) - Family::offset(l) : values_per_entry() | 1;
-    }
-    EQUISCOPE_HOST_DEVICE int size() const {
-        return entries * (Family::run_per_degree ? values_per_entry() : values_per_entry() | 1);
-    }
-    // where degree l of an entry starts
-    EQUISCOPE_HOST_DEVICE int at(int entry, int l) const {
-        const int before = Family::offset(l) - Family::offset(first);
-        return Family::run_per_degree ? entries * before + entry * pitch(l) : entry * pitch(l) + before;
-    }
-    // where degree l of an entry of `n` starts in the packed array
-    EQUISCOPE_HOST_DEVICE static Index packed(Index n, int lmax, Index entry, int l) {
-        return Family::run_per_degree ? n * Family::offset(l) + entry * (Family::offset(l + 1) - Family::offset(l))
-                                      : entry * Family::offset(lmax + 1) + Family::offset(l);
-    }
-
-    // Calls move(position in the tile, position in the packed array) for all values of entries start .. start + count,
-    // neighbouring threads at neighbouring places of the packed array.
-    template <class Move>
-    EQUISCOPE_HOST_DEVICE void for_values(Index n, int lmax, Index start, int count, int thread, int threads,
-                                          const Move& move) const {
-        constexpr int line = 32;  // a warp begins where a line of memory does, for values of 4 bytes
-        if (Family::run_per_degree) {
-            for (int l = first; l <= last; ++l) {
-                const int total = count * pitch(l), from = at(0, l);
-                const Index to = packed(n, lmax, start, l);
-                for (int i = thread - static_cast<int>(to % line); i < total; i += threads)
-                    if (i >= 0) move(from + i, to + i);
-            }
-            return;
-        }
-        const int width = values_per_entry(), stride = pitch(first), total = count * width;
-        const bool whole = first == 0 && last == lmax;
-        const Index to = packed(n, lmax, start, first);
-        for (int i = thread - (whole ? static_cast<int>(to % line) : 0); i < total; i += threads) {
-            if (i < 0) continue;
-            const int entry = i / width, within = i - entry * width;
-            move(entry * stride + within, whole ? to + i : to + Index(entry) * Family::offset(lmax + 1) + within);
-        }
+        // copies: what lies beside the results would be read again after each of them
+        const Complex<double> power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
+        const double z = scratch[0], present = scratch[1], seed = tables.harmonic.seeds[m];
+        harmonic_order(m, last, z, power.re * present, power.im * present,
+                       tables.harmonic.steps + harmonic_step_offset(tables.lmax, m), seed, out);
+        if (m == 0) out.degree(0)(0, z * 0.0 + seed);
     }
 };
 
