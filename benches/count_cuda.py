@@ -61,10 +61,13 @@ def simulator(directory: Path) -> Path:
 
 
 def wavefronts(program: Path, case: str) -> dict[str, float]:
-    """Per entry (rotation, point, channel): `counted`, and `least` if no two words met in a bank."""
+    """Per entry (rotation, point, channel): `counted`, and `least` if no two words met in a bank.
+
+    And per block `steps`, the basic blocks that its slowest warp goes through between barriers, all phases together.
+    """
     (entries,), *phases = (list(map(int, line.split())) for line in run(program, *case.split()).splitlines())
-    counted, least = sum(loads + stores for loads, stores, _ in phases), sum(phase[2] for phase in phases)
-    return {"counted": round(counted / entries, 1), "least": round(least / entries, 1)}
+    loads, stores, least, steps = map(sum, zip(*phases, strict=True))
+    return {"counted": round((loads + stores) / entries, 1), "least": round(least / entries, 1), "steps": steps}
 
 
 # ---- machine code ----------------------------------------------------------------------------------------------------
@@ -133,10 +136,13 @@ class Loop(NamedTuple):
     instructions: int
 
 
-def loops(lines: list[Line]) -> list[Loop]:
+def loops(lines: list[Line], copies: bool = False) -> list[Loop]:
     """Those of the recursions, which read coefficients from device memory and compute in float64: the values that one
     turn writes to shared memory on the way that writes most of them, and the instructions of the shortest such way.
+
+    Or those that copy from shared to device memory, without arithmetic in float64.
     """
+    reads, writes, other = ("LDS", "STG", "STS") if copies else ("LDG", "STS", "STG")
     before: list[list[int]] = [[] for _ in lines]
     for i, line in enumerate(lines):
         for way in line.following:
@@ -155,21 +161,22 @@ def loops(lines: list[Line]) -> list[Loop]:
     found = []
     for body in innermost:
         names = {lines[i].name[:3] for i in body}
-        if "LDG" not in names or not names & {"DFM", "DMU"}:
+        # what prepares an entry divides, which no recursion does
+        if reads not in names or "MUF" in names or copies != names.isdisjoint({"DFM", "DMU"}):
             continue
         start = min(body)
         best: dict[int, tuple[int, int]] = {start: (0, 0)}  # values, minus the instructions before
         ends = []
         for i in sorted(body):
-            if i not in best or lines[i].name.startswith("STG"):
+            if i not in best or lines[i].name.startswith(other):
                 continue
-            values, cost = best[i][0] + lines[i].name.startswith("STS"), best[i][1] - 1
+            values, cost = best[i][0] + lines[i].name.startswith(writes), best[i][1] - 1
             for way in lines[i].following:
                 if way == start:
                     ends.append((values, cost))
                 elif way in body and way > i:
                     best[way] = max(best.get(way, (0, -(1 << 30))), (values, cost))
-        if ends and max(ends)[0] > 1:
+        if ends and max(ends)[0] > (not copies):
             found.append(Loop(max(ends)[0], -max(ends)[1]))
     return sorted(found, reverse=True)
 
@@ -190,8 +197,12 @@ def machine(directory: Path) -> tuple[Counts, Counts]:
         used |= registers(run("nvcc", *options, f"-I{csrc}/include", csrc / "cuda" / f"{name}.cu", "-o", binary))
         if name == "kernels" and shutil.which("nvdisasm"):
             for kernel, listing in functions(run("nvdisasm", "-c", binary)).items():
-                own = loops(instructions(listing))
-                loops_of[kernel] = {f"loop {i + 1}": 8 * loop.instructions / loop.values for i, loop in enumerate(own)}
+                lines = instructions(listing)
+                loops_of[kernel] = {
+                    f"{what} {i + 1}": 8 * loop.instructions / loop.values
+                    for what, copies in (("loop", False), ("copy", True))
+                    for i, loop in enumerate(loops(lines, copies))
+                }
     return used, loops_of
 
 

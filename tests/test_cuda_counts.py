@@ -26,11 +26,21 @@ def program(counting, tmp_path_factory):
     return counting.simulator(tmp_path_factory.mktemp("simulator"))
 
 
+@pytest.fixture(scope="module")
+def strided(counting, program):
+    """Loads, stores, the least of both, and steps of 64 threads, each `stride` bytes from the one before."""
+
+    def count(size, stride, turns):
+        return tuple(map(int, counting.run(program, "strided", size, stride, turns).splitlines()[1].split()))
+
+    return count
+
+
 @pytest.mark.parametrize(
     ("words", "stride"),
     [*((1, stride) for stride in (1, 2, 3, 4, 16, 31, 32, 33, 64)), *((2, stride) for stride in (2, 4, 6, 16, 34, 64))],
 )
-def test_a_stride_takes_as_many_wavefronts_as_words_that_meet_in_a_bank(counting, program, words, stride):
+def test_a_stride_takes_as_many_wavefronts_as_words_that_meet_in_a_bank(strided, words, stride):
     # 64 threads read twice: half of them 6 times, the others 3 times, then the other way round; each time they write.
     # A warp waits for all: 3 reads of all lanes and 3 of every other, 12 in all, which would be 9 if it did not.
     def meeting(lanes):
@@ -43,14 +53,19 @@ def test_a_stride_takes_as_many_wavefronts_as_words_that_meet_in_a_bank(counting
     whole, even, odd = meeting(range(32)), meeting(range(0, 32, 2)), meeting(range(1, 32, 2))
     if words == 1:
         assert whole == math.gcd(stride, 32)
-    loads, stores, _ = map(int, counting.run(program, "strided", 4 * words, 4 * stride, 6).splitlines()[1].split())
+    loads, stores, *_ = strided(4 * words, 4 * stride, 6)
     assert stores == 2 * 2 * whole
     assert loads == 2 * (2 * 3 * whole + 3 * even + 3 * odd)
 
 
-def test_one_word_for_all_lanes_is_one_wavefront(counting, program):
-    loads, stores, least = map(int, counting.run(program, "strided", 4, 0, 2).splitlines()[1].split())
-    assert (loads, stores, least) == (8, 4, 12)
+def test_one_word_for_all_lanes_is_one_wavefront(strided):
+    assert strided(4, 0, 2)[:3] == (8, 4, 12)
+
+
+def test_a_warp_takes_as_many_steps_as_its_slowest_lanes(strided):
+    few, more, most = (strided(4, 4, turns)[3] for turns in (6, 12, 18))
+    # a whole number of blocks for each of twice six turns
+    assert more - few == most - more > 0 and (more - few) % 12 == 0
 
 
 def test_stored_wavefronts_are_not_exceeded(counting, program):
@@ -58,8 +73,10 @@ def test_stored_wavefronts_are_not_exceeded(counting, program):
     assert set(counting.CASES) == set(stored["wavefronts"])
     counts = {"wavefronts": {case: counting.wavefronts(program, case) for case in counting.CASES}}
     assert not counting.grown(counts, stored)
-    assert all(own["least"] <= own["counted"] for own in counts["wavefronts"].values())
-    more = {"wavefronts": {case: {"counted": 2 * own["counted"]} for case, own in counts["wavefronts"].items()}}
+    assert all(0 < own["least"] <= own["counted"] for own in counts["wavefronts"].values())
+    more = {
+        "wavefronts": {case: {"counted": 2 * own["counted"], "steps": 1} for case, own in counts["wavefronts"].items()}
+    }
     assert len(counting.grown(more, stored)) == len(counting.CASES)
 
 

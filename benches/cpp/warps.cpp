@@ -129,11 +129,12 @@ class Loops {
     int loops_ = 0;
 };
 
-// Place, which access there, and how often each loop around it has started: equal for what a warp does at once.
+// Place, which access there, from 1 on, and how often each loop around it has started: equal for what a warp does at once.
 using Moment = std::vector<int>;
 using Moments = std::map<Moment, std::vector<Access>>;
 
-void line_up(const Trace& trace, const Loops& loops, Moments& moments) {
+// The visits of a trace are entered into those of its warp, and their number into `steps`, where no lane was before.
+void line_up(const Trace& trace, const Loops& loops, Moments& moments, std::int64_t& steps) {
     std::map<int, int> turns;
     std::set<int> within;  // loops around the place before
     for (const Visit& visit : trace) {
@@ -150,14 +151,16 @@ void line_up(const Trace& trace, const Loops& loops, Moments& moments) {
             now.insert(loop);
         }
         within = std::move(now);
+        steps += moments.try_emplace(moment).second;
         for (const Access& access : visit.accesses) {
-            moments[moment].push_back(access);
             ++moment[1];
+            moments[moment].push_back(access);
         }
     }
 }
 
 Wavefronts wavefronts(const std::vector<Access>& accesses) {
+    if (accesses.empty()) return {0, 0, 0, 0};
     std::map<Address, std::set<Address>> words;  // of each bank
     std::set<Address> all;
     for (const Access& access : accesses)
@@ -170,7 +173,7 @@ Wavefronts wavefronts(const std::vector<Access>& accesses) {
     for (const auto& [bank, own] : words) most = std::max(most, own.size());
     const auto count = static_cast<std::int64_t>(most),
                least = static_cast<std::int64_t>((all.size() + lanes - 1) / lanes);
-    return accesses.front().store ? Wavefronts{0, count, least} : Wavefronts{count, 0, least};
+    return accesses.front().store ? Wavefronts{0, count, least, 0} : Wavefronts{count, 0, least, 0};
 }
 
 }  // namespace
@@ -190,10 +193,13 @@ void start_phase(const void* memory, std::size_t bytes, int threads) {
 
 Wavefronts end_phase() {
     const Loops loops(traces);
-    Wavefronts sum{0, 0, 0};
+    Wavefronts sum{0, 0, 0, 0};
     for (std::size_t warp = 0; warp < traces.size(); warp += lanes) {
         Moments moments;
-        for (std::size_t i = warp; i < std::min(warp + lanes, traces.size()); ++i) line_up(traces[i], loops, moments);
+        std::int64_t steps = 0;
+        for (std::size_t i = warp; i < std::min(warp + lanes, traces.size()); ++i)
+            line_up(traces[i], loops, moments, steps);
+        sum.steps = std::max(sum.steps, steps);
         for (const auto& [moment, accesses] : moments) {
             const Wavefronts own = wavefronts(accesses);
             sum.loads += own.loads, sum.stores += own.stores, sum.least += own.least;

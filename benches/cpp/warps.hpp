@@ -23,6 +23,7 @@ constexpr int lanes = 32;
 struct Wavefronts {
     std::int64_t loads, stores;
     std::int64_t least;  // if no two words met in a bank
+    std::int64_t steps;  // basic blocks of the host's code that the slowest warp goes through, one way after the other
 };
 
 // All that was noted since the last call belongs to this thread.
@@ -54,6 +55,7 @@ std::vector<Wavefronts> count_block(const Body& body, Index block, std::integer_
             const Wavefronts found = end_phase();
             Wavefronts& sum = sums[own];
             sum.loads += found.loads, sum.stores += found.stores, sum.least += found.least;
+            sum.steps += found.steps;
         };
         (each_thread(std::integral_constant<int, phase>{}), ...);
     }

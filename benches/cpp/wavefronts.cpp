@@ -1,5 +1,6 @@
 // Wavefronts in shared memory (warps.hpp) of one block of a kernel: wavefronts KERNEL [NUMBERS] prints, for each phase,
-// those of loads and of stores and the least there can be, after the number of entries of the block.
+// those of loads and of stores, the least there can be, and the steps of the slowest warp, after the number of entries of
+// the block.
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -25,7 +26,7 @@ template <class Body>
 void print(const Body& body, Index entries) {
     std::cout << entries << "\n";
     for (const warps::Wavefronts& phase : warps::count(body))
-        std::cout << phase.loads << " " << phase.stores << " " << phase.least << "\n";
+        std::cout << phase.loads << " " << phase.stores << " " << phase.least << " " << phase.steps << "\n";
 }
 
 // Thread i reads `bytes` at i `stride` bytes, as often as `times` or, one way of two, half of that; then writes there.

@@ -45,13 +45,13 @@ struct Evaluate {
                 Family::prepare(in + (start + entry) * Family::inputs, tables.lmax, tolerance, true,
                                 prepared + entry * scratch);
         } else if constexpr (phase == 1) {
-            const int entries = tile.entries, total = Family::items(tile.last) * entries;
+            const int total = Family::items(tile.last, tile.entries);
             for (int i = thread; i < total; i += threads) {
-                const int entry = i % entries;
-                if (entry >= count) continue;
+                const Item item = Family::item(i, tile.last, tile.entries);
+                if (item.entry >= count) continue;
                 const Entry<Family, T, staged> target{tile, staged ? values : out, n, tables.lmax,
-                                                      staged ? entry : start + entry};
-                Family::fill(tables, i / entries, tile.last, prepared + entry * scratch, target);
+                                                      staged ? item.entry : start + item.entry};
+                Family::fill(tables, item, tile.last, prepared + item.entry * scratch, target);
             }
         } else if constexpr (staged) {
             tile.for_values(n, tables.lmax, start, count, thread, threads,
@@ -104,12 +104,12 @@ struct Torque {
                 tile.for_values(n, tables.lmax, start, count, thread, threads,
                                 [&](int to, Index from) { gradients[to] = grad[from]; });
         } else if constexpr (phase == 1) {
-            const int entries = tile.entries, total = Family::items(tile.last) * entries;
+            const int total = Family::items(tile.last, tile.entries);
             for (int i = thread; i < total; i += threads) {
-                const int entry = i % entries;
-                if (entry >= count) continue;
-                Family::fill(tables, i / entries, tile.last, prepared + entry * scratch,
-                             Entry<Family, T, true>{tile, values, n, tables.lmax, entry});
+                const Item item = Family::item(i, tile.last, tile.entries);
+                if (item.entry >= count) continue;
+                Family::fill(tables, item, tile.last, prepared + item.entry * scratch,
+                             Entry<Family, T, true>{tile, values, n, tables.lmax, item.entry});
             }
         } else if constexpr (phase == 2) {
             // each entry has `size` threads, each of them every size-th row

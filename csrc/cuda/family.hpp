@@ -30,6 +30,11 @@ EQUISCOPE_HOST_DEVICE inline int triangular_root(int index) {
     return k;
 }
 
+// A recursion of one entry of a tile: a pair (mp, m) of matrix elements, or an order m of harmonics.
+struct Item {
+    int mp, m, entry;
+};
+
 struct WignerFamily {
     static constexpr int inputs = 9;
     static constexpr bool run_per_degree = true;  // out holds for l: for entry: values
@@ -38,7 +43,21 @@ struct WignerFamily {
     EQUISCOPE_HOST_DEVICE static int rows(int l) { return 2 * l + 1; }
     EQUISCOPE_HOST_DEVICE static int rows_before(int l) { return l * l; }
     EQUISCOPE_HOST_DEVICE static int degree_of_row(int row) { return square_root(row); }
-    EQUISCOPE_HOST_DEVICE static int items(int last) { return (last + 1) * (last + 2) / 2; }
+
+    // The items of a tile, for neighbouring threads. Three kinds of pairs, m between 0 and mp, m = mp > 0 and m = 0, each
+    // begin at a whole warp, so that no warp takes two ways; an item of no entry fills the gap.
+    EQUISCOPE_HOST_DEVICE static int items(int last, int entries) { return axis(last, entries) + (last + 1) * entries; }
+    EQUISCOPE_HOST_DEVICE static Item item(int i, int last, int entries) {
+        const int along = diagonal(last, entries), beside = axis(last, entries);
+        const int own = i < along    ? i
+                        : i < beside ? i - along
+                                     : i - beside,
+                  which = own / entries, entry = own % entries;
+        if (i >= beside) return {which, 0, entry};
+        if (i >= along) return {which + 1, which + 1, which < last ? entry : entries};
+        const int k = triangular_root(which);
+        return {k + 2, which - k * (k + 1) / 2 + 1, which < last * (last - 1) / 2 ? entry : entries};
+    }
     // factors, sign of the determinant, U^k, V^k, padding to twice an odd number: what follows is aligned to 16 bytes, and
     // neighbouring entries lie in different banks
     EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 14 + 4 * (lmax + 1); }
@@ -63,14 +82,25 @@ struct WignerFamily {
 
     // The elements of one pair, l <= last, each to its Position out.degree(l).
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
-        const int mp = triangular_root(item), m = item - mp * (mp + 1) / 2, lmax = tables.lmax;
+    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, const Item& item, int last, const double* scratch,
+                                           Out&& out) {
+        const int mp = item.mp, m = item.m, lmax = tables.lmax;
         const auto* up = reinterpret_cast<const Complex<double>*>(scratch + 12);
         // a copy: what lies beside the results would be read again after each of them
         const auto factors = *reinterpret_cast<const WignerFactors<double>*>(scratch);
         wigner_pair(mp, m, last, factors, up, up + lmax + 1, tables.wigner.steps + wigner_step_offset(lmax, mp, m),
-                    tables.wigner.seeds[item], out);
+                    tables.wigner.seeds[mp * (mp + 1) / 2 + m], out);
     }
+
+  private:
+    // where the second and the third kind begin
+    EQUISCOPE_HOST_DEVICE static int diagonal(int last, int entries) {
+        return whole_warps(last * (last - 1) / 2 * entries);
+    }
+    EQUISCOPE_HOST_DEVICE static int axis(int last, int entries) {
+        return diagonal(last, entries) + whole_warps(last * entries);
+    }
+    EQUISCOPE_HOST_DEVICE static int whole_warps(int count) { return (count + 31) / 32 * 32; }
 };
 
 struct HarmonicFamily {
@@ -81,7 +111,8 @@ struct HarmonicFamily {
     EQUISCOPE_HOST_DEVICE static int rows(int) { return 1; }
     EQUISCOPE_HOST_DEVICE static int rows_before(int l) { return l; }
     EQUISCOPE_HOST_DEVICE static int degree_of_row(int row) { return row; }
-    EQUISCOPE_HOST_DEVICE static int items(int last) { return last + 1; }
+    EQUISCOPE_HOST_DEVICE static int items(int last, int entries) { return (last + 1) * entries; }
+    EQUISCOPE_HOST_DEVICE static Item item(int i, int, int entries) { return {0, i / entries, i % entries}; }
     // z, whether there is a direction, (x + i y)^m, padding as above
     EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 2 * ((lmax + 2) | 1); }
 
@@ -106,8 +137,9 @@ struct HarmonicFamily {
 
     // The values of one order, l <= last. Without a direction only l = 0 has an equivariant value.
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
-        const int m = item;
+    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, const Item& item, int last, const double* scratch,
+                                           Out&& out) {
+        const int m = item.m;
         // copies: what lies beside the results would be read again after each of them
         const Complex<double> power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
         const double z = scratch[0], present = scratch[1], seed = tables.harmonic.seeds[m];

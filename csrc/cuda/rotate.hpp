@@ -17,7 +17,7 @@ struct IrrepCopy {
 
 template <class T>
 struct Rotate {
-    static constexpr int threads = 256, phases = 4, height = 4;
+    static constexpr int threads = 256, phases = 4, height = 4, resident = 4;
     struct State {};
     struct alignas(16) Column {
         T value[height];
@@ -104,12 +104,12 @@ struct Rotate {
             }
         } else if constexpr (phase == 1) {
             if (round > 0) return;
-            const int entries = static_cast<int>(tile), total = WignerFamily::items(tables.lmax) * entries;
+            const int entries = static_cast<int>(tile), total = WignerFamily::items(tables.lmax, entries);
             for (int i = thread; i < total; i += threads) {
-                const int entry = i % entries;
-                if (entry >= count) continue;
-                WignerFamily::fill(tables, i / entries, tables.lmax, prepared + entry * scratch,
-                                   Matrices{d + entry * matrices, starts, inverse});
+                const Item item = WignerFamily::item(i, tables.lmax, entries);
+                if (item.entry >= count) continue;
+                WignerFamily::fill(tables, item, tables.lmax, prepared + item.entry * scratch,
+                                   Matrices{d + item.entry * matrices, starts, inverse});
             }
         } else if constexpr (phase == 2) {
             const int total = static_cast<int>(count * own_rows * copy_count), many = static_cast<int>(copy_count);

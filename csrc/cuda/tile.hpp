@@ -52,23 +52,27 @@ struct Tile {
     template <class Move>
     EQUISCOPE_HOST_DEVICE void for_values(Index n, int lmax, Index start, int count, int thread, int threads,
                                           const Move& move) const {
-        constexpr int line = 32;  // a warp begins where a line of memory does, for values of 4 bytes
+        const auto in_order = [&](int from, Index to, int total) {
+            constexpr int line = 32;  // a warp begins where a line of memory does, for values of 4 bytes
+            for (int i = thread - static_cast<int>(to % line); i < total; i += threads)
+                if (i >= 0) move(from + i, to + i);
+        };
         if (Family::run_per_degree) {
-            for (int l = first; l <= last; ++l) {
-                const int total = count * pitch(l), from = at(0, l);
-                const Index to = packed(n, lmax, start, l);
-                for (int i = thread - static_cast<int>(to % line); i < total; i += threads)
-                    if (i >= 0) move(from + i, to + i);
-            }
+            for (int l = first; l <= last; ++l) in_order(at(0, l), packed(n, lmax, start, l), count * pitch(l));
             return;
         }
         const int width = values_per_entry(), stride = pitch(first), total = count * width;
-        const bool whole = first == 0 && last == lmax;
         const Index to = packed(n, lmax, start, first);
-        for (int i = thread - (whole ? static_cast<int>(to % line) : 0); i < total; i += threads) {
-            if (i < 0) continue;
-            const int entry = i / width, within = i - entry * width;
-            move(entry * stride + within, whole ? to + i : to + Index(entry) * Family::offset(lmax + 1) + within);
+        if (width == stride && width == Family::offset(lmax + 1)) {
+            in_order(0, to, total);
+            return;
+        }
+        const int whole = threads / width, rest = threads % width;
+        int entry = thread / width, within = thread % width;
+        for (int i = thread; i < total; i += threads) {
+            move(entry * stride + within, to + Index(entry) * Family::offset(lmax + 1) + within);
+            const bool next = within + rest >= width;
+            entry += whole + next, within += rest - (next ? width : 0);
         }
     }
 };
