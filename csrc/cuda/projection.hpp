@@ -37,8 +37,13 @@ constexpr int projection_groups = 32;  // of threads; each has all channels of t
 constexpr int degree_block = 9;        // degrees whose coefficients a thread holds at once
 constexpr int row_bytes = 32;          // of the channels of a block in Compute: one sector of device memory
 
+// Rows of shared memory, each of all channels of a block, that a plane and an octant take: one more than they hold, so that
+// the groups of a warp, which write to neighbouring octants or to other planes of one, do not meet in a bank.
+constexpr int plane_rows(int together) { return 2 * together + 1; }
+constexpr int octant_rows(int together) { return planes * plane_rows(together) + 1; }
+
 constexpr Index projection_shared(Index octants, int together) {
-    return (octants * planes * 2 * together + degree_block * projection_groups) * row_bytes;
+    return (octants * octant_rows(together) + degree_block * projection_groups) * row_bytes;
 }
 
 EQUISCOPE_HOST_DEVICE inline int lowest_bit(unsigned x) {
@@ -67,7 +72,7 @@ template <class In, class Compute, int together, bool both>
 struct Project {
     static constexpr int width = row_bytes / static_cast<int>(sizeof(Compute));
     static constexpr int threads = projection_groups * width, phases = 3, resident = 2;
-    static constexpr int plane_size = 2 * together * width, octant_size = planes * plane_size;
+    static constexpr int plane_size = plane_rows(together) * width, octant_size = octant_rows(together) * width;
     struct State {};
 
     ProjectionShape shape;
