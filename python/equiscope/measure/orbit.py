@@ -80,6 +80,7 @@ class OrbitMoments(Moments):
         reach: int | None = None,
     ) -> None:
         self._grid = grid.to(first.device)
+        self._rule = grid  # as given: on the host its structure can be looked at
         self._shown = grid.group.chart(lmax)
         self._lmax = lmax = max(lmax, reach or 0)
         self._chart = grid.group.chart(lmax)
@@ -151,7 +152,7 @@ class OrbitMoments(Moments):
     def _project_at_once(self) -> None:
         """Power, mean and spread of the whole orbit in one pass."""
         values, center = self._parts.sort(self._buffer), self._parts.sort(self._first)
-        power, moments = power_and_moments(values.flatten(1), self._grid, self._lmax, center.reshape(-1))
+        power, moments = power_and_moments(values.flatten(1), self._rule, self._lmax, center.reshape(-1))
         # as many as the irreps have, which the symmetry of a tensor makes fewer than its entries
         shape = values.shape[1:]
         drift, square = moments.reshape(2, *shape)
@@ -172,16 +173,24 @@ class OrbitMoments(Moments):
         )
 
     def _look_for_non_finite(self, start: int, n: int) -> None:
-        """Refuse at once where looking is free; elsewhere note the place, which `finish` refuses."""
-        free = self._buffer.device.type in READ_AT_ONCE
+        """Refuse at once where looking is free; elsewhere note the place, or leave it to `finish`, which refuses."""
+        if self._buffer.device.type not in READ_AT_ONCE:
+            # an orbit that is projected at once is still held then
+            if self._projection is not None:
+                self._note_non_finite(start, n)
+        elif not self._is_in_range():
+            self._note_non_finite(start, n)
+            if (bad := int(self._first_bad)) >= 0:
+                raise NonFiniteValues(bad, fault(self._buffer[bad - start]), self._bad_channel())
+
+    def _is_in_range(self) -> bool:
         # differences in range have squares in the range of squares, with room for the sums over samples that follow
-        if free and bool((self._spread <= LARGEST**2).all()):
-            return
+        return bool((self._spread <= LARGEST**2).all())
+
+    def _note_non_finite(self, start: int, n: int) -> None:
         good = in_range(self._buffer[:n].reshape(n, -1)).all(dim=1)
         place = torch.where(good.all(), -1, start + (~good).to(torch.int8).argmax())
         self._first_bad = torch.where(self._first_bad < 0, place, self._first_bad)
-        if free and (bad := int(self._first_bad)) >= 0:
-            raise NonFiniteValues(bad, fault(self._buffer[bad - start]), self._bad_channel())
 
     def _bad_channel(self) -> int:
         """The first one in which a value is not in range."""
@@ -234,8 +243,11 @@ class OrbitMoments(Moments):
     def finish_each(self, channels: Sequence[int]) -> list[OrbitSummary]:
         if self._done != len(self._grid):
             raise RuntimeError(f"orbit has {self._done} of {len(self._grid)} values")
-        if (bad := int(self._first_bad)) >= 0:
-            raise NonFiniteValues(bad, channel=self._bad_channel())
+        if self._projection is not None or not self._is_in_range():
+            if self._projection is None:
+                self._note_non_finite(0, self._done)
+            if (bad := int(self._first_bad)) >= 0:
+                raise NonFiniteValues(bad, channel=self._bad_channel())
         if self._projection is not None:
             coefficients = self._parts.sort(self._projection.coefficients.unflatten(-1, self._shape))
             cosets = self._grid.cosets
