@@ -88,6 +88,14 @@ def test_D_stays_within_what_was_aimed_at(counting):
     assert loops["Evaluate<WignerFamily, double, true>"]["loop 1"] <= 110
 
 
+def test_the_page_has_the_counts_that_are_stored(counting):
+    stored = json.loads(counting.STORED.read_text())["now"]
+    page = (BENCHES.parent / "docs" / "kernels.md").read_text()
+    loop = stored["instructions per 8 values"]["Evaluate<WignerFamily, float, true>"]["loop 1"]
+    assert f"takes {loop:g} instructions of sm_90 per 8 values in float32" in page
+    assert f"{stored['wavefronts']['wigner_D 8']['counted']:g} wavefronts in shared memory per rotation" in page
+
+
 LISTING = """
 .text._ZN9equiscope4cuda13run_on_deviceINS0_8EvaluateINS0_12WignerFamilyEfEEEEvT_:
         /*0000*/                   S2R R3, SR_TID.X ;
