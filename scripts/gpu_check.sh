@@ -118,7 +118,7 @@ gpu_tests() {
 # sanitize TOOL PROGRAM: only our kernels, all instances of one template; each tensor an allocation of its own
 sanitize() {
     local options=(--tool "$1" --error-exitcode 1)
-    [ "$1" = racecheck ] || options+=(--report-api-errors no)
+    [ "$1" != memcheck ] || options+=(--report-api-errors no)
     if "$2" --help 2>&1 | grep -q -e --kernel-name; then options+=(--kernel-name kns=run_on_device); fi
     PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$2" "${options[@]}" "$python" scripts/gpu_small.py --quick
 }
@@ -138,7 +138,7 @@ if [ -s "$scratch/bench.txt.json" ]; then
     cat "$scratch/bench.txt.json" >> "$output"
 fi
 sanitizer=$(command -v compute-sanitizer)
-for tool in memcheck racecheck; do
+for tool in memcheck racecheck synccheck; do
     if [ -n "$sanitizer" ]; then
         step "$tool" 150 bash -c 'sanitize "$@"' sanitize "$tool" "$sanitizer"
     else

@@ -17,6 +17,7 @@ from equiscope.errors import ArgumentError, DeviceError
 from equiscope.groups.representation import Representation
 from equiscope.groups.rotations import polar
 from equiscope.ops import backend, wigner
+from equiscope.ops.projection import power_and_moments
 from equiscope.tolerance import tolerance
 
 DEVICE = torch.device(os.environ.get("EQUISCOPE_TEST_DEVICE", "cuda"))
@@ -380,6 +381,10 @@ HOT = {
     ),
     "character_power bfloat16": (
         lambda u: eq.character_power(u.to(BRAIN), POWER_GRID, POWER_LMAX),
+        lambda: [smooth(POWER_GRID, 40, SINGLE)],
+    ),
+    "power and moments": (
+        lambda u: torch.cat([x.flatten() for x in power_and_moments(u, POWER_GRID, POWER_LMAX, u[0])]),
         lambda: [smooth(POWER_GRID, 40, SINGLE)],
     ),
     "wigner_D gradient": (

@@ -106,6 +106,35 @@ def test_power_of_whole_grids_and_of_parts(served, dtype, degree, lmax, channels
 
 
 @on_host
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE, torch.bfloat16])
+@pytest.mark.parametrize(("degree", "lmax", "group"), [(4, 2, "O3"), (9, 3, "SO3"), (16, 8, "O3"), (24, 11, "SO3")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_power_and_moments_at_once(dtype, degree, lmax, group, turned):
+    grid = eq.quadrature(degree, group=group)
+    if turned:
+        left, right = eq.random_rotations(2, generator=torch.Generator().manual_seed(2))
+        grid = grid.turned(left, right)
+    rule = grid.rings, grid.ring_weights
+    assert cpu.power_at_once(*rule, grid.gammas, lmax) and cuda.power_at_once(*rule, grid.gammas, lmax)
+    values = (random(len(grid), 19, dtype=DOUBLE) + 3).to(dtype)
+    values = values.reshape(grid.cosets, grid.rings.shape[0], grid.gammas, 19)
+    center = random(19, dtype=DOUBLE) + 3
+    found, wanted = (own.power_and_moments(values, *rule, lmax, center) for own in (cuda, cpu))
+    for a, b in zip(found, wanted, strict=True):
+        assert a.dtype == DOUBLE
+        agree(a, b, 1e-13)
+    # a device may have no samples, and then still has a result
+    empty = cuda.power_and_moments(values[..., :0], *rule, lmax, center[:0])
+    assert [tuple(x.shape) for x in empty] == [(lmax + 1, grid.cosets, 0), (2, 0)]
+
+
+@on_host
+def test_a_grid_without_structure_has_no_power_at_once():
+    rings = eq.random_rotations(40)
+    assert not cuda.power_at_once(rings, torch.full((40,), 1 / 40, dtype=DOUBLE), 1, 2)
+
+
+@on_host
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_16_bit_samples_are_read_as_they_are(served, dtype):
     grid = eq.quadrature(8)

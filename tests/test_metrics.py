@@ -90,13 +90,19 @@ def test_an_orbit_without_samples(at_once, monkeypatch):
     assert moments.finish().total.shape == (0, 3)
 
 
-def test_a_bad_value_is_found_in_an_orbit_at_once():
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_bad_value_is_found_in_an_orbit_at_once_or_where_looking_waits_at_its_end(waits, monkeypatch):
+    from equiscope.measure import orbit as module
+
+    monkeypatch.setattr(module, "READ_AT_ONCE", () if waits else ("cpu",))
     values = torch.randn(len(GRID), 2, 3, 1)
     values[77, 1, 2] = torch.inf
     moments = OrbitMoments(GRID, 2, values[0], None)
     with pytest.raises(NonFiniteValues) as caught:
         moments.update(values)
-    assert caught.value.index == 77
+        assert waits
+        moments.finish()
+    assert caught.value.index == 77 and caught.value.channel == 2
 
 
 def test_power_and_unresolved_sum_to_the_total():

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <tuple>
 
 #include "bind/place.hpp"
@@ -120,12 +121,19 @@ cuda::Sample sample_of(DType samples, DType compute) {
     return cuda::Sample::bfloat16;
 }
 
+// A kernel steps from row to row by 32-bit numbers of bytes.
+const void* checked_samples(const Buffer& values, const std::array<Index, 4>& shape) {
+    constexpr Index most = Index(1) << 29;
+    require(shape[3] < most, "channels", "fewer than 2^29", std::to_string(shape[3]));
+    return values.memory("values", {shape[0], shape[1], shape[2], shape[3]});
+}
+
 void project(const Buffer& values, const ProjectionPlan& plan, Index lmax, Index channels,
              const std::optional<Buffer>& center, const Buffer& out, const Device& place) {
     const cuda::ProjectionShape& shape = plan.shape;
     const double* data = checked_plan(plan, lmax, place);
     const cuda::Sample sample = sample_of(values.dtype, out.dtype);
-    const void* samples = values.memory("values", {shape.points, shape.gammas, channels});
+    const void* samples = checked_samples(values, {1, shape.points, shape.gammas, channels});
     const auto* middle = array_or_null<const double>(center, "center", {channels});
     with_type(out.dtype, [&](auto zero) {
         auto* sums = out.array<decltype(zero)>("out", {matrix_count(lmax), channels});
@@ -147,15 +155,16 @@ bool character_power(const Buffer& values, const ProjectionPlan& plan, Index lma
     const cuda::ProjectionShape& shape = plan.shape;
     const double* data = checked_plan(plan, lmax, place);
     require(cosets == 1 || cosets == 2, "cosets", "1 or 2", std::to_string(cosets));
-    require(!moments, "moments", "None on a device", "a buffer");
     const cuda::Sample sample = sample_of(values.dtype, out.dtype);
-    const void* samples = values.memory("values", {cosets, shape.points, shape.gammas, channels});
+    const void* samples = checked_samples(values, {cosets, shape.points, shape.gammas, channels});
     const auto* middle = array_or_null<const double>(center, "center", {channels});
+    require(!moments || out.dtype == DType::float64, "moments", "None unless the result is float64", "a buffer");
+    auto* means = array_or_null<double>(moments, "moments", {2, channels});
     const Index parts = power_parts(plan, channels, out.dtype, place);
     return parts > 0 && with_type(out.dtype, [&](auto zero) {
                auto* sums = out.array<decltype(zero)>("out", {parts, lmax + 1, cosets, channels});
                cuda::character_power(place.place(), shape, data, samples, sample, static_cast<int>(cosets), channels,
-                                     middle, sums);
+                                     middle, sums, means);
                return true;
            });
 }

@@ -2,14 +2,21 @@
 // memory and writes each run of the packed array in order.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/family.hpp"
+#include "cuda/tile.hpp"
 
 namespace equiscope {
 namespace cuda {
 
-template <class Family, class T>
+// Blocks that a multiprocessor holds at once, by their share of shared memory and of registers.
+constexpr int evaluated_blocks = 3;
+
+// `staged`: otherwise a tile does not fit into shared memory, and values are written where they belong.
+template <class Family, class T, bool staged>
 struct Evaluate {
-    static constexpr int threads = 256, phases = 3;
+    static constexpr int threads = 256, phases = 3, resident = evaluated_blocks;
     struct State {};
 
     Tables tables;
@@ -18,7 +25,6 @@ struct Evaluate {
     T* out;
     double tolerance;
     Tile<Family> tile;
-    bool staged;  // otherwise a tile does not fit into shared memory, and values are written where they arise
 
     Index blocks() const { return (n + tile.entries - 1) / tile.entries; }
     Index shared_bytes() const { return scratch_bytes() + (staged ? tile.size() * Index(sizeof(T)) : 0); }
@@ -39,22 +45,15 @@ struct Evaluate {
                 Family::prepare(in + (start + entry) * Family::inputs, tables.lmax, tolerance, true,
                                 prepared + entry * scratch);
         } else if constexpr (phase == 1) {
-            const int entries = tile.entries, total = Family::items(tile.last) * entries;
+            const int total = Family::items(tile.last, tile.entries);
             for (int i = thread; i < total; i += threads) {
-                const int entry = i % entries;
-                if (entry >= count) continue;
-                Family::fill(tables, i / entries, tile.last, prepared + entry * scratch,
-                             [&](int l, int row, int column, double value) {
-                                 if (l < tile.first) return;
-                                 const int within = (Family::rows(l) / 2 + row) * (2 * l + 1) + l + column;
-                                 if (staged)
-                                     values[tile.at(entry, l) + within] = static_cast<T>(value);
-                                 else
-                                     out[Tile<Family>::packed(n, tables.lmax, start + entry, l) + within] =
-                                         static_cast<T>(value);
-                             });
+                const Item item = Family::item(i, tile.last, tile.entries);
+                if (item.entry >= count) continue;
+                const Entry<Family, T, staged> target{tile, staged ? values : out, n, tables.lmax,
+                                                      staged ? item.entry : start + item.entry};
+                Family::fill(tables, item, tile.last, prepared + item.entry * scratch, target);
             }
-        } else if (staged) {
+        } else if constexpr (staged) {
             tile.for_values(n, tables.lmax, start, count, thread, threads,
                             [&](int from, Index to) { out[to] = values[from]; });
         }
@@ -64,7 +63,7 @@ struct Evaluate {
 // torque_k = sum_l <grad^l, f^l X_k> per entry, with f recomputed: the gradient is all that is read.
 template <class Family, class T>
 struct Torque {
-    static constexpr int threads = 256, phases = 4;
+    static constexpr int threads = 256, phases = 4, resident = evaluated_blocks;
     struct State {};
 
     Tables tables;
@@ -105,17 +104,12 @@ struct Torque {
                 tile.for_values(n, tables.lmax, start, count, thread, threads,
                                 [&](int to, Index from) { gradients[to] = grad[from]; });
         } else if constexpr (phase == 1) {
-            const int entries = tile.entries, total = Family::items(tile.last) * entries;
+            const int total = Family::items(tile.last, tile.entries);
             for (int i = thread; i < total; i += threads) {
-                const int entry = i % entries;
-                if (entry >= count) continue;
-                Family::fill(
-                    tables, i / entries, tile.last, prepared + entry * scratch,
-                    [&](int l, int row, int column, double value) {
-                        if (l >= tile.first)
-                            values[tile.at(entry, l) + (Family::rows(l) / 2 + row) * (2 * l + 1) + l + column] =
-                                static_cast<T>(value);
-                    });
+                const Item item = Family::item(i, tile.last, tile.entries);
+                if (item.entry >= count) continue;
+                Family::fill(tables, item, tile.last, prepared + item.entry * scratch,
+                             Entry<Family, T, true>{tile, values, n, tables.lmax, item.entry});
             }
         } else if constexpr (phase == 2) {
             // each entry has `size` threads, each of them every size-th row
@@ -150,12 +144,12 @@ struct Torque {
     }
 };
 
-// Entries per tile and last degree such that `bytes(tile)` stays within the share of shared memory that leaves room for
-// three blocks, or within all of it where that takes a single degree of a single entry.
+// Entries per tile and last degree such that `bytes(tile)` stays within the share of shared memory of one block, or
+// within all of it where that takes a single degree of a single entry.
 template <class Bytes>
 inline int entries_within(Index limit, int most_entries, const Bytes& bytes) {
     for (int entries = most_entries; entries > 1; entries /= 2)
-        if (bytes(entries) <= limit / 3) return entries;
+        if (bytes(entries) <= limit / evaluated_blocks) return entries;
     return 1;
 }
 
@@ -163,23 +157,30 @@ template <class Bytes>
 inline int last_degree_within(Index limit, int first, int lmax, const Bytes& bytes) {
     if (bytes(lmax) <= limit) return lmax;
     int last = first;
-    while (last < lmax && bytes(last + 1) <= limit / 3) ++last;
+    while (last < lmax && bytes(last + 1) <= limit / evaluated_blocks) ++last;
     return last;
 }
 
-// Calls launch(body) for runs of degrees that cover 0 .. lmax; `of` makes a body of a tile and `staged`.
+// Calls launch(body) for runs of degrees that cover 0 .. lmax; make(tile, staged) gives a body, with `staged` of the type
+// std::true_type or std::false_type.
 template <class Family, class Make, class Launch>
 inline void for_degrees(int lmax, Index shared_limit, const Make& make, const Launch& launch) {
     constexpr int most_entries = 64;
     for (int first = 0, last = 0; first <= lmax; first = last + 1) {
-        const auto bytes = [&](int entries, int until, bool staged) {
+        const auto bytes = [&](int entries, int until, auto staged) {
             return make(Tile<Family>{entries, first, until}, staged).shared_bytes();
         };
-        last = last_degree_within(shared_limit, first, lmax, [&](int until) { return bytes(1, until, true); });
-        const bool staged = bytes(1, last, true) <= shared_limit;
-        const int entries =
-            entries_within(shared_limit, most_entries, [&](int count) { return bytes(count, last, staged); });
-        launch(make(Tile<Family>{entries, first, last}, staged));
+        last =
+            last_degree_within(shared_limit, first, lmax, [&](int until) { return bytes(1, until, std::true_type()); });
+        const auto start = [&](auto staged) {
+            const int entries =
+                entries_within(shared_limit, most_entries, [&](int count) { return bytes(count, last, staged); });
+            launch(make(Tile<Family>{entries, first, last}, staged));
+        };
+        if (bytes(1, last, std::true_type()) <= shared_limit)
+            start(std::true_type());
+        else
+            start(std::false_type());
     }
 }
 

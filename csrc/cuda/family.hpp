@@ -30,6 +30,11 @@ EQUISCOPE_HOST_DEVICE inline int triangular_root(int index) {
     return k;
 }
 
+// A recursion of one entry of a tile: a pair (mp, m) of matrix elements, or an order m of harmonics.
+struct Item {
+    int mp, m, entry;
+};
+
 struct WignerFamily {
     static constexpr int inputs = 9;
     static constexpr bool run_per_degree = true;  // out holds for l: for entry: values
@@ -38,7 +43,21 @@ struct WignerFamily {
     EQUISCOPE_HOST_DEVICE static int rows(int l) { return 2 * l + 1; }
     EQUISCOPE_HOST_DEVICE static int rows_before(int l) { return l * l; }
     EQUISCOPE_HOST_DEVICE static int degree_of_row(int row) { return square_root(row); }
-    EQUISCOPE_HOST_DEVICE static int items(int last) { return (last + 1) * (last + 2) / 2; }
+
+    // The items of a tile, for neighbouring threads. Three kinds of pairs, m between 0 and mp, m = mp > 0 and m = 0, each
+    // begin at a whole warp, so that no warp takes two ways; an item of no entry fills the gap.
+    EQUISCOPE_HOST_DEVICE static int items(int last, int entries) { return axis(last, entries) + (last + 1) * entries; }
+    EQUISCOPE_HOST_DEVICE static Item item(int i, int last, int entries) {
+        const int along = diagonal(last, entries), beside = axis(last, entries);
+        const int own = i < along    ? i
+                        : i < beside ? i - along
+                                     : i - beside,
+                  which = own / entries, entry = own % entries;
+        if (i >= beside) return {which, 0, entry};
+        if (i >= along) return {which + 1, which + 1, which < last ? entry : entries};
+        const int k = triangular_root(which);
+        return {k + 2, which - k * (k + 1) / 2 + 1, which < last * (last - 1) / 2 ? entry : entries};
+    }
     // factors, sign of the determinant, U^k, V^k, padding to twice an odd number: what follows is aligned to 16 bytes, and
     // neighbouring entries lie in different banks
     EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 14 + 4 * (lmax + 1); }
@@ -61,14 +80,27 @@ struct WignerFamily {
         wigner_powers(*factors, lmax, up, up + lmax + 1);
     }
 
-    // Calls out(l, row, column, value) for one pair, l <= last.
+    // The elements of one pair, l <= last, each to its Position out.degree(l).
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
-        const int mp = triangular_root(item), m = item - mp * (mp + 1) / 2, lmax = tables.lmax;
+    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, const Item& item, int last, const double* scratch,
+                                           Out&& out) {
+        const int mp = item.mp, m = item.m, lmax = tables.lmax;
         const auto* up = reinterpret_cast<const Complex<double>*>(scratch + 12);
-        wigner_pair(mp, m, last, *reinterpret_cast<const WignerFactors<double>*>(scratch), up, up + lmax + 1,
-                    tables.wigner.steps + wigner_step_offset(lmax, mp, m), tables.wigner.seeds[item], out);
+        // a copy: what lies beside the results would be read again after each of them
+        const auto factors = *reinterpret_cast<const WignerFactors<double>*>(scratch);
+        wigner_pair(mp, m, last, factors, up, up + lmax + 1, tables.wigner.steps + wigner_step_offset(lmax, mp, m),
+                    tables.wigner.seeds[mp * (mp + 1) / 2 + m], out);
     }
+
+  private:
+    // where the second and the third kind begin
+    EQUISCOPE_HOST_DEVICE static int diagonal(int last, int entries) {
+        return whole_warps(last * (last - 1) / 2 * entries);
+    }
+    EQUISCOPE_HOST_DEVICE static int axis(int last, int entries) {
+        return diagonal(last, entries) + whole_warps(last * entries);
+    }
+    EQUISCOPE_HOST_DEVICE static int whole_warps(int count) { return (count + 31) / 32 * 32; }
 };
 
 struct HarmonicFamily {
@@ -79,7 +111,8 @@ struct HarmonicFamily {
     EQUISCOPE_HOST_DEVICE static int rows(int) { return 1; }
     EQUISCOPE_HOST_DEVICE static int rows_before(int l) { return l; }
     EQUISCOPE_HOST_DEVICE static int degree_of_row(int row) { return row; }
-    EQUISCOPE_HOST_DEVICE static int items(int last) { return last + 1; }
+    EQUISCOPE_HOST_DEVICE static int items(int last, int entries) { return (last + 1) * entries; }
+    EQUISCOPE_HOST_DEVICE static Item item(int i, int, int entries) { return {0, i / entries, i % entries}; }
     // z, whether there is a direction, (x + i y)^m, padding as above
     EQUISCOPE_HOST_DEVICE static int scratch(int lmax) { return 2 * ((lmax + 2) | 1); }
 
@@ -102,64 +135,17 @@ struct HarmonicFamily {
         for (int m = 1; m <= lmax; ++m) powers[m] = powers[m - 1] * Complex<double>{v[0], v[1]};
     }
 
-    // Calls out(l, 0, m, value) for one order, l <= last. Without a direction only l = 0 has an equivariant value.
+    // The values of one order, l <= last. Without a direction only l = 0 has an equivariant value.
     template <class Out>
-    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, int item, int last, const double* scratch, Out&& out) {
-        const int m = item;
-        const auto& power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
-        harmonic_order(m, last, scratch[0], power.re, power.im,
-                       tables.harmonic.steps + harmonic_step_offset(tables.lmax, m), tables.harmonic.seeds[m],
-                       [&](int l, int order, double value) { out(l, 0, order, l > 0 ? value * scratch[1] : value); });
-    }
-};
-
-// A tile of `entries` entries in shared memory, degrees first .. last of a family.
-template <class Family>
-struct Tile {
-    int entries, first, last;
-
-    EQUISCOPE_HOST_DEVICE int values_per_entry() const { return Family::offset(last + 1) - Family::offset(first); }
-    // odd, so that neighbouring entries lie in different banks
-    EQUISCOPE_HOST_DEVICE int pitch(int l) const {
-        return Family::run_per_degree ? Family::offset(l + 1) - Family::offset(l) : values_per_entry() | 1;
-    }
-    EQUISCOPE_HOST_DEVICE int size() const {
-        return entries * (Family::run_per_degree ? values_per_entry() : values_per_entry() | 1);
-    }
-    // where degree l of an entry starts
-    EQUISCOPE_HOST_DEVICE int at(int entry, int l) const {
-        const int before = Family::offset(l) - Family::offset(first);
-        return Family::run_per_degree ? entries * before + entry * pitch(l) : entry * pitch(l) + before;
-    }
-    // where degree l of an entry of `n` starts in the packed array
-    EQUISCOPE_HOST_DEVICE static Index packed(Index n, int lmax, Index entry, int l) {
-        return Family::run_per_degree ? n * Family::offset(l) + entry * (Family::offset(l + 1) - Family::offset(l))
-                                      : entry * Family::offset(lmax + 1) + Family::offset(l);
-    }
-
-    // Calls move(position in the tile, position in the packed array) for all values of entries start .. start + count,
-    // neighbouring threads at neighbouring places of the packed array.
-    template <class Move>
-    EQUISCOPE_HOST_DEVICE void for_values(Index n, int lmax, Index start, int count, int thread, int threads,
-                                          const Move& move) const {
-        constexpr int line = 32;  // a warp begins where a line of memory does, for values of 4 bytes
-        if (Family::run_per_degree) {
-            for (int l = first; l <= last; ++l) {
-                const int total = count * pitch(l), from = at(0, l);
-                const Index to = packed(n, lmax, start, l);
-                for (int i = thread - static_cast<int>(to % line); i < total; i += threads)
-                    if (i >= 0) move(from + i, to + i);
-            }
-            return;
-        }
-        const int width = values_per_entry(), stride = pitch(first), total = count * width;
-        const bool whole = first == 0 && last == lmax;
-        const Index to = packed(n, lmax, start, first);
-        for (int i = thread - (whole ? static_cast<int>(to % line) : 0); i < total; i += threads) {
-            if (i < 0) continue;
-            const int entry = i / width, within = i - entry * width;
-            move(entry * stride + within, whole ? to + i : to + Index(entry) * Family::offset(lmax + 1) + within);
-        }
+    EQUISCOPE_HOST_DEVICE static void fill(const Tables& tables, const Item& item, int last, const double* scratch,
+                                           Out&& out) {
+        const int m = item.m;
+        // copies: what lies beside the results would be read again after each of them
+        const Complex<double> power = reinterpret_cast<const Complex<double>*>(scratch + 2)[m];
+        const double z = scratch[0], present = scratch[1], seed = tables.harmonic.seeds[m];
+        harmonic_order(m, last, z, power.re * present, power.im * present,
+                       tables.harmonic.steps + harmonic_step_offset(tables.lmax, m), seed, out);
+        if (m == 0) out.degree(0)(0, z * 0.0 + seed);
     }
 };
 

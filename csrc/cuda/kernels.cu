@@ -16,10 +16,10 @@ template <class Family, class T>
 void evaluate(const Place& place, const double* data, int lmax, const T* in, Index n, T* out, double tolerance) {
     for_degrees<Family>(
         lmax, device_info(place.device).shared_limit,
-        [&](const Tile<Family>& tile, bool staged) {
-            return Evaluate<Family, T>{tables_at(data, lmax), in, n, out, tolerance, tile, staged};
+        [&](const Tile<Family>& tile, auto staged) {
+            return Evaluate<Family, T, decltype(staged)::value>{tables_at(data, lmax), in, n, out, tolerance, tile};
         },
-        [&](const Evaluate<Family, T>& body) { launch(place, body); });
+        [&](const auto& body) { launch(place, body); });
 }
 
 template <class Family, class T>

@@ -84,7 +84,7 @@ int power_parts(const Place& place, const ProjectionShape& shape, Index channels
 
 template <class Compute>
 void character_power(const Place& place, const ProjectionShape& shape, const double* plan, const void* values,
-                     Sample sample, int cosets, Index channels, const double* center, Compute* parts) {
+                     Sample sample, int cosets, Index channels, const double* center, Compute* parts, double* moments) {
     with_together(choose(place, shape, shape.octants, channel_blocks<Compute>(channels)), [&](auto together) {
         with_samples<Compute>(sample, [&](auto* none) {
             using In = std::remove_const_t<std::remove_pointer_t<decltype(none)>>;
@@ -92,6 +92,7 @@ void character_power(const Place& place, const ProjectionShape& shape, const dou
                 auto body = body_of<Compute, In, decltype(together)::value, decltype(both)::value>(shape, plan, values,
                                                                                                    channels, center);
                 body.power = parts;
+                body.moments = moments;
                 launch(place, body);
             };
             cosets == 2 ? start(std::true_type()) : start(std::false_type());
@@ -127,7 +128,7 @@ void project(const Place& place, const ProjectionShape& shape, const double* pla
 #define EQUISCOPE_INSTANTIATE(Compute)                                                                           \
     template int power_parts<Compute>(const Place&, const ProjectionShape&, Index);                              \
     template void character_power(const Place&, const ProjectionShape&, const double*, const void*, Sample, int, \
-                                  Index, const double*, Compute*);                                               \
+                                  Index, const double*, Compute*, double*);                                      \
     template void project(const Place&, const ProjectionShape&, const double*, const void*, Sample, Index,       \
                           const double*, Compute*);
 

@@ -14,6 +14,10 @@
 // per channel are 132 k over gamma (63 k of them arithmetic), 114 k over alpha (25 k), 69 k over beta (58 k), and 21 k to
 // begin pairs (m, n). Samples are read twice, from the second-level cache the second time: the blocks at work hold 32 MB of them
 // on an H200.
+//
+// A thread takes one m at a time. With m and m + 2, whose sums over alpha read the same planes, a block would take 3360
+// wavefronts of loads instead of 6048, but float has no registers for twice the coefficients (320 bytes of spills for 8), and
+// the slowest of its warps would take 45 % more steps: 45 tasks are shared out worse among 32 groups than 81.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +41,14 @@ constexpr int projection_groups = 32;  // of threads; each has all channels of t
 constexpr int degree_block = 9;        // degrees whose coefficients a thread holds at once
 constexpr int row_bytes = 32;          // of the channels of a block in Compute: one sector of device memory
 
+// Rows of shared memory, each of all channels of a block, from one half of the planes of an octant to the other, and to the
+// next octant. A row takes 8 of 32 banks: with 2 and 3 rows more than are held, the 4 groups of a warp do not meet in a bank
+// when they write to both halves of two octants, nor when they read four n, of which every other lies in the other half.
+constexpr int half_rows(int together) { return planes * together + 2; }
+constexpr int octant_rows(int together) { return 2 * planes * together + 3; }
+
 constexpr Index projection_shared(Index octants, int together) {
-    return (octants * planes * 2 * together + degree_block * projection_groups) * row_bytes;
+    return (octants * octant_rows(together) + (degree_block + 1) * projection_groups) * row_bytes;
 }
 
 EQUISCOPE_HOST_DEVICE inline int lowest_bit(unsigned x) {
@@ -67,8 +77,13 @@ template <class In, class Compute, int together, bool both>
 struct Project {
     static constexpr int width = row_bytes / static_cast<int>(sizeof(Compute));
     static constexpr int threads = projection_groups * width, phases = 3, resident = 2;
-    static constexpr int plane_size = 2 * together * width, octant_size = planes * plane_size;
-    struct State {};
+    static constexpr int plane_size = 2 * together * width, half_size = half_rows(together) * width;
+    static constexpr int octant_size = octant_rows(together) * width;
+    // of float64 power alone: float leaves no registers for them
+    static constexpr bool has_moments = std::is_same<Compute, double>::value;
+    struct State {
+        Compute square = 0;  // of the samples of a thread, weighted, less the center
+    };
 
     ProjectionShape shape;
     ProjectionTables<Compute> tables;
@@ -78,6 +93,7 @@ struct Project {
     Compute* power;  // for chunk of n: for l: for sigma: for channel; null (of one coset): coefficients are wanted
     Compute* coefficients;          // for (l, m, n): for channel, added to
     int first_octant, last_octant;  // whose part is taken; all of them for power
+    double* moments = nullptr;      // mean of the samples less the center, then of its square: for channel
 
     // known to the compiler where it can be: the two ends of the kernel need many registers
     EQUISCOPE_HOST_DEVICE bool squared() const { return both || power; }
@@ -88,9 +104,10 @@ struct Project {
     EQUISCOPE_HOST_DEVICE Index rounds(Index) const { return (both ? 2 : 1) * degree_blocks(); }
 
     template <int phase>
-    EQUISCOPE_HOST_DEVICE void run(Index block, int thread, Index round, State&, void* shared) const {
+    EQUISCOPE_HOST_DEVICE void run(Index block, int thread, Index round, State& state, void* shared) const {
         Compute* sums = static_cast<Compute*>(shared);
-        Compute* squares = sums + (last_octant - first_octant) * octant_size;  // for degree of the block: for thread
+        // for degree of the block, and for the samples: for thread
+        Compute* squares = sums + (last_octant - first_octant) * octant_size;
         // blocks of n are neighbours: they read the same samples
         const unsigned number = static_cast<unsigned>(block), parts = static_cast<unsigned>(chunks());
         const int chunk = static_cast<int>(number % parts), first_n = chunk * together;
@@ -99,6 +116,7 @@ struct Project {
         const bool present = channel < channels;
         const bool difference = round >= degree_blocks();
         const int first_degree = (static_cast<int>(round) - (difference ? degree_blocks() : 0)) * degree_block;
+        const bool with_moments = has_moments && moments && round == 0 && chunk == 0;
         if (phase == 0 && first_degree == 0)
             for (int u = group; u < shape.units; u += projection_groups) {
                 if (!squared() && (tables.units[u].octant < first_octant || tables.units[u].octant >= last_octant))
@@ -106,13 +124,15 @@ struct Project {
                 const Index own = present ? channel : channels - 1;
                 if constexpr (both) {
                     if (difference) {
-                        u < shape.full_units ? transform<8, true>(u, own, first_n, sums + lane)
-                                             : transform<4, true>(u, own, first_n, sums + lane);
+                        u < shape.full_units ? transform<8, true>(u, own, first_n, false, state.square, sums + lane)
+                                             : transform<4, true>(u, own, first_n, false, state.square, sums + lane);
                         continue;
                     }
                 }
-                u < shape.full_units ? transform<8, false>(u, own, first_n, sums + lane)
-                                     : transform<4, false>(u, own, first_n, sums + lane);
+                // two units have the samples of a full octant, the second one weights of either sign
+                const bool counted = with_moments && (u >= shape.full_units || u % 2 == 0);
+                u < shape.full_units ? transform<8, false>(u, own, first_n, counted, state.square, sums + lane)
+                                     : transform<4, false>(u, own, first_n, counted, state.square, sums + lane);
             }
         if (phase == 1) {
             Compute power_of[degree_block] = {};
@@ -132,13 +152,19 @@ struct Project {
                 EQUISCOPE_UNROLL
                 for (int i = 0; i < degree_block; ++i) squares[i * threads + thread] = power_of[i];
             }
+            if (with_moments) squares[degree_block * threads + thread] = state.square;
         }
         if (phase == 2 && squared())
-            for (int i = group; i < degree_block; i += projection_groups) {
+            for (int i = group; i <= degree_block; i += projection_groups) {
                 const int l = first_degree + i;
-                if (l > shape.lmax || !present) continue;
+                const bool of_samples = i == degree_block;
+                if (!present || (of_samples ? !with_moments : l > shape.lmax)) continue;
                 Compute sum = 0;
                 for (int g = 0; g < projection_groups; ++g) sum += squares[i * threads + g * width + lane];
+                if (of_samples) {
+                    moments[channels + channel] = sum / static_cast<Compute>(both ? 2 : 1);
+                    continue;
+                }
                 // c(+) + c(-) belongs to sigma = (-1)^l, and sigma = +1 comes first
                 const int sector = both && (l % 2 != 0) != difference ? 1 : 0, sectors = both ? 2 : 1;
                 power[((Index(chunk) * (shape.lmax + 1) + l) * sectors + sector) * channels + channel] =
@@ -166,10 +192,11 @@ struct Project {
         return convert(*reinterpret_cast<const In*>(reinterpret_cast<const unsigned char*>(own) + offset));
     }
 
-    // Patterns of reflections of the samples at gamma_k, from `count` rings.
+    // Patterns of reflections of the samples at gamma_k, from `count` rings. If they are `counted`, their squares go to
+    // `square`.
     template <int count, bool difference>
     EQUISCOPE_HOST_DEVICE void fold(const Unit<Compute>& unit, const In* own, unsigned k, Compute high, Compute low,
-                                    Compute pattern[4]) const {
+                                    bool counted, Compute& square, Compute pattern[4]) const {
         Compute t[4];
         EQUISCOPE_UNROLL
         for (int i = 0; i < count; ++i) {
@@ -177,12 +204,16 @@ struct Project {
             Compute x = sample(own, row);
             if constexpr (both) {
                 const Compute y = sample(own + Index(shape.points) * shape.gammas * channels, row);
-                if constexpr (difference)
+                if constexpr (difference) {
                     x -= y;
-                else
-                    x = (x - high) + (y - high);
+                } else {
+                    const Compute a = x - high, b = y - high;
+                    if (counted) square += unit.weight[i] * (a * a + b * b);
+                    x = a + b;
+                }
             } else {
                 x = (x - high) - low;
+                if (counted) square += unit.weight[i] * (x * x);
             }
             t[i % 4] = i < 4 ? unit.weight[i] * x : t[i % 4] + unit.weight[i] * x;
         }
@@ -192,18 +223,19 @@ struct Project {
 
     // Fourier sums of one unit into the planes of its octant: sums[octant][plane][C, S][n].
     template <int count, bool difference>
-    EQUISCOPE_HOST_DEVICE void transform(int index, Index channel, int first_n, Compute* sums) const {
+    EQUISCOPE_HOST_DEVICE void transform(int index, Index channel, int first_n, bool counted, Compute& square,
+                                         Compute* sums) const {
         const Unit<Compute>& unit = tables.units[index];
         const int gammas = shape.gammas, half = half_of(gammas), orders = order_count(shape.lmax);
         const In* own = values + channel;
         Compute high, low, c[4][together], s[4][together], even[4], odd[4];
         split_center(channel, high, low);
-        fold<count, difference>(unit, own, 0, high, low, even);
+        fold<count, difference>(unit, own, 0, high, low, counted, square, even);
         EQUISCOPE_UNROLL
         for (int j = 0; j < 4; ++j) EQUISCOPE_UNROLL
         for (int i = 0; i < together; ++i) c[j][i] = even[j], s[j][i] = 0;
         if (gammas % 2 == 0) {
-            fold<count, difference>(unit, own, static_cast<unsigned>(gammas) / 2, high, low, even);
+            fold<count, difference>(unit, own, static_cast<unsigned>(gammas) / 2, high, low, counted, square, even);
             EQUISCOPE_UNROLL
             for (int j = 0; j < 4; ++j) EQUISCOPE_UNROLL
             for (int i = 0; i < together; ++i) c[j][i] += (first_n + i) % 2 != 0 ? -even[j] : even[j];
@@ -211,8 +243,8 @@ struct Project {
         const Pair<Compute>* angle = tables.angles + first_n;
         for (int k = 1; k <= half; ++k, angle += orders) {
             Compute before[4], behind[4];
-            fold<count, difference>(unit, own, static_cast<unsigned>(k), high, low, before);
-            fold<count, difference>(unit, own, static_cast<unsigned>(gammas - k), high, low, behind);
+            fold<count, difference>(unit, own, static_cast<unsigned>(k), high, low, counted, square, before);
+            fold<count, difference>(unit, own, static_cast<unsigned>(gammas - k), high, low, counted, square, behind);
             EQUISCOPE_UNROLL
             for (int j = 0; j < 4; ++j) even[j] = before[j] + behind[j], odd[j] = before[j] - behind[j];
             EQUISCOPE_UNROLL
@@ -242,7 +274,8 @@ struct Project {
         for (int j = 0; j < 4; ++j) {
             EQUISCOPE_ROLL
             for (unsigned targets = unit.targets >> 8 * j & 0xff; targets != 0; targets &= targets - 1) {
-                Compute* plane = octant + lowest_bit(targets) * plane_size;
+                const int number = lowest_bit(targets);
+                Compute* plane = octant + number / (planes / 2) * half_size + number % (planes / 2) * plane_size;
                 EQUISCOPE_UNROLL
                 for (int i = 0; i < together; ++i) {
                     plane[i * width] = c[j][i];
@@ -260,8 +293,8 @@ struct Project {
         if (first_degree + degree_block <= m || first_degree + degree_block <= n || first_degree > lmax) return;
         // p takes what is as odd in z as l + m + n, q the other; `like` is what p takes at even i
         const int z = (first_degree + m + n) % 2;
-        const Compute* plane = sums + m % 2 * 4 * plane_size + (n - first_n) * width;
-        const Compute *like_plane = plane + z * 2 * plane_size, *unlike_plane = plane + (1 - z) * 2 * plane_size;
+        const Compute* plane = sums + m % 2 * 2 * plane_size + (n - first_n) * width;
+        const Compute *like_plane = plane + z * half_size, *unlike_plane = plane + (1 - z) * half_size;
         const Turn<Compute>* turn = tables.alphas + Index(m) * shape.octants + first_octant;
         const Pair<Compute>* betas = tables.betas + n % quad +
                                      (Index(tables.rows[m * quads(lmax) + n / quad]) * shape.groups +
@@ -305,6 +338,7 @@ struct Project {
             if (first_degree == 0 && m == 0 && n == 0 && !difference) {
                 Compute high, low;
                 split_center(channel, high, low);
+                if (has_moments && moments) moments[channel] = c[0][0] / static_cast<Compute>(both ? 2 : 1);
                 c[0][0] += both ? high + high : high;
             }
             // of m = 0 and n = 0 the elements that do not exist are zero

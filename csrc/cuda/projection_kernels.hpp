@@ -17,10 +17,11 @@ int power_parts(const Place& place, const ProjectionShape& shape, Index channels
 
 // parts[part][l][sigma][channel], to be summed over the parts: B of values[coset][point][gamma][channel], one or two cosets
 // on the same rings. Centred on `center` (any number near the samples, for each channel), or the first sample where it is
-// null. Compute is float, or double for float and double samples.
+// null. Compute is float, or double for float and double samples. moments[2][channel], unless it is null, of double alone:
+// means of the values less what they were centred on, and of its square.
 template <class Compute>
 void character_power(const Place& place, const ProjectionShape& shape, const double* plan, const void* values,
-                     Sample sample, int cosets, Index channels, const double* center, Compute* parts);
+                     Sample sample, int cosets, Index channels, const double* center, Compute* parts, double* moments);
 
 // out[(l, m, n)][channel] += coefficients of values[point][gamma][channel] less `center`, unless that is null.
 template <class Compute>

@@ -45,8 +45,8 @@ std::vector<Part> parts_of(const RingPlan& plan) {
 // Plane of the pattern of reflections: bit 0 odd in x, bit 1 odd in y, bit 2 odd in z. For even m, cos m a is even in x and
 // y and sin m a odd in both; for odd m, cos m a is odd in x and sin m a odd in y.
 int plane_of(int pattern) {
-    constexpr int plane[4] = {0, 4, 5, 1};
-    return plane[pattern % 4] + 2 * (pattern / 4);
+    constexpr int plane[4] = {0, 2, 3, 1};
+    return plane[pattern % 4] + planes / 2 * (pattern / 4);
 }
 
 template <class Real>

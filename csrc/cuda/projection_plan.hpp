@@ -39,7 +39,7 @@ struct alignas(16) Unit {
     int octant;
 };
 
-// Planes of an octant: 4 (m odd) + 2 (odd in z) + (0 for cos m a, 1 for sin m a).
+// Planes of an octant: 4 (odd in z) + 2 (m odd) + (0 for cos m a, 1 for sin m a).
 constexpr int planes = 8;
 
 // Neighbouring n that lie next to each other in the table of p and q: what neighbouring threads ask for is one piece.

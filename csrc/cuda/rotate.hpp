@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cuda/family.hpp"
+#include "cuda/tile.hpp"
 
 namespace equiscope {
 namespace cuda {
@@ -16,10 +17,23 @@ struct IrrepCopy {
 
 template <class T>
 struct Rotate {
-    static constexpr int threads = 256, phases = 4, height = 4;
+    static constexpr int threads = 256, phases = 4, height = 4, resident = 4;
     struct State {};
     struct alignas(16) Column {
         T value[height];
+    };
+
+    // The D of one rotation as columns, or its transposes.
+    struct Matrices {
+        Column* columns_of_all;
+        const int* starts;
+        bool inverse;
+
+        EQUISCOPE_HOST_DEVICE Position<T> degree(int l) const {
+            const int pitch = columns(l) * height;
+            T* first = columns_of_all[starts[l]].value;
+            return {first + l * (pitch + 1), inverse ? pitch : 1, inverse ? 1 : pitch, true};
+        }
     };
 
     Tables tables;
@@ -90,18 +104,12 @@ struct Rotate {
             }
         } else if constexpr (phase == 1) {
             if (round > 0) return;
-            const int entries = static_cast<int>(tile), total = WignerFamily::items(tables.lmax) * entries;
+            const int entries = static_cast<int>(tile), total = WignerFamily::items(tables.lmax, entries);
             for (int i = thread; i < total; i += threads) {
-                const int entry = i % entries;
-                if (entry >= count) continue;
-                Column* own = d + entry * matrices;
-                WignerFamily::fill(
-                    tables, i / entries, tables.lmax, prepared + entry * scratch,
-                    [&](int l, int r, int c, double value) {
-                        const int row_of = (inverse ? c : r) + l, column_of = (inverse ? r : c) + l;
-                        own[starts[l] + column_of * columns(l) + row_of / height].value[row_of % height] =
-                            static_cast<T>(value);
-                    });
+                const Item item = WignerFamily::item(i, tables.lmax, entries);
+                if (item.entry >= count) continue;
+                WignerFamily::fill(tables, item, tables.lmax, prepared + item.entry * scratch,
+                                   Matrices{d + item.entry * matrices, starts, inverse});
             }
         } else if constexpr (phase == 2) {
             const int total = static_cast<int>(count * own_rows * copy_count), many = static_cast<int>(copy_count);

@@ -78,7 +78,7 @@ def character_power(
     channels: int,
     center: _Buffer | None,
     out: _Buffer,
-    moments: None,
+    moments: _Buffer | None,
     place: _Device,
 ) -> bool: ...
 

@@ -23,7 +23,7 @@ void check(bool claim, const std::string& what, const char* isa, double found = 
 
 using Vector = std::vector<double>;
 
-Vector random_rotations(Index n, unsigned seed) {
+[[maybe_unused]] Vector random_rotations(Index n, unsigned seed) {
     std::mt19937_64 generator(seed);
     std::normal_distribution<double> normal;
     Vector r;
@@ -39,7 +39,7 @@ Vector random_rotations(Index n, unsigned seed) {
     return r;
 }
 
-Vector random_values(Index n, unsigned seed) {
+[[maybe_unused]] Vector random_values(Index n, unsigned seed) {
     std::mt19937_64 generator(seed);
     std::normal_distribution<double> normal;
     Vector values(static_cast<std::size_t>(n));
@@ -47,7 +47,7 @@ Vector random_values(Index n, unsigned seed) {
     return values;
 }
 
-double largest_difference(const Vector& a, const Vector& b) {
+[[maybe_unused]] double largest_difference(const Vector& a, const Vector& b) {
     double worst = a.size() == b.size() ? 0.0 : std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) {
         if (!(std::fabs(a[i] - b[i]) <= worst)) worst = std::fabs(a[i] - b[i]);

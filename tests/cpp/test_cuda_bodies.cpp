@@ -77,8 +77,9 @@ std::vector<T> evaluated(const DeviceTables& device, const std::vector<T>& in, I
     std::vector<T> out(size, std::nanf(""));
     for_degrees<Family>(
         device.tables().lmax, limit,
-        [&](const Tile<Family>& tile, bool staged) {
-            return Evaluate<Family, T>{device.tables(), in.data(), n, out.data(), tolerance, tile, staged};
+        [&](const Tile<Family>& tile, auto staged) {
+            return Evaluate<Family, T, decltype(staged)::value>{device.tables(), in.data(), n,
+                                                                out.data(),      tolerance, tile};
         },
         [&](const auto& body) { run_on_host(body, body.blocks(), backwards); });
     return out;

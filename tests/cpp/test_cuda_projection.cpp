@@ -189,6 +189,22 @@ std::vector<Compute> result_of(Body body, Compute* Body::* out, std::size_t size
     return forwards;
 }
 
+// Means over all samples of what is left of them without `center`, and of its square.
+template <class In>
+Vector moments_of(const Rings& rings, const std::vector<In>& values, int cosets, const double* center, Index channels) {
+    Vector moments(static_cast<std::size_t>(2 * channels));
+    const Index rows = rings.points * rings.gammas;
+    for (Index i = 0; i < cosets * rows * channels; ++i) {
+        const Index f = i % channels, point = i / channels % rows / rings.gammas;
+        const double left = number(values[static_cast<std::size_t>(i)]) -
+                            (center ? center[f] : number(values[static_cast<std::size_t>(f)]));
+        const double weight = rings.weights[point] / static_cast<double>(rings.gammas * cosets);
+        moments[static_cast<std::size_t>(f)] += weight * left;
+        moments[static_cast<std::size_t>(channels + f)] += weight * left * left;
+    }
+    return moments;
+}
+
 template <class In, class Compute, int together, bool both>
 void power_is_right(const Grid& grid, const ProjectionPlan& plan, const std::vector<In>& values, const double* center,
                     Index channels, const Vector& expected, const std::string& what) {
@@ -200,6 +216,15 @@ void power_is_right(const Grid& grid, const ProjectionPlan& plan, const std::vec
     body.center = center;
     body.last_octant = plan.shape.octants;
     const std::size_t size = expected.size(), parts = static_cast<std::size_t>(body.chunks());
+    if (sizeof(Compute) == 8) {
+        const Vector wanted = moments_of(grid.view(plan.shape.gammas), values, both ? 2 : 1, center, channels);
+        Vector power(parts * size);
+        decltype(body) own = body;
+        own.power = reinterpret_cast<Compute*>(power.data());
+        const Vector moments = result_of(own, &decltype(body)::moments, wanted.size(), double(NAN), what + ", moments");
+        const double error = largest_difference(moments, wanted) / largest(wanted);
+        check(error < 1e-13, what + ": moments", grid.name, error);
+    }
     const std::vector<Compute> found = result_of(body, &decltype(body)::power, parts * size, Compute(NAN), what);
     Vector sum(size);
     for (std::size_t part = 0; part < parts; ++part)

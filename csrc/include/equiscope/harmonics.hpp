@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config.hpp"
+#include "degree.hpp"
 #include "index.hpp"
 
 namespace equiscope {
@@ -28,8 +29,9 @@ EQUISCOPE_HOST_DEVICE inline void harmonic_order(int m, int last, const S& z, co
                                                  const HarmonicStep* step, double seed, Out&& out) {
     S current = z * 0.0 + seed, before = z * 0.0;
     for (int l = m;; ++l) {
-        out(l, m, current * cosine);
-        if (m > 0) out(l, -m, current * sine);
+        const auto at = degree_of(out, l, 0);
+        at(m, current * cosine);
+        if (m > 0) at(-m, current * sine);
         if (l == last) break;
         const S next = z * current * step->a - before * step->b;
         before = current, current = next;

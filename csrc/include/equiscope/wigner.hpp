@@ -12,6 +12,7 @@
 
 #include "config.hpp"
 #include "constants.hpp"
+#include "degree.hpp"
 #include "index.hpp"
 
 namespace equiscope {
@@ -119,25 +120,26 @@ EQUISCOPE_HOST_DEVICE inline void wigner_recursion(int mp, int m, int last, cons
     S minus = zero + k * sign, minus_before = zero;
     Diagonal<S> along(z, square);
     for (int l = mp;; ++l, ++step) {
+        const auto at = degree_of(out, l, 0);
         if constexpr (axis && diagonal) {
-            out(l, 0, 0, plus);
+            at(0, 0, plus);
         } else if constexpr (axis) {
-            out(l, mp, 0, rp.re * plus);
-            out(l, -mp, 0, rp.im * plus);
-            out(l, 0, mp, cp.re * plus);
-            out(l, 0, -mp, -(cp.im * plus));
+            at(mp, 0, rp.re * plus);
+            at(-mp, 0, rp.im * plus);
+            at(0, mp, cp.re * plus);
+            at(0, -mp, -(cp.im * plus));
         } else {
             const S a = rp.re * plus, b = rm.re * minus, c = rp.im * plus, d = rm.im * minus;
-            out(l, mp, m, a + b);
-            out(l, -mp, -m, a - b);
-            out(l, -mp, m, c + d);
-            out(l, mp, -m, d - c);
+            at(mp, m, a + b);
+            at(-mp, -m, a - b);
+            at(-mp, m, c + d);
+            at(mp, -m, d - c);
             if constexpr (!diagonal) {
                 const S e = cp.re * plus, f = cm.re * minus, g = cp.im * plus, h = cm.im * minus;
-                out(l, m, mp, e + f);
-                out(l, -m, -mp, e - f);
-                out(l, -m, mp, g + h);
-                out(l, m, -mp, h - g);
+                at(m, mp, e + f);
+                at(-m, -mp, e - f);
+                at(-m, mp, g + h);
+                at(m, -mp, h - g);
             }
         }
         if (l == last) return;
@@ -204,14 +206,15 @@ EQUISCOPE_HOST_DEVICE inline void wigner_pair(int mp, int m, int last, const Wig
         rp = rp * f.w, rm = rm * f.w;
         cp = cp * minus_t, cm = cm * conj(minus_t);
     }
+    const S z = f.z, square = f.square;  // `f` may lie where results are written, and would be read after each of them
     if (m > 0 && mp > m)
-        wigner_recursion<false, false>(mp, m, last, step, k, f.z, f.square, rp, rm, cp, cm, out);
+        wigner_recursion<false, false>(mp, m, last, step, k, z, square, rp, rm, cp, cm, out);
     else if (m > 0)
-        wigner_recursion<false, true>(mp, m, last, step, k, f.z, f.square, rp, rm, cp, cm, out);
+        wigner_recursion<false, true>(mp, m, last, step, k, z, square, rp, rm, cp, cm, out);
     else if (mp > 0)
-        wigner_recursion<true, false>(mp, m, last, step, k, f.z, f.square, rp, rm, cp, cm, out);
+        wigner_recursion<true, false>(mp, m, last, step, k, z, square, rp, rm, cp, cm, out);
     else
-        wigner_recursion<true, true>(mp, m, last, step, k, f.z, f.square, rp, rm, cp, cm, out);
+        wigner_recursion<true, true>(mp, m, last, step, k, z, square, rp, rm, cp, cm, out);
 }
 
 struct Nothing {

@@ -74,16 +74,48 @@ class CudaBackend(CompiledBackend):
         """For rings on the host, whose structure is looked at. 16-bit samples are read as they are."""
         if rings.device.type != "cpu":
             return None
-        cosets, _, gammas, channels = values.shape
         compute = torch.float64 if values.dtype == torch.float64 else torch.float32
-        plan, data = _plan(rings, weights, gammas, lmax, compute, values.device)
-        place = _queue(values, 0.0, target(data))
-        parts = _C.power_parts(plan, channels, dtype_name(compute), place) if plan.worthwhile else 0
-        if parts == 0:
-            return None
-        out = values.new_empty(parts, lmax + 1, cosets, channels, dtype=compute)
-        _C.character_power(source(values), plan, lmax, cosets, channels, None, target(out), None, place)
-        return out[0] if parts == 1 else out.sum(0)
+        return _power(values, rings, weights, lmax, compute)
+
+    def power_at_once(self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int) -> bool:
+        """For the current device: what its blocks can share decides."""
+        if rings.device.type != "cpu":
+            return False
+        device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else rings.device
+        plan, data = _plan(rings, weights, gammas, lmax, torch.float64, device)
+        return plan.worthwhile and _C.power_parts(plan, 1, "float64", _queue(data, 0.0, target(data))) > 0
+
+    def power_and_moments(
+        self, values: torch.Tensor, rings: torch.Tensor, weights: torch.Tensor, lmax: int, center: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        wide = values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float32)
+        moments = values.new_empty(2, values.shape[-1], dtype=torch.float64)
+        power = _power(wide, rings, weights, lmax, torch.float64, center.to(torch.float64), moments)
+        assert power is not None, "power_at_once is to be asked first"
+        return power, moments
+
+
+def _power(
+    values: torch.Tensor,
+    rings: torch.Tensor,
+    weights: torch.Tensor,
+    lmax: int,
+    compute: torch.dtype,
+    center: torch.Tensor | None = None,
+    moments: torch.Tensor | None = None,
+) -> torch.Tensor | None:
+    """B, in `compute`; the means of what is centred, and of its square, go to `moments`. None where there is no way."""
+    cosets, _, gammas, channels = values.shape
+    plan, data = _plan(rings, weights, gammas, lmax, compute, values.device)
+    place = _queue(values, 0.0, target(data))
+    parts = _C.power_parts(plan, channels, dtype_name(compute), place) if plan.worthwhile else 0
+    if parts == 0:
+        return None
+    out = values.new_empty(parts, lmax + 1, cosets, channels, dtype=compute)
+    middle = None if center is None else source(center)
+    means = None if moments is None else target(moments)
+    _C.character_power(source(values), plan, lmax, cosets, channels, middle, target(out), means, place)
+    return out[0] if parts == 1 else out.sum(0)
 
 
 def device_info(index: int) -> dict[str, Any]:

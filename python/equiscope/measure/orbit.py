@@ -80,6 +80,7 @@ class OrbitMoments(Moments):
         reach: int | None = None,
     ) -> None:
         self._grid = grid.to(first.device)
+        self._rule = grid  # as given: on the host its structure can be looked at
         self._shown = grid.group.chart(lmax)
         self._lmax = lmax = max(lmax, reach or 0)
         self._chart = grid.group.chart(lmax)
@@ -154,7 +155,7 @@ class OrbitMoments(Moments):
     def _project_at_once(self) -> None:
         """Power, mean and spread of the whole orbit in one pass."""
         values, center = self._parts.sort(self._buffer), self._parts.sort(self._first)
-        power, moments = power_and_moments(values.flatten(1), self._grid, self._lmax, center.reshape(-1))
+        power, moments = power_and_moments(values.flatten(1), self._rule, self._lmax, center.reshape(-1))
         # as many as the irreps have, which the symmetry of a tensor makes fewer than its entries
         shape = values.shape[1:]
         drift, square = moments.reshape(2, *shape)
@@ -175,19 +176,35 @@ class OrbitMoments(Moments):
         )
 
     def _look_for_non_finite(self, start: int, n: int) -> None:
-        """Refuse at once where looking is free and nothing else would be lost; else note the place for `finish`."""
-        free = self._buffer.device.type in READ_AT_ONCE
+        """Refuse at once where looking is free and nothing else would be lost; else note the place, or leave it to
+        `finish`."""
+        if self._buffer.device.type not in READ_AT_ONCE:
+            # an orbit that is projected at once is still held then
+            if self._projection is not None:
+                self._note_non_finite(start, n)
+        elif not self._is_in_range():
+            self._note_non_finite(start, n)
+            if not self._joined and (lost := self._noted([self._shape[1]])[0]) is not None:
+                raise NonFiniteValues(lost.index, fault(self._buffer[lost.index - start]))
+
+    def _is_in_range(self) -> bool:
         # differences in range have squares in the range of squares, with room for the sums over samples that follow
-        if free and bool((self._spread <= LARGEST**2).all()):
-            return
+        return bool((self._spread <= LARGEST**2).all())
+
+    def _note_non_finite(self, start: int, n: int) -> None:
         good = in_range(self._buffer[:n]).flatten(3).all(3).all(1)
         place = torch.where(good.all(0), -1, start + (~good).to(torch.int8).argmax(0))
         self._first_bad = torch.where(self._first_bad < 0, place, self._first_bad)
-        if free and not self._joined and (lost := self._lost([self._shape[1]])[0]) is not None:
-            raise NonFiniteValues(lost.index, fault(self._buffer[lost.index - start]))
 
     def _lost(self, channels: Sequence[int]) -> list[NonFiniteValues | None]:
-        """What is wrong with each of some quantities, of so many channels each."""
+        """What is wrong with each of some quantities, of so many channels each, once the orbit is complete."""
+        if self._projection is None:
+            if self._is_in_range():
+                return [None] * len(channels)
+            self._note_non_finite(0, self._done)
+        return self._noted(channels)
+
+    def _noted(self, channels: Sequence[int]) -> list[NonFiniteValues | None]:
         places = [[bad for bad in own.tolist() if bad >= 0] for own in self._first_bad.cpu().split(list(channels))]
         return [NonFiniteValues(min(own)) if own else None for own in places]
 
