@@ -63,6 +63,11 @@ def test_noise_passes_whatever_the_limit():
     assert found.passed and found.reason == "within noise"
 
 
+def test_jumps_by_rounding_pass_as_other_noise_does():
+    _, found = held("y=1e-9", noise_floor=0.02, jumps=True)
+    assert found.passed and found.reason == "within its jumps by rounding of the input"
+
+
 def test_a_limit_is_not_kept_by_the_systems_that_were_left():
     audit, found = held("5%", failures=[Failure("bad", "y", "NaN")])
     assert found.passed and not passes(audit, [found])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import equiscope as eq
+from equiscope.measure.summary import Farthest
 from equiscope.probe.apart import SEARCHED, _astray
 from equiscope.probe.layers import Layers
 
@@ -514,26 +515,63 @@ def test_a_calculator_that_drifts_is_random():
     assert found.verdict == "stochastic" and found.noise > 1e-4
 
 
-def test_ties_are_random_and_do_not_vanish():
-    square = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=torch.float64)
-
-    def model(pos):
-        d = (pos[:, :, None] - pos[:, None]).norm(dim=-1) + 9 * torch.eye(4, dtype=pos.dtype)
-        return d[:, 0].argmin(-1).to(pos)
-
-    assert audit(model, [square]).outputs["e"].verdict == "stochastic"
+CUBE = torch.tensor([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=torch.float64)
 
 
-def test_rare_jumps_by_rounding_are_no_broken_symmetry():
+def distances(pos):
+    return (pos[:, :, None] - pos[:, None]).norm(dim=-1) + 9 * torch.eye(pos.shape[1], dtype=pos.dtype)
+
+
+def nearest(pos):
+    """Which of equally near neighbours comes first, as a number."""
+    return distances(pos)[:, 0].argmin(-1).to(pos)
+
+
+def two_nearest(pos):
+    d, i = distances(pos).topk(2, largest=False)
+    return (torch.arange(1.0, 9.0, dtype=pos.dtype)[i] * torch.exp(-d)).sum((1, 2))
+
+
+def in_reach(pos):
+    return (distances(pos) < 1.0).to(pos).sum((1, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("model", [nearest, two_nearest, in_reach])
+def test_a_choice_among_equals_jumps_and_is_neither_random_nor_without_input(model, dtype):
+    report = audit(model, [CUBE.to(dtype)])
+    found = report.outputs["e"]
+    assert found.verdict == "jumps" and found.depends and not found.stochastic and found.noise == 0
+    (said,) = [line for line in report.findings() if "`e` jumps" in line]
+    assert said.severity == "warning" and "the same input gives the same" in said and "equally near neighbours" in said
+    assert not any("stochastic" in line for line in report.findings())
+    moved = CUBE + 0.1 * torch.randn(8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert audit(model, [moved.to(dtype)]).outputs["e"].verdict == "exact"
+
+
+def test_a_jump_hides_no_larger_error():
+    report = audit(lambda pos: nearest(pos) + 100 * pos[:, 1, 0], [CUBE])
+    assert report.outputs["e"].verdict == "not as declared" and any("`e` jumps" in line for line in report.findings())
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["the first", "the last"])
+def test_rare_jumps_by_rounding_are_no_broken_symmetry_whichever_of_equally_far_elements_is_kept(last, monkeypatch):
+    def from_mean(self, mean):
+        far = (self._values - mean).flatten(1).square().mean(1).sqrt()
+        equal = (far >= far.max() * (1 - 1e-6)).nonzero()[:, 0].tolist()
+        kept = max(equal, key=lambda i: int(self._places[i]) * (1 if last else -1))
+        return int(self._places[kept]), float(far[kept]), self._values[kept]
+
+    monkeypatch.setattr(Farthest, "from_mean", from_mean)
     # the sum of distances comes in steps of float32, which the exponential makes large
     found = [
         audit(
             lambda pos: torch.exp((pos[:, :, None] - pos[:, None]).norm(dim=-1).sum((1, 2))),
             [torch.randn(5, 3, generator=torch.Generator().manual_seed(seed))],
         ).outputs["e"]
-        for seed in (0, 9, 12)
+        for seed in range(20)
     ]
-    assert [output.verdict for output in found] == ["exact"] * 3
+    assert [output.verdict for output in found] == ["exact"] * 20
 
 
 def test_a_layer_without_a_row_in_any_system_is_named():

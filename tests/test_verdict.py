@@ -32,6 +32,8 @@ from equiscope.result.verdict import error_sectors, per_row, rotations_alone, sp
         (Numbers(rmse=7e-8, size=7e-8, floor=2e-8), Verdict.WRONG),
         (Numbers(rmse=5e-8, size=1.0, floor=2e-8, stochastic=True), Verdict.STOCHASTIC),
         (Numbers(rmse=7e-8, size=1.0, floor=2e-8, stochastic=True), Verdict.BROKEN),
+        (Numbers(rmse=0.5, size=0.5, floor=0.2, jumps=True), Verdict.JUMPS),
+        (Numbers(rmse=0.7, size=1.0, floor=0.2, jumps=True), Verdict.BROKEN),
         (Numbers(rmse=1e-3, size=1.0, floor=math.nan), Verdict.BROKEN),
     ],
 )
@@ -40,7 +42,7 @@ def test_the_first_definition_that_holds_is_the_verdict(numbers: Numbers, expect
 
 
 def test_a_verdict_is_its_word() -> None:
-    words = ["not measured", "zero", "stochastic", "vanishes", "exact", "not as declared", "breaks"]
+    words = ["not measured", "zero", "stochastic", "jumps", "vanishes", "exact", "not as declared", "breaks"]
     assert [str(verdict) for verdict in Verdict] == words and Verdict.EXACT == "exact"
     assert eq.Verdict is Verdict
     assert [verdict for verdict in Verdict if verdict.is_broken] == [Verdict.WRONG, Verdict.BROKEN]

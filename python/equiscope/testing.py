@@ -39,17 +39,17 @@ def assert_equivariant(
 ) -> None:
     """Raise AssertionError where an output breaks its declared representation by more than `tol`, relative to its size.
 
-    What lies within the measured noise passes whatever its relative size: verdicts "exact", "vanishes" and "stochastic"
-    (`equiscope.Verdict`). An output that depends on nothing that is turned, as one that is 0 for every input, fails
-    whatever its error, since it shows nothing: a model whose inputs never reach it looks exact. `constant` names the
-    outputs that are meant to be so. Systems on which the model returned NaN or infinity fail too. The message names
-    every output that fails, what proper rotations alone do to it, its worst system and the target irreps that leak. Of
-    the layers audited it names the first, in order of execution, whose own representation is broken, and its irreps
-    that leak (for layers that declare one; e3nn modules do); where there is none, the first that carries the irrep in
-    which most of the error of an invariant output lies. All other arguments are those of `equiscope.audit`. `outputs`
-    too may be left out where the model itself says what it returns, as calculators and metatomic models do; where it
-    does not, `ArgumentError` says so. A grid of low degree is enough to see that an error is there; ask `audit` for its
-    exact size.
+    What lies within the measured noise passes whatever its relative size: verdicts "exact", "vanishes", "stochastic"
+    and "jumps" (`equiscope.Verdict`). An output that depends on nothing that is turned, as one that is 0 for every
+    input, fails whatever its error, since it shows nothing: a model whose inputs never reach it looks exact. `constant`
+    names the outputs that are meant to be so. Systems on which the model returned NaN or infinity fail too. The message
+    names every output that fails, what proper rotations alone do to it, its worst system and the target irreps that
+    leak. Of the layers audited it names the first, in order of execution, whose own representation is broken, and its
+    irreps that leak (for layers that declare one; e3nn modules do); where there is none, the first that carries the
+    irrep in which most of the error of an invariant output lies. All other arguments are those of `equiscope.audit`.
+    `outputs` too may be left out where the model itself says what it returns, as calculators and metatomic models do;
+    where it does not, `ArgumentError` says so. A grid of low degree is enough to see that an error is there; ask
+    `audit` for its exact size.
     """
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < math.inf:
         fail(ArgumentError, "tol", "a number from 0 on", repr(tol))

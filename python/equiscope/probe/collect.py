@@ -339,6 +339,7 @@ class Collector:
                 Kind(orbit.representation, dtype, orbit.channels),
                 sums[name],
                 begin.random[name],
+                begin.jumps[name],
                 begin.responds[name],
                 begin.depends[name],
                 None if orbit.mean is None else self._worst(system.name, orbit),
@@ -396,7 +397,7 @@ class Collector:
             for name, error in rmse.items()
             if error > AT_NOISE * begin.floor[name]
             and (above[name] < DOUBTFUL or self.places[begin.system.name] < ENOUGH)
-            and not begin.random[name]
+            and not (begin.random[name] or begin.jumps[name])
             and orbits[name].worst_index is not None
             and orbits[name].worst_deviation >= RARE * error
         ]

@@ -128,9 +128,7 @@ class CrossTalk:
             good = self.alike(name, once, again, noise.quiet if smooth else noise.still)
             if not smooth and bool(good.all()):
                 good = self._once_again(system, name, first, epsilon, noise.still)
-                # it jumps by itself, at a tie or a cutoff: as random as a repeat that scatters
-                if bool(good.all()) and noise.dithered > JUMP * sizes[name]:
-                    noise.random, noise.repeats = True, max(noise.repeats, noise.dithered)
+                noise.jumps = bool(good.all()) and noise.dithered > JUMP * sizes[name]
             if name not in self._adapter.outputs:
                 self._layers.keep(name, system, good)
             elif not bool(good.all()):

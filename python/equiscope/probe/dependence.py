@@ -10,9 +10,9 @@ from ..adapters.base import System
 from ..adapters.rounding import DISPLACEMENT
 from ..errors import ArgumentError, fail, ran_out
 from .copies import DITHERS, IDENTICAL, PAIR, Copies
-from .crosstalk import CrossTalk
+from .crosstalk import OUTPUT_SUMS, CrossTalk
 from .layers import Values
-from .noise import Noise, rms
+from .noise import UNIFORM, Noise, rms
 from .stacked import Stacked
 
 NUDGE = 0.1
@@ -46,12 +46,19 @@ class Dependence:
         """Write into `noises` which values are 0 for all inputs, and which outputs depend on nothing that is turned;
         look for other dependence once.
 
-        What changes from element to element depends on it. Only what does not is looked at: by an input that is near,
-        and where that changes nothing by one that is far off, which may mean nothing to the model.
+        What changes from element to element depends on it, and so does what changes with the dither of what is turned.
+        Only what does not is looked at: by an input that is near, and where that changes nothing by one that is far
+        off, which may mean nothing to the model.
         """
         zero = [name for name, full in first.ask(lambda stack: stack.flatten(1).any(1)).items() if not full]
         outputs = [n for n in self._adapter.outputs if n in first and bool(first[n].isfinite().all())]
-        self._moved |= {n for n in outputs if _moves(first[n][IDENTICAL::DITHERS], first[n][:1], noises[n])}
+        self._moved |= {
+            name
+            for name in outputs
+            if noises[name].jumps
+            or _answers(noises[name])
+            or _moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
+        }
         still = [name for name in outputs if name not in self._moved]
         asked = bool(still) and self._tried < TRIED
         self._tried += asked
@@ -105,7 +112,9 @@ class Dependence:
 
     def _changed(self, other: Values, first: Stacked, noises: Mapping[str, Noise]) -> list[str]:
         """Outputs that are not in `other` as in the first copy, those that the model does not give there among them."""
-        names = [name for name in self._adapter.outputs if name in first and not noises[name].random]
+        names = [
+            name for name in self._adapter.outputs if name in first and not (noises[name].random or noises[name].jumps)
+        ]
         return [
             name
             for name in names
@@ -128,6 +137,11 @@ class Dependence:
 def _unmoved(names: Sequence[str], other: Mapping[str, torch.Tensor], noises: Mapping[str, Noise]) -> list[str]:
     """Those of `names` that are the same in a displaced copy and in the one before it."""
     return [n for n in names if n in other and not _moves(other[n][1:], other[n][:1], noises[n])]
+
+
+def _answers(noise: Noise) -> bool:
+    """Whether values scatter with dither, beyond what rounding and batches leave in them, and do not by themselves."""
+    return not noise.random and noise.dithered > OUTPUT_SUMS * max(noise.rounding / UNIFORM, noise.repeats)
 
 
 def _moves(values: torch.Tensor, reference: torch.Tensor, noise: Noise) -> bool:

@@ -35,6 +35,7 @@ class Share:
     sums: torch.Tensor
     """What it adds to the `measure.sums.Terms` of that representation."""
     random: bool
+    jumps: bool
     responds: bool
     depends: bool
     worst: Worst | None
@@ -101,6 +102,7 @@ def _share(share: Share) -> dict[str, Any]:
         "channels": share.kind.channels,
         "sums": _text(share.sums.numpy().tobytes()),
         "random": share.random,
+        "jumps": share.jumps,
         "responds": share.responds,
         "depends": share.depends,
         "worst": None if share.worst is None else _plain(dataclasses.asdict(share.worst)),
@@ -116,6 +118,7 @@ def _share_of(body: dict[str, Any]) -> Share:
         Kind(kind, body["dtype"], body["channels"]),
         torch.from_numpy(np.frombuffer(bytearray(_bytes(body["sums"])))),
         body["random"],
+        body.get("jumps", False),
         body["responds"],
         body["depends"],
         None if worst is None else Worst(**_with_rotation(worst)),

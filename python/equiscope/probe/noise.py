@@ -32,6 +32,8 @@ class Noise:
     """Root mean square change of one entry between evaluations of the same input."""
     random: bool = False
     """Whether that change is no round-off."""
+    jumps: bool = False
+    """Whether `dithered` is none either, though the same input always gives the same: at a tie or a cutoff."""
     responds: bool = True
     """Whether the value depends on the input: found out where it is 0."""
     depends: bool = True

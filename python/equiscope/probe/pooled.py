@@ -29,6 +29,7 @@ class _Kept:
     samples: int = 0
     systems: int = 0
     random: bool = False
+    jumps: bool = False
     responds: bool = False
     depends: bool = False
     assumed: bool = False
@@ -81,6 +82,7 @@ class Pooled:
         held.sums.add(share.sums)
         held.systems += 1
         held.random |= share.random
+        held.jumps |= share.jumps
         held.responds |= share.responds
         held.depends |= share.depends
         held.assumed |= entry.assumed
@@ -188,6 +190,7 @@ class Pooled:
             inversion=None if math.isnan(overlap) or vanishes else overlap,
             symmetrised=float(cosets["symmetrised"]),
             stochastic=held.random,
+            jumps=held.jumps,
             responds=held.responds,
             depends=held.depends,
             worst=held.worst,

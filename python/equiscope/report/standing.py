@@ -30,11 +30,14 @@ LOUD = 1e3
 """Noise, in round-off of values of this size, from which rounding alone does not explain it: sums over many terms and
 differences of close numbers cost two to three digits."""
 
-RANDOM = (
-    "Look for dropout, sampling or nondeterministic kernels, or for a jump, such as a hard cutoff at a distance that "
-    "occurs in the data."
-)
+RANDOM = "Look for dropout, sampling or nondeterministic kernels."
 """What makes the same input give different values."""
+
+SUDDEN = (
+    "Look for a choice among equals, as of the nearest of equally near neighbours, or a hard cutoff at a distance that "
+    "occurs in the data: such systems, moved a little, can be measured."
+)
+"""What makes the rounding of the input change a value by far more."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -53,6 +56,7 @@ def standing(audit: AuditData) -> list[Finding]:
     return [
         *warned(_unmeasured(by_state[Verdict.UNMEASURED])),
         *warned(_stochastic(audit, noisy)),
+        *warned(_jumping([o for o in audit.outputs.values() if o.jumps and o.verdict is not Verdict.UNMEASURED])),
         *map(Finding, _wrong(audit, by_state[Verdict.WRONG])),
         *map(Finding, _broken(audit, by_state[Verdict.BROKEN])),
         *map(Finding, _single(audit, by_state[Verdict.BROKEN])),
@@ -127,6 +131,23 @@ def _stochastic_one(output: Output) -> str:
     if output.verdict is Verdict.STOCHASTIC and not untouched(output):
         text += f" Beyond that noise, {name} shows no symmetry breaking ({size(output)})."
     return text
+
+
+def _jumping(outputs: Sequence[Output]) -> list[str]:
+    if not outputs:
+        return []
+    jump = "jumps" if len(outputs) == 1 else "jump"
+    if len(outputs) == 1:
+        changes = f"it by {quantity(outputs[0], outputs[0].noise_floor)}"
+    else:
+        changes = each(outputs, lambda output: f"by {quantity(output, output.noise_floor)}")
+    text = f"{every(_names(outputs))} {jump}: the same input gives the same, but rounding it in the last place changes "
+    text += f"{changes}. Errors up to that size cannot be told from it. {SUDDEN}"
+    silent = [output for output in outputs if output.verdict is Verdict.JUMPS]
+    if silent:
+        shows = "shows" if len(silent) == 1 else "show"
+        text += f" Beyond that, {every(_names(silent))} {shows} no symmetry breaking."
+    return [text]
 
 
 def _vanishing(outputs: Sequence[Output]) -> list[str]:

@@ -61,6 +61,7 @@ STYLES = {
     "strong": "red",
     "wrong": "bold red",
     "stochastic": "yellow",
+    "jumps": "yellow",
     "unmeasured": "red",
 }
 """By `grade`: nothing of a slight error."""

@@ -174,6 +174,8 @@ class Output(Spectrum):
     not is exact whatever the model is."""
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
+    jumps: bool = False
+    """True when rounding of the input changed a value by far more than round-off, as at a tie or a hard cutoff."""
     worst: Worst | None = None
     scene: Scene | None = None
     """The system with the largest error, to look at; None where there is no error, or nothing to be seen."""
@@ -219,7 +221,7 @@ class Output(Spectrum):
     def verdict(self) -> Verdict:
         """The one word that the numbers amount to."""
         size = self.size if self.samples else math.nan
-        return judge(Numbers(self.rmse, size, self.scatter, self.stochastic, self.responds))
+        return judge(Numbers(self.rmse, size, self.scatter, self.stochastic, self.jumps, self.responds))
 
 
 @dataclass

@@ -32,6 +32,9 @@ class Verdict(str, Enum):
     """Every value is 0, for other inputs too: nothing was tested."""
     STOCHASTIC = "stochastic"
     """The same input gives different values, and A is not above k times their scatter, squared."""
+    JUMPS = "jumps"
+    """The same input gives the same value, but rounding of it makes the value jump, at a tie or a hard cutoff, and A is
+    not above k times that scatter, squared."""
     VANISHES = "vanishes"
     """T <= k^2 F^2: zero by symmetry, as far as can be seen."""
     EXACT = "exact"
@@ -77,6 +80,7 @@ class Numbers:
     floor: float
     """F; of what is stochastic its scatter, if that is larger."""
     stochastic: bool = False
+    jumps: bool = False
     responds: bool = True
     """Whether it is not 0 for every input."""
 
@@ -90,6 +94,8 @@ def judge(numbers: Numbers) -> Verdict:
         return Verdict.VANISHES if numbers.responds else Verdict.ZERO
     if numbers.stochastic and numbers.rmse <= within:
         return Verdict.STOCHASTIC
+    if numbers.jumps and numbers.rmse <= within:
+        return Verdict.JUMPS
     if numbers.size <= within:
         return Verdict.VANISHES
     if numbers.rmse <= within:

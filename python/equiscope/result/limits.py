@@ -15,6 +15,7 @@ WITHIN = {
     Verdict.EXACT: "within noise",
     Verdict.VANISHES: "vanishes within noise",
     Verdict.STOCHASTIC: "within the scatter of repeats",
+    Verdict.JUMPS: "within its jumps by rounding of the input",
 }
 """Verdicts that keep every limit, and why."""
 
