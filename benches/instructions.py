@@ -22,7 +22,10 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent
 BASELINE = Path(__file__).parent / "results" / "instructions.json"
 ALLOWED = 1.10
-KERNELS = ("wigner_D", "wigner_D_torque", "spherical_harmonics", "rotate_mul_ir", "rotate_ir_mul", "character_power")
+KERNELS = (
+    *("wigner_D", "wigner_D_torque", "spherical_harmonics", "rotate_mul_ir", "rotate_ir_mul", "rotate_vectors"),
+    *("rotate_tensors", "character_power"),
+)
 
 
 def run(*command: str | Path) -> str:

@@ -50,6 +50,14 @@ void rotate(const Kernels& kernels, bool outer, int repeats) {
                                static_cast<Index>(blocks.size()), false, y.data(), 1);
 }
 
+void rotate_tensors(const Kernels& kernels, int rank, int repeats) {
+    const Index n = 96, rows = 64, size = rank == 1 ? 3 : 9;
+    const Vector r = rotations(n), x = numbers(n * rows * size);
+    Vector y(x.size());
+    for (int i = 0; i < repeats; ++i)
+        kernels.float64.rotate_tensors(x.data(), false, r.data(), n, rows, rank, false, false, y.data(), 1);
+}
+
 // 24 rings: images of three under sign flips.
 void character_power(const Kernels& kernels, int repeats) {
     const Index gammas = 17, channels = 64;
@@ -87,6 +95,8 @@ int main(int argc, char** argv) {
     Vector out(static_cast<std::size_t>(n * 969)), torque(3 * n);
     if (kernel == "rotate_mul_ir") rotate(kernels, true, repeats);
     if (kernel == "rotate_ir_mul") rotate(kernels, false, repeats);
+    if (kernel == "rotate_vectors") rotate_tensors(kernels, 1, repeats);
+    if (kernel == "rotate_tensors") rotate_tensors(kernels, 2, repeats);
     if (kernel == "character_power") character_power(kernels, repeats);
     for (int i = 0; i < repeats; ++i) {
         if (kernel == "wigner_D") kernels.float64.wigner_D(*tables_for(8), r.data(), n, out.data(), 1);

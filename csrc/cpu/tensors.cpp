@@ -52,7 +52,9 @@ struct Turn {
     Entry m[9], last[9];
 
     Turn(const Entry r[9], bool pseudo, bool inverse) {
-        const Entry zero = {}, sign = pseudo && determinant(r) < zero ? zero - 1.0 : zero + 1.0;
+        const Entry zero = {}, one = zero + 1.0;
+        Entry sign = one;
+        if (pseudo) sign = determinant(r) < zero ? -one : one;
         for (int i = 0; i < 3; ++i)
             for (int j = 0; j < 3; ++j) {
                 m[3 * i + j] = inverse ? r[3 * j + i] : r[3 * i + j];

@@ -30,13 +30,16 @@ class Device(NamedTuple):
 
 
 def dense(x: torch.Tensor) -> torch.Tensor:
-    """Contiguous, and without a pending negation, so that memory holds the values."""
+    """Contiguous, and without a pending negation, so that memory holds the values.
+
+    Without asking first: this also takes off what a transform of torch.func that has ended left around a tensor.
+    """
     return x.resolve_neg().contiguous()
 
 
 def source(x: torch.Tensor) -> Buffer:
     """The values of x, copied where they are not dense."""
-    return target(x if x.is_contiguous() and not x.is_neg() else dense(x))
+    return target(dense(x))
 
 
 def target(x: torch.Tensor) -> Buffer:

@@ -64,19 +64,20 @@ def rotate(
         basis, layout: of an Irreps string: "standard" or "e3nn"; "mul_ir" (copies outermost) or "ir_mul". For "e3nn"
             the rotations are copied with their axes relabelled, x never.
         out: the buffer to fill, in eager mode and where no gradient is wanted: of the shape, dtype and device of the
-            result, contiguous, apart from x and rotations. Irreps in float32 and float64 whose leading axes are in the
-            order of the rotations' are written there at once, others copied.
+            result, contiguous, apart from x and rotations. Irreps, vectors and tensors in float32 and float64 whose
+            leading axes are in the order of the rotations' are written there at once, others copied.
 
     Returns:
         ``(*broadcast of batch and rbatch, *components)`` in the dtype of x.
 
     Error: of the size of x times that of `wigner_D` (`test_rotate_agrees_with_dense_matrices`); in float32, where D is
     rounded to float32 and irreps of many copies are summed in it, 6e-8 (2l+2) of the size of x more
-    (`test_many_copies_in_float32_stay_within_their_bound`). Cost: D of each
-    rotation is made once, in scratch, and never stored; then 2 (2l+1) flops per component. Differentiable by x and by
-    rotations, to any order in eager mode, in reverse and forward mode and by torch.func (grad, vjp, jvp, jacrev,
-    jacfwd, hessian, vmap), once under ``torch.compile``; autocast changes nothing. Deterministic for irreps, thread
-    safe.
+    (`test_many_copies_in_float32_stay_within_their_bound`). On the CPU Cartesian tensors are summed in float64 in a
+    fixed order and rounded once (`test_a_vector_is_three_sums_from_the_left_rounded_once`). Cost: D of each rotation is
+    made once, in scratch, and never stored; then 2 (2l+1) flops per component, 5 times the rank of a tensor.
+    Differentiable by x and by rotations, to any order in eager mode, in reverse and forward mode and by torch.func
+    (grad, vjp, jvp, jacrev, jacfwd, hessian, vmap), once under ``torch.compile``; autocast changes nothing.
+    Deterministic for any number of threads, thread safe.
 
     Raises:
         ShapeError: components that do not fit, batches that do not broadcast, rotations not ``(*rbatch, 3, 3)``.
