@@ -10,7 +10,7 @@ import torch
 from equiscope.groups import SO3, Chart
 from equiscope.report import Audit, Failure, Output, Part, Spectrum, SystemRow, Worst
 
-EPS = {"float32": 1.2e-7, "float64": 2.2e-16}
+EPS = {"float16": 9.8e-4, "float32": 1.2e-7, "float64": 2.2e-16}
 
 
 def shares(lmax: int, decay: float, pseudo: float, start: int = 0) -> torch.Tensor:

@@ -71,6 +71,21 @@ def test_error_at_the_noise_floor_is_exact_within_the_dtype() -> None:
         assert audit.outputs["energy"].verdict is Verdict.EXACT
 
 
+def test_of_half_precision_it_is_said_how_little_is_seen() -> None:
+    own = output("energy", "scalar", (0, 1), relative=1e-3, dtype="float32")
+    own.noise_floor = 1.1e-2 * own.size
+    line = said(audit_of([own], computes_in="bfloat16"), "as far as bfloat16 can tell", "(`energy` 1.10% of its size)")
+    assert "no error of symmetry below it is seen" in line and "ill-conditioned" not in line
+    # made in float32 and rounded at last: no jump either
+    said(
+        audit_of([output("energy", "scalar", (0, 1), relative=1e-8, dtype="float16")], computes_in="float32"), "float16"
+    )
+    for dtype, hides in (("float16", True), ("float32", False)):
+        still = output("energy", "scalar", (0, 1), relative=0.0, dtype=dtype)
+        still.depends = False
+        assert ("Or steps of float16" in said(audit_of([still]), "not depend on any input")) == hides
+
+
 def test_error_just_above_the_noise_floor_is_not_exact() -> None:
     assert output("energy", "scalar", (0, 1), relative=2.1e-6).verdict is Verdict.BROKEN
     assert output("energy", "scalar", (0, 1), relative=2e-6, dtype="float64").verdict is Verdict.BROKEN

@@ -172,8 +172,23 @@ def _untouched(outputs: Sequence[Output]) -> list[str]:
     return [
         f"{every(_names(outputs))} {does} not depend on any input that is turned, by more than noise: that {shows} "
         "no error says nothing. An input that ought to turn may be declared invariant, or be missing in the "
-        "declaration; or the model has a mask the wrong way round, and reads padding alone."
+        f"declaration; or the model has a mask the wrong way round, and reads padding alone.{_hidden(outputs)}"
     ]
+
+
+def _hidden(outputs: Sequence[Output]) -> str:
+    """That values in half precision may change by less than a step."""
+    dtypes = dict.fromkeys(o.dtype for o in outputs if _is_half(o.dtype))
+    return f" Or steps of {' and '.join(dtypes)} at these sizes are too long to show it." if dtypes else ""
+
+
+def _is_half(dtype: str) -> bool:
+    return _eps(dtype) > _eps("float32")
+
+
+def _eps(dtype: str) -> float:
+    kind = getattr(torch, dtype, None)
+    return torch.finfo(kind).eps if isinstance(kind, torch.dtype) and kind.is_floating_point else 0.0
 
 
 # -- what is wrong ---------------------------------------------------------------------------------------------------
@@ -310,8 +325,8 @@ def _single(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
 
 
 def _exact(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
-    found, inner = [], audit.settings.get("computes_in")
-    for (kept, dtype), own in alike(outputs, lambda o: (law(o), str(inner or o.dtype).removeprefix("torch."))).items():
+    found, inner = [], str(audit.settings.get("computes_in") or "")
+    for (kept, dtype), own in alike(outputs, lambda o: (law(o), max(inner, o.dtype, key=_eps))).items():
         are = f"{every(_names(own))} {'is' if len(own) == 1 else 'are'} {kept} as far as {dtype} can tell"
         least = "; ".join(
             f"{quote(o.name) + ' ' if len(own) > 1 else ''}RMSE {quantity(o, o.rmse)}, not above "
@@ -320,23 +335,34 @@ def _exact(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
         )
         if len(own) > LISTED:
             least = f"none above {AT_NOISE:g} noise floors"
-        loud = [o for o in own if _is_loud(o, dtype)]
-        found.append(f"{are}: {_their(own, 'error is', 'errors are')} noise or round-off ({least}).{_loudness(loud)}")
+        more = _coarse(own, dtype) if _is_half(dtype) else _loudness([o for o in own if _is_loud(o, dtype)])
+        found.append(f"{are}: {_their(own, 'error is', 'errors are')} no more than noise or round-off ({least}).{more}")
     return found
 
 
 def _is_loud(output: Output, dtype: str) -> bool:
     """Whether the noise of `output` is far more than rounding, in `dtype`, of values of its size explains."""
-    kind = getattr(torch, dtype, None)
-    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
-        return False
-    return output.scatter > LOUD * torch.finfo(kind).eps * output.size
+    return bool(_eps(dtype)) and output.scatter > LOUD * _eps(dtype) * output.size
+
+
+def _shares(outputs: Sequence[Output]) -> str:
+    return each(outputs, lambda output: f"{percent(output.scatter / output.size)} of its size")
+
+
+def _coarse(outputs: Sequence[Output], dtype: str) -> str:
+    """That half precision sees little."""
+    seen = [output for output in outputs if output.size > 0]
+    noise = f" ({_shares(seen)})" if seen else ""
+    return (
+        f" That says little: what rounding of input and value to {dtype} does counts as noise{noise}, and no error of "
+        "symmetry below it is seen. Audit the model in float32 to know what it does by itself."
+    )
 
 
 def _loudness(outputs: Sequence[Output]) -> str:
     if not outputs:
         return ""
-    shares = each(outputs, lambda output: f"{percent(output.scatter / output.size)} of its size")
+    shares = _shares(outputs)
     return (
         f" But the noise itself is large ({shares}), far above round-off: a change in the last digit of the input is "
         "enough for it, so the model jumps there or is ill-conditioned, and an error of symmetry below it is not seen."
