@@ -68,7 +68,7 @@ def check_points(xyz: Any, kind: Kind) -> None:
 def check_working(argument: str, x: Any, working: Any, features: Any) -> None:
     """x of the dtype that features are worked on in."""
     if x.dtype != working:
-        fail(DTypeError, argument, f"{working} for x of {features}", x.dtype)
+        fail(DTypeError, argument, f"{working} for x of {features}, as random_rotations(dtype=) makes them", x.dtype)
 
 
 def check_result(out: Any, shape: tuple[int, ...], dtype: Any, kind: Kind) -> None:
