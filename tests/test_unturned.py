@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import equiscope as eq
+from equiscope.result.limits import check, parse_limit
 
 ASK = {"lmax": 2, "degree": 6, "progress": False}
 POS = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -48,6 +49,16 @@ def test_what_may_hold_directions_and_matters_is_warned_of(case):
     assert warning.startswith("`edge_attr` is not turned, and `e` depends on it") and "'scalar+vector'" in warning
     assert report.outputs["e"].verdict == "exact", "and nothing else would tell"
     assert "is not turned" in " ".join(str(report).split())
+
+
+def test_a_check_fails_on_what_may_hold_directions_and_matters():
+    item = [{"pos": POS, "edge_index": ENDS, "edge_attr": FOUR}]
+    asked = dict(outputs={"e": "scalar"}, **{key: ASK[key] for key in ("lmax", "degree")})
+    with pytest.raises(AssertionError, match="e depends on `edge_attr`, which is not turned"):
+        eq.testing.assert_equivariant(graph_network, item, inputs=PLAIN, **asked)
+    eq.testing.assert_equivariant(graph_network, item, inputs={**PLAIN, "edge_attr": "invariant"}, **asked)
+    (held,) = check(audited(FOUR, PLAIN), [parse_limit("1%")])
+    assert not held.passed and "not turned" in held.reason
 
 
 def test_what_is_declared_as_it_turns_is_found_to_break_it():

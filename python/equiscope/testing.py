@@ -42,7 +42,8 @@ def assert_equivariant(
     What lies within the measured noise passes whatever its relative size: verdicts "exact", "vanishes", "stochastic"
     and "jumps" (`equiscope.Verdict`). An output that depends on nothing that is turned, as one that is 0 for every
     input, fails whatever its error, since it shows nothing: a model whose inputs never reach it looks exact. `constant`
-    names the outputs that are meant to be so. Systems on which the model returned NaN or infinity fail too. The message
+    names the outputs that are meant to be so. So does one that depends on an input of unnamed kind which may hold
+    directions and was not turned: declare it. Systems on which the model returned NaN or infinity fail too. The message
     names every output that fails, what proper rotations alone do to it, its worst system and the target irreps that
     leak. Of the layers audited it names the first, in order of execution, whose own representation is broken, and its
     irreps that leak (for layers that declare one; e3nn modules do); where there is none, the first that carries the
@@ -66,6 +67,8 @@ def assert_equivariant(
     for output in report.outputs.values():
         if output.verdict is Verdict.UNMEASURED:
             lines.append(f"{output.name} could not be measured: its error is {output.rmse}")
+        elif output.doubt:
+            lines.append(f"{output.name} {output.doubt}")
         elif (told := untested(output)) is not None:
             if output.name not in constant:
                 lines.append(f"{output.name} {told}: {UNTESTED}; constant={output.name!r} says that this is meant")

@@ -26,6 +26,8 @@ class Notes:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was done, where nothing is wrong."""
+    doubts: dict[str, str] = field(default_factory=dict)
+    """By output: why an error of it may have gone unseen."""
     unrepeatable: str = ""
     """What is to be said where the same input gives different values."""
     left: LeftOut = field(default_factory=LeftOut)
@@ -49,6 +51,7 @@ class Notes:
         for part in parts:
             found.warnings = list(dict.fromkeys((*found.warnings, *part.warnings)))
             found.notes = list(dict.fromkeys((*found.notes, *part.notes)))
+            found.doubts = {**part.doubts, **found.doubts}
             found.unrepeatable = found.unrepeatable or part.unrepeatable
             found.unheard |= part.unheard
             found.settings |= part.settings

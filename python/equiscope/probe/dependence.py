@@ -39,6 +39,8 @@ class Dependence:
         """Systems on which that was looked for."""
         self._padding_seen = False
         self._unturned_seen = False
+        self.doubts: dict[str, str] = {}
+        """By output that depends on an input that may hold directions and is not turned: what is to be said of it."""
         self.warnings: list[str] = []
         """What a reader must know of masks, and of inputs that are not turned."""
 
@@ -104,6 +106,8 @@ class Dependence:
             changed = self._changed(self._copies.outputs_of(other), first, noises)
             if changed:
                 named = ", ".join(f"`{name}`" for name in changed)
+                told = f"depends on `{key}`, which is not turned and may hold directions: declare it, or as 'invariant'"
+                self.doubts = {**dict.fromkeys(changed, told), **self.doubts}
                 self.warnings.append(
                     f"`{key}` is not turned, and {named} {'depends' if len(changed) == 1 else 'depend'} on it: if it "
                     f"holds directions, declare it ('vector', 'scalar+vector'); inputs={{{key!r}: 'invariant'}} says "

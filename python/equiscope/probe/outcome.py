@@ -42,6 +42,7 @@ def outcome(
     outputs, layers = found
     for name, output in outputs.items():
         output.unit = head.units.get(name)
+        output.doubt = joined.doubts.get(name, "")
         measured = output.target.rmse if output.target is not None else None
         output.reference_rmse = head.reference_rmse.get(name, measured or None)
         output.spread = spread(rows, output)

@@ -89,6 +89,11 @@ class Rehearsal:
         return self._dependence.warnings
 
     @property
+    def doubts(self) -> dict[str, str]:
+        """By output: that it depends on an input that may hold directions and is not turned."""
+        return self._dependence.doubts
+
+    @property
     def evaluations(self) -> int:
         """Copies that rehearsals took so far."""
         return self._copies.evaluations

@@ -395,6 +395,7 @@ class Session:
         return Notes(
             warnings=[*self._warnings, *self._rehearsal.warnings, *self.adapter.notes],
             notes=[*self._notes, *self.adapter.remarks],
+            doubts=dict(self._rehearsal.doubts),
             unrepeatable=self.adapter.unrepeatable,
             left=self._layers.left(),
             unheard=dict(heard),

@@ -172,6 +172,8 @@ class Output(Spectrum):
     depends: bool = True
     """Whether it changes with what is turned: where no element changed it, another input was tried. An output that does
     not is exact whatever the model is."""
+    doubt: str = ""
+    """Why an error may have gone unseen: that it depends on an input that may hold directions and was not turned."""
     stochastic: bool = False
     """True when the same input gave different values, far beyond round-off."""
     jumps: bool = False

@@ -17,7 +17,7 @@ from .scene import Scene
 _JSON = ("warnings", "convergence", "settings", "environment", "timings", "notes")
 """Fields of `AuditData` that hold plain values, not data classes."""
 
-_LATER: dict[str, Any] = {"notes": [], "scene": None, "depends": True, "jumps": False, "whole": True}
+_LATER: dict[str, Any] = {"notes": [], "scene": None, "depends": True, "jumps": False, "doubt": "", "whole": True}
 """Fields that older files lack, and what stands for them."""
 
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -136,7 +136,8 @@ class _Decoder:
         return self.output(value) if "representation" in value else Spectrum(**self._spectrum(Spectrum, value))
 
     def output(self, value: dict[str, Any]) -> Output:
-        fields = self._spectrum(Output, {**{key: _LATER[key] for key in ("scene", "depends", "jumps")}, **value})
+        later = {key: _LATER[key] for key in ("scene", "depends", "jumps", "doubt")}
+        fields = self._spectrum(Output, {**later, **value})
         worst = fields["worst"]
         fields["worst"] = None if worst is None else Worst(**self.fields(Worst, worst))
         scene = fields["scene"]

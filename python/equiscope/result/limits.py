@@ -77,8 +77,8 @@ def check(audit: AuditData, limits: Sequence[Limit], constant: Sequence[str] = (
 
     An error fails when all of its interval lies above the limit, ``value - error > limit``: what cannot be told from
     the limit passes, and is said to. What lies within measured noise passes. What shows nothing fails: an output that
-    has no finite value, and one that depends on nothing that is turned, 0 for every input too, unless `constant` names
-    it as one that is meant to be so.
+    has no finite value, one that depends on an input which may hold directions and was not turned, and one that depends
+    on nothing that is turned, 0 for every input too, unless `constant` names it as one that is meant to be so.
     """
     check_names("--fail-above", named(limits), list(audit.outputs))
     check_names("--constant", constant, list(audit.outputs))
@@ -94,6 +94,8 @@ def _held(output: Output, limit: Limit, constant: bool) -> Check:
     verdict = output.verdict
     if verdict is Verdict.UNMEASURED:
         return Check(output.name, output.unit, limit, value, error, False, "could not be measured")
+    if output.doubt:
+        return Check(output.name, output.unit, limit, value, error, False, output.doubt)
     if (told := untested(output)) is not None:
         told = "constant, as it is meant to be" if constant else f"{told}; --constant {output.name} if that is meant"
         return Check(output.name, output.unit, limit, value, error, constant, told)
