@@ -13,7 +13,7 @@ from ..groups.group import Label
 from ..result.data import AuditData, Output, SystemRow
 from ..result.floor import seen_above
 from ..result.judge import AT_NOISE, Parity, Verdict
-from ..result.verdict import actual_irrep, insignificant, rotations_alone, system_error, targets, uncertain, untouched
+from ..result.verdict import actual_irrep, components, insignificant, rotations_alone, system_error, targets, uncertain, untouched
 from .amounts import consists, law, noun, scales, size, worst
 from .finding import Finding, warned
 from .format import LISTED, NAMED, every, listing, number, percent, quantity, quote, several
@@ -29,6 +29,9 @@ SINGLE = 1e-6
 LOUD = 1e3
 """Noise, in round-off of values of this size, from which rounding alone does not explain it: sums over many terms and
 differences of close numbers cost two to three digits."""
+
+FLATTENED = {9: "1xtensor", 6: "voigt"}
+"""By the number of components, how a 3x3 tensor along one axis is declared."""
 
 RANDOM = "Look for dropout, sampling or nondeterministic kernels."
 """What makes the same input give different values."""
@@ -219,6 +222,14 @@ def _guess(output: Output) -> Conclusion:
         return Conclusion(f"{text}declaration is wrong.", f"{text}declarations are wrong.")
     if actual not in targets(output):
         share, like = percent(float(output.fractions.max())), _a(output, actual)
+        if components(output) * output.channels == 1:
+            cause = "one number cannot be that, so it is a component of one, or an axis is fixed in the model."
+            return Conclusion(
+                f" {share} of its power turns like {like}: {cause}", f" The power of each turns like {like}: {cause}"
+            )
+        if flat := FLATTENED.get(components(output) * output.channels):
+            kinds = f'{like}: is it a 3x3 tensor, flattened ("{flat}")?'
+            return Conclusion(f" {share} of its power turns like {kinds}", f" The power of each turns like {kinds}")
         return Conclusion(
             f" {share} of its power turns like {like}: is that what it is?",
             f" The power of each turns like {like}: is that what they are?",
@@ -254,8 +265,10 @@ def _parity(output: Output) -> Conclusion:
         }
         return Conclusion(f" It is {found} ({alone} under rotations alone).", several[found])
     share = (output.rmse_rotations or 0.0) / output.size if output.size > 0 else 0.0
+    # what rounds to the whole error is not less than it, so nothing was there already
+    already = " already" if percent(share) != percent(output.relative) and share < output.relative else ""
     return Conclusion(
-        f" It breaks under rotations by {percent(share)} already ({alone}).", " They break under rotations already."
+        f" It breaks under rotations by {percent(share)}{already} ({alone}).", f" They break under rotations{already}."
     )
 
 
