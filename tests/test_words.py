@@ -395,3 +395,25 @@ def test_a_dtype_is_said_as_the_option_that_it_is_on_the_command_line():
     from equiscope.cli import _as_options
 
     assert _as_options("data: (dtype=torch.float32 brings data)") == "data: (--dtype float32 brings data)"
+
+
+def test_components_in_the_order_of_another_basis_are_told_as_such():
+    generator = torch.Generator().manual_seed(0)
+    points = [torch.randn(4, 3, dtype=torch.float64, generator=generator) for _ in range(2)]
+
+    def model(x):
+        v = x.sum(-2)
+        s, y = v.square().sum(-1, keepdim=True), eq.spherical_harmonics(v, 2)
+        return torch.cat([0.01 * s, y[..., 1:]], -1)
+
+    def told(basis):
+        kind = eq.Representation.parse("1x0e+1x1o+1x2e", basis=basis)
+        report = eq.audit(model, points, inputs="vector", outputs={"y": kind}, lmax=2, degree=6, progress=False)
+        return " ".join(report.findings())
+
+    assert "basis" in told("e3nn") and "basis" not in told("standard")
+
+
+def test_a_flat_tensor_is_refused_with_the_spelling_of_one():
+    with pytest.raises(eq.errors.ShapeError, match='"1xtensor", its 9 components'):
+        eq.Representation.parse("tensor").check((4, 9), "outputs['t']")

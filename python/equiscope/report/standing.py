@@ -4,6 +4,7 @@ a line that names each of them, so that the one that differs is seen."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -11,9 +12,9 @@ import torch
 
 from ..groups.group import Label
 from ..result.data import AuditData, Output, SystemRow
-from ..result.floor import seen_above
+from ..result.floor import components, seen_above
 from ..result.judge import AT_NOISE, Parity, Verdict
-from ..result.verdict import actual_irrep, components, insignificant, rotations_alone, system_error, targets, uncertain, untouched
+from ..result.verdict import actual_irrep, insignificant, rotations_alone, system_error, targets, uncertain, untouched
 from .amounts import consists, law, noun, scales, size, worst
 from .finding import Finding, warned
 from .format import LISTED, NAMED, every, listing, number, percent, quantity, quote, several
@@ -29,6 +30,9 @@ SINGLE = 1e-6
 LOUD = 1e3
 """Noise, in round-off of values of this size, from which rounding alone does not explain it: sums over many terms and
 differences of close numbers cost two to three digits."""
+
+FAINT = 1e-3
+"""Share of the error of an output from which on a part of it is not exact beside the others."""
 
 FLATTENED = {9: "1xtensor", 6: "voigt"}
 """By the number of components, how a 3x3 tensor along one axis is declared."""
@@ -213,6 +217,14 @@ def _guess(output: Output) -> Conclusion:
     if seen_above(output) > FLAT:
         above = f"above {highest(output.chart)}, as that of noise does."
         return Conclusion(f" Most of its power lies {above}", f" Most of their power lies {above}")
+    if _out_of_order(output):
+        order = (
+            "their components may be in another order: (y, z, x) in the standard basis, (x, y, z) in e3nn's (basis=)."
+        )
+        return Conclusion(
+            f" Its invariant parts are exact, and every part that turns is not: {order}",
+            f" Their invariant parts are exact, and every part that turns is not: {order}",
+        )
     actual = actual_irrep(output)
     if actual is None:
         text = (
@@ -242,6 +254,16 @@ def _guess(output: Output) -> Conclusion:
         f" It carries the declared irrep, so the cause is {text}",
         f" They carry the declared irreps, so the cause is {text}",
     )
+
+
+def _out_of_order(output: Output) -> bool:
+    """Whether, of declared irreps, those with l >= 1 alone are broken, and each by a lot."""
+    if re.search(r"\d[eo]\b", output.representation) is None:
+        return False
+    still, turning = [], []
+    for label, part in output.parts.items():
+        (turning if isinstance(label, tuple) and label[0] >= 1 else still).append(part.rmse)
+    return bool(still and turning) and max(still) < FAINT * output.rmse and min(turning) > output.rmse / 2
 
 
 def _a(output: Output, irrep: Label) -> str:
