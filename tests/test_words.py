@@ -417,3 +417,11 @@ def test_components_in_the_order_of_another_basis_are_told_as_such():
 def test_a_flat_tensor_is_refused_with_the_spelling_of_one():
     with pytest.raises(eq.errors.ShapeError, match='"1xtensor", its 9 components'):
         eq.Representation.parse("tensor").check((4, 9), "outputs['t']")
+
+
+def test_an_output_that_is_nowhere_finite_is_missed_in_words():
+    audit = Audit({}, {}, [], [Failure("a", "energy", "NaN at a rotation", whole=False)])
+    with pytest.raises(KeyError, match="'energy' was not measured: on 'a', NaN"):
+        audit.outputs["energy"]
+    with pytest.raises(KeyError, match=r"^'other'$"):
+        audit.outputs["other"]

@@ -260,7 +260,8 @@ def _out_of_order(output: Output) -> bool:
     """Whether, of declared irreps, those with l >= 1 alone are broken, and each by a lot."""
     if re.search(r"\d[eo]\b", output.representation) is None:
         return False
-    still, turning = [], []
+    still: list[float] = []
+    turning: list[float] = []
     for label, part in output.parts.items():
         (turning if isinstance(label, tuple) and label[0] >= 1 else still).append(part.rmse)
     return bool(still and turning) and max(still) < FAINT * output.rmse and min(turning) > output.rmse / 2
