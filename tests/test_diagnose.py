@@ -210,3 +210,29 @@ def test_what_no_diagnosis_can_be_made_of_is_refused(asked, words):
     settings = {"outputs": {"q": "tensor"}, "targets": {"q": list(map(quadrupole, data))}, **SETTINGS}
     with pytest.raises(errors.EquiscopeError, match=words):
         eq.diagnose(model, data, **{**settings, **asked})
+
+
+class Heads(torch.nn.Module):
+    """A quadrupole that nothing was fitted to, and an energy that is computed after it."""
+
+    def __init__(self, named):
+        super().__init__()
+        self.pool = torch.nn.Identity()
+        self.named = named
+        self.add_module("Q" if named else "first", torch.nn.Identity())
+        self.add_module("E" if named else "second", torch.nn.Identity())
+
+    def forward(self, x):
+        h = self.pool(summed(second(x)))
+        _, q, e = self.children()
+        return {"Q": q(0.0 * h[..., :9]).unflatten(-1, (3, 3)), "E": e(h[..., 6:7] - 2 * h[..., 9:10]).squeeze(-1)}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_heads_of_outputs_are_not_the_last_layer(named):
+    data, _ = data_of(CASES["all is right"], 0)
+    labels = [quadrupole(x) for x in data]
+    kinds = {"Q": "tensor", "E": "scalar"}
+    found = eq.diagnose(Heads(named), data, outputs=kinds, targets={"Q": labels}, **SETTINGS)["Q", (2, 1)]
+    assert [layer.layer for layer in found.layers] == ["pool"]
+    assert found.fate is Fate.UNREAD and "from `pool` anew" in remedy(found)

@@ -372,3 +372,56 @@ def test_findings_stay_plain_ascii():
     found = energy(unit="eV", rmse_error=0.0002, spread=0.1, reference_rmse=0.1)
     audit = Audit({"energy": found}, {}, rows(2, {"energy": found}, {}))
     assert all(line.isascii() for line in findings(audit))
+
+
+def test_already_is_said_of_less_alone():
+    audit = audit_of([energy(relative=0.84, rmse_rotations=0.84 * 0.0248, inversion=0.3)])
+    silent(audit, "already")
+    said(audit, "breaks under rotations by 84.0% (RMSE")
+    said(audit_of([energy(relative=0.84, rmse_rotations=0.01, inversion=0.3)]), "already")
+
+
+@pytest.mark.parametrize(
+    "channels, words", [(1, "one number cannot be that"), (9, '"1xtensor"'), (6, '"voigt"'), (4, "is that what it is?")]
+)
+def test_what_an_output_is_asked_to_be_it_can_be(channels, words):
+    found = energy(relative=0.99, channels=channels)
+    found.power = torch.zeros_like(found.power)
+    found.power[1, 0] = 0.98 * found.total
+    said(audit_of([found]), "does not transform as declared", "of its power turns like", words)
+
+
+def test_a_dtype_is_said_as_the_option_that_it_is_on_the_command_line():
+    from equiscope.cli import _as_options
+
+    assert _as_options("data: (dtype=torch.float32 brings data)") == "data: (--dtype float32 brings data)"
+
+
+def test_components_in_the_order_of_another_basis_are_told_as_such():
+    generator = torch.Generator().manual_seed(0)
+    points = [torch.randn(4, 3, dtype=torch.float64, generator=generator) for _ in range(2)]
+
+    def model(x):
+        v = x.sum(-2)
+        s, y = v.square().sum(-1, keepdim=True), eq.spherical_harmonics(v, 2)
+        return torch.cat([0.01 * s, y[..., 1:]], -1)
+
+    def told(basis):
+        kind = eq.Representation.parse("1x0e+1x1o+1x2e", basis=basis)
+        report = eq.audit(model, points, inputs="vector", outputs={"y": kind}, lmax=2, degree=6, progress=False)
+        return " ".join(report.findings())
+
+    assert "basis" in told("e3nn") and "basis" not in told("standard")
+
+
+def test_a_flat_tensor_is_refused_with_the_spelling_of_one():
+    with pytest.raises(eq.errors.ShapeError, match='"1xtensor", its 9 components'):
+        eq.Representation.parse("tensor").check((4, 9), "outputs['t']")
+
+
+def test_an_output_that_is_nowhere_finite_is_missed_in_words():
+    audit = Audit({}, {}, [], [Failure("a", "energy", "NaN at a rotation", whole=False)])
+    with pytest.raises(KeyError, match="'energy' was not measured: on 'a', NaN"):
+        audit.outputs["energy"]
+    with pytest.raises(KeyError, match=r"^'other'$"):
+        audit.outputs["other"]

@@ -335,6 +335,11 @@ def cite() -> None:
     typer.echo(bibtex(), nl=False)
 
 
+def _as_options(told: str) -> str:
+    """An error of the library, with its keywords as options."""
+    return told.replace("dtype=torch.", "--dtype ")
+
+
 def _dtype(text: str | None) -> Any:
     """The dtype of torch that is called so."""
     import torch
@@ -588,7 +593,7 @@ def main() -> None:
         try:
             app(prog_name="equiscope")
         except EquiscopeError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {_as_options(str(error))}", err=True)
             raise SystemExit(2) from None
 
 

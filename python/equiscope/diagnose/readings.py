@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
@@ -58,6 +59,13 @@ class Readings(Witness):
         self.done: list[Running] = []
         self.squares: dict[Key, torch.Tensor] = {}
         """``(FOLDS, K, K)``."""
+        self._unlike: set[tuple[str, str]] = set()
+        self._compared: set[tuple[str, str]] = set()
+
+    def is_head(self, layer: str) -> bool:
+        """Whether `layer` is what an output is: it has its values, or its name."""
+        pairs = {(layer, output) for output in self._kinds} & self._compared
+        return bool(pairs - self._unlike) or layer in {f"{output}:output" for output in self._kinds}
 
     def parts(self, output: str) -> tuple[Isotypic, ...]:
         """The irreps of a target."""
@@ -76,6 +84,10 @@ class Readings(Witness):
         weights = found.weights[start:stop]
         layers = {name: value for name, value in values.items() if name not in self._kinds}
         turns = {name: self.matrices(name, elements) for name in found.targets}
+        for pair in itertools.product(layers, self._kinds.keys() & values.keys()):
+            self._compared.add(pair)
+            if pair not in self._unlike and not _same(*(values[name] for name in pair)):
+                self._unlike.add(pair)
         for layer, value in layers.items():
             rows = value.to("cpu", torch.float64).flatten(2)
             found.rows[layer] = rows.shape[1]
@@ -132,6 +144,10 @@ class Readings(Witness):
 
     def drop(self, system: System) -> None:
         self._running.pop(system.name, None)
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.numel() == other.numel() and torch.equal(one.reshape(-1), other.reshape(-1).to(one))
 
 
 def _pooled(rows: torch.Tensor) -> torch.Tensor:

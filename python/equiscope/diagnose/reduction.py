@@ -33,16 +33,32 @@ def sectors(audit: Audit, readings: Readings, group: Group, seed: int) -> Iterat
         if output.target is None:
             continue
         done = [found for found in readings.done if name in found.targets]
-        layers = {key: layer for key, layer in audit.layers.items() if _readable(done, key, name)}
-        skipped = [key for key in audit.layers if key not in layers]
+        hidden = {key: layer for key, layer in audit.layers.items() if not readings.is_head(key)}
+        layers = {key: layer for key, layer in hidden.items() if _readable(done, key, name)}
+        skipped = [key for key in hidden if key not in layers]
         worth = {sector.label for sector in own_sectors(output)}
         for i, part in enumerate(readings.parts(name)):
             sector = _Sector(name, output, part, i, done, readings, group, seed)
-            yield sector.diagnosis(layers, part.label in worth, skipped)
+            own = _up_to_readout(layers, done, name, i) if len(audit.outputs) > 1 else layers
+            yield sector.diagnosis(own, part.label in worth, skipped)
 
 
 def _readable(done: Sequence[Running], layer: str, output: str) -> bool:
     return bool(done) and all((layer, output) in found.moments for found in done)
+
+
+def _up_to_readout(
+    layers: dict[str, Spectrum], done: Sequence[Running], output: str, place: int
+) -> dict[str, Spectrum]:
+    """`layers` without those at the end that have fewer numbers than the irrep has components: no linear readout could
+    give it, so they are the heads of other outputs."""
+    kept = list(layers)
+    while len(kept) > 1:
+        moments = done[0].moments[kept[-1], output][place]
+        if moments.shape[1] >= moments.shape[-1]:
+            break
+        kept.pop()
+    return {key: layers[key] for key in kept}
 
 
 class _Sector:

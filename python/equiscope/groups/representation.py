@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -298,7 +299,9 @@ class Representation:
         if found != axes or stop < len(axes):
             sizes = [f">= {self.components}"] if self.partial else list(map(str, axes))
             expected = ", ".join(["...", *sizes, *[":"] * (-1 - self.axis)])
-            fail(ShapeError, argument, f"({expected}) for {self.name!r}", tuple(shape))
+            flat = len(axes) > 1 and shape and shape[-1] == math.prod(axes)
+            way = f', or "1x{self.name}", its {shape[-1]} components along one axis' if flat and self.axis == -1 else ""
+            fail(ShapeError, argument, f"({expected}) for {self.name!r}{way}", tuple(shape))
 
     def check_values(self, flat: torch.Tensor, argument: str) -> None:
         """Raise DataError where values ``(*rest, components)`` lack the symmetry that the indices of a tensor are

@@ -4,6 +4,7 @@ a line that names each of them, so that the one that differs is seen."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -11,7 +12,7 @@ import torch
 
 from ..groups.group import Label
 from ..result.data import AuditData, Output, SystemRow
-from ..result.floor import seen_above
+from ..result.floor import components, seen_above
 from ..result.judge import AT_NOISE, Parity, Verdict
 from ..result.verdict import actual_irrep, insignificant, rotations_alone, system_error, targets, uncertain, untouched
 from .amounts import consists, law, noun, scales, size, worst
@@ -29,6 +30,12 @@ SINGLE = 1e-6
 LOUD = 1e3
 """Noise, in round-off of values of this size, from which rounding alone does not explain it: sums over many terms and
 differences of close numbers cost two to three digits."""
+
+FAINT = 1e-3
+"""Share of the error of an output from which on a part of it is not exact beside the others."""
+
+FLATTENED = {9: "1xtensor", 6: "voigt"}
+"""By the number of components, how a 3x3 tensor along one axis is declared."""
 
 RANDOM = "Look for dropout, sampling or nondeterministic kernels."
 """What makes the same input give different values."""
@@ -225,6 +232,14 @@ def _guess(output: Output) -> Conclusion:
     if seen_above(output) > FLAT:
         above = f"above {highest(output.chart)}, as that of noise does."
         return Conclusion(f" Most of its power lies {above}", f" Most of their power lies {above}")
+    if _out_of_order(output):
+        order = (
+            "their components may be in another order: (y, z, x) in the standard basis, (x, y, z) in e3nn's (basis=)."
+        )
+        return Conclusion(
+            f" Its invariant parts are exact, and every part that turns is not: {order}",
+            f" Their invariant parts are exact, and every part that turns is not: {order}",
+        )
     actual = actual_irrep(output)
     if actual is None:
         text = (
@@ -234,6 +249,14 @@ def _guess(output: Output) -> Conclusion:
         return Conclusion(f"{text}declaration is wrong.", f"{text}declarations are wrong.")
     if actual not in targets(output):
         share, like = percent(float(output.fractions.max())), _a(output, actual)
+        if components(output) * output.channels == 1:
+            cause = "one number cannot be that, so it is a component of one, or an axis is fixed in the model."
+            return Conclusion(
+                f" {share} of its power turns like {like}: {cause}", f" The power of each turns like {like}: {cause}"
+            )
+        if flat := FLATTENED.get(components(output) * output.channels):
+            kinds = f'{like}: is it a 3x3 tensor, flattened ("{flat}")?'
+            return Conclusion(f" {share} of its power turns like {kinds}", f" The power of each turns like {kinds}")
         return Conclusion(
             f" {share} of its power turns like {like}: is that what it is?",
             f" The power of each turns like {like}: is that what they are?",
@@ -246,6 +269,17 @@ def _guess(output: Output) -> Conclusion:
         f" It carries the declared irrep, so the cause is {text}",
         f" They carry the declared irreps, so the cause is {text}",
     )
+
+
+def _out_of_order(output: Output) -> bool:
+    """Whether, of declared irreps, those with l >= 1 alone are broken, and each by a lot."""
+    if re.search(r"\d[eo]\b", output.representation) is None:
+        return False
+    still: list[float] = []
+    turning: list[float] = []
+    for label, part in output.parts.items():
+        (turning if isinstance(label, tuple) and label[0] >= 1 else still).append(part.rmse)
+    return bool(still and turning) and max(still) < FAINT * output.rmse and min(turning) > output.rmse / 2
 
 
 def _a(output: Output, irrep: Label) -> str:
@@ -269,8 +303,10 @@ def _parity(output: Output) -> Conclusion:
         }
         return Conclusion(f" It is {found} ({alone} under rotations alone).", several[found])
     share = (output.rmse_rotations or 0.0) / output.size if output.size > 0 else 0.0
+    # what rounds to the whole error is not less than it, so nothing was there already
+    already = " already" if percent(share) != percent(output.relative) and share < output.relative else ""
     return Conclusion(
-        f" It breaks under rotations by {percent(share)} already ({alone}).", " They break under rotations already."
+        f" It breaks under rotations by {percent(share)}{already} ({alone}).", f" They break under rotations{already}."
     )
 
 

@@ -254,6 +254,18 @@ class Failure:
     """Whether the system was stopped; else what `where` names lacks it, and nothing else."""
 
 
+class Results(dict[str, "Output"]):
+    """Outputs by name; of one that is missing since it has no finite value, the KeyError says so."""
+
+    failures: Sequence[Failure] = ()
+
+    def __missing__(self, name: str) -> Output:
+        own = [failure for failure in self.failures if failure.where == name]
+        if not own:
+            raise KeyError(name)
+        raise KeyError(f"{name!r} was not measured: on {own[0].system!r}, {own[0].reason}; see failures")
+
+
 @dataclass(repr=False)
 class AuditData:
     """The numbers of an audit, without the views that `equiscope.Audit` adds."""
@@ -282,6 +294,10 @@ class AuditData:
     audit proper, to see that copies are independent and how large the noise floor is."""
     notes: list[str] = field(default_factory=list)
     """What was done on the way that a reader may want to know, and that takes nothing from any number."""
+
+    def __post_init__(self) -> None:
+        self.outputs = Results(self.outputs)
+        self.outputs.failures = self.failures
 
     def __repr__(self) -> str:
         get = self.settings.get
