@@ -79,8 +79,8 @@ def test_systems_of_different_sizes_are_pooled_by_their_real_rows(bare):
 
 def test_without_a_mask_padding_counts():
     item = {"pos": padded(10)["pos"], "rows": torch.arange(10) < 5}
-    diluted = audited([item], None, model=lambda pos, rows: pushed(pos)).outputs["v"]
-    full = audited([{"pos": REAL}], None).outputs["v"]
+    diluted = audited([item], {}, model=lambda pos, rows: pushed(pos)).outputs["v"]
+    full = audited([{"pos": REAL}], {}).outputs["v"]
     assert diluted.rmse == pytest.approx(full.rmse / 2**0.5, rel=1e-9)
 
 
@@ -396,3 +396,14 @@ def test_an_empty_dict_of_masks_switches_the_guess_off():
     report = audited([padded(10)], {})
     assert report.outputs["v"].samples == 10 and report.settings["masks"] == "none, as asked" and not report.warnings
     assert not audited([padded(6, fill=1.0)], {}).warnings
+
+
+def test_a_mask_by_another_name_is_found_by_what_it_says(bare):
+    report = audited([padded(8, keep=lambda mask: mask)], None)
+    assert report.outputs["v"].rmse == pytest.approx(bare.rmse, rel=1e-9)
+    assert any("`keep` was taken for the mask" in note for note in report.notes)
+
+
+def test_one_atom_at_the_origin_is_not_taken_for_padding_by_another_name():
+    report = audited([padded(6, keep=lambda mask: mask)], None)
+    assert report.outputs["v"].samples == 6 and any("masks='keep' does" in warning for warning in report.warnings)

@@ -75,19 +75,27 @@ class Masks:
         if not self._undecided:
             return
         for name, value in system.tensors.items():
-            if not any(word in name.lower() for word in WORDS) or value.ndim != 1 or not _is_truth(value):
+            called = any(word in name.lower() for word in WORDS)
+            if value.ndim != 1 or not (_is_truth(value) if called else value.dtype == torch.bool):
                 continue
             turning = _by_row(system, value)
             if not turning or bool((value != 0).all()) or bool((value == 0).all()):
                 continue
             empty = (torch.cat(turning, -1) == 0).all(-1)
+            if not called and not torch.equal(empty, value == 0):
+                continue
+            if not called and int(empty.sum()) == 1:  # one atom may lie at the origin
+                self._doubtful = name
+                continue
             for text, real in ((name, value != 0), (f"~{name}", value == 0)):
                 # what comes first is a system of its own, what is 0 at its end is filled up
                 if bool(real[0]) and bool(empty[int(real.sum()) :].all()) and not bool(real[int(real.sum()) :].any()):
                     self._table, self._undecided, self._doubtful = {"**": text}, False, None
                     why = f"what rotates is 0 in {_counted(int((~real).sum()))} at its end"
                     self.note = f"{text}, by itself: {why}"
-                    self.remarks = [_guessed(name, padding=text != name, why=why)]
+                    self.remarks = [
+                        _guessed(name, padding=text != name, why=f"it is called so, and {why}" if called else why)
+                    ]
                     return
             self._doubtful = name
 
@@ -259,10 +267,7 @@ def _displaced(system: Opened, masks: Sequence[torch.Tensor]) -> Opened:
 
 def _guessed(name: str, *, padding: bool, why: str) -> str:
     what = "padding" if padding else "real"
-    return (
-        f"`{name}` was taken for the mask, true where rows are {what}: it is called so, and {why}. masks={{}} says "
-        "that there is none"
-    )
+    return f"`{name}` was taken for the mask, true where rows are {what}: {why}. masks={{}} says that there is none"
 
 
 def _counted(rows: int) -> str:
