@@ -135,3 +135,13 @@ def test_systems_with_an_axis_of_their_own_are_asked_too():
     asked = {"inputs": {"pos": "vector", "field": "vector"}, "outputs": {"e": "scalar"}}
     report = eq.audit(graph_network, [item], group=eq.groups.SO2(axis="field"), **asked, **ASK)
     assert len(said(report.warnings)) == 1
+
+
+@pytest.mark.parametrize("kind, warned", [("tensor", True), ("vector", False)])
+def test_a_cell_declared_as_a_tensor_is_warned_of(kind, warned):
+    def volume(pos, cell):
+        return {"e": torch.cdist(pos, pos).sum((-1, -2)) + (cell @ cell.mT).diagonal(dim1=-2, dim2=-1).sum(-1)}
+
+    item = {"pos": POS, "cell": torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))}
+    found = eq.audit(volume, [item], inputs={"pos": "vector", "cell": kind}, outputs={"e": "scalar"}, **ASK)
+    assert any('`cell` is declared "tensor"' in warning for warning in found.warnings) == warned

@@ -39,7 +39,7 @@ from .returned import NUMERIC, SINGLE, by_name, of_copies, values
 from .rounding import rounded
 from .rows import RowCounts
 from .stream import each_system, is_data_set, is_one_system
-from .structures import label_of
+from .structures import CELL, label_of
 from .unturned import Unturned, displaced, may_hold_directions
 
 ONLY = "input"
@@ -155,10 +155,15 @@ class PlainAdapter(Adapter):
 
     @property
     def notes(self) -> list[str]:  # type: ignore[override]
-        """Of data that the model does not take, and of masks."""
+        """Of data that the model does not take, of cells that turn as no cell does, and of masks."""
         left = ", ".join(f"`{name}`" for name in self._call.left)
         without = [f"the model has no parameter for {left}: it was called without"] if left else []
-        return [*without, *self._masks.notes()]
+        cells = [
+            f'`{name}` is declared "tensor", of which both axes turn: rows that are vectors of a cell are a "vector"'
+            for name, kind in self.inputs.items()
+            if kind.name == "tensor" and name.rpartition(".")[2].lower() in CELL
+        ]
+        return [*without, *cells, *self._masks.notes()]
 
     @property
     def remarks(self) -> list[str]:  # type: ignore[override]

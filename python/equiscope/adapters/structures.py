@@ -28,6 +28,7 @@ SYNONYMS = (
     ("initial_charges", "charges"),
 )
 """Names for one and the same, that of this package or of ASE first."""
+CELL = SYNONYMS[2]
 VECTORS = ("positions", "cell", "forces", "momenta", "velocities")
 MOMENTS = ("initial_magmoms", "magmoms", "magnetic_moments")
 
