@@ -99,7 +99,8 @@ class Tree:
             # headers of the mathematics reach the bindings, which take none of it: only what does is made again
             if fault["file"].startswith("csrc/include/") and not fault["file"].endswith("rotation.hpp"):
                 os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-                self.faulty = [own for kind in ("kernels", "ring_plan", "tables") for own in self._objects(kind)]
+                kinds = ("kernels", "tensors", "ring_plan", "tables")
+                self.faulty = [own for kind in kinds for own in self._objects(kind)]
                 for made in self.faulty:
                     made.unlink()
         try:
