@@ -57,26 +57,54 @@ def _index_apart(x: torch.Tensor, index: int, rank: int) -> torch.Tensor:
     return x.reshape(x.shape[0], x.shape[1] * int(3**index), 3, int(3 ** (rank - 1 - index)))
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    x, rotations, *ctx.settings = inputs
-    ctx.save_for_backward(x, rotations)
+def rotations_derived(
+    operator: Operator,
+    gradient: Callable[..., torch.Tensor],
+    turning: Callable[..., torch.Tensor],
+) -> None:
+    """Register the derivatives of an operator of x ``(n or 1, rows, components)``, rotations ``(n, 3, 3)``, plain
+    values `how`, and whether the inverse acts.
+
+    With X_w what moves a value in the frame of the body, y = g x moves by g X_w x and y = g^T x by -X_w y:
+    ``gradient(u, v, rotations, *how)`` is that of ``<u, X_w v>`` by rotations, ``turning(v, rotations, change, *how)``
+    is X_w v.
+    """
+
+    def save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        x, rotations, *ctx.settings = inputs
+        ctx.save_for_backward(x, rotations)
+
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, rotations = ctx.saved_tensors
+        *how, inverse = ctx.settings
+        by_x = by_rotations = None
+        if ctx.needs_input_grad[0] or not inverse:
+            back = operator(grad, rotations, *how, not inverse)
+        if ctx.needs_input_grad[0]:
+            by_x = back.sum(0, keepdim=True) if x.shape[0] == 1 else back
+        if ctx.needs_input_grad[1]:
+            u, v = (operator(x, rotations, *how, True), grad) if inverse else (back, x)
+            by_rotations = gradient(u, v, rotations, *how)
+        return by_x, by_rotations, None, None, None
+
+    def tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
+        x, rotations, *how, inverse = arguments
+        by_x, by_rotations = tangents[0], None
+        if tangents[1] is not None:
+            v = operator(x, rotations, *how, inverse) if inverse else x
+            by_rotations = turning(v, rotations, tangents[1], *how)
+        if inverse:
+            by_x = None if by_x is None else operator(by_x, rotations, *how, inverse)
+            return accumulated(by_x, None if by_rotations is None else -by_rotations)
+        return operator(accumulated(by_x, by_rotations), rotations, *how, inverse)
+
+    operator.register_derivatives(backward, tangent, setup_context=save)
 
 
-def _backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    # y = g x moves by g (w x x), y = g^T x by -(w x y): both torques are <u, w x v>, u and v in the frame of the body
-    x, rotations = ctx.saved_tensors
-    rank, pseudo, inverse = ctx.settings
-    by_x = by_rotations = None
-    if ctx.needs_input_grad[0] or not inverse:
-        back = rotate_tensors(grad, rotations, rank, pseudo, not inverse)
-    if ctx.needs_input_grad[0]:
-        by_x = back.sum(0, keepdim=True) if x.shape[0] == 1 else back
-    if ctx.needs_input_grad[1]:
-        u, v = (rotate_tensors(x, rotations, rank, pseudo, True), grad) if inverse else (back, x)
-        outer = _outer(u, v, rank)
-        # the part along the group: g times an antisymmetric matrix
-        by_rotations = product(rotations, 0.5 * (outer - outer.mT))
-    return by_x, by_rotations, None, None, None
+def _gradient(u: torch.Tensor, v: torch.Tensor, rotations: torch.Tensor, rank: int, pseudo: bool) -> torch.Tensor:
+    outer = _outer(u, v, rank)
+    # the part along the group: g times an antisymmetric matrix
+    return product(rotations, 0.5 * (outer - outer.mT))
 
 
 def _outer(u: torch.Tensor, v: torch.Tensor, rank: int) -> torch.Tensor:
@@ -89,26 +117,13 @@ def _outer(u: torch.Tensor, v: torch.Tensor, rank: int) -> torch.Tensor:
     return accumulated(*terms)
 
 
-def _tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
-    # d(g x) = g (dx + w x x), d(g^T x) = g^T dx - w x (g^T x)
-    x, rotations, *settings = arguments
-    rank, _, inverse = settings
-    by_x, by_rotations = tangents[0], None
-    if tangents[1] is not None:
-        v = rotate_tensors(x, rotations, *settings) if inverse else x
-        by_rotations = _turning(v, angular_velocity(rotations, tangents[1]), rank)
-    if inverse:
-        by_x = None if by_x is None else rotate_tensors(by_x, rotations, *settings)
-        return accumulated(by_x, None if by_rotations is None else -by_rotations)
-    return rotate_tensors(accumulated(by_x, by_rotations), rotations, *settings)
-
-
-def _turning(x: torch.Tensor, omega: torch.Tensor, rank: int) -> torch.Tensor:
-    """The sum over indices of ``w x t``: x ``(n or 1, rows, 3^rank)``, omega ``(n, 3)``."""
+def _turning(x: torch.Tensor, rotations: torch.Tensor, change: torch.Tensor, rank: int, pseudo: bool) -> torch.Tensor:
+    """The sum over indices of ``w x t``: x ``(n or 1, rows, 3^rank)``."""
+    omega = angular_velocity(rotations, change)
     about = omega[:, None, :, None]
     moved = [torch.linalg.cross(about, _index_apart(x, index, rank), dim=2) for index in range(rank)]
     return accumulated(*(term.reshape(omega.shape[0], x.shape[1], x.shape[2]) for term in moved))
 
 
-rotate_tensors.register_derivatives(_backward, _tangent, setup_context=_save)
+rotations_derived(rotate_tensors, _gradient, _turning)
 rotate_tensors.register_vmap(rotations_by_batch(rotate_tensors))

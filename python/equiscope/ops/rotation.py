@@ -25,10 +25,10 @@ from ._check import (
     orthogonal_or_nan,
     savable,
 )
-from ._operator import Operator, accumulated, derivative_wanted, watched, without_autocast
+from ._operator import Operator, derivative_wanted, watched, without_autocast
 from ._out import check_out, fill
 from ._product import product
-from ._tensors import rotate_tensors, rotations_by_batch
+from ._tensors import rotate_tensors, rotations_by_batch, rotations_derived
 from .wigner import angular_velocity, on_group, tangent_gradient
 
 
@@ -235,26 +235,19 @@ def _(x: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str, invers
     return x.new_empty(rotations.shape[0], x.shape[1], x.shape[2])
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    x, rotations, *ctx.settings = inputs
-    ctx.save_for_backward(x, rotations)
+def _rotate_gradient(
+    u: torch.Tensor, v: torch.Tensor, rotations: torch.Tensor, irreps: str, layout: str
+) -> torch.Tensor:
+    moved = each_generator(v, *table(parsed(irreps, "standard", layout), v))
+    torque = (u[:, :, None, :] * moved).sum((1, 3))
+    return tangent_gradient(rotations, torque)
 
 
-def _rotate_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    # y = D x moves by D X_k x, y = D^T x by -X_k y: both torques are <u, X_k v> with u and v in the frame of the body
-    x, rotations = ctx.saved_tensors
-    irreps, layout, inverse = ctx.settings
-    by_x = by_rotations = None
-    if ctx.needs_input_grad[0] or not inverse:
-        back = _rotate(grad, rotations, irreps, layout, not inverse)
-    if ctx.needs_input_grad[0]:
-        by_x = back.sum(0, keepdim=True) if x.shape[0] == 1 else back
-    if ctx.needs_input_grad[1]:
-        u, v = (_rotate(x, rotations, irreps, layout, True), grad) if inverse else (back, x)
-        moved = each_generator(v, *table(parsed(irreps, "standard", layout), v))
-        torque = (u[:, :, None, :] * moved).sum((1, 3))
-        by_rotations = tangent_gradient(rotations, torque)
-    return by_x, by_rotations, None, None, None
+def _rotate_turning(
+    x: torch.Tensor, rotations: torch.Tensor, change: torch.Tensor, irreps: str, layout: str
+) -> torch.Tensor:
+    omega = angular_velocity(rotations, change)[:, None, :]
+    return generator_along(x, omega, *table(parsed(irreps, "standard", layout), x))
 
 
 def _save_rotations(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -266,21 +259,6 @@ def _checked_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
     return _along_group(ctx.saved_tensors[0], grad)
 
 
-def _rotate_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
-    # d(D x) = D (dx + X_w x), d(D^T x) = D^T dx - X_w D^T x
-    x, rotations, *settings = arguments
-    irreps, layout, inverse = settings
-    by_x, by_rotations = tangents[0], None
-    if tangents[1] is not None:
-        v = _rotate(x, rotations, *settings) if inverse else x
-        omega = angular_velocity(rotations, tangents[1])[:, None, :]
-        by_rotations = generator_along(v, omega, *table(parsed(irreps, "standard", layout), v))
-    if inverse:
-        by_x = None if by_x is None else _rotate(by_x, rotations, *settings)
-        return accumulated(by_x, None if by_rotations is None else -by_rotations)
-    return _rotate(accumulated(by_x, by_rotations), rotations, *settings)
-
-
 def _checked_tangent(arguments: tuple[Any, ...], tangents: tuple[Any, ...]) -> torch.Tensor:
     return _along_group(arguments[0], tangents[0])
 
@@ -290,7 +268,7 @@ def _along_group(rotations: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
 
 
 checked_rotations.register_derivatives(_checked_backward, _checked_tangent, setup_context=_save_rotations)
-_rotate.register_derivatives(_rotate_backward, _rotate_tangent, setup_context=_save)
+rotations_derived(_rotate, _rotate_gradient, _rotate_turning)
 
 
 @checked_rotations.register_vmap
