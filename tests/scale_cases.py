@@ -9,10 +9,13 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 import equiscope as eq
 from equiscope.result.data import Output
+from equiscope.result.files import pack, write
+from equiscope.result.place import check_writable
 
 SYSTEMS = 40
 ASKED = {"inputs": {"x": "vector"}, "outputs": {"u": "scalar", "v": "vector"}, "lmax": 1, "progress": False}
@@ -115,3 +118,15 @@ def wait_for(ready: Callable[[], bool], seconds: float = 120.0) -> None:
     while not ready():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.001)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def numbers_alone():
+    """No pages and pictures, which take longer than all the rest."""
+
+    def save(report, directory, formats=()):
+        write(check_writable(directory), pack(report), {}, ())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eq.Audit, "save", save)
+        yield

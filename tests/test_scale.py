@@ -16,7 +16,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from scale_cases import ASKED, SYSTEMS, Model, audit, data, differences, ended, forked, group, unlike, wait_for, written
+from scale_cases import (  # noqa: F401
+    ASKED,
+    SYSTEMS,
+    Model,
+    audit,
+    data,
+    differences,
+    ended,
+    forked,
+    group,
+    numbers_alone,
+    unlike,
+    wait_for,
+    written,
+)  # fmt: skip
 
 import equiscope as eq
 from equiscope.errors import ArgumentError, DataError, ModelError
@@ -25,9 +39,7 @@ from equiscope.probe.logs import Logs
 from equiscope.probe.run import Run
 from equiscope.ranks import Group
 from equiscope.result.data import SystemRow
-from equiscope.result.files import pack, write
 from equiscope.result.log import Log, lines
-from equiscope.result.place import check_writable
 from equiscope.result.rows import Rows
 
 
@@ -59,18 +71,6 @@ def killed_at(directory: Path, share: float, pause: float = 0.0) -> None:
     time.sleep(pause)
     os.kill(child, signal.SIGKILL)
     assert ended(child) == -signal.SIGKILL
-
-
-@pytest.fixture(autouse=True, scope="module")
-def numbers_alone():
-    """No pages and pictures, which take longer than all the rest."""
-
-    def save(report, directory, formats=()):
-        write(check_writable(directory), pack(report), {}, ())
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(eq.Audit, "save", save)
-        yield
 
 
 def kill_and_resume(directory: Path, kills: int, seed: int) -> tuple[eq.Audit, list[int]]:

@@ -10,31 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from scale_cases import Model, audit, differences, ended, forked, group
+from scale_cases import Model, audit, differences, ended, forked, group, numbers_alone  # noqa: F401
 
 import equiscope as eq
 from equiscope.probe.board import PARCELS, Board, Spent
 from equiscope.probe.memory import Memory
 from equiscope.probe.parcel import receive, send
-from equiscope.result.files import pack, write
-from equiscope.result.place import check_writable
 
 ROWS, COPIES = 30, 30
 """Of the large system, and of one of its batches."""
 
 ASKED = {"batch_rows": ROWS * COPIES, "distributed": None}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def numbers_alone():
-    """No pages and pictures, which take longer than all the rest."""
-
-    def save(report, directory, formats=()):
-        write(check_writable(directory), pack(report), {}, ())
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(eq.Audit, "save", save)
-        yield
 
 
 def large(seed: int = 0) -> dict[str, torch.Tensor]:
