@@ -12,7 +12,7 @@ from ..adapters.rounding import DOUBLE
 from ..errors import ran_out
 from .copies import DITHERS, IDENTICAL, PAIR, Copies
 from .eager import eager
-from .noise import Noise, scatter
+from .noise import FELT, Noise, scatter
 from .precision import TF32, ComputesIn, coarser, looks_like
 from .stacked import Stacked
 
@@ -21,9 +21,6 @@ STAIR = 2.0**-34
 
 FIRMLY = 16.0
 """Units in the last place by which a value in float32 is made to move for sure."""
-
-FELT = 4.0
-"""Changes by this many rounding errors of a value would be seen in it."""
 
 WRAPPED = (*PAIR, *range(IDENTICAL + DITHERS, IDENTICAL + DITHERS + 2))
 """The copies that give the floor of a model in float32 inside of float64."""

@@ -12,7 +12,7 @@ from ..errors import ArgumentError, fail, ran_out
 from .copies import DITHERS, IDENTICAL, PAIR, Copies
 from .crosstalk import OUTPUT_SUMS, CrossTalk
 from .layers import Values
-from .noise import UNIFORM, Noise, rms
+from .noise import FELT, UNIFORM, Noise, rms
 from .stacked import Stacked
 
 NUDGE = 0.1
@@ -21,9 +21,6 @@ coordinate."""
 
 TRIED = 3
 """Systems on which that is looked for: one may be a point alone, of which nothing invariant depends on where it is."""
-
-FELT = 4.0
-"""Changes by this many floors of a value would be seen in it."""
 
 
 class Dependence:

@@ -17,6 +17,9 @@ REACTS = 10.0
 """Scatter that grows by this factor when the input is shaken 256 times harder is round-off: that of a random model
 stays as it is."""
 
+FELT = 4.0
+"""Changes of a value by this many of its floors, or of its rounding errors, would be seen in it."""
+
 
 @dataclass
 class Noise:
