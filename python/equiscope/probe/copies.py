@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -13,6 +14,7 @@ from ..errors import ran_out
 from ..groups.group import Group
 from .evaluate import Evaluator
 from .layers import Layers, Values, beside
+from .noise import Noise
 from .stacked import Stacked
 
 IDENTICAL = 2
@@ -26,6 +28,25 @@ COPIES = IDENTICAL + TURNS * DITHERS
 
 PAIR = range(IDENTICAL, IDENTICAL + 2)
 """Two copies at one element: by these it is seen how a value answers to noise of another size."""
+
+
+@dataclass
+class Start:
+    """A system whose copies were evaluated once, and are to be once more in another batch."""
+
+    system: System
+    neighbour: System | None
+    """One whose copies may share a batch with it."""
+    room: int
+    """Copies that a batch may take."""
+    epsilon: float
+    """Of the dither."""
+    first: Stacked
+    noises: dict[str, Noise]
+    shared: Stacked | None = None
+    """Values of the second call, where it was made for several systems together."""
+    company: tuple[System, ...] = ()
+    """The others that were in that call."""
 
 
 class Copies:

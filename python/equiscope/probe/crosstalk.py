@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from ..adapters.base import Piece, System
-from ..errors import CrossTalkError, ends_the_system
+from ..errors import CrossTalkError, ends_the_system, ran_out
 from .apart import cannot_mix, refusal
 from .arithmetic import Arithmetic
-from .copies import COPIES, DITHERS, IDENTICAL, PAIR, Copies
+from .copies import COPIES, DITHERS, IDENTICAL, PAIR, Copies, Start
 from .layers import Values
 from .noise import REACTS, Noise, rms, scatter
 from .stacked import Stacked, differ, fetched
@@ -90,27 +90,60 @@ class CrossTalk:
         """It will not share a batch any more."""
         self._known.pop(system.name, None)
 
-    def compare(self, system: System, first: Stacked, noises: Mapping[str, Noise], epsilon: float) -> None:
-        """Evaluate some of the copies again, in another batch; note repeats, refuse outputs, leave rows out."""
-        second = self._copies.run(system, AGAIN, epsilon)
+    def together(self, starts: Sequence[Start]) -> None:
+        """Evaluate some of the copies of several systems again, in one batch."""
+        if len(starts) < 2:
+            return
+        try:
+            values = self._copies.together([self._copies.piece(one.system, AGAIN, one.epsilon) for one in starts])
+        except Exception as error:  # whatever a foreign model raises, each alone shows why
+            if not (ends_the_system(error) or ran_out(error)):
+                raise
+            self._copies.let_go()
+            return
+        systems = [start.system for start in starts]
+        for i, start in enumerate(starts):
+            start.shared, start.company = Stacked.of(values[i]), (*systems[:i], *systems[i + 1 :])
+
+    def compare(self, start: Start) -> None:
+        """Evaluate some of the copies again, in another batch; note repeats, refuse outputs, leave rows out.
+
+        Where systems were evaluated `together` that is enough, unless anything is out of the ordinary.
+        """
+        if start.shared is not None and not self._doubtful(start, start.shared):
+            self._mixed |= {frozenset((start.system.rows, other.rows)) for other in start.company}
+            start.shared = None
+            return
+        second = self._copies.run(start.system, AGAIN, start.epsilon)
+        doubtful = self._doubtful(start, second)
+        if doubtful:
+            self._look_closely(start, second, doubtful)
+
+    def _doubtful(self, start: Start, second: Stacked) -> list[str]:
+        """Names whose values scatter widely, or are not as before; notes by how much values changed."""
+        first, noises = start.first, start.noises
         # two identical copies of one batch, and two copies in both batches
         before = first.copies(TWICE).only(second)
         after = first.copies(slice(1, IDENTICAL)).joined(second)
         moved = [name for name, change in before.compare(after, differ).items() if change]
         before, after = before.only(moved), after.only(moved)
-        for name, change in before.compare(after, lambda one, other: rms(other - one)).items():
-            noises[name].repeats = change
+        changes = before.compare(after, lambda one, other: rms(other - one))
+        for name in first:
+            noises[name].repeats = changes.get(name, 0.0)
         apart = self._apart(before, after, {name: noises[name].quiet for name in moved})
         sizes, epsilons = first.ask(rms), {n: self._arithmetic.of(d) for n, d in first.dtypes.items()}
         rough = [
             name for name in second if name in first and noises[name].dithered > ROUGH * epsilons[name] * sizes[name]
         ]
-        if not (rough or apart):
-            return
+        return list(dict.fromkeys((*rough, *apart)))
+
+    def _look_closely(self, start: Start, second: Stacked, names: Sequence[str]) -> None:
+        """Whether what is doubtful is random, jumps, or sees more than its own copy."""
+        system, epsilon, first, noises = start.system, start.epsilon, start.first, start.noises
         # the same batch again: what changes now does so by itself
         third = self._copies.run(system, AGAIN, epsilon)
         shaken = scatter(self._copies.run(system, PAIR, SHAKEN * epsilon))
-        for name in [name for name in dict.fromkeys((*rough, *apart)) if name in third and name in shaken]:
+        for name in [name for name in names if name in third and name in shaken]:
             noise = noises[name]
             changes = third[name] - second[name]
             once = first[name].index_select(0, TWICE.to(changes.device))
@@ -128,7 +161,7 @@ class CrossTalk:
             good = self.alike(name, once, again, noise.quiet if smooth else noise.still)
             if not smooth and bool(good.all()):
                 good = self._once_again(system, name, first, epsilon, noise.still)
-                noise.jumps = bool(good.all()) and noise.dithered > JUMP * sizes[name]
+                noise.jumps = bool(good.all()) and noise.dithered > JUMP * float(rms(first[name][None]))
             if name not in self._adapter.outputs:
                 self._layers.keep(name, system, good)
             elif not bool(good.all()):
@@ -172,11 +205,18 @@ class CrossTalk:
         away = torch.where(same, 0.0, (one - other).abs()).nan_to_num(float("inf"))
         return away.amax((1, 3, 4)) <= allowed + epsilon * sums[:, None].to(size) * size
 
-    def mix(self, system: System, neighbour: System, epsilon: float) -> None:
-        """Copies of two systems in turn in one batch: these must not see each other either. Once for each pair of
-        sizes."""
+    def mix(self, start: Start, epsilon: float) -> None:
+        """Copies of two systems in one batch: these must not see each other either. Where that of several systems
+        `together` left no doubt it was seen; else once for each pair of sizes, copies of the two in turn."""
+        if start.shared is not None:
+            left = start.shared.without(self._layers.skipped).items()
+            kept = Stacked.of({name: self._layers.kept(name, start.system, value) for name, value in left})
+            self._beside(start.system, start.company, kept.copies(slice(0, len(MIXED_COPIES))))
+        system, neighbour = start.system, start.neighbour
+        if neighbour is None or neighbour.name not in self._known or len(self._mixed) >= MIXED:
+            return
         sizes = frozenset((system.rows, neighbour.rows))
-        if neighbour.name not in self._known or sizes in self._mixed or len(self._mixed) >= MIXED:
+        if sizes in self._mixed:
             return
         self._mixed.add(sizes)
         pieces = [
@@ -190,10 +230,14 @@ class CrossTalk:
                 raise
             raise cannot_mix([neighbour, system], error) from error
         first, own, last = map(Stacked.of, values)
-        for one, other, after in ((neighbour, system, first.joined(last)), (system, neighbour, own)):
-            before, _ = self._known[one.name]
-            told = f"It shared a batch with {other.name!r}"
-            self._hold(one, before, after, before, told, "its values depend on which other system is in the batch")
+        self._beside(neighbour, (system,), first.joined(last))
+        self._beside(system, (neighbour,), own)
+
+    def _beside(self, system: System, others: Sequence[System], after: Stacked) -> None:
+        """Hold a system to the values of its copies in a batch with `others`."""
+        before, _ = self._known[system.name]
+        told = f"It shared a batch with {' and '.join(repr(other.name) for other in others[:3])}"
+        self._hold(system, before, after, before, told, "its values depend on which other system is in the batch")
 
     def look_again(self, pieces: Sequence[Piece], values: Sequence[Values]) -> list[Values]:
         """The `values` of a batch. Where it is much larger than those before, a few of its copies must be what they are

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,6 +16,7 @@ from ..errors import ends_the_system, ran_out
 from ..measure.measure import Measure
 from .apart import cannot_mix
 from .batch import BatchRows
+from .copies import Start
 from .evaluate import Captured, Evaluator, Outputs
 from .helpers import Helped
 from .layers import Layers, Values, beside
@@ -55,6 +57,8 @@ class Failed:
     index: int | None = None
     """Of the grid element, where it is known which copy it was."""
 
+
+Found = TypeVar("Found")
 
 Work = tuple[System, int, int]
 """Some copies of one system, by their places in the grid."""
@@ -104,15 +108,10 @@ class Drive:
         size = len(self._measure)
         pending: deque[Work] = deque()
         rows = nbytes = 0
-        for system in self._systems:
-            if not system.rows:
-                yield Empty(system)
-                continue
-            self._memory.rehearse(system)
-            room = self._room(system, 0, 0)
-            begin = self._rehearsed(system, self._neighbour(pending, system), room)
+        for system, begin in self._rehearsed(pending):
             if isinstance(begin, Failed):
                 self.drop(system)
+            if not isinstance(begin, Begin):
                 yield begin
                 continue
             if pending and self._memory.crowded(begin.values):
@@ -140,9 +139,48 @@ class Drive:
                 self._helped.close()
         yield from self._flush(pending)
 
-    def _rehearsed(self, system: System, neighbour: System | None, room: int) -> Begin | Failed:
+    def _rehearsed(self, pending: deque[Work]) -> Iterator[tuple[System, Begin | Failed | Empty]]:
+        """What the rehearsal of each system showed."""
+        for group in self._groups():
+            if not group[0].rows:
+                yield group[0], Empty(group[0])
+                continue
+            starts: list[Start | Begin | Failed] = []
+            neighbour = self._neighbour(pending, group[0])
+            for system in group:
+                self._memory.rehearse(system)
+                room = self._room(system, 0, 0)
+                starts.append(self._tried(system, partial(self.rehearsal.start, system, neighbour, room)))
+                neighbour = system
+            self.rehearsal.together([start for start in starts if isinstance(start, Start)])
+            for system, start in zip(group, starts, strict=True):
+                if isinstance(start, Start):
+                    start = self._tried(system, partial(self.rehearsal.begin, start))
+                yield system, start
+
+    def _groups(self) -> Iterator[list[System]]:
+        """Systems that are rehearsed together: all their copies will share one batch."""
+        group: list[System] = []
+        for system in self._systems:
+            if group and not self._fits(group, system):
+                yield group
+                group = []
+            group.append(system)
+        if group:
+            yield group
+
+    def _fits(self, group: Sequence[System], system: System) -> bool:
+        every = [*group, system]
+        if self._adapter.calls_per_copy or not all(one.rows for one in every):
+            return False
+        copies = len(self._measure) - self._first
+        within = self._batch_bytes is None or copies * sum(one.nbytes for one in every) <= self._batch_bytes
+        fits = within and copies * sum(one.rows for one in every) <= self._memory.rows(self._batch_rows.rows)
+        return fits and self._adapter.compatible(group[0], system)
+
+    def _tried(self, system: System, step: Callable[[], Found]) -> Found | Failed:
         try:
-            return self.rehearsal.begin(system, neighbour, room)
+            return step()
         except Exception as error:  # whatever a foreign model raises
             if not ends_the_system(error):
                 raise

@@ -17,6 +17,7 @@ import torch
 from ..adapters.base import Piece, System
 from ..measure.measure import Measure
 from .board import Board, Offer, Spent
+from .copies import Start
 from .evaluate import Captured, Evaluator, Outputs
 from .layers import Layers
 from .rehearsal import Rehearsal
@@ -164,7 +165,9 @@ class Helper:
         try:
             with self._working():
                 self._rehearsed = system
-                self._rehearsal.begin(system, None, offer.copies)
+                started = self._rehearsal.start(system, None, offer.copies)
+                if isinstance(started, Start):
+                    self._rehearsal.begin(started)
         except Exception:  # whatever a foreign model raises, the owner will meet
             self.close()
             self._offers.remove((offer, system))

@@ -15,7 +15,7 @@ from ..adapters.base import Piece, System
 from ..adapters.rounding import Dither
 from ..groups.group import Group
 from .arithmetic import Arithmetic
-from .copies import COPIES, DITHERS, IDENTICAL, Copies
+from .copies import COPIES, DITHERS, IDENTICAL, Copies, Start
 from .crosstalk import APART, CrossTalk
 from .dependence import Dependence
 from .evaluate import Evaluator
@@ -106,33 +106,41 @@ class Rehearsal:
         """Take over what another process learned."""
         self._arithmetic.told(learned)
 
-    def begin(self, system: System, neighbour: System | None, room: int) -> Begin:
-        """The rehearsal of `system`; `neighbour` is one whose copies may share a batch with it.
+    def start(self, system: System, neighbour: System | None, room: int) -> Start | Begin:
+        """The first call; all that there is to it where the system was rehearsed before.
 
-        `room` is how many copies a batch may take: at least two are taken, or nothing could be compared.
+        `neighbour` is a system whose copies may share a batch with it, `room` how many copies a batch may take: at
+        least two are taken, or nothing could be compared.
         """
-        self._copies.room = max(IDENTICAL, room)
+        self._copies.room = room = max(IDENTICAL, room)
         if self.previous is not None and self.previous.name == system.name:
             self.previous = None  # it is in progress again
         with self._copies.counted():
             if system.name in self._known:
                 return self._once_more(system)
-            return self._rehearse(system, neighbour)
+            self._arithmetic.look(system)
+            epsilon = self._arithmetic.epsilon(system)
+            self._stretch(system)
+            first = self._copies.run(system, range(COPIES), epsilon, learn=True)
+            noises = self._arithmetic.noise(first.copies(slice(IDENTICAL, None)), DITHERS)
+            noises = self._arithmetic.inside(system, first, noises) or noises
+            return Start(system, neighbour, room, epsilon, first, noises)
 
-    def _rehearse(self, system: System, neighbour: System | None) -> Begin:
-        self._arithmetic.look(system)
-        epsilon = self._arithmetic.epsilon(system)
-        self._stretch(system)
-        first = self._copies.run(system, range(COPIES), epsilon, learn=True)
-        noises = self._arithmetic.noise(first.copies(slice(IDENTICAL, None)), DITHERS)
-        noises = self._arithmetic.inside(system, first, noises) or noises
-        self._crosstalk.compare(system, first, noises, epsilon)
-        self._dependence.look(system, first, noises)
-        self._layers.spread(system)
-        found = self._begin(system, first, noises)
-        if neighbour is not None:
-            self._crosstalk.mix(system, neighbour, self._arithmetic.epsilon(system))
-        return found
+    def together(self, starts: Sequence[Start]) -> None:
+        """The second call of several systems, whose copies will share a batch, at once."""
+        with self._copies.counted():
+            self._crosstalk.together(starts)
+
+    def begin(self, start: Start) -> Begin:
+        """The rest of the rehearsal of a system."""
+        self._copies.room = start.room
+        with self._copies.counted():
+            self._crosstalk.compare(start)
+            self._dependence.look(start.system, start.first, start.noises)
+            self._layers.spread(start.system)
+            begin = self._begin(start.system, start.first, start.noises)
+            self._crosstalk.mix(start, self._arithmetic.epsilon(start.system))
+            return begin
 
     def _stretch(self, system: System) -> None:
         """Once, where a mask says what is padding: find the axes of values that grow with a row of it."""
