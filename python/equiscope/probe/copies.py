@@ -10,7 +10,7 @@ import torch
 
 from ..adapters.base import Piece, System
 from ..adapters.rounding import DOUBLE, Dither
-from ..errors import ran_out
+from ..errors import ends_the_system, ran_out
 from ..groups.group import Group
 from .evaluate import Evaluator
 from .layers import Layers, Values, beside
@@ -47,6 +47,8 @@ class Start:
     """Values of the second call, where it was made for several systems together."""
     company: tuple[System, ...] = ()
     """The others that were in that call."""
+    ahead: Values | None = None
+    """Values on the first elements of the grid, where the first call had room for them."""
 
 
 class Copies:
@@ -73,8 +75,9 @@ class Copies:
         yield
         self.evaluations += self._evaluator.evaluations - before
 
-    def piece(self, system: System, copies: Sequence[int], epsilon: float) -> Piece:
-        """Some of the copies; a number stands for the same element and noise whatever the batch."""
+    def piece(self, system: System, copies: Sequence[int], epsilon: float, beyond: torch.Tensor | None = None) -> Piece:
+        """Some of the copies; a number stands for the same element and noise whatever the batch. `beyond` them those
+        at other elements, without noise."""
         shares = [copy - IDENTICAL if copy >= IDENTICAL else None for copy in copies]
         elements = self._elements[list(copies)]
         if not self.rounds:
@@ -82,7 +85,26 @@ class Copies:
             noise = torch.rand(COPIES, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
             turned = torch.tensor([share is not None for share in shares])[:, None, None]
             elements = elements + torch.where(turned, epsilon * (noise[list(copies)] - 0.5), 0.0)
-        return Piece(system, elements.to(system.device), Dither(shares, epsilon))
+        elements = elements.to(system.device)
+        if beyond is not None:
+            elements, shares = torch.cat([elements, beyond]), [*shares, *[None] * len(beyond)]
+        return Piece(system, elements, Dither(shares, epsilon))
+
+    def start(self, system: System, epsilon: float, ahead: torch.Tensor | None) -> tuple[Stacked, Values | None]:
+        """The first call, by which it is learned how values lie; and the values at the elements `ahead`, if they went
+        along with it."""
+        if ahead is not None:
+            try:
+                found = self._called(system, range(COPIES), epsilon, ahead, learn=True)
+            except Exception as error:  # whatever a foreign model raises: at which copy is found out without them
+                if not (ends_the_system(error) or ran_out(error)):
+                    raise
+            else:
+                self.evaluations -= len(ahead)
+                first = Stacked.of({name: value[:COPIES] for name, value in found.items()})
+                # the model may hand out the same buffer
+                return first, {name: value[COPIES:].clone() for name, value in found.items()}
+        return self.run(system, range(COPIES), epsilon, learn=True), None
 
     def run(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool = False) -> Stacked:
         """Values ``(copies, samples, channels, components)`` of outputs and layers."""
@@ -91,7 +113,8 @@ class Copies:
         while done < len(copies):
             some = copies[done : done + self.room]
             try:
-                parts.append(self._called(system, some, epsilon, learn=learn and not done))
+                # copied: a model may hand out the same buffer every time
+                parts.append(Stacked.of(self._called(system, some, epsilon, learn=learn and not done)))
             except Exception as error:  # whatever a foreign model raises
                 if not ran_out(error) or self.room <= IDENTICAL:
                     raise
@@ -103,19 +126,26 @@ class Copies:
             found = found.joined(part)
         return found
 
-    def _called(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool) -> Stacked:
-        pieces = [self.piece(system, copies, epsilon)]
-        outputs, captured = self._evaluator(pieces)
+    def _called(
+        self,
+        system: System,
+        copies: Sequence[int],
+        epsilon: float,
+        beyond: torch.Tensor | None = None,
+        *,
+        learn: bool,
+    ) -> Values:
+        piece = self.piece(system, copies, epsilon, beyond)
+        outputs, captured = self._evaluator([piece])
         if learn and self._evaluator.overwritten():
-            return self._called(system, copies, epsilon, learn=learn)
+            return self._called(system, copies, epsilon, beyond, learn=learn)
         if learn:
             self.layers.unheard(self._evaluator.elsewhere, captured)
-            layers = [self.layers.learn(captured, system, len(copies))]
+            layers = [self.layers.learn(captured, system, len(piece.rotations))]
         else:
-            layers = self.layers.split(captured, pieces)
+            layers = self.layers.split(captured, [piece])
         (found,) = beside(layers, outputs)
-        # copied: a model may hand out the same buffer every time
-        return Stacked.of(found)
+        return found
 
     def together(self, pieces: Sequence[Piece]) -> list[Values]:
         """Values of each piece of a batch; the model may hand out the same buffer again."""

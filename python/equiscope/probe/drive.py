@@ -16,7 +16,7 @@ from ..errors import ends_the_system, ran_out
 from ..measure.measure import Measure
 from .apart import cannot_mix
 from .batch import BatchRows
-from .copies import Start
+from .copies import COPIES, Start
 from .evaluate import Captured, Evaluator, Outputs
 from .helpers import Helped
 from .layers import Layers, Values, beside
@@ -58,6 +58,9 @@ class Failed:
     """Of the grid element, where it is known which copy it was."""
 
 
+FEW = 2
+"""Batches of a system, at most, of which one is worth saving."""
+
 Found = TypeVar("Found")
 
 Work = tuple[System, int, int]
@@ -97,6 +100,8 @@ class Drive:
         self._memory = memory
         self._helped = helped
         self._dropped: set[str] = set()
+        self._early: Values | None = None
+        """Values that came along with the rehearsal of the system that begins."""
 
     def drop(self, system: System) -> None:
         """Evaluate no further copies of `system`; no `End` follows."""
@@ -120,6 +125,10 @@ class Drive:
             self._memory.begin(system, begin.values)
             yield begin
             position = self._first
+            for event in self._ahead(system):
+                position = event.stop if isinstance(event, Slice) else position
+                yield event
+                del event  # as in `_flush`
             while position < size and system.name not in self._dropped:
                 if pending and not self._adapter.compatible(pending[0][0], system):
                     yield from self._flush(pending)
@@ -150,13 +159,37 @@ class Drive:
             for system in group:
                 self._memory.rehearse(system)
                 room = self._room(system, 0, 0)
-                starts.append(self._tried(system, partial(self.rehearsal.start, system, neighbour, room)))
+                ahead = None if pending or len(group) > 1 else self._beside(system, room - COPIES)
+                starts.append(self._tried(system, partial(self.rehearsal.start, system, neighbour, room, ahead)))
                 neighbour = system
             self.rehearsal.together([start for start in starts if isinstance(start, Start)])
             for system, start in zip(group, starts, strict=True):
+                self._early = None
                 if isinstance(start, Start):
+                    self._early, start.ahead = start.ahead, None
                     start = self._tried(system, partial(self.rehearsal.begin, start))
                 yield system, start
+
+    def _beside(self, system: System, room: int) -> torch.Tensor | None:
+        """The first elements of the grid, where their copies may go along with those of the rehearsal: of a system of
+        few batches, of which one is saved."""
+        left = len(self._measure) - self._first
+        known = not self._batch_rows.searching and self._memory.limit is None and not self._adapter.calls_per_copy
+        if not known or not 0 < room or left > FEW * room:
+            return None
+        elements = self._measure.elements(system.name).to(system.device)
+        return elements.select(self._first, self._first + min(room, left))
+
+    def _ahead(self, system: System) -> Iterator[Slice | End]:
+        """The values that came along with the rehearsal, and the end of the system where these are all."""
+        values, self._early = self._early, None
+        if values is None or system.name in self._dropped:
+            return
+        stop = self._first + next(iter(values.values())).shape[0]
+        elements = self._measure.elements(system.name).to(system.device).select(self._first, stop)
+        yield Slice(system, self._first, stop, self.rehearsal.taken(Piece(system, elements), values))
+        del values
+        yield from self._ends([(system, self._first, stop)])
 
     def _groups(self) -> Iterator[list[System]]:
         """Systems that are rehearsed together: all their copies will share one batch."""
@@ -215,11 +248,14 @@ class Drive:
                     yield Slice(system, start, stop, values)
             del evaluated, values  # else they stay in memory while the model runs on the next batch
             # what ends is evaluated once more, perhaps into the same buffer: after all values were taken
-            for system, _, stop in work:
-                if stop == len(self._measure) and system.name not in self._dropped:
-                    yield End(system)
-                    self._memory.end(system)
-                    self.rehearsal.ended(system)
+            yield from self._ends(work)
+
+    def _ends(self, work: list[Work]) -> Iterator[End]:
+        for system, _, stop in work:
+            if stop == len(self._measure) and system.name not in self._dropped:
+                yield End(system)
+                self._memory.end(system)
+                self.rehearsal.ended(system)
 
     def _take(self, pending: deque[Work]) -> list[Work]:
         """Removes from `pending` what is to be evaluated at once: all, unless that was seen not to fit into memory."""

@@ -15,7 +15,7 @@ from ..adapters.base import Piece, System
 from ..adapters.rounding import Dither
 from ..groups.group import Group
 from .arithmetic import Arithmetic
-from .copies import COPIES, DITHERS, IDENTICAL, Copies, Start
+from .copies import DITHERS, IDENTICAL, Copies, Start
 from .crosstalk import APART, CrossTalk
 from .dependence import Dependence
 from .evaluate import Evaluator
@@ -106,11 +106,14 @@ class Rehearsal:
         """Take over what another process learned."""
         self._arithmetic.told(learned)
 
-    def start(self, system: System, neighbour: System | None, room: int) -> Start | Begin:
+    def start(
+        self, system: System, neighbour: System | None, room: int, ahead: torch.Tensor | None = None
+    ) -> Start | Begin:
         """The first call; all that there is to it where the system was rehearsed before.
 
         `neighbour` is a system whose copies may share a batch with it, `room` how many copies a batch may take: at
-        least two are taken, or nothing could be compared.
+        least two are taken, or nothing could be compared. `ahead` are elements of the grid for which there is room
+        beside the copies.
         """
         self._copies.room = room = max(IDENTICAL, room)
         if self.previous is not None and self.previous.name == system.name:
@@ -121,10 +124,10 @@ class Rehearsal:
             self._arithmetic.look(system)
             epsilon = self._arithmetic.epsilon(system)
             self._stretch(system)
-            first = self._copies.run(system, range(COPIES), epsilon, learn=True)
+            first, values = self._copies.start(system, epsilon, ahead)
             noises = self._arithmetic.noise(first.copies(slice(IDENTICAL, None)), DITHERS)
             noises = self._arithmetic.inside(system, first, noises) or noises
-            return Start(system, neighbour, room, epsilon, first, noises)
+            return Start(system, neighbour, room, epsilon, first, noises, ahead=values)
 
     def together(self, starts: Sequence[Start]) -> None:
         """The second call of several systems, whose copies will share a batch, at once."""
@@ -183,6 +186,16 @@ class Rehearsal:
         self._layers.restore(system, masks)
         kept = {name: self._layers.kept(name, system, first[name]) for name in before.floor if name in first}
         return replace(before, system=system, values=Stacked.of(kept).at(0))
+
+    def taken(self, piece: Piece, ahead: Values) -> Values:
+        """Of what was evaluated `ahead` what counts."""
+        kept = {
+            name: self._layers.kept(name, piece.system, value)
+            for name, value in ahead.items()
+            if name not in self._layers.skipped
+        }
+        (values,) = self.look_again([piece], [kept])
+        return values
 
     def look_again(self, pieces: Sequence[Piece], values: Sequence[Values]) -> list[Values]:
         """The `values` of a batch, which is tried once more where it is much larger than those before."""
