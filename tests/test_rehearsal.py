@@ -8,6 +8,7 @@ import torch
 
 import equiscope as eq
 from equiscope.measure.summary import Farthest
+from equiscope.probe import drive
 from equiscope.probe.apart import SEARCHED, _astray
 from equiscope.probe.layers import Layers
 
@@ -365,6 +366,66 @@ def test_every_system_takes_few_evaluations_more_than_its_grid():
     report = audit(lambda pos: norms(pos).sum(1), [cloud(4, seed) for seed in range(6)])
     extra = report.timings["evaluations"] - 6 * report.settings["rotations"]
     assert 6 * 4 < extra == report.timings["checks"] <= 6 * 24
+
+
+def calls_of(model, rows, batch_rows, **ask):
+    calls = 0
+
+    def counting(pos):
+        nonlocal calls
+        calls += 1
+        return model(pos)
+
+    report = audit(counting, [cloud(rows, seed) for seed in range(8)], batch_rows=batch_rows, **ask)
+    return calls, report
+
+
+def test_systems_that_share_a_batch_are_rehearsed_by_one_call_each_and_one_together():
+    few, together = calls_of(lambda pos: norms(pos)[:, 0] + pos[:, 1, 2] ** 4, 3, 8 * 3 * 400)
+    many, alone = calls_of(lambda pos: norms(pos)[:, 0] + pos[:, 1, 2] ** 4, 3, 3 * 100)
+    # and once: for what it computes in, for what it depends on, for the size of the batch
+    assert few <= 8 + 1 + 1 + 4 and many > 4 * 8
+    assert together.timings["checks"] <= alone.timings["checks"]
+    one, other = together.outputs["e"], alone.outputs["e"]
+    assert one.rmse == pytest.approx(other.rmse, rel=1e-12) and one.noise_floor == pytest.approx(other.noise_floor)
+
+
+@pytest.mark.parametrize("batch_rows", [3 * 400, 3 * 300])
+def test_values_that_come_along_with_a_rehearsal_are_those_of_the_grid(batch_rows, monkeypatch):
+    buffer = torch.empty(1000, 3, dtype=torch.float64)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.nn.Linear(3, 4).double()
+
+        def forward(self, pos):
+            # rows of padding that come from another copy
+            hidden = torch.cat([pos, pos[:1, :1].expand(len(pos), 1, 3)], dim=1)
+            values = self.inner(hidden)[:, :-1].square().sum(-1)
+            return torch.add(values, norms(pos), out=buffer[: len(pos)])
+
+    torch.manual_seed(0)
+    model = Model()
+    ask = {"batch_rows": batch_rows, "layers": "*", "keep": "samples", "outputs": {"e": "scalar"}}
+    data = [cloud(3, seed) for seed in range(4)]
+    calls = []
+    model.register_forward_pre_hook(lambda *given: calls.append(len(given[1][0])))
+    found = audit(model, data, **ask)
+    along, calls[:] = len(calls), []
+    monkeypatch.setattr(drive, "FEW", 0)
+    without = audit(model, data, **ask)
+    assert along == len(calls) - len(data)
+    assert found.timings["evaluations"] == without.timings["evaluations"]
+    assert found.timings["checks"] == without.timings["checks"]
+    pairs = [
+        (found.outputs["e"], without.outputs["e"]),
+        *zip(found.layers.values(), without.layers.values(), strict=True),
+    ]
+    assert len(pairs) > 1 and any("rows were left out" in text for text in found.warnings)
+    for one, other in pairs:
+        assert one.samples == other.samples
+        torch.testing.assert_close(one.power, other.power, rtol=1e-12, atol=1e-14)
 
 
 def test_an_adapter_that_adds_no_dither_has_a_floor_all_the_same():

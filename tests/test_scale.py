@@ -277,7 +277,7 @@ def test_every_kind_of_run_loads_and_goes_on(tmp_path, settings):
     def stop(x):
         nonlocal calls
         calls += 1
-        if calls == 30:
+        if calls == 20:
             raise KeyboardInterrupt
 
     asked = {**settings, "layers": None, "systems": data(10)}
@@ -286,7 +286,7 @@ def test_every_kind_of_run_loads_and_goes_on(tmp_path, settings):
         audit(tmp_path, Model(stop), **asked)
     loaded = eq.Audit.load(tmp_path)
     assert 0 < len(loaded.systems) < 10
-    calls = 30
+    calls = 20
     found, once = audit(tmp_path, Model(stop), **asked), audit(**asked)
     for name, output in once.outputs.items():
         assert found.outputs[name].rmse == output.rmse and torch.equal(found.outputs[name].power, output.power)

@@ -75,6 +75,8 @@ class CrossTalk:
         """Of systems in progress: the values of two copies of the second call, and their noise."""
         self._mixed: set[frozenset[int]] = set()
         """Sizes of the systems that were tried in one batch."""
+        self._doubted: set[str] = set()
+        """Systems in progress whose values among others, in a batch of several, were not those alone."""
         self._largest = COPIES
 
     @property
@@ -89,6 +91,7 @@ class CrossTalk:
     def forget(self, system: System) -> None:
         """It will not share a batch any more."""
         self._known.pop(system.name, None)
+        self._doubted.discard(system.name)
 
     def together(self, starts: Sequence[Start]) -> None:
         """Evaluate some of the copies of several systems again, in one batch."""
@@ -110,17 +113,20 @@ class CrossTalk:
 
         Where systems were evaluated `together` that is enough, unless anything is out of the ordinary.
         """
-        if start.shared is not None and not self._doubtful(start, start.shared):
-            self._mixed |= {frozenset((start.system.rows, other.rows)) for other in start.company}
-            start.shared = None
-            return
+        if start.shared is not None:
+            rough, apart = self._doubtful(start, start.shared)
+            if not apart:
+                self._mixed |= {frozenset((start.system.rows, other.rows)) for other in start.company}
+                start.shared = None
+            if not (rough or apart):
+                return
         second = self._copies.run(start.system, AGAIN, start.epsilon)
-        doubtful = self._doubtful(start, second)
-        if doubtful:
-            self._look_closely(start, second, doubtful)
+        rough, apart = self._doubtful(start, second)
+        if rough or apart:
+            self._look_closely(start, second, list(dict.fromkeys((*rough, *apart))))
 
-    def _doubtful(self, start: Start, second: Stacked) -> list[str]:
-        """Names whose values scatter widely, or are not as before; notes by how much values changed."""
+    def _doubtful(self, start: Start, second: Stacked) -> tuple[list[str], list[str]]:
+        """Names whose values scatter widely, and of those that are not as before; notes by how much values changed."""
         first, noises = start.first, start.noises
         # two identical copies of one batch, and two copies in both batches
         before = first.copies(TWICE).only(second)
@@ -135,7 +141,7 @@ class CrossTalk:
         rough = [
             name for name in second if name in first and noises[name].dithered > ROUGH * epsilons[name] * sizes[name]
         ]
-        return list(dict.fromkeys((*rough, *apart)))
+        return rough, apart
 
     def _look_closely(self, start: Start, second: Stacked, names: Sequence[str]) -> None:
         """Whether what is doubtful is random, jumps, or sees more than its own copy."""
@@ -206,19 +212,20 @@ class CrossTalk:
         return away.amax((1, 3, 4)) <= allowed + epsilon * sums[:, None].to(size) * size
 
     def mix(self, start: Start, epsilon: float) -> None:
-        """Copies of two systems in one batch: these must not see each other either. Where that of several systems
-        `together` left no doubt it was seen; else once for each pair of sizes, copies of the two in turn."""
-        if start.shared is not None:
-            left = start.shared.without(self._layers.skipped).items()
-            kept = Stacked.of({name: self._layers.kept(name, start.system, value) for name, value in left})
-            self._beside(start.system, start.company, kept.copies(slice(0, len(MIXED_COPIES))))
+        """Copies of two systems in turn in one batch: these must not see each other either. Once for each pair of
+        sizes, and where a system was not among others what it is alone."""
         system, neighbour = start.system, start.neighbour
-        if neighbour is None or neighbour.name not in self._known or len(self._mixed) >= MIXED:
-            return
-        sizes = frozenset((system.rows, neighbour.rows))
-        if sizes in self._mixed:
-            return
-        self._mixed.add(sizes)
+        if start.shared is not None:
+            self._doubted.add(system.name)
+        others = {one.rows: one for one in start.company if {system.name, one.name} & self._doubted}
+        if neighbour is not None and len(self._mixed) < MIXED:
+            others |= {} if frozenset((system.rows, neighbour.rows)) in self._mixed else {neighbour.rows: neighbour}
+        for other in others.values():
+            if other.name in self._known:
+                self._in_turn(system, other, epsilon)
+
+    def _in_turn(self, system: System, neighbour: System, epsilon: float) -> None:
+        self._mixed.add(frozenset((system.rows, neighbour.rows)))
         pieces = [
             self._copies.piece(one, copies, epsilon)
             for one, copies in ((neighbour, AGAIN[:1]), (system, AGAIN[:2]), (neighbour, AGAIN[1:2]))
@@ -230,14 +237,10 @@ class CrossTalk:
                 raise
             raise cannot_mix([neighbour, system], error) from error
         first, own, last = map(Stacked.of, values)
-        self._beside(neighbour, (system,), first.joined(last))
-        self._beside(system, (neighbour,), own)
-
-    def _beside(self, system: System, others: Sequence[System], after: Stacked) -> None:
-        """Hold a system to the values of its copies in a batch with `others`."""
-        before, _ = self._known[system.name]
-        told = f"It shared a batch with {' and '.join(repr(other.name) for other in others[:3])}"
-        self._hold(system, before, after, before, told, "its values depend on which other system is in the batch")
+        for one, other, after in ((neighbour, system, first.joined(last)), (system, neighbour, own)):
+            before, _ = self._known[one.name]
+            told = f"It shared a batch with {other.name!r}"
+            self._hold(one, before, after, before, told, "its values depend on which other system is in the batch")
 
     def look_again(self, pieces: Sequence[Piece], values: Sequence[Values]) -> list[Values]:
         """The `values` of a batch. Where it is much larger than those before, a few of its copies must be what they are
