@@ -115,7 +115,8 @@ def test_power_and_moments_at_once(dtype, degree, lmax, group, turned):
         left, right = eq.random_rotations(2, generator=torch.Generator().manual_seed(2))
         grid = grid.turned(left, right)
     rule = grid.rings, grid.ring_weights
-    assert cpu.power_at_once(*rule, grid.gammas, lmax) and cuda.power_at_once(*rule, grid.gammas, lmax)
+    asked = (*rule, grid.gammas, lmax, torch.device("cpu"))
+    assert cpu.power_at_once(*asked) and cuda.power_at_once(*asked)
     values = (random(len(grid), 19, dtype=DOUBLE) + 3).to(dtype)
     values = values.reshape(grid.cosets, grid.rings.shape[0], grid.gammas, 19)
     center = random(19, dtype=DOUBLE) + 3
@@ -131,7 +132,7 @@ def test_power_and_moments_at_once(dtype, degree, lmax, group, turned):
 @on_host
 def test_a_grid_without_structure_has_no_power_at_once():
     rings = eq.random_rotations(40)
-    assert not cuda.power_at_once(rings, torch.full((40,), 1 / 40, dtype=DOUBLE), 1, 2)
+    assert not cuda.power_at_once(rings, torch.full((40,), 1 / 40, dtype=DOUBLE), 1, 2, rings.device)
 
 
 @on_host

@@ -80,7 +80,7 @@ def test_rings_may_start_anywhere():
     # octants by their first two angles, each ring turned about its own axis by a third one
     grid, lmax = eq.quadrature(8), 4
     rings = grid.rings @ about_z(torch.rand(grid.rings.shape[0], dtype=DOUBLE) * 6)
-    assert CPU.power_at_once(rings, grid.ring_weights, grid.gammas, lmax)
+    assert CPU.power_at_once(rings, grid.ring_weights, grid.gammas, lmax, rings.device)
     values = torch.randn(rings.shape[0], grid.gammas, 5, dtype=DOUBLE)
     found = projected(values, rings, grid.ring_weights, lmax)
     expected = torch.zeros_like(found)

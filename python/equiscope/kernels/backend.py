@@ -142,8 +142,10 @@ class Backend(ABC):
         """
         return None
 
-    def power_at_once(self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int) -> bool:
-        """Whether `power_and_moments` has a way on this grid."""
+    def power_at_once(
+        self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, device: torch.device
+    ) -> bool:
+        """Whether `power_and_moments` has a way on this grid for values on `device`."""
         return False
 
     def power_and_moments(

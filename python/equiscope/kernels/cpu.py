@@ -73,7 +73,9 @@ class CpuBackend(CompiledBackend):
         _C.synthesize(source(coefficients), grid, lmax, channels, target(out), torch.get_num_threads())
         return out
 
-    def power_at_once(self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int) -> bool:
+    def power_at_once(
+        self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, device: torch.device
+    ) -> bool:
         return _C.power_at_once((source(rings), source(weights), gammas), lmax)
 
     def power_and_moments(

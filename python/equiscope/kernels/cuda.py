@@ -77,11 +77,12 @@ class CudaBackend(CompiledBackend):
         compute = torch.float64 if values.dtype == torch.float64 else torch.float32
         return _power(values, rings, weights, lmax, compute)
 
-    def power_at_once(self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int) -> bool:
-        """For the current device: what its blocks can share decides."""
+    def power_at_once(
+        self, rings: torch.Tensor, weights: torch.Tensor, gammas: int, lmax: int, device: torch.device
+    ) -> bool:
+        # what the blocks of the device can share decides
         if rings.device.type != "cpu":
             return False
-        device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else rings.device
         plan, data = _plan(rings, weights, gammas, lmax, torch.float64, device)
         return plan.worthwhile and _C.power_parts(plan, 1, "float64", _queue(data, 0.0, target(data))) > 0
 

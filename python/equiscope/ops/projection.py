@@ -209,12 +209,12 @@ class CharacterProjection:
 
 def power_at_once(quadrature: Quadrature, lmax: int, device: torch.device) -> bool:
     """Whether `power_and_moments` has a way on this grid on `device`."""
-    return _at_once(backend(device), quadrature.bare, lmax)
+    return _at_once(backend(device), quadrature.bare, lmax, device)
 
 
 @functools.lru_cache(maxsize=64)
-def _at_once(own: Backend, rule: Quadrature, lmax: int) -> bool:
-    return own.power_at_once(rule.rings, rule.ring_weights, rule.gammas, lmax)
+def _at_once(own: Backend, rule: Quadrature, lmax: int, device: torch.device) -> bool:
+    return own.power_at_once(rule.rings, rule.ring_weights, rule.gammas, lmax, device)
 
 
 def power_and_moments(
