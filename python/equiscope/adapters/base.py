@@ -208,8 +208,8 @@ class Adapter(Kind, ABC):
     1. `hooked`, if hidden modules are listened to;
     2. `systems`, once;
     3. for each system the rehearsal: `forward` with one piece, whose first two copies are identical (the identity),
-       then with smaller ones. How many rows a copy has may be learned from the first, from the leading axis alone. A
-       batch with an earlier system may follow. Copies that depend on what else is in their batch are found here;
+       then with smaller ones, alone or beside those of other systems. How many rows a copy has may be learned from the
+       first, from the leading axis alone. Copies that depend on what else is in their batch are found here;
     4. `forward` with pieces of one or several systems, all rehearsed and `compatible` with one another, any number of
        times. A system may stand in several pieces. After running out of memory the same copies come again in smaller
        batches;
