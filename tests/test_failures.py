@@ -331,3 +331,16 @@ def test_leaves_beside_the_outputs_may_differ_from_copy_to_copy():
 
     settings = {"inputs": "vector", "outputs": {"u": "vector"}, "batching": "loop", "lmax": 1, "degree": 4}
     assert eq.audit(model, [FAR], progress=False, **settings).outputs["u"].verdict is eq.Verdict.EXACT
+
+
+def test_a_model_that_raises_at_a_few_copies_of_a_large_batch_loses_that_system_alone():
+    def model(x, z):
+        # six copies are what is looked at again, of the first batch that is much larger than those before
+        if len(x) == 6 and bool((z == 9).any()):
+            raise RuntimeError("six is too few")
+        return {"y": value(x)}
+
+    report = eq.audit(model, data("bad", "one", "two"), **ASKED, batch_rows=4 * 400)
+    (failure,) = report.failures
+    assert (failure.system, failure.reason) == ("bad", "RuntimeError: six is too few")
+    assert report.outputs["y"].samples == 2

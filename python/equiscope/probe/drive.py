@@ -180,15 +180,20 @@ class Drive:
         elements = self._measure.elements(system.name).to(system.device)
         return elements.select(self._first, self._first + min(room, left))
 
-    def _ahead(self, system: System) -> Iterator[Slice | End]:
+    def _ahead(self, system: System) -> Iterator[Slice | End | Failed]:
         """The values that came along with the rehearsal, and the end of the system where these are all."""
         values, self._early = self._early, None
         if values is None or system.name in self._dropped:
             return
         stop = self._first + next(iter(values.values())).shape[0]
         elements = self._measure.elements(system.name).to(system.device).select(self._first, stop)
-        yield Slice(system, self._first, stop, self.rehearsal.taken(Piece(system, elements), values))
-        del values
+        taken = self._tried(system, partial(self.rehearsal.taken, Piece(system, elements), values))
+        if isinstance(taken, Failed):
+            self.drop(system)
+            yield taken
+            return
+        yield Slice(system, self._first, stop, taken)
+        del values, taken
         yield from self._ends([(system, self._first, stop)])
 
     def _groups(self) -> Iterator[list[System]]:
