@@ -109,7 +109,7 @@ class CrossTalk:
             return
         # the same batch again: what changes now does so by itself
         third = self._copies.run(system, AGAIN, epsilon)
-        shaken = scatter(self._copies.run(system, PAIR, SHAKEN * epsilon))
+        shaken = scatter(self._copies.run(system, PAIR, SHAKEN * self._arithmetic.unit(system)))
         for name in [name for name in dict.fromkeys((*rough, *apart)) if name in third and name in shaken]:
             noise = noises[name]
             changes = third[name] - second[name]
