@@ -327,6 +327,16 @@ def test_lengths_that_are_rounded_alike_leave_the_floor_of_what_follows():
     assert energy.outputs["out"].noise_floor < 1e-6 * energy.outputs["out"].size
 
 
+def test_a_stated_half_precision_gives_the_floor_of_what_torch_does_not_see():
+    def hidden(pos):
+        return torch.from_numpy(pos.numpy().astype("float16").astype("float32")).norm(dim=-1, keepdim=True) * pos
+
+    ask = {"precision_of_model": torch.float16, "degree": 6}
+    found = kinds.audit(lambda pos: hidden(pos).sum(1), "vector", [kinds.cloud(6).float()], **ask).outputs["out"]
+    _, scattered = by_hand(lambda pos: hidden(pos).sum(1), torch.float32)
+    assert scattered / 3 < found.noise_floor < 3 * scattered and found.verdict == "exact"
+
+
 def test_arcs_are_taken_where_a_part_is_coarser_and_nowhere_else():
     def by_distance(pos):
         return (pos.norm(dim=-1, keepdim=True) * pos).sum(1)

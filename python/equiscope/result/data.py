@@ -48,9 +48,9 @@ class Spectrum:
     chart: Chart = None  # type: ignore[assignment]
     """The irreps that power is laid out by; where none is given, those of O(3)."""
     noise_floor: float = 0.0
-    """F: root mean square by which one entry scatters for no reason of symmetry: rounding of the rotated input to the
-    dtype that the model computes in, repeats, and rounding of the value itself. Measured; numbers within it say
-    nothing."""
+    """F: root mean square by which one entry scatters for no reason of symmetry: rounding of the rotated input, and of
+    what the model makes of it, to the dtype that it computes in, repeats, and rounding of the value itself. Measured;
+    numbers within it say nothing."""
     power_error: torch.Tensor = None  # type: ignore[assignment]
     """``(*chart.shape,)``: the true pooled power lies within this of `pooled_power` in 95 of 100 cases. None given: 0,
     as of numbers that are known."""
