@@ -220,6 +220,16 @@ def autocast(pos: torch.Tensor) -> torch.Tensor:
 says("exact", "a product in bfloat16 by autocast inside float32", Verdict.EXACT, autocast, "scalar", [cloud(dtype=F32)])
 
 
+def of_lengths(pos: torch.Tensor) -> torch.Tensor:
+    """Lengths in float32, and what follows of them in bfloat16."""
+    distances = (pos[:, :, None] - pos[:, None]).square().sum(-1).sqrt()
+    with torch.autocast("cpu", dtype=BF16):
+        return (distances @ torch.eye(pos.shape[1])).float().tanh().sum((1, 2))
+
+
+says("exact", "a product of lengths in bfloat16 by autocast", Verdict.EXACT, of_lengths, "scalar", [cloud(dtype=F32)])
+
+
 class Warm:
     """A calculator that starts from where it was: its answer depends a little on the last input."""
 
@@ -360,6 +370,14 @@ breaks(
     lambda pos: pos[:, 0, 2] / pos[:, 0].norm(dim=-1),
     "scalar",
     [cloud(1, dtype=BF16)],
+)
+breaks(
+    "broken",
+    "1e-4 of cos on a product of lengths in bfloat16 by autocast",
+    1e-4 / math.sqrt(3),
+    lambda pos: of_lengths(pos) + 1e-4 * cosine(pos),
+    "scalar",
+    [cloud(dtype=F32)],
 )
 breaks(
     "broken",

@@ -266,7 +266,8 @@ def test_an_output_that_some_systems_lack_is_measured_on_the_others_and_the_repo
     assert report.outputs["charge"].rmse == alone.outputs["charge"].rmse
     assert "spin" not in report.outputs
     assert "`charge` is given by 2 of 3 systems, and measured on these alone" in report.warnings
-    assert any(warning.startswith("`spin` is given by none of 3 systems") for warning in report.warnings)
+    assert report.unmeasured == {"spin": "given by none of 3 systems"}
+    assert "`spin` was not measured: given by none of 3 systems." in report.findings()
 
 
 def test_what_nobody_asked_for_and_no_system_has_is_a_note():
@@ -274,6 +275,7 @@ def test_what_nobody_asked_for_and_no_system_has_is_a_note():
     adapter.unasked = ["charge", "spin"]
     report = eq.audit(adapter, None, lmax=2, degree=6, progress=False)
     assert report.notes == ["`spin` is given by none of 3 systems"]
+    assert not report.unmeasured and "spin" not in report.listed
     assert report.warnings == ["`charge` is given by 2 of 3 systems, and measured on these alone"]
 
 

@@ -1,12 +1,15 @@
 """The noise floor is measured: exact models are exact in every dtype, and what is planted above it is found."""
 
+import types
+
 import kinds
 import pytest
 import torch
 
 import equiscope as eq
 from equiscope.adapters.rounding import Dither, rounded, units
-from equiscope.probe.noise import UNIFORM, Noise, rms, scatter
+from equiscope.probe.copies import ARC, COPIES, Copies
+from equiscope.probe.noise import UNIFORM, Noise, curved, rms, scatter
 from equiscope.probe.precision import coarser, looks_like
 from equiscope.probe.stacked import Stacked
 from equiscope.report.format import margin, number
@@ -239,3 +242,141 @@ def test_the_error_of_an_exact_rmse_is_its_noise_and_reaches_down_to_nothing(dty
         assert f"{number(found.rmse)} +- {margin(found.rmse, found.rmse_error)} " in str(report)
     broken = eq.audit(lambda pos: pos[..., 0].abs().sum(-1), data, **{**asked, "outputs": {"u": "scalar"}}).outputs["u"]
     assert broken.verdict == "breaks" and broken.rmse_error < broken.rmse
+
+
+# -- half precision behind float32 ---------------------------------------------------------------------------------
+
+FIRST, SECOND = torch.triu_indices(6, 6, 1)
+
+
+def _net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.SiLU(), torch.nn.Linear(16, 1))
+
+
+NET, HALF = _net(), _net().to(torch.float16)
+
+
+def _lengths(pos):
+    away = pos[:, FIRST] - pos[:, SECOND]
+    d = away.norm(dim=-1)
+    return away, torch.exp(-((d[..., None] - torch.linspace(0.5, 5.0, 8).to(d)) ** 2))
+
+
+def lengths_by_autocast(pos):
+    away, basis = _lengths(pos)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        weights = NET(basis)
+    return (weights.float() * away).sum(1)
+
+
+def lengths_by_cast(pos):
+    away, basis = _lengths(pos)
+    return (HALF(basis.half()).float() * away).sum(1)
+
+
+def coordinates_by_autocast(pos):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        products = pos @ pos.mT
+    return (torch.tanh(products.float()).sum(-1, keepdim=True) * pos).sum(1)
+
+
+def all_in_half(pos):
+    away, basis = _lengths(pos)
+    return (HALF(basis.to(torch.float16)) * away).float().sum(1)
+
+
+COARSE = {
+    "lengths, autocast": (lengths_by_autocast, torch.float32),
+    "lengths, cast": (lengths_by_cast, torch.float32),
+    "coordinates, autocast": (coordinates_by_autocast, torch.float32),
+    "all in half": (all_in_half, torch.float16),
+}
+
+
+def by_hand(model, dtype, count=400):
+    """Size, and scatter of what is turned back, over random rotations; of one component."""
+    from scipy.spatial.transform import Rotation
+
+    turns = torch.tensor(Rotation.random(count, random_state=0).as_matrix())
+    with torch.no_grad():
+        turned = model((kinds.cloud(6) @ turns.mT).to(dtype)).double()[:, None] @ turns
+    return float(turned.square().mean().sqrt()), float((turned - turned.mean(0)).square().mean().sqrt())
+
+
+@pytest.mark.parametrize("planted", [0.0, 1e-3, 1e-2, 1e-1])
+@pytest.mark.parametrize("name", COARSE)
+def test_the_floor_of_half_precision_is_the_scatter_over_rotations_whatever_is_rounded(name, planted):
+    model, dtype = COARSE[name]
+    size, scattered = by_hand(model, dtype)
+    break_ = planted * size * 3**0.5 * UP
+    found = kinds.audit(lambda pos: model(pos) + break_.float(), "vector", [kinds.cloud(6).to(dtype)], degree=6)
+    out = found.outputs["out"]
+    assert found.settings["computes_in"] in ("bfloat16", "float16")
+    assert scattered / 3 < out.noise_floor < 3 * scattered, (out.noise_floor / size, scattered / size)
+    assert out.verdict == ("breaks" if planted * size > 4 * scattered else "exact")
+    if planted * size > 10 * scattered:
+        assert out.rmse == pytest.approx(planted * size, rel=0.05)
+
+
+def test_lengths_that_are_rounded_alike_leave_the_floor_of_what_follows():
+    energy = kinds.audit(
+        lambda pos: HALF(_lengths(pos)[1].half()).float().sum((1, 2)), "scalar", [kinds.cloud(6).float()]
+    )
+    assert energy.settings["computes_in"] == "float16" and energy.outputs["out"].verdict == "exact"
+    assert energy.outputs["out"].noise_floor < 1e-6 * energy.outputs["out"].size
+
+
+def test_a_stated_half_precision_gives_the_floor_of_what_torch_does_not_see():
+    def hidden(pos):
+        return torch.from_numpy(pos.numpy().astype("float16").astype("float32")).norm(dim=-1, keepdim=True) * pos
+
+    ask = {"precision_of_model": torch.float16, "degree": 6}
+    found = kinds.audit(lambda pos: hidden(pos).sum(1), "vector", [kinds.cloud(6).float()], **ask).outputs["out"]
+    _, scattered = by_hand(lambda pos: hidden(pos).sum(1), torch.float32)
+    assert scattered / 3 < found.noise_floor < 3 * scattered and found.verdict == "exact"
+
+
+def test_arcs_are_taken_where_a_part_is_coarser_and_nowhere_else():
+    def by_distance(pos):
+        return (pos.norm(dim=-1, keepdim=True) * pos).sum(1)
+
+    def checks(model, dtype):
+        return kinds.audit(model, "vector", [kinds.cloud(6).to(dtype)], degree=6).timings["checks"]
+
+    plain = checks(by_distance, torch.float32)
+    assert checks(all_in_half, torch.float16) == checks(by_distance, torch.bfloat16) == plain
+    assert checks(coordinates_by_autocast, torch.float32) == plain + 24
+
+
+def test_what_changes_smoothly_along_an_arc_is_no_scatter_and_what_jumps_is():
+    steps = torch.linspace(-1.0, 1.0, ARC, dtype=torch.float64).repeat(4)
+    cubic = 1e6 + 3.0 * steps - steps**2 + 7.0 * steps**3
+    noise = torch.randn(4 * ARC, 500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values = cubic[:, None].expand(-1, 500)
+    found = curved(
+        Stacked.of({"smooth": values[..., None, None], "noisy": (values + 1e-3 * noise)[..., None, None]}), ARC
+    )
+    assert found["smooth"][0] < 1e-9 and found["noisy"][0] == pytest.approx(1e-3, rel=0.05)
+    assert found["noisy"][1].shape == (500,) and float(found["noisy"][1].square().mean().sqrt()) == pytest.approx(
+        found["noisy"][0]
+    )
+    same = curved(Stacked.of({"same": torch.full((ARC, 2, 1, 3), 1e9 / 3)}), ARC)["same"]
+    assert same[0] == 0.0 and not same[1].any()
+
+
+@pytest.mark.parametrize("group", ["O3", "SO2", "O2"])
+def test_the_copies_on_an_arc_are_turned_by_one_step_and_azimuths_stay_angles(group):
+    copies = Copies(types.SimpleNamespace(adapter=None), None, eq.groups.registry.resolve(group), seed=3)
+    copies.along(1e-2)
+    assert len(copies.every) == COPIES + 4 * ARC
+    elements = copies.piece(types.SimpleNamespace(device="cpu"), copies.every, 1.0).rotations[COPIES:]
+    torch.testing.assert_close(elements @ elements.mT, torch.eye(3, dtype=torch.float64).expand(24, 3, 3))
+    arcs = elements.unflatten(0, (4, ARC))
+    steps = arcs[:, 1:] @ arcs[:, :-1].mT
+    angles = torch.acos((steps.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2)
+    torch.testing.assert_close(angles, torch.full_like(angles, 1e-2), rtol=1e-6, atol=0)
+    if group != "O3":
+        assert torch.equal(elements[:, 2, 2].abs(), torch.ones(24, dtype=torch.float64))
+    copies.along(0.0)
+    assert len(copies.every) == COPIES

@@ -420,8 +420,8 @@ def test_a_flat_tensor_is_refused_with_the_spelling_of_one():
 
 
 def test_an_output_that_is_nowhere_finite_is_missed_in_words():
-    audit = Audit({}, {}, [], [Failure("a", "energy", "NaN at a rotation", whole=False)])
-    with pytest.raises(KeyError, match="'energy' was not measured: on 'a', NaN"):
+    audit = Audit({}, {}, [], unmeasured={"energy": "not finite on 1 of 1 system"})
+    with pytest.raises(KeyError, match="'energy' was not measured: not finite on 1 of 1 system"):
         audit.outputs["energy"]
     with pytest.raises(KeyError, match=r"^'other'$"):
         audit.outputs["other"]

@@ -60,10 +60,11 @@ def assert_equivariant(
     report = audit(
         model, data, inputs=inputs, outputs=outputs, layers=layers, lmax=lmax, degree=degree, progress=False, **settings
     )
-    if not report.outputs:
+    if not report.listed:
         fail(ArgumentError, "outputs", "what the model returns, by name and representation", "none that it says itself")
-    check_names("constant", constant, list(report.outputs))
-    lines = [f"{f.system}: {f.where}: {f.reason}" for f in report.failures]
+    check_names("constant", constant, list(report.listed))
+    lines = [f"{name} was not measured: {reason}" for name, reason in report.unmeasured.items()]
+    lines += [f"{f.system}: {f.where}: {f.reason}" for f in report.failures if f.where not in report.unmeasured]
     for output in report.outputs.values():
         if output.verdict is Verdict.UNMEASURED:
             lines.append(f"{output.name} could not be measured: its error is {output.rmse}")

@@ -19,7 +19,7 @@ class Dither:
 
     shares: for each copy the number of its noise, None for a copy that is left as it is. Equal numbers mean equal
         noise, wherever in a batch the copy stands.
-    epsilon: of the dtype that the model computes in.
+    epsilon: of the dtype that coordinates are rounded to.
     """
 
     def __init__(self, shares: Sequence[int | None], epsilon: float) -> None:

@@ -46,10 +46,13 @@ class Diagnosis:
         raise KeyError(key)
 
     def findings(self) -> list[str]:
-        """Per sector in which something is to be learned: what became of it, and what to change."""
-        from .words import finding
+        """Targets whose outputs were not measured; then, per sector in which something is to be learned, what became of
+        it, and what to change."""
+        from .words import finding, unmeasured
 
-        return [finding(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
+        missed = {} if self.audit is None else self.audit.unmeasured
+        told = [finding(sector) for sector in self.sectors if sector.fate is not Fate.NOISE]
+        return [*(unmeasured(name, why) for name, why in missed.items()), *told]
 
     def __repr__(self) -> str:
         fates = Counter(sector.fate.value for sector in self.sectors)

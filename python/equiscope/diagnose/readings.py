@@ -127,7 +127,8 @@ class Readings(Witness):
 
     def end(self, system: System, orbits: Mapping[str, OrbitSummary]) -> None:
         found = self._running.pop(system.name)
-        for output in list(found.targets):
+        found.targets = {output: target for output, target in found.targets.items() if output in orbits}
+        for output in found.targets:
             orbit = orbits[output]
             assert orbit.mean is not None and orbit.target is not None
             decomposition = self._decompositions[output]

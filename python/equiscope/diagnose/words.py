@@ -54,6 +54,11 @@ def _share(explained: float) -> str:
     return "none" if explained < 0.005 else f"{100 * explained:.1f}%" if explained < 0.9995 else "100%"
 
 
+def unmeasured(output: str, reason: str) -> str:
+    """Of an output without a number, whose sectors are none."""
+    return f"{quote(output)} was not measured, and no sector of it is told of: {reason}."
+
+
 def finding(sector: SectorDiagnosis) -> str:
     """What became of one sector, and what to change."""
     return f"{sentence(sector)} {remedy(sector)}".strip()

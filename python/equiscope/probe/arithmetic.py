@@ -10,11 +10,13 @@ import torch
 from ..adapters.base import System
 from ..adapters.rounding import DOUBLE
 from ..errors import ran_out
-from .copies import DITHERS, IDENTICAL, PAIR, Copies
+from .copies import ARC, COPIES, DITHERS, IDENTICAL, PAIR, Copies
 from .eager import eager
-from .noise import FELT, Noise, scatter
+from .noise import FELT, Noise, curved, scatter
 from .precision import TF32, ComputesIn, coarser, looks_like
 from .stacked import Stacked
+
+SINGLE = torch.finfo(torch.float32).eps
 
 STAIR = 2.0**-34
 """Machine epsilon of the nudge that a model in float32 inside of float64 does not notice."""
@@ -34,6 +36,8 @@ class Arithmetic:
         self._outputs = copies.adapter.outputs
         self._stated = stated
         self.dtype: torch.dtype | None = None
+        self._given: torch.dtype | None = None
+        """In which rotated copies are handed over, as far as that was seen."""
         self._wrapped = False
         """Whether the model works in that dtype inside of another, and returns the other."""
 
@@ -44,12 +48,14 @@ class Arithmetic:
 
     def learned(self) -> dict[str, Any]:
         """What the first systems showed, as JSON values."""
-        return {"dtype": self.name, "wrapped": self._wrapped, "rounds": self._copies.rounds}
+        given = None if self._given is None else str(self._given).removeprefix("torch.")
+        return {"dtype": self.name, "given": given, "wrapped": self._wrapped, "rounds": self._copies.rounds}
 
     def told(self, learned: Mapping[str, Any]) -> None:
         """Take over what another process learned."""
         if learned["dtype"] is not None:
             self.dtype = getattr(torch, learned["dtype"])
+            self._given = None if learned["given"] is None else getattr(torch, learned["given"])
             self._wrapped, self._copies.rounds = learned["wrapped"], learned["rounds"]
 
     def look(self, system: System) -> None:
@@ -57,9 +63,24 @@ class Arithmetic:
         if self.dtype is None:
             seen = self._seen(system)
             self.dtype = self._stated or seen
+        self._copies.along(self.unit(system) if self._is_coarse(system) else 0.0)
 
     def epsilon(self, system: System) -> float:
-        """Of the dither."""
+        """Of the dither: of the dtype that the model computes in, or of that of its input where only some of what it
+        computes is coarser. What is rounded there need not be coordinates: a length in float32 is the same for all
+        copies, and so it is in half precision."""
+        return self._finest if self._is_coarse(system) else self.unit(system)
+
+    def _is_coarse(self, system: System) -> bool:
+        """Whether the model computes in less than single precision what it is given in more."""
+        return self._given is not None and self._copies.rounds and self.unit(system) > self._finest
+
+    @property
+    def _finest(self) -> float:
+        return max(SINGLE, torch.finfo(self._given or torch.float32).eps)
+
+    def unit(self, system: System) -> float:
+        """Machine epsilon of what the model computes in."""
         epsilon = torch.finfo(self.dtype or torch.float64).eps
         products = torch.backends.cuda.matmul
         tf32 = self._stated is None and system.device.type == "cuda" and products.allow_tf32
@@ -69,7 +90,15 @@ class Arithmetic:
         """Machine epsilon of values of that dtype."""
         return torch.finfo(coarser(self.dtype, dtype)).eps
 
-    def noise(self, turned: Stacked, dithers: int) -> dict[str, Noise]:
+    def noise(self, values: Stacked) -> dict[str, Noise]:
+        """Of values of all copies."""
+        found = self._noise(values.copies(slice(IDENTICAL, COPIES)), DITHERS)
+        if len(self._copies.every) > COPIES:
+            for name, (scattered, by_sample) in curved(values.copies(slice(COPIES, None)), ARC).items():
+                found[name].add(scattered, by_sample)
+        return found
+
+    def _noise(self, turned: Stacked, dithers: int) -> dict[str, Noise]:
         """Of values of turned copies, `dithers` for each element."""
         dtypes = turned.dtypes
         return Noise.of(
@@ -89,7 +118,7 @@ class Arithmetic:
         if self._stated is not None or not self._is_wrapped(system, first, noises):
             return None
         self.dtype, self._wrapped = torch.float32, True
-        return self.noise(self._copies.run(system, WRAPPED, self.epsilon(system)), len(WRAPPED) // 2)
+        return self._noise(self._copies.run(system, WRAPPED, self.epsilon(system)), len(WRAPPED) // 2)
 
     def _is_wrapped(self, system: System, first: Stacked, noises: Mapping[str, Noise]) -> bool:
         """It does not notice noise of the size of float64's rounding. Nor does a value that noise is too small for, so
@@ -122,4 +151,5 @@ class Arithmetic:
         self._copies.let_go()
         # an adapter of a stranger may not round by `rounded`, or not hand the dither on
         self._copies.rounds = piece.dither is not None and piece.dither.drawn > 0
+        self._given = watch.given
         return watch.dtype or found

@@ -320,7 +320,7 @@ class Collector:
         self._entries.append(self._entry(system, replace(running, begin=begin), orbits, ruling))
         self._targets.pop(system.name, None)
         if self._witness is not None:
-            if system.name in self._lost:
+            if self._lost.get(system.name, {}).keys() - self._adapter.outputs.keys():
                 self._witness.drop(system)
             else:
                 self._witness.end(system, orbits)

@@ -26,6 +26,13 @@ single number, so that a floor three times too low is met once in 10^4."""
 
 COPIES = IDENTICAL + TURNS * DITHERS
 
+ARC = 6
+"""Copies on a short arc through each of these elements, where the model computes more coarsely than its input is given:
+two more than the `noise.SMOOTH` coefficients of what changes smoothly along it, so 8 degrees of freedom again."""
+
+STRAIGHT = 1e-12
+"""Rounding of an entry of a matrix."""
+
 PAIR = range(IDENTICAL, IDENTICAL + 2)
 """Two copies at one element: by these it is seen how a value answers to noise of another size."""
 
@@ -52,7 +59,8 @@ class Start:
 
 
 class Copies:
-    """Calls the model on them: two as they are and twelve turned ones whose coordinates are dithered (`Dither`)."""
+    """Calls the model on them: two as they are, twelve turned ones whose coordinates are dithered (`Dither`), and those
+    `along` arcs where there are any."""
 
     def __init__(self, evaluator: Evaluator, layers: Layers, group: Group, *, seed: int) -> None:
         self.adapter = evaluator.adapter
@@ -60,7 +68,8 @@ class Copies:
         self._evaluator = evaluator
         turns = group.draw(TURNS, torch.Generator().manual_seed(seed)).to(torch.float64)
         still = torch.eye(3, dtype=torch.float64).expand(IDENTICAL, 3, 3)
-        self._elements = torch.cat([still, turns.repeat_interleave(DITHERS, 0)])
+        self._turns, self._elements = turns, torch.cat([still, turns.repeat_interleave(DITHERS, 0)])
+        self._step = 0.0
         self.rounds = True
         """Whether the adapter adds the dither that it is given."""
         self.room = COPIES
@@ -74,6 +83,22 @@ class Copies:
         before = self._evaluator.evaluations
         yield
         self.evaluations += self._evaluator.evaluations - before
+
+    def along(self, step: float) -> None:
+        """Take copies on arcs too, `step` radians from one to the next; 0: none."""
+        if step == self._step:
+            return
+        self._step = step
+        about = step * (torch.arange(ARC, dtype=torch.float64) - 0.5 * (ARC - 1))
+        # whatever the group: along an arc values need to be smooth, and no more
+        turns = torch.linalg.matrix_exp(about[:, None, None] * _generators(self._turns)[:, None])
+        arcs = (turns @ self._turns[:, None]).flatten(0, 1) if step else self._turns[:0]
+        self._elements = torch.cat([self._elements[:COPIES], arcs])
+
+    @property
+    def every(self) -> range:
+        """All of the copies, those on arcs behind the others."""
+        return range(len(self._elements))
 
     def piece(self, system: System, copies: Sequence[int], epsilon: float, beyond: torch.Tensor | None = None) -> Piece:
         """Some of the copies; a number stands for the same element and noise whatever the batch. `beyond` them those
@@ -95,16 +120,17 @@ class Copies:
         along with it."""
         if ahead is not None:
             try:
-                found = self._called(system, range(COPIES), epsilon, ahead, learn=True)
+                found = self._called(system, self.every, epsilon, ahead, learn=True)
             except Exception as error:  # whatever a foreign model raises: at which copy is found out without them
                 if not (ends_the_system(error) or ran_out(error)):
                     raise
             else:
                 self.evaluations -= len(ahead)
-                first = Stacked.of({name: value[:COPIES] for name, value in found.items()})
+                own = len(self.every)
                 # the model may hand out the same buffer
-                return first, {name: value[COPIES:].clone() for name, value in found.items()}
-        return self.run(system, range(COPIES), epsilon, learn=True), None
+                first = Stacked.of({name: value[:own] for name, value in found.items()})
+                return first, {name: value[own:].clone() for name, value in found.items()}
+        return self.run(system, self.every, epsilon, learn=True), None
 
     def run(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool = False) -> Stacked:
         """Values ``(copies, samples, channels, components)`` of outputs and layers."""
@@ -189,3 +215,15 @@ class Copies:
         """The system will not be evaluated any more."""
         self.layers.forget(system)
         self.adapter.forget(system)
+
+
+def _generators(elements: torch.Tensor) -> torch.Tensor:
+    """``(n, 3, 3)`` of turns about an axis for each of the elements: z where all of them keep it, since an azimuth may
+    then be what turns, else any."""
+    axes = torch.randn(len(elements), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if bool((elements[:, 2, 2].abs() > 1.0 - STRAIGHT).all()):
+        axes = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand_as(axes)
+    axes = axes / axes.norm(dim=-1, keepdim=True)
+    unit = torch.eye(3, dtype=torch.float64).expand(len(axes), 3, 3)
+    found: torch.Tensor = torch.linalg.cross(unit, axes[:, None], dim=-1)
+    return found

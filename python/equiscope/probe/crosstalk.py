@@ -148,7 +148,7 @@ class CrossTalk:
         system, epsilon, first, noises = start.system, start.epsilon, start.first, start.noises
         # the same batch again: what changes now does so by itself
         third = self._copies.run(system, AGAIN, epsilon)
-        shaken = scatter(self._copies.run(system, PAIR, SHAKEN * epsilon))
+        shaken = scatter(self._copies.run(system, PAIR, SHAKEN * self._arithmetic.unit(system)))
         for name in [name for name in names if name in third and name in shaken]:
             noise = noises[name]
             changes = third[name] - second[name]

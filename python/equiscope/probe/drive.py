@@ -16,7 +16,7 @@ from ..errors import ends_the_system, ran_out
 from ..measure.measure import Measure
 from .apart import cannot_mix
 from .batch import BatchRows
-from .copies import COPIES, Start
+from .copies import Start
 from .evaluate import Captured, Evaluator, Outputs
 from .helpers import Helped
 from .layers import Layers, Values, beside
@@ -159,7 +159,7 @@ class Drive:
             for system in group:
                 self._memory.rehearse(system)
                 room = self._room(system, 0, 0)
-                ahead = None if pending or len(group) > 1 else self._beside(system, room - COPIES)
+                ahead = None if pending or len(group) > 1 else self._beside(system, room)
                 starts.append(self._tried(system, partial(self.rehearsal.start, system, neighbour, room, ahead)))
                 neighbour = system
             self.rehearsal.together([start for start in starts if isinstance(start, Start)])
@@ -173,12 +173,12 @@ class Drive:
     def _beside(self, system: System, room: int) -> torch.Tensor | None:
         """The first elements of the grid, where their copies may go along with those of the rehearsal: of a system of
         few batches, of which one is saved."""
-        left = len(self._measure) - self._first
+        copies, left = self.rehearsal.copies(system), len(self._measure) - self._first
         known = not self._batch_rows.searching and self._memory.limit is None and not self._adapter.calls_per_copy
-        if not known or not 0 < room or left > FEW * room:
+        if not known or copies is None or copies >= room or left > FEW * (room - copies):
             return None
         elements = self._measure.elements(system.name).to(system.device)
-        return elements.select(self._first, self._first + min(room, left))
+        return elements.select(self._first, self._first + min(room - copies, left))
 
     def _ahead(self, system: System) -> Iterator[Slice | End | Failed]:
         """The values that came along with the rehearsal, and the end of the system where these are all."""

@@ -17,6 +17,10 @@ REACTS = 10.0
 """Scatter that grows by this factor when the input is shaken 256 times harder is round-off: that of a random model
 stays as it is."""
 
+SMOOTH = 4
+"""Coefficients of the polynomial that what changes smoothly is along a short arc: on one of half length h, no more than
+(l h)^4 / 192 of content of degree l is left, 5e-6 of it at l = 9 in bfloat16."""
+
 FELT = 4.0
 """Changes of a value by this many of its floors, or of its rounding errors, would be seen in it."""
 
@@ -48,13 +52,15 @@ class Noise:
         found: dict[str, Noise] = {}
         for names, stack in turned.stacks:
             values = stack.double()
-            variance = _finite(values.unflatten(1, (-1, dithers)).var(2).mean(1))
-            by_sample = variance.flatten(2).mean(2) if variance.numel() else variance.flatten(2).sum(2)
-            dithered = by_sample.mean(1) if variance.numel() else by_sample.new_zeros(len(names))
+            dithered, by_sample = _means(values.unflatten(1, (-1, dithers)).var(2))
             measured = torch.stack([dithered.sqrt(), rms(_powers(values))]).tolist()
             for name, own, scattered, size in zip(names, by_sample.sqrt(), *measured, strict=True):
                 found[name] = cls(scattered, own, UNIFORM * torch.finfo(dtypes[name]).eps * size)
         return found
+
+    def add(self, dithered: float, by_sample: torch.Tensor) -> None:
+        """The same was measured in another way, which may show more of it."""
+        self.dithered, self.by_sample = max(self.dithered, dithered), torch.maximum(self.by_sample, by_sample)
 
     @property
     def quiet(self) -> Noise:
@@ -70,6 +76,29 @@ class Noise:
     def floor(self) -> float:
         """Root mean square of all of it together: dithered copies show the rounding of the value too, if it moves."""
         return math.hypot(max(self.dithered, self.rounding), self.repeats)
+
+
+def curved(values: Stacked, points: int) -> dict[str, tuple[float, torch.Tensor]]:
+    """Root mean square scatter of one entry, of all samples and of each, over `points` copies on each of several arcs,
+    about what changes smoothly along it."""
+    steps = torch.linspace(-1.0, 1.0, points, dtype=torch.float64)
+    basis, _ = torch.linalg.qr(torch.stack([steps**k for k in range(SMOOTH)], dim=1))
+    left = torch.eye(points, dtype=torch.float64) - basis @ basis.T
+    found: dict[str, tuple[float, torch.Tensor]] = {}
+    for names, stack in values.stacks:
+        arcs = stack.double().unflatten(1, (-1, points))
+        # less the first one, so that what is the same for all copies leaves no rounding
+        away = torch.einsum("pq,naq...->nap...", left.to(stack.device), arcs - arcs[:, :, :1])
+        scattered, by_sample = _means(away.square().sum(2) / (points - SMOOTH))
+        found |= dict(zip(names, zip(scattered.sqrt().tolist(), by_sample.sqrt(), strict=True), strict=True))
+    return found
+
+
+def _means(variances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(names,)`` and ``(names, samples)``: means of the variances of entries ``(names, elements, samples, ...)``."""
+    mean = _finite(variances.mean(1))
+    by_sample = mean.flatten(2).mean(2) if mean.numel() else mean.flatten(2).sum(2)
+    return by_sample.mean(1) if mean.numel() else by_sample.new_zeros(len(mean)), by_sample
 
 
 def _powers(values: torch.Tensor) -> torch.Tensor:

@@ -54,9 +54,9 @@ def outcome(
         for entry in convergence:
             if entry["degree"] in pooled.ran:
                 entry |= {"systems": pooled.ran[entry["degree"]], "settled": pooled.settled[entry["degree"]]}
+    missing = pooled.unmeasured()
     # of what nobody asked for, and no system has, no number is missed
-    absent = pooled.absent()
-    unmissed = [absent.pop(name) for name in head.settings.get("unasked", ()) if name in absent and name not in outputs]
+    unmissed = [name for name in head.settings.get("unasked", ()) if not pooled.is_given(name)]
     own, masking = joined.settings, joined.left.masking()
     settings = {
         **own.get("described", {}),
@@ -82,20 +82,21 @@ def outcome(
         "layers": layers,
         "systems": rows,
         "failures": pooled.failures,
-        "warnings": _warnings(pooled, joined, absent),
-        "notes": [*joined.notes, *unmissed],
+        "warnings": _warnings(pooled, joined),
+        "notes": [*joined.notes, *(f"`{name}` is {missing[name]}" for name in unmissed)],
         "convergence": convergence or [convergence_entry(measure, found, change=None)],
         "settings": settings,
         "timings": _timings(notes, joined),
+        "unmeasured": {name: reason for name, reason in missing.items() if name not in unmissed},
     }
 
 
-def _warnings(pooled: Pooled, joined: Notes, absent: Mapping[str, str]) -> list[str]:
+def _warnings(pooled: Pooled, joined: Notes) -> list[str]:
     random = ", ".join(f"`{name}`" for name in pooled.stochastic())
     return [
         *joined.warnings,
         *([f"{random}: {joined.unrepeatable}"] if random and joined.unrepeatable else []),
-        *absent.values(),
+        *pooled.absent(),
         *joined.left.notes(joined.unheard),
     ]
 

@@ -99,16 +99,35 @@ class Pooled:
         """Outputs that the same input gives different values of."""
         return [name for name in self.outputs if name in self._held and self._held[name].random]
 
-    def absent(self) -> dict[str, str]:
+    def absent(self) -> list[str]:
         """What the report should say of outputs that some systems do not have, beside those of which failures tell."""
-        said = {}
-        lost = Counter(failure.where for failure in self.failures if not failure.whole)
-        for name in self.outputs:
-            have = self._held[name].systems if name in self._held else 0
-            if have + lost[name] < self.systems:
-                where = f"{have or 'none'} of {self.systems} system{'s' if self.systems > 1 else ''}"
-                said[name] = f"`{name}` is given by {where}{', and measured on these alone' if have else ''}"
-        return said
+        return [
+            f"`{name}` is given by {self._of_all(held.systems)}, and measured on these alone"
+            for name in self.outputs
+            if (held := self._held.get(name)) and held.systems + len(self._lost(name)) < self.systems
+        ]
+
+    def unmeasured(self) -> dict[str, str]:
+        """Outputs of which no system has a number, and why."""
+        return {name: self._reason(name) for name in self.outputs if name not in self._held}
+
+    def is_given(self, name: str) -> bool:
+        """Whether any system had values of an output, finite or not."""
+        return name in self._held or bool(self._lost(name))
+
+    def _reason(self, name: str) -> str:
+        lost = self._lost(name)
+        if not lost:
+            return f"given by {self._of_all(0)}"
+        others = ", and not given by the others" if len(lost) < self.systems else ""
+        return f"not finite on {self._of_all(len(lost))}{others}; {lost[0].system!r}: {lost[0].reason}"
+
+    def _lost(self, name: str) -> list[Failure]:
+        """Of the systems that have other numbers, those on which an output is not finite."""
+        return [failure for failure in self.failures if failure.where == name and not failure.whole]
+
+    def _of_all(self, systems: int) -> str:
+        return f"{systems or 'none'} of {self.systems} system{'s' if self.systems > 1 else ''}"
 
     def seen(self) -> dict[str, Seen]:
         """What all systems so far show of each output and layer, without errors."""

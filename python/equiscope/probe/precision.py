@@ -32,6 +32,8 @@ class ComputesIn:
 
     def __init__(self) -> None:
         self.dtype: torch.dtype | None = None
+        self.given: torch.dtype | None = None
+        """The coarsest in which rotated copies are handed over."""
         self._descends = WeakIdKeyDictionary()
         self._mode = _WatchCompiled(self) if "torch._dynamo" in sys.modules else _Watch(self)
         self._watched = watched(self._start)
@@ -47,7 +49,7 @@ class ComputesIn:
 
     def _start(self, copies: torch.Tensor) -> None:
         self._descends[copies] = True
-        self.dtype = coarser(self.dtype, copies.dtype)
+        self.dtype, self.given = coarser(self.dtype, copies.dtype), coarser(self.given, copies.dtype)
 
     def saw(self, operation: Any, arguments: Any, result: Any) -> None:
         """An `operation` took `arguments` and gave `result`."""

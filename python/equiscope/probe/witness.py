@@ -30,8 +30,9 @@ class Witness(ABC):
 
     @abstractmethod
     def end(self, system: System, orbits: Mapping[str, OrbitSummary]) -> None:
-        """All elements were evaluated, and the system is in all numbers of the audit."""
+        """All elements were evaluated. `orbits` are those of outputs and layers; an output that is not finite has
+        none."""
 
     @abstractmethod
     def drop(self, system: System) -> None:
-        """The system failed, or some output or layer lacks it."""
+        """The system failed, or some layer lacks it."""

@@ -16,17 +16,21 @@ def failed_systems(audit: AuditData) -> list[str]:
 
 
 def lacking(audit: AuditData) -> dict[str, int]:
-    """By output or layer: how many systems are in other numbers alone, since its own values are not finite there."""
-    return Counter(failure.where for failure in audit.failures if not failure.whole)
+    """By output or layer that was measured on some systems: on how many others its values are not finite."""
+    partial = (failure.where for failure in audit.failures if not failure.whole)
+    return Counter(where for where in partial if where not in audit.unmeasured)
 
 
 def consequence(audit: AuditData) -> str:
     """What the failures mean for the numbers."""
-    whole, part = "in no number on this page", "measured on the systems on which it is finite"
-    if not lacking(audit):
-        return f"These systems are {whole}."
-    told = f"What is not finite on some systems is {part}."
-    return f"Systems that failed as a whole are {whole}. {told}" if failed_systems(audit) else told
+    told = []
+    if failed_systems(audit):
+        told.append("Systems that failed as a whole are in no number on this page.")
+    if lacking(audit):
+        told.append("What is not finite on some systems is measured on the systems on which it is finite.")
+    if audit.unmeasured:
+        told.append("What is not finite on any system has no number.")
+    return " ".join(told)
 
 
 def failures_alike(failures: Iterable[Failure], most: int = NAMED) -> list[str]:

@@ -137,7 +137,9 @@ def several(told: Sequence[str]) -> str:
 
 def with_error(value: float, error: float | None, sign: str = "+-", assumed: bool = False) -> str:
     """`value` as a cell, with its error where it has one, and a star where that rests on an assumption."""
-    return number(value) + (f" {sign} {margin(value, error)}{'*' if assumed else ''}" if error else "")
+    if not error or not math.isfinite(value):
+        return number(value)
+    return f"{number(value)} {sign} {margin(value, error)}{'*' if assumed else ''}"
 
 
 def margin(value: float, error: float) -> str:

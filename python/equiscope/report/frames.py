@@ -36,7 +36,7 @@ def to_xarray(audit: AuditData) -> xarray.Dataset:
     NaN. Attributes: settings, environment and timings as JSON text. Raises `MissingExtraError` without xarray.
     """
     module = _need("xarray")
-    found = audit.results()
+    found = [*audit.layers.items(), *audit.listed.items()]
     chart = widest(spectrum for _, spectrum in found)
     coordinates = _coordinates(chart)
     if not found:

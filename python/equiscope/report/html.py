@@ -68,7 +68,7 @@ def to_html(audit: AuditData, drawn: Mapping[str, Figure] | None = None, beside:
         warnings=audit.warnings,
         notes=audit.notes,
         messages=MESSAGES,
-        outputs=_errors(audit, "output", audit.outputs),
+        outputs=_errors(audit, "output", audit.listed),
         declared=_errors(audit, "layer", audit.declared_layers),
         assumed=any(map(assumed, judged)),
         voigt=any(output.representation == "voigt" for output in judged),

@@ -82,11 +82,11 @@ def _table(table: Shown) -> Markup:
 def audit_cell(audit: AuditData) -> str:
     """Findings, outputs, and the picture of layers."""
     title, *facts = headline(audit)
-    columns = columns_of(audit, audit.outputs)
+    columns = columns_of(audit, audit.listed)
     table = Shown(
         [column.heading or "output" for column in columns],
         [column.left for column in columns],
-        [[column.page_cell(audit, output) for column in columns] for output in audit.outputs.values()],
+        [[column.page_cell(audit, output) for column in columns] for output in audit.listed.values()],
     )
     picture = plot(audit, "layers") if audit.outputs or audit.layers else None
     return cell(title, facts, findings(audit), table, picture)

@@ -57,7 +57,7 @@ def _cell(value: Any) -> Any:
 
 def kind_of(audit: AuditData, name: str, spectrum: Spectrum) -> str:
     """``"output"`` or ``"layer"``."""
-    return "output" if audit.outputs.get(name) is spectrum else "layer"
+    return "layer" if audit.layers.get(name) is spectrum else "output"
 
 
 def entries(chart: Chart, label: Label) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _unit(spectrum: Spectrum) -> str:
 
 def _outputs(audit: AuditData) -> tuple[list[str], list[Row]]:
     found = []
-    for name, output in [*audit.outputs.items(), *audit.declared_layers.items()]:
+    for name, output in [*audit.listed.items(), *audit.declared_layers.items()]:
         worst = output.worst
         found.append(
             {

@@ -84,7 +84,7 @@ def alike(outputs: Iterable[Output], key: Callable[[Output], Key]) -> dict[Key, 
 
 def of_all(audit: AuditData, outputs: Sequence[Output]) -> str:
     """``11 of 12 outputs``."""
-    return f"{len(outputs)} of {len(audit.outputs)} outputs"
+    return f"{len(outputs)} of {len(audit.listed)} outputs"
 
 
 def each(outputs: Sequence[Output], told: Callable[[Output], str]) -> str:

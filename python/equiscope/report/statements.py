@@ -50,8 +50,8 @@ def messages(audit: AuditData) -> list[Finding]:
 
 
 def _failures(audit: AuditData) -> list[str]:
-    if not audit.failures:
-        return [] if audit.outputs or audit.layers else ["Nothing was measured: no output and no layer."]
+    if not (audit.failures or audit.outputs or audit.layers):
+        return ["Nothing was measured: no output and no layer."]
     failed, missing = failed_systems(audit), lacking(audit)
     total = len(audit.systems) + len(failed)
     told = []
@@ -61,9 +61,9 @@ def _failures(audit: AuditData) -> list[str]:
         told = [f"{len(failed)} of {total} systems failed and {are} in no number below: {reasons}"]
     if missing:
         named = several([f"{quote(name)} on {count} of {total}" for name, count in missing.items()])
-        reasons = _reasons(failure for failure in audit.failures if not failure.whole)
+        reasons = _reasons(f for f in audit.failures if not f.whole and f.where in missing)
         told += [f"Not finite, and measured on the other systems alone: {named}: {reasons}"]
-    return told
+    return told + [f"{quote(name)} was not measured: {reason}." for name, reason in audit.unmeasured.items()]
 
 
 def _reasons(failures: Iterable[Failure]) -> str:

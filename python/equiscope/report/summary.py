@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from ..result.data import AuditData, Output
@@ -26,9 +26,9 @@ def verdict_line(audit: AuditData, checks: Sequence[Check] = ()) -> str:
     if not checks:
         return f"verdict: {_standing(audit)}"
     failed = [check for check in checks if not check.passed]
-    stopped = _incomplete(audit)
-    if failed or stopped:
-        return "FAIL: " + "; ".join([*map(_said, failed), *stopped])
+    lacks = _incomplete(audit, {check.output for check in checks})
+    if failed or lacks:
+        return "FAIL: " + "; ".join([*map(_said, failed), *lacks])
     shown = sorted(checks, key=_nearness, reverse=True)[:NAMED]
     more = f"; {len(checks) - len(shown)} more" if len(checks) > len(shown) else ""
     return "PASS: " + "; ".join(map(_said, shown)) + more
@@ -58,7 +58,8 @@ def summary(audit: AuditData, checks: Sequence[Check] = ()) -> dict[str, Any]:
         ],
         "warnings": list(audit.warnings),
         "messages": [{"severity": said.severity.value, "text": str(said)} for said in messages(audit)],
-        "outputs": {name: _numbers(audit, output) for name, output in audit.outputs.items()},
+        "outputs": {name: _numbers(audit, output) for name, output in audit.listed.items()},
+        "unmeasured": dict(audit.unmeasured),
         "layers": {name: _numbers(audit, layer) for name, layer in audit.declared_layers.items()},
         "limits": [
             {
@@ -98,10 +99,12 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _incomplete(audit: AuditData) -> list[str]:
-    """Why the audit is none of all systems, in all of its numbers."""
+def _incomplete(audit: AuditData, told_of: Container[str] = ()) -> list[str]:
+    """Why the audit is none of all systems, in all of its numbers; outputs that it lacks, but for those that are
+    `told_of` elsewhere."""
     failed = len(failed_systems(audit))
     told = [f"{failed} system{'s' if failed != 1 else ''} failed"] if failed else []
+    told += [f"{name} not measured ({why})" for name, why in audit.unmeasured.items() if name not in told_of]
     told += [f"{name} not finite on {n} system{'s' if n != 1 else ''}" for name, n in lacking(audit).items()]
     return [*told, *([f"stopped after {stopped}"] if (stopped := audit.settings.get("stopped_after")) else [])]
 
@@ -113,24 +116,26 @@ def _nearness(check: Check) -> float:
 def _said(check: Check) -> str:
     scale, unit = (100.0, "%") if check.limit.relative else (1.0, f" {check.unit}" if check.unit else "")
     written = f"{with_error(scale * check.value, scale * check.error)}{unit}"
+    if not math.isfinite(check.value):
+        return f"{check.output} {check.reason}"
     reason = f", {check.reason}" if check.reason else ""
     return f"{check.output} {written} (limit {scale * check.limit.value:g}{unit}{reason})"
 
 
 def _standing(audit: AuditData) -> str:
-    outputs = list(audit.outputs.values())
+    outputs = list(audit.listed.values())
     if not outputs:
         return f"{len(audit.layers)} layers, no declared output"
     broken = sorted((o for o in outputs if o.verdict.is_broken), key=lambda o: o.relative, reverse=True)
     if len(outputs) <= NAMED:
-        told = "; ".join(f"{o.name} {_word(o)}" for o in outputs)
+        told = "; ".join(f"{o.name} {_word(o)}" for o in outputs if o.name not in audit.unmeasured)
     elif broken:
         told = (
             f"{len(broken)} of {len(outputs)} outputs break their symmetry, most {broken[0].name}: {_word(broken[0])}"
         )
     else:
         told = f"none of {len(outputs)} outputs is seen to break its symmetry"
-    return "; ".join([told, *_incomplete(audit)])
+    return "; ".join([*filter(None, [told]), *_incomplete(audit)])
 
 
 def _word(output: Output) -> str:

@@ -90,8 +90,8 @@ def to_rich(audit: AuditData, width: int | None = None) -> Group:
     """The same as a rich renderable, laid out for `width` columns (default: the terminal)."""
     width = width or terminal_width()
     parts: list[Any] = [Text(line) for line in headline(audit)]
-    if audit.outputs:
-        parts += [Text(), *_errors(audit, "output", audit.outputs, width)]
+    if audit.listed:
+        parts += [Text(), *_errors(audit, "output", audit.listed, width)]
         if any(map(assumed, audit.outputs.values())):
             parts.append(Text(ASSUMED, style="dim"))
     if audit.layers:

@@ -64,7 +64,7 @@ class Column:
 
 def outputs_table(audit: AuditData) -> list[Column]:
     """The outputs of an audit, then its declared layers."""
-    found = [*audit.outputs.items(), *audit.declared_layers.items()]
+    found = [*audit.listed.items(), *audit.declared_layers.items()]
     units = any(output.unit for _, output in found)
     return [
         Column("output", [name for name, _ in found]),

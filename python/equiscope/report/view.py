@@ -143,7 +143,8 @@ def plot(
         fail(ArgumentError, "names", f"None unless kind is {choosing}", repr(list(names)))
     for name in names or ():
         if name not in audit.outputs and name not in audit.layers:
-            fail(ArgumentError, "names", "names of outputs or layers of this audit", repr(name))
+            why = f" (not measured: {audit.unmeasured[name]})" if name in audit.unmeasured else ""
+            fail(ArgumentError, "names", "names of outputs or layers of this audit", f"{name!r}{why}")
     from .sheet import Sheet
 
     sheet = Sheet(ax, width)

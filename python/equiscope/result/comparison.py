@@ -41,7 +41,12 @@ class ComparisonData:
     @property
     def outputs(self) -> list[str]:
         """That any audit has, in the order in which they are met."""
-        return list(dict.fromkeys(name for audit in self.audits.values() for name in audit.outputs))
+        return [name for name in self.listed if any(name in audit.outputs for audit in self.audits.values())]
+
+    @property
+    def listed(self) -> list[str]:
+        """That any audit was asked for, those too that none has."""
+        return list(dict.fromkeys(name for audit in self.audits.values() for name in audit.listed))
 
     @property
     def shared(self) -> list[str]:
@@ -69,10 +74,11 @@ def contrast(audits: Mapping[str, AuditData]) -> ComparisonData:
     found = ComparisonData(audits)
     first, *others = audits.items()
     same_group = _same_group(found)
-    for name in found.outputs:
-        having = [audit for audit, result in audits.items() if name in result.outputs]
-        if len(having) < len(audits):
-            found.notes.append(f"`{name}` is an output of {_listing(having)} alone")
+    for name in found.listed:
+        asked = [audit for audit, result in audits.items() if name in result.listed]
+        if len(asked) < len(audits):
+            found.notes.append(f"`{name}` is an output of {_listing(asked)} alone")
+        having = [audit for audit in asked if name in audits[audit].outputs]
         if first[0] not in having or not same_group:
             continue
         for other, result in others:
@@ -167,6 +173,7 @@ def _shared_layers(found: ComparisonData) -> list[str]:
 
 def _note_partial(found: ComparisonData) -> None:
     for name, result in found.audits.items():
+        found.notes += [f"`{output}` was not measured in {name}: {why}" for output, why in result.unmeasured.items()]
         if stopped := result.settings.get("stopped_after"):
             found.notes.append(f"{name} was stopped after {stopped}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,9 +48,9 @@ class Spectrum:
     chart: Chart = None  # type: ignore[assignment]
     """The irreps that power is laid out by; where none is given, those of O(3)."""
     noise_floor: float = 0.0
-    """F: root mean square by which one entry scatters for no reason of symmetry: rounding of the rotated input to the
-    dtype that the model computes in, repeats, and rounding of the value itself. Measured; numbers within it say
-    nothing."""
+    """F: root mean square by which one entry scatters for no reason of symmetry: rounding of the rotated input, and of
+    what the model makes of it, to the dtype that it computes in, repeats, and rounding of the value itself. Measured;
+    numbers within it say nothing."""
     power_error: torch.Tensor = None  # type: ignore[assignment]
     """``(*chart.shape,)``: the true pooled power lies within this of `pooled_power` in 95 of 100 cases. None given: 0,
     as of numbers that are known."""
@@ -100,7 +100,7 @@ class Spectrum:
     def fractions(self) -> torch.Tensor:
         """``chart.shape``: share of the total power in each irrep; zeros where the total is zero."""
         total = self.pooled_total
-        return self.pooled_power / total if total > 0 else torch.zeros_like(self.pooled_power)
+        return torch.zeros_like(self.pooled_power) if total <= 0 else self.pooled_power / total
 
 
 def widest(spectra: Iterable[Spectrum]) -> Chart:
@@ -226,6 +226,32 @@ class Output(Spectrum):
         return judge(Numbers(self.rmse, size, self.scatter, self.stochastic, self.jumps, self.responds))
 
 
+def nothing(name: str, representation: str, chart: Chart) -> Output:
+    """What stands for an output of which there is no number: all of them are NaN."""
+    none = torch.tensor(math.nan, dtype=torch.float64)
+    return Output(
+        name=name,
+        power=torch.full(chart.shape, math.nan, dtype=torch.float64),
+        total=none,
+        unresolved=none,
+        degree=None,
+        samples=0,
+        channels=0,
+        noise=math.nan,
+        dtype="",
+        chart=chart,
+        noise_floor=math.nan,
+        power_error=torch.full(chart.shape, math.nan, dtype=torch.float64),
+        unresolved_error=math.nan,
+        representation=representation,
+        variance=none,
+        rmse=math.nan,
+        relative=math.nan,
+        rmse_error=math.nan,
+        symmetrised=math.nan,
+    )
+
+
 @dataclass
 class SystemRow:
     """One row of scalars for one system of the data."""
@@ -255,15 +281,13 @@ class Failure:
 
 
 class Results(dict[str, "Output"]):
-    """Outputs by name; of one that is missing since it has no finite value, the KeyError says so."""
+    """Outputs by name; of one that was not measured, the KeyError says why."""
 
-    failures: Sequence[Failure] = ()
+    unmeasured: Mapping[str, str] = {}
 
     def __missing__(self, name: str) -> Output:
-        own = [failure for failure in self.failures if failure.where == name]
-        if not own:
-            raise KeyError(name)
-        raise KeyError(f"{name!r} was not measured: on {own[0].system!r}, {own[0].reason}; see failures")
+        reason = self.unmeasured.get(name)
+        raise KeyError(name if reason is None else f"{name!r} was not measured: {reason}")
 
 
 @dataclass(repr=False)
@@ -294,15 +318,19 @@ class AuditData:
     audit proper, to see that copies are independent and how large the noise floor is."""
     notes: list[str] = field(default_factory=list)
     """What was done on the way that a reader may want to know, and that takes nothing from any number."""
+    unmeasured: dict[str, str] = field(default_factory=dict)
+    """Outputs that were asked for and have no number, each with the reason: they are not finite on any system, or no
+    system gives them. They are not in `outputs`, and in every view that lists these."""
 
     def __post_init__(self) -> None:
         self.outputs = Results(self.outputs)
-        self.outputs.failures = self.failures
+        self.outputs.unmeasured = self.unmeasured
 
     def __repr__(self) -> str:
         get = self.settings.get
-        told = [f"{name} {output.verdict.value}" for name, output in list(self.outputs.items())[:REPEATED]]
-        told += [f"{len(self.outputs) - REPEATED} more outputs"] if len(self.outputs) > REPEATED else []
+        listed = self.listed
+        told = [f"{name} {output.verdict.value}" for name, output in list(listed.items())[:REPEATED]]
+        told += [f"{len(listed) - REPEATED} more outputs"] if len(listed) > REPEATED else []
         facts = [f"{len(self.systems)} systems", f"{len(self.layers)} layers"]
         facts += [f"{key} {get(key)}" for key in ("group", "lmax", "degree") if get(key) is not None]
         name = f" of {get('model')}" if get("model") else ""
@@ -315,6 +343,16 @@ class AuditData:
     def results(self) -> list[tuple[str, Spectrum]]:
         """Layers in order of execution, then outputs."""
         return [*self.layers.items(), *self.outputs.items()]
+
+    @property
+    def listed(self) -> dict[str, Output]:
+        """Outputs in the order in which they were asked for, with those that were not measured: their numbers are NaN,
+        and their verdict says so."""
+        if not self.unmeasured:
+            return self.outputs
+        asked, chart = self.settings.get("outputs", {}), widest(spectrum for _, spectrum in self.results())
+        found = {**self.outputs, **{name: nothing(name, asked.get(name, ""), chart) for name in self.unmeasured}}
+        return {name: found[name] for name in dict.fromkeys([*asked, *found]) if name in found}
 
     @property
     def declared_layers(self) -> dict[str, Output]:

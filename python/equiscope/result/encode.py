@@ -14,10 +14,12 @@ from ..groups.group import Chart, Label
 from .data import AuditData, Failure, Output, Part, Spectrum, SystemRow, Worst
 from .scene import Scene
 
-_JSON = ("warnings", "convergence", "settings", "environment", "timings", "notes")
+_JSON = ("warnings", "convergence", "settings", "environment", "timings", "notes", "unmeasured")
 """Fields of `AuditData` that hold plain values, not data classes."""
 
-_LATER: dict[str, Any] = {"notes": [], "scene": None, "depends": True, "jumps": False, "doubt": "", "whole": True}
+_LATER: dict[str, Any] = {
+    "notes": [], "scene": None, "depends": True, "jumps": False, "doubt": "", "whole": True, "unmeasured": {},
+}  # fmt: skip
 """Fields that older files lack, and what stands for them."""
 
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

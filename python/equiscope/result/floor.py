@@ -53,7 +53,7 @@ def unresolved_floor(spectrum: Spectrum) -> float:
 def unresolved_share(spectrum: Spectrum) -> float:
     """Share of the power above lmax; 0 where there is no power at all."""
     total = spectrum.pooled_total
-    return spectrum.pooled_unresolved / total if total > 0 else 0.0
+    return 0.0 if total <= 0 else spectrum.pooled_unresolved / total
 
 
 def seen_above(spectrum: Spectrum) -> float:

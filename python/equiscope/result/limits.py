@@ -80,20 +80,25 @@ def check(audit: AuditData, limits: Sequence[Limit], constant: Sequence[str] = (
     has no finite value, one that depends on an input which may hold directions and was not turned, and one that depends
     on nothing that is turned, 0 for every input too, unless `constant` names it as one that is meant to be so.
     """
-    check_names("--fail-above", named(limits), list(audit.outputs))
-    check_names("--constant", constant, list(audit.outputs))
+    check_names("--fail-above", named(limits), list(audit.listed))
+    check_names("--constant", constant, list(audit.listed))
     own = {limit.name: limit for limit in limits}
-    held = [(output, own.get(name, own.get(None))) for name, output in audit.outputs.items()]
-    return [_held(output, limit, output.name in constant) for output, limit in held if limit is not None]
+    held = [(output, own.get(name, own.get(None))) for name, output in audit.listed.items()]
+    return [
+        _held(output, limit, output.name in constant, audit.unmeasured.get(output.name))
+        for output, limit in held
+        if limit is not None
+    ]
 
 
-def _held(output: Output, limit: Limit, constant: bool) -> Check:
+def _held(output: Output, limit: Limit, constant: bool, missed: str | None) -> Check:
     scale = output.size if limit.relative else 1.0
     value = output.relative if limit.relative else output.rmse
     error = output.rmse_error / scale if scale and not math.isnan(output.rmse_error) else 0.0
     verdict = output.verdict
     if verdict is Verdict.UNMEASURED:
-        return Check(output.name, output.unit, limit, value, error, False, "could not be measured")
+        why = "could not be measured" if missed is None else f"was not measured: {missed}"
+        return Check(output.name, output.unit, limit, value, error, False, why)
     if output.doubt:
         return Check(output.name, output.unit, limit, value, error, False, output.doubt)
     if (told := untested(output)) is not None:

@@ -30,9 +30,10 @@ class Point:
     """Points that were due since the one before, and skipped because audits had taken their share of the time."""
 
     def scalars(self, prefix: str = "symmetry") -> dict[str, float]:
-        """Flat numbers for a logger: ``symmetry/energy/rmse``, ``symmetry/encoder.0/share/1o``, ..."""
+        """Flat numbers for a logger: ``symmetry/energy/rmse``, ``symmetry/encoder.0/share/1o``, ...; NaN of outputs
+        that were not measured."""
         flat = {f"{prefix}/step": float(self.step), f"{prefix}/seconds": self.seconds, f"{prefix}/spent": self.spent}
-        for name, spectrum in self.audit.results():
+        for name, spectrum in [*self.audit.layers.items(), *self.audit.listed.items()]:
             if isinstance(spectrum, Output):
                 for key in ("rmse", "rmse_error", "relative", "noise_floor"):
                     flat[f"{prefix}/{name}/{key}"] = float(getattr(spectrum, key))
@@ -121,8 +122,13 @@ class HistoryData:
 
     @property
     def outputs(self) -> list[str]:
-        """Names of outputs."""
-        return list(dict.fromkeys(name for point in self.points for name in point.audit.outputs))
+        """Names of outputs that were measured at some point."""
+        return [name for name in self.listed if any(name in point.audit.outputs for point in self.points)]
+
+    @property
+    def listed(self) -> list[str]:
+        """Names of outputs that were asked for, those too that have no number at any point."""
+        return list(dict.fromkeys(name for point in self.points for name in point.audit.listed))
 
     @property
     def layers(self) -> list[str]:

@@ -57,7 +57,7 @@ def _points(history: HistoryData) -> Grid | None:
     if not history.points:
         return None
     skipped = any(point.skipped for point in history)
-    units = {name: history.curves(name).unit for name in history.outputs}
+    units = {name: history.curves(name).unit if name in history.outputs else None for name in history.listed}
     named = [Heading(f"{name} / {unit}" if unit else name, span=3) for name, unit in units.items()]
     before = [Heading("skipped before")] * skipped
     three = [Heading("RMSE"), Heading("relative"), Heading("verdict", left=True)]
@@ -65,8 +65,8 @@ def _points(history: HistoryData) -> Grid | None:
     for point in history:
         row = [Cell(str(point.step)), Cell(seconds(point.seconds), exact(point.seconds))]
         row += [Cell(str(point.skipped or ""))] * skipped
-        for name in history.outputs:
-            row += _errors(point.audit.outputs.get(name))
+        for name in history.listed:
+            row += _errors(point.audit.listed.get(name))
         rows.append(row)
     above = [Heading("")] * (2 + skipped) + named if named else []
     headings = [Heading("step"), Heading("time"), *before, *(three * len(named))]

@@ -18,7 +18,7 @@ def findings(history: HistoryData) -> list[str]:
     if not history.points:
         return ["There are no points.", *_missing(history)]
     lines = [_output(history, name) for name in history.outputs]
-    return [*lines, *_missing(history)]
+    return [*lines, *_unmeasured(history), *_missing(history)]
 
 
 def _output(history: HistoryData, name: str) -> str:
@@ -36,6 +36,17 @@ def _output(history: HistoryData, name: str) -> str:
     if lowest.rmse * FAR < now.rmse and now.verdict.is_broken:
         text += f"; it was lowest, {quantity(lowest, lowest.rmse)}, {_at(best)}"
     return f"{text}."
+
+
+def _unmeasured(history: HistoryData) -> list[str]:
+    """Where outputs have no number, and why they had none the first time."""
+    lines = []
+    for name in history.listed:
+        lacking = [point for point in history if name in point.audit.unmeasured]
+        if lacking:
+            steps = listing([str(point.step) for point in lacking]).replace("`", "")
+            lines.append(f"{quote(name)} was not measured at step {steps}: {lacking[0].audit.unmeasured[name]}.")
+    return lines
 
 
 def _at(point: Point) -> str:

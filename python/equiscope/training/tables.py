@@ -32,11 +32,11 @@ def to_text(history: HistoryData) -> str:
     if not history.points:
         return "no points"
     head = ["step", "time"]
-    for name in history.outputs:
+    for name in history.listed:
         head += [f"{name}", "relative", "verdict"]
     rows = [
         head,
-        *([str(point.step), seconds(point.seconds), *_cells(history, point.audit.outputs)] for point in history),
+        *([str(point.step), seconds(point.seconds), *_cells(history, point.audit.listed)] for point in history),
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -45,7 +45,7 @@ def to_text(history: HistoryData) -> str:
 
 def _cells(history: HistoryData, outputs: dict[str, Output]) -> list[str]:
     cells = []
-    for name in history.outputs:
+    for name in history.listed:
         output = outputs.get(name)
         if output is None:
             cells += ["", "", ""]
@@ -62,7 +62,7 @@ def to_csv(history: HistoryData) -> str:
     columns = ["step", "seconds", "kind", "name", *ERRORS, *shares, "share above"]
     found = []
     for point in history:
-        for name, spectrum in point.audit.results():
+        for name, spectrum in [*point.audit.layers.items(), *point.audit.listed.items()]:
             own = {"step": point.step, "seconds": point.seconds, "kind": kind_of(point.audit, name, spectrum)}
             numbers = {key: cell(spectrum) for key, cell in ERRORS.items()} if isinstance(spectrum, Output) else {}
             power = dict(zip(shares, _shares(spectrum), strict=False))

@@ -115,10 +115,10 @@ NAMES = [0, 1]
 def entries(found: ComparisonData) -> list[Entry]:
     """Every output of every audit, outputs in order, the audits of one beside each other."""
     return [
-        Entry(name, audit, report.outputs[name], found.differences.get(name, {}).get(audit), audit == found.baseline)
-        for name in found.outputs
+        Entry(name, audit, report.listed[name], found.differences.get(name, {}).get(audit), audit == found.baseline)
+        for name in found.listed
         for audit, report in found.audits.items()
-        if name in report.outputs
+        if name in report.listed
     ]
 
 
