@@ -105,6 +105,14 @@ def test_one_copy_that_does_not_fit_later_on_ends_the_audit_too(model):
         eq.audit(full_after_a_while, systems(1), lmax=1, degree=6, batch_rows=40, **asked)
 
 
+def test_what_is_too_much_beside_a_rehearsal_is_tried_once(model):
+    whole = audit(model, batch_rows=5 * 364)
+    model.most, model.batches = 370, []
+    # the grid fits into a batch, and not beside the copies of a rehearsal
+    same(audit(model, batch_rows=5 * 400), whole)
+    assert len([n for n in model.batches if n > 370]) == 1 and model.batches.count(364) == 3
+
+
 def test_out_of_memory_in_the_statistics_is_the_same_error(model, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -74,6 +74,8 @@ class Copies:
         """Whether the adapter adds the dither that it is given."""
         self.room = COPIES
         """Copies that one call takes."""
+        self.has_company = True
+        """Whether others may go along with the first call: not once memory ran out over it."""
         self.evaluations = 0
         """Copies that were evaluated as checks."""
 
@@ -124,6 +126,7 @@ class Copies:
             except Exception as error:  # whatever a foreign model raises: at which copy is found out without them
                 if not (ends_the_system(error) or ran_out(error)):
                     raise
+                self.has_company = not ran_out(error)
             else:
                 self.evaluations -= len(ahead)
                 own = len(self.every)

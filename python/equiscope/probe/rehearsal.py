@@ -95,8 +95,8 @@ class Rehearsal:
         return self._dependence.doubts
 
     def copies(self, system: System) -> int | None:
-        """Of a system, in its first call; None before it is known what the model computes in."""
-        if self._arithmetic.dtype is None:
+        """Of a system, in its first call; None where no others are to go along with it."""
+        if self._arithmetic.dtype is None or not self._copies.has_company:
             return None
         self._arithmetic.look(system)
         return len(self._copies.every)
