@@ -84,7 +84,7 @@ def test_what_prints_has_a_row_for_it_and_a_sentence(report):
     assert "forces not measured" in repr(report)
     for width in (80, 140):
         row = next(line for line in to_text(report, width).splitlines() if line.startswith("forces"))
-        assert "not measured" in row and not re.search(r"\d\.\d", row)
+        assert "not measured" in row and not re.search(r"\d\.\d|nan", row)
     assert report.findings()[0] == f"`forces` was not measured: {REASON}."
     assert REASON in " ".join(str(report).split())
     assert not any("measured on the other systems" in said for said in report.findings())
@@ -99,6 +99,7 @@ def test_the_page_has_a_row_for_it(report):
     rows = {row[0]: row for row in cells(page, "Equivariance errors of the outputs")}
     assert list(rows)[1:] == list(KINDS)
     assert rows["forces"][:3] == ["forces", "vector", "not measured"] and "exact" in rows["energy"][2]
+    assert set(rows["forces"][4:]) == {"-"}
     assert "What is not finite on any system has no number." in page and "unmeasured" in page
 
 

@@ -52,11 +52,18 @@ class Column:
 
     def page_cell(self, audit: AuditData, output: Output) -> str:
         """The cell as it stands on the page."""
-        text = self.cell(audit, output)
+        text = self._said(self.cell, audit, output)
         value = self.value(audit, output) if self.with_value and self.value else None
         text += f" {number(value)}" if value is not None else ""
         unit = (output.unit or "").replace(" ", NO_BREAK)
         return f"{text} {unit}" if self.has_unit and unit and text != "-" else text
+
+    def in_terminal(self, audit: AuditData, output: Output) -> str:
+        """The cell as a terminal shows it."""
+        return self._said(self.terminal_cell or self.cell, audit, output)
+
+    def _said(self, cell: Cell, audit: AuditData, output: Output) -> str:
+        return "-" if self.value is not None and output.name in audit.unmeasured else cell(audit, output)
 
 
 SLIGHT, STRONG = 1e-2, 1e-1

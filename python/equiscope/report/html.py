@@ -127,7 +127,7 @@ def _errors(audit: AuditData, noun: str, outputs: Mapping[str, Output]) -> Grid 
             text = column.page_cell(audit, output)
             css = ["left"] * column.left + ["name"] * column.name + ["quiet"] * (text == "-")
             css += [column.css(audit, output)] if column.css else []
-            value = column.value(audit, output) if column.value else None
+            value = column.value(audit, output) if column.value and text != "-" else None
             name = column.cell(audit, output)
             row.append(Cell(path(name) + text.removeprefix(name) if column.name else text, exact(value), " ".join(css)))
         rows.append(row)

@@ -168,9 +168,7 @@ def _beside(
     shown = list(columns)
     while True:
         heads = [_head(column, width) or noun for column in shown]
-        rows = [
-            [(column.terminal_cell or column.cell)(audit, output) for column in shown] for output in outputs.values()
-        ]
+        rows = [[column.in_terminal(audit, output) for column in shown] for output in outputs.values()]
         elastic = sorted((i for i, column in enumerate(shown) if column.elastic), key=lambda i: shown[i].elastic)
         spared = [column for column in shown if column.spare] if len(shown) > 2 else []
         if fit(rows, heads, width, gap, elastic, READABLE if spared else SHORTEST) or not spared:
