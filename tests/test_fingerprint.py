@@ -98,7 +98,8 @@ DIFFERENT = [
     lambda x: x + 1, lambda x: x + 2, lambda x: x - 1, powers(2), powers(3),
     functools.partial(scaled, by=2), functools.partial(scaled, by=3), functools.partial(math.pow, 2),
     Cut((1.0, 2.0)), Cut((1.0, 3.0)), Cut({"a": 1}), Cut({"a": 2}), Cut(torch.tanh), Cut(torch.nn.functional.silu),
-    Cut(Settings(1)), Cut(Settings(2)), Further(1.0), Furthest(1.0), Changed(1), Plain(1), Plain(2), Plain(1).__call__, Slots(1), Slots(2), np.float32(1.0), np.float64(1.0),
+    Cut(Settings(1)), Cut(Settings(2)), Further(1.0), Furthest(1.0), Changed(1),
+    Plain(1), Plain(2), Plain(1).__call__, Slots(1), Slots(2), np.float32(1.0), np.float64(1.0),
     torch.zeros(2), torch.zeros(1, 2), torch.zeros(2, dtype=torch.float64), np.zeros(2), [0.0, 0.0], (0.0, 0.0),
     {"x": torch.zeros(2)}, {"y": torch.zeros(2)}, None, "a", b"a", {1, 2}, [1, 2], torch.float32, torch.float64,
 ]  # fmt: skip

@@ -50,7 +50,8 @@ class Run(Book):
     """Context manager: within, nobody else writes to `directory`.
 
     `record` says what the run is: its ``identity`` must be the same for it to go on, where `resume` is asked for;
-    `digest` says which system one is; `lasting`, whether the directory stays. A run that was stopped is not overwritten.
+    `digest` says which system one is; `lasting`, whether the directory stays. A run that was stopped is not
+    overwritten.
     """
 
     def __init__(
