@@ -183,6 +183,17 @@ def test_the_rounding_of_a_value_is_that_of_the_dtype_it_was_computed_in(wide):
     assert found.outputs["e"].noise_floor == pytest.approx(12**-0.5 * 2.0**-10, rel=0.01)
 
 
+def test_what_is_computed_in_float64_beside_float32_has_the_rounding_of_float64():
+    def model(p):
+        return {"coarse": p.float().norm(dim=-1).sum(-1), "fine": 12345.6787 + 1e-12 * p.square().sum((1, 2))}
+
+    p = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    outputs = {"coarse": "scalar", "fine": "scalar"}
+    report = eq.audit(model, [p], inputs="vector", outputs=outputs, lmax=1, degree=6, progress=False)
+    assert report.settings["computes_in"] == "float32"
+    assert report.outputs["fine"].noise_floor == pytest.approx(12**-0.5 * 2.0**-52 * 12345.6787, rel=0.01)
+
+
 def noise_of(values):
     stacked = Stacked.of({"u": values, "beside": values})
     return Noise.of(stacked, 3, stacked.dtypes)["u"]

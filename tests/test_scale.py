@@ -112,6 +112,26 @@ def test_what_had_finished_is_not_evaluated_again_and_loads_without_model_and_da
     assert not differences(found, whole())
 
 
+def test_a_layer_that_is_overwritten_in_place_is_heard_alike_where_a_run_goes_on(tmp_path):
+    class InPlace(Model):
+        def forward(self, x):
+            self._listener.met(x)
+            h = self.embed(x)
+            return {"u": h.tanh_().sum((-1, -2)), "v": h[..., :3].sum(1)}
+
+    def stop(x):
+        calls.append(x)
+        if len(calls) == total - 8:
+            raise KeyboardInterrupt
+
+    calls, total = [], 0
+    once = audit(model=InPlace(calls.append), systems=data(8))
+    calls, total = [], len(calls)
+    with pytest.raises(KeyboardInterrupt, match="stopped after"):
+        audit(tmp_path, InPlace(stop), data(8))
+    assert not differences(audit(tmp_path, InPlace(), data(8)), once)
+
+
 def test_a_run_that_ended_is_not_made_again(tmp_path):
     first = audit(tmp_path, systems=data(4))
     met = []

@@ -378,7 +378,8 @@ def test_a_helper_rehearses_a_system_again_after_it_failed_and_hands_in_no_more_
     offer = owner.offer("system", 0, 110, 10, 20, 5, [])
     assert helper.help() and told[2:] == [("system", 20)]
     assert [helper.help() for _ in range(3)] == [True, True, False] and spent.evaluations == -40
-    assert owner.collect(offer, 1, torch.device("cpu"))[0]["u"][0] == 1
+    outputs, _, work = owner.collect(offer, 1, torch.device("cpu"))
+    assert outputs["u"][0] == 1 and (work.evaluations, work.checks) == (20, 0)
     owner.went_by(offer, 1)
     assert helper.help() and not helper.help()
     owner.went_by(offer, 3)
