@@ -52,13 +52,13 @@ TESTS: dict[str, dict[str, str]] = {
     },
     "probe": {
         "apart.py": "rehearsal",
-        "arithmetic.py": "floor kinds scale",
+        "arithmetic.py": "floor kinds adapters scale",
         "batch.py": "batch_rows",
         "board.py": "split",
         "book.py": "scale accounts interrupts",
         "collect.py": "audit_sectors accounts refine hostile rehearsal audit_layers monte_carlo",
         "calls.py": "hooks audit_layers",
-        "copies.py": "rehearsal floor max_memory",
+        "copies.py": "rehearsal floor max_memory scale",
         "crosstalk.py": "rehearsal floor hooks",
         "declared.py": "hooks audit_layers",
         "dependence.py": "dependence unturned masks",
@@ -142,6 +142,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "one_row = part.shape[1] == 1 and part.ndim > 2",
         "2  ->  3",
     ): "one row of one axis: its leading 1 says nothing to the checks of a declaration",
+    (
+        "probe/parcel.py",
+        "content = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8) if size else torch.empty(0)",
+        "False  ->  True",
+    ): "whoever writes into what is mapped writes into a file without a name",
     (
         "result/place.py",
         "if time.time() - (directory / name).stat().st_mtime > ABANDONED:",

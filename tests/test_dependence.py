@@ -125,6 +125,14 @@ def test_the_question_costs_two_evaluations_of_the_first_system_or_four_of_three
     assert [n - checks(model) for n, model in zip(asked, models, strict=True)] == [2, 4 * min(systems, 3)]
 
 
+def test_what_was_seen_to_move_is_not_asked(monkeypatch):
+    def elsewhere(*ask):
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(dependence.Dependence, "_elsewhere", elsewhere)
+    assert audit(lambda pos, vel: pos[..., 0].abs().sum(-1)).outputs["u"].depends
+
+
 def test_a_model_that_refuses_the_other_input_depends_on_it():
     distances = torch.pdist(system()["pos"])
 

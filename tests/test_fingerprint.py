@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -35,6 +36,29 @@ class Other(Cut):
         return x + 1
 
 
+class Further(Other):
+    """Of the same name as the one that it is made from, as a file that was changed holds it."""
+
+    def forward(self, x):
+        return self.grown(x)
+
+    def grown(self, x):
+        return x + 2
+
+
+class Furthest(Further):
+    def grown(self, x):
+        return x + 3
+
+
+Furthest.__qualname__ = Further.__qualname__
+
+
+@dataclasses.dataclass
+class Settings:
+    width: int
+
+
 class Plain:
     def __init__(self, size):
         self.size = size
@@ -53,6 +77,14 @@ class Slots:
         return f"Slots({self.size})"
 
 
+class Changed(Plain):
+    def __call__(self, x):
+        return x / self.size
+
+
+Changed.__qualname__ = Plain.__qualname__
+
+
 def powers(n):
     return lambda x: x**n
 
@@ -65,6 +97,8 @@ DIFFERENT = [
     linear(), linear(1e-6), linear().double(), torch.nn.Sequential(linear()), Cut(1.0), Cut(2.0), Other(1.0),
     lambda x: x + 1, lambda x: x + 2, lambda x: x - 1, powers(2), powers(3),
     functools.partial(scaled, by=2), functools.partial(scaled, by=3), functools.partial(math.pow, 2),
+    Cut((1.0, 2.0)), Cut((1.0, 3.0)), Cut({"a": 1}), Cut({"a": 2}), Cut(torch.tanh), Cut(torch.nn.functional.silu),
+    Cut(Settings(1)), Cut(Settings(2)), Further(1.0), Furthest(1.0), Changed(1),
     Plain(1), Plain(2), Plain(1).__call__, Slots(1), Slots(2), np.float32(1.0), np.float64(1.0),
     torch.zeros(2), torch.zeros(1, 2), torch.zeros(2, dtype=torch.float64), np.zeros(2), [0.0, 0.0], (0.0, 0.0),
     {"x": torch.zeros(2)}, {"y": torch.zeros(2)}, None, "a", b"a", {1, 2}, [1, 2], torch.float32, torch.float64,
@@ -75,6 +109,19 @@ def test_what_is_different_has_another_digest():
     digests = [fingerprint(value) for value in DIFFERENT]
     alike = [(i, j) for (i, a), (j, b) in itertools.combinations(enumerate(digests), 2) if a == b]
     assert not alike
+
+
+def test_a_function_is_what_it_calls_too():
+    def file(power):
+        names = {"__name__": "model"}
+        exec(f"calls = {power}\ndef helper(x): return x**{power}\ndef energy(x): return helper(x)", names)
+        return names
+
+    assert fingerprint(file(2)["energy"]) != fingerprint(file(3)["energy"])
+    counted = file(2)
+    before = fingerprint(counted["energy"])
+    counted["calls"] += 1
+    assert fingerprint(counted["energy"]) == before  # a counter is no part of it
 
 
 def test_what_is_equal_has_the_same():

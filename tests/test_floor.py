@@ -186,6 +186,33 @@ def test_the_rounding_of_a_value_is_that_of_the_dtype_it_was_computed_in(wide):
     assert found.outputs["e"].noise_floor == pytest.approx(12**-0.5 * 2.0**-10, rel=0.01)
 
 
+def test_what_is_computed_in_float64_beside_float32_has_the_rounding_of_float64():
+    def model(p):
+        return {"coarse": p.float().norm(dim=-1).sum(-1), "fine": 12345.6787 + 1e-12 * p.square().sum((1, 2))}
+
+    p = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    outputs = {"coarse": "scalar", "fine": "scalar"}
+    report = eq.audit(model, [p], inputs="vector", outputs=outputs, lmax=1, degree=6, progress=False)
+    assert report.settings["computes_in"] == "float32"
+    assert report.outputs["fine"].noise_floor == pytest.approx(12**-0.5 * 2.0**-52 * 12345.6787, rel=0.01)
+
+
+def test_what_cards_do_with_float32_is_no_noise_of_a_cpu():
+    def floor():
+        asked = {"inputs": "vector", "outputs": {"e": "scalar"}, "lmax": 1, "degree": 6, "progress": False}
+        return eq.audit(lambda p: p.norm(dim=-1).sum(-1), [p], **asked).outputs["e"].noise_floor
+
+    p = torch.randn(4, 3, generator=torch.Generator().manual_seed(5))
+    products, before = torch.backends.cuda.matmul, torch.backends.cuda.matmul.allow_tf32
+    floors = []
+    try:
+        for products.allow_tf32 in (False, True):
+            floors.append(floor())
+    finally:
+        products.allow_tf32 = before
+    assert floors[0] == floors[1]
+
+
 def noise_of(values):
     stacked = Stacked.of({"u": values, "beside": values})
     return Noise.of(stacked, 3, stacked.dtypes)["u"]

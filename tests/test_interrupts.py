@@ -91,7 +91,8 @@ def test_sigterm_saves_and_ends_as_it_asks(tmp_path, saved):
     ending = Stopping(8, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Terminated) as stop:
         eq.audit(ending, SYSTEMS, **ASKED, degree=6, out=tmp_path)
-    assert stop.value.code == 143
+    assert stop.value.code == 143 and str(stop.value).startswith("stopped after")
+    assert str(Terminated()) == "stopped by SIGTERM"
     assert 6 <= len(saved[0].systems) <= 8
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 

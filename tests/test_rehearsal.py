@@ -10,6 +10,7 @@ import equiscope as eq
 from equiscope.measure.summary import Farthest
 from equiscope.probe import drive
 from equiscope.probe.apart import SEARCHED, _astray
+from equiscope.probe.crosstalk import CrossTalk
 from equiscope.probe.layers import Layers
 
 ASK = {"lmax": 2, "degree": 6, "progress": False}
@@ -656,3 +657,17 @@ def test_a_model_that_fails_on_joined_indices_is_told_why():
 
     with pytest.raises(eq.errors.ModelError, match=r"too many values.*joins 'edge_index' as they are"):
         eq.audit(unpacks, graphs(4), inputs={"pos": "vector"}, outputs={"e": "scalar"}, batching="concat", **ASK)
+
+
+def test_what_is_known_of_systems_does_not_grow_with_their_number(monkeypatch):
+    know, counts = CrossTalk.know, []
+
+    def counted(talk, *args):
+        know(talk, *args)
+        counts.append(len(talk._known))
+
+    monkeypatch.setattr(CrossTalk, "know", counted)
+    data = [torch.randn(4, 3, generator=torch.Generator().manual_seed(i)) for i in range(12)]
+    asked = {"lmax": 1, "degree": 4, "batch_rows": 600, "progress": False}
+    eq.audit(lambda x: x[..., 0].abs().sum(-1), data, inputs="vector", outputs="scalar", **asked)
+    assert len(counts) == 12 and max(counts) <= 3

@@ -36,7 +36,7 @@ import equiscope as eq
 from equiscope.errors import ArgumentError, DataError, ModelError
 from equiscope.measure.quantity import QUANTITIES
 from equiscope.probe.logs import Logs
-from equiscope.probe.run import Run
+from equiscope.probe.run import SCHEMA, Run
 from equiscope.ranks import Group
 from equiscope.result.data import SystemRow
 from equiscope.result.log import Log, lines
@@ -112,6 +112,26 @@ def test_what_had_finished_is_not_evaluated_again_and_loads_without_model_and_da
     assert not differences(found, whole())
 
 
+def test_a_layer_that_is_overwritten_in_place_is_heard_alike_where_a_run_goes_on(tmp_path):
+    class InPlace(Model):
+        def forward(self, x):
+            self._listener.met(x)
+            h = self.embed(x)
+            return {"u": h.tanh_().sum((-1, -2)), "v": h[..., :3].sum(1)}
+
+    def stop(x):
+        calls.append(x)
+        if len(calls) == total - 8:
+            raise KeyboardInterrupt
+
+    calls, total = [], 0
+    once = audit(model=InPlace(calls.append), systems=data(8))
+    calls, total = [], len(calls)
+    with pytest.raises(KeyboardInterrupt, match="stopped after"):
+        audit(tmp_path, InPlace(stop), data(8))
+    assert not differences(audit(tmp_path, InPlace(), data(8)), once)
+
+
 def test_a_run_that_ended_is_not_made_again(tmp_path):
     first = audit(tmp_path, systems=data(4))
     met = []
@@ -146,6 +166,11 @@ def test_a_run_goes_on_only_with_the_same_model_and_systems(stopped):
     moved[2][1]["x"][0, 1] += 1e-12
     with pytest.raises(DataError, match=r"data: expected system 2 as it was .*, got another one \('s2'\)"):
         audit(stopped, systems=moved)
+    for few in (SYSTEMS - 1, SYSTEMS + 1):
+        with pytest.raises(DataError, match=rf"data: expected the 40 systems with which .* was begun, got {few}"):
+            audit(stopped, systems=data(few))
+    with pytest.raises(DataError, match=r"data: expected the systems with which .* or more, got 3"):
+        audit(stopped, systems=iter(data(3)))
     # and what was refused left all of it
     assert len(eq.Audit.load(stopped).systems) > 2
 
@@ -211,6 +236,22 @@ def test_two_runs_in_one_directory_are_refused(tmp_path):
     refused = []
     audit(tmp_path, Model(meddling), systems=data(3))
     assert refused
+
+
+def test_a_run_of_another_layout_is_neither_read_nor_gone_on_with(stopped, monkeypatch):
+    monkeypatch.setattr("equiscope.probe.run.SCHEMA", SCHEMA + 1)
+    for use in (eq.Audit.load, audit):
+        with pytest.raises(DataError, match=rf"expected a run of schema {SCHEMA + 1}, got schema {SCHEMA}: another"):
+            use(stopped)
+
+
+def test_a_disk_that_is_full_from_the_start_is_named(tmp_path):
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        with pytest.raises(DataError, match=rf"out: expected a directory that files can be .* got '{tmp_path}'"):
+            audit(tmp_path)
+
+    assert ended(forked(work)) == 0
 
 
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
@@ -313,10 +354,14 @@ def test_rows_of_many_systems_stay_in_their_file(tmp_path, monkeypatch):
     (tmp_path / "0" / name).write_bytes(content.replace(b"rmse", b"rmsf", 1))
     with pytest.raises(DataError, match=rf"{name}: expected the rows that audit.json belongs to"):
         eq.Audit.load(tmp_path / "0")
-    rows = Rows(os.open(tmp_path / "new", os.O_RDWR | os.O_CREAT))
+    rows = Rows(os.open(tmp_path / "new", os.O_RDWR | os.O_CREAT), tmp_path)
     odd = SystemRow("\udc80 \n", 1, {"u": {"a": math.nan, "b": -math.inf, "c": 5e-324}}, {})
     rows.append(odd)
     assert str(rows[0]) == str(odd) and len(list(rows)) == 1
+    with pytest.raises(
+        DataError, match=rf"out: expected room for the rows .*resume=True.* on the disk of '{tmp_path}'"
+    ):
+        Rows(os.open(tmp_path / "new", os.O_RDONLY), tmp_path).append(odd)
 
 
 def test_where_systems_begin_is_decided_alike_in_memory_and_in_a_directory(tmp_path):
@@ -447,7 +492,8 @@ def test_a_process_that_dies_ends_the_run_and_what_was_finished_goes_on(tmp_path
                 os.kill(os.getpid(), signal.SIGKILL)
 
         calls = 0
-        with pytest.raises(eq.errors.ModelError, match=rf"processes: expected all 2 to go on, got .*rank {dead}"):
+        told = rf"processes: expected all 2 to go on, got .*(rank {dead} dead; .*kept in|rank 0 holds)"
+        with pytest.raises(eq.errors.ModelError, match=told):
             audit(tmp_path / "out", Model(dying))
 
     children = [forked(functools.partial(work, rank)) for rank in range(2)]
@@ -468,6 +514,26 @@ def test_a_process_whose_log_was_tidied_up_is_not_dead(tmp_path):
         group(rank, 2, f"file://{tmp_path / 'store'}")
         Run.finish = slowly
         audit(tmp_path / "out", systems=data(4), distributed=None)
+
+    children = [forked(functools.partial(work, rank)) for rank in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
+
+
+@pytest.mark.parametrize("with_out", [True, False])
+def test_what_is_left_where_a_process_fails_is_told(tmp_path, with_out):
+    def work(rank):
+        group(rank, 2, f"file://{tmp_path / 'store'}")
+        left = rf"kept in '{tmp_path}.*resume=True" if with_out else "lost without out="
+
+        def met(x):
+            if rank:
+                raise KeyboardInterrupt
+
+        expected = (
+            (KeyboardInterrupt, None) if rank else (ModelError, f"an error in rank 1: KeyboardInterrupt: .*{left}")
+        )
+        with pytest.raises(expected[0], match=expected[1]):
+            eq.audit(Model(met), data(), **ASKED, out=tmp_path / "out" if with_out else None)
 
     children = [forked(functools.partial(work, rank)) for rank in range(2)]
     assert [ended(child) for child in children] == [0, 0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +16,10 @@ from scale_cases import Model, audit, differences, ended, forked, group, numbers
 
 import equiscope as eq
 from equiscope.probe.board import PARCELS, Board, Spent
+from equiscope.probe.helpers import Helped, Helper
 from equiscope.probe.memory import Memory
-from equiscope.probe.parcel import receive, send
+from equiscope.probe.parcel import ALIGNED, receive, send
+from equiscope.ranks import IDLE, Ranks
 
 ROWS, COPIES = 30, 30
 """Of the large system, and of one of its batches."""
@@ -248,6 +252,7 @@ def test_tensors_come_out_of_a_parcel_as_they_went_in(tmp_path):
     }
     path = tmp_path / "parcel"
     label = send(path, outputs, captured)
+    assert not any(part["start"] % ALIGNED for part in label)
     found, hidden = receive(path, label, torch.device("cpu"))
     assert not path.exists() and list(found) == list(outputs) and list(hidden) == list(captured)
     for name, value in [*captured.items(), *((name, part) for name, (part,) in outputs.items())]:
@@ -257,6 +262,131 @@ def test_tensors_come_out_of_a_parcel_as_they_went_in(tmp_path):
     with pytest.raises(eq.errors.DataError, match=r"out: expected room for batches on their way .*File exists"):
         path.touch()
         send(path, outputs, captured)
+
+
+class Store(Ranks):
+    """What processes tell each other, in one; `late` is done by the others where one waits."""
+
+    def __init__(self, late=lambda: None) -> None:
+        self.numbers, self.values, self.late = collections.Counter(), {}, late
+
+    def add(self, what, by):
+        self.numbers[what] += by
+        return self.numbers[what]
+
+    def tell(self, what, value):
+        self.values[what] = value
+
+    def heard(self, what):
+        return self.values.get(what)
+
+    def forget(self, what):
+        del self.values[what]
+
+    def until(self, ready):
+        if not ready():
+            self.late()
+        assert ready()
+
+
+def test_a_board_tells_of_each_offer_once_and_of_each_batch_what_became_of_it(tmp_path):
+    store = Store()
+    owner, other = (Board(store, tmp_path, str) for _ in range(2))
+    made = [owner.offer(f"system {place}", place, 100, 10, 20, 4, ["h"]) for place in (7, 8)]
+    assert [*other.unread()] == made and not [*other.unread()]
+    first, second = made
+    assert first.mark == "system 7" and first.bounds(1) == (30, 50)
+    asked = ((10, 30), (30, 50), (70, 90), (90, 110), (-10, 10), (11, 31), (30, 49))
+    assert [first.batch(*bounds) for bounds in asked] == [0, 1, 3, None, None, None, None]
+    owner.went_by(first, 2)
+    assert other.gone_by(first) == 2 and other.gone_by(second) == 0
+    assert [owner.claim(first), other.claim(first), owner.claim(second)] == [0, 1, 0]
+    other.hand_in(first, 0, {"u": [torch.ones(3)]}, {}, Spent(5))
+    other.give_back(first, 1)
+    outputs, captured, spent = owner.collect(first, 0, torch.device("cpu"))
+    assert torch.equal(outputs["u"][0], torch.ones(3)) and not captured and spent == Spent(5)
+    assert owner.is_there(first, 1) and owner.collect(first, 1, torch.device("cpu")) is None
+    assert not owner.is_there(first, 1)
+    assert owner.withdraw(first) == 2 and other.claim(first) is None and owner.withdraw(first) == 4
+    assert not owner.is_read
+    store.add(IDLE, 1)
+    assert owner.is_read
+
+
+class Evaluates:
+    """In place of an evaluator: returns which batch it was asked for; those in `raises` it refuses."""
+
+    def __init__(self, *raises) -> None:
+        self.calls, self.evaluations, self.raises, self.adapter = 0, 0, raises, SimpleNamespace(model_seconds=0.0)
+
+    def __call__(self, pieces):
+        self.calls, self.evaluations = self.calls + 1, self.evaluations + 20
+        if pieces[0] in self.raises:
+            raise RuntimeError("no memory")
+        return {"u": [torch.tensor(pieces[0])]}, {}
+
+
+@pytest.mark.parametrize("called_since, raises", [(0, ()), (1, ()), (0, (1,))], ids=str)
+def test_the_owner_calls_ahead_what_comes_next_and_takes_batches_in_their_order(
+    tmp_path, monkeypatch, called_since, raises
+):
+    monkeypatch.setattr("equiscope.probe.helpers.piece_of", lambda offer, batch, measure, system: batch)
+    system, store, evaluates, spent = SimpleNamespace(device=torch.device("cpu")), Store(), Evaluates(*raises), Spent()
+    owner, other = (Board(store, tmp_path, lambda system: "it") for _ in range(2))
+    helped = Helped(owner, evaluates, SimpleNamespace(wanted=lambda system: []), lambda system: 0, spent)
+    helped.offer(range(90), system, 10, 20)  # nobody is idle
+    store.add(IDLE, 1)
+    helped.offer(range(49), system, 10, 20)  # one batch is left
+    assert not [*other.unread()]
+    helped.offer(range(51), system, 10, 20)
+    (offer,) = other.unread()
+    assert offer.batches == 2 and other.claim(offer) == 0
+    store.late = lambda: other.hand_in(offer, 0, {"u": [torch.tensor(0)]}, {}, Spent(20, 3))
+    assert helped.take("another", 10, 30) is None
+    taken = helped.take(system, 10, 30)
+    assert taken is not None and taken[0]["u"][0] == 0 and spent == Spent(20, 3)
+    evaluates.calls += called_since
+    again = helped.take(system, 30, 50)
+    assert (again is None) == bool(called_since or raises) and (again is None or again[0]["u"][0] == 1)
+    assert spent.checks == (23 if called_since else 3)
+    helped.take(system, 50, 51)
+    assert other.claim(offer) is None and other.gone_by(offer) == 2
+    helped.offer(range(50), system, 10, 20)
+    (offer,) = other.unread()
+    helped.close()
+    assert other.claim(offer) is None and other.gone_by(offer) == 2
+
+
+def test_a_helper_rehearses_a_system_again_after_it_failed_and_hands_in_no_more_than_two(tmp_path, monkeypatch):
+    monkeypatch.setattr("equiscope.probe.helpers.piece_of", lambda offer, batch, measure, system: batch)
+    told, fails = [], [True]
+
+    def begin(system, before, copies):
+        told.append((system, copies))
+        if fails.pop():
+            raise RuntimeError("no memory")
+
+    store, spent, rehearsal = Store(), Spent(), SimpleNamespace(begin=begin, forget=lambda system: told.append(system))
+    owner, other = (Board(store, tmp_path, lambda system: "it") for _ in range(2))
+    helper = Helper(other, Evaluates(3), rehearsal, {0: "system"}.get, lambda elements: None, spent)
+    assert not helper.help()
+    owner.offer("unknown", 1, 110, 10, 20, 5, [])
+    assert not helper.help()
+    owner.offer("system", 0, 110, 10, 20, 5, [])
+    assert helper.help() and told == [("system", 20), "system"] and not helper.help()
+    fails.append(False)
+    offer = owner.offer("system", 0, 110, 10, 20, 5, [])
+    assert helper.help() and told[2:] == [("system", 20)]
+    assert [helper.help() for _ in range(3)] == [True, True, False] and spent.evaluations == -40
+    outputs, _, work = owner.collect(offer, 1, torch.device("cpu"))
+    assert outputs["u"][0] == 1 and (work.evaluations, work.checks) == (20, 0)
+    owner.went_by(offer, 1)
+    assert helper.help() and not helper.help()
+    owner.went_by(offer, 3)
+    assert helper.help() and owner.collect(offer, 3, torch.device("cpu")) is None  # it failed, and is not asked again
+    assert not helper.help()
+    helper.close()
+    assert told[3:] == ["system"]
 
 
 def test_two_batches_must_be_known_to_fit_where_memory_is_limited():

@@ -27,6 +27,12 @@ def test_values_are_copied_and_keep_their_order_shape_and_dtype(values):
     assert all(torch.equal(own[name], before[name]) and own[name].dtype == before[name].dtype for name in before)
 
 
+def test_as_many_values_lie_together_as_fit_by_what_each_copy_takes(monkeypatch):
+    monkeypatch.setattr(stacked, "STACKED_BYTES", 40)
+    own = Stacked.of({name: torch.zeros(2, 5) for name in "abc"})
+    assert [names for names, _ in own.stacks] == [("a", "b"), ("c",)]
+
+
 def test_each_name_has_its_own_answer(values):
     own = Stacked.of(values)
     assert own.ask(lambda stack: stack.flatten(1).sum(1).double()) == {n: float(v.sum()) for n, v in values.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,9 @@ import torch
 
 DEEP = 8
 """Levels of containers and objects that are looked into."""
+
+OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
+"""Attributes that say nothing of what a module computes: its mode, its hooks; and its parameters and parts."""
 
 
 def told(value: Any) -> Any:
@@ -36,8 +40,8 @@ def told(value: Any) -> Any:
 
 def fingerprint(value: Any) -> str:
     """A digest of 16 digits: of values and names where there are tensors, arrays, containers and plain objects, of
-    parameters, buffers, names of classes and the code of forwards of modules, of the code of functions, of the content
-    of files."""
+    parameters, buffers and plain attributes of modules, of the code of classes, of that of functions and of those of
+    the same file that they call, of the content of files."""
     digest, seen = hashlib.sha256(), dict[int, Any]()
     for piece in _pieces(value, 0, seen):
         digest.update(piece)
@@ -72,7 +76,35 @@ def _pieces(value: Any, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
         yield from _of_object(value, depth, seen)
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether it says by itself what it is: numbers, words, functions, and what holds nothing else."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if dataclasses.is_dataclass(value):
+        return all(_is_plain(getattr(value, own.name, None)) for own in dataclasses.fields(value))
+    return value is None or isinstance(
+        value, bool | int | float | str | torch.dtype | FunctionType | BuiltinFunctionType
+    )
+
+
+def _of_class(kind: type, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
+    """The code of its methods, inherited ones too; that of torch goes by its version."""
+    if id(kind) in seen:
+        return
+    seen[id(kind)] = kind
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] == "torch":
+            continue
+        for name, method in vars(base).items():
+            if isinstance(method, FunctionType):
+                yield name.encode()
+                yield from _pieces(method.__code__, depth + 1, seen)
+
+
 def _of_object(value: Any, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
+    yield from _of_class(type(value), depth, seen)
     if isinstance(value, functools.partial):
         yield from _pieces([value.func, value.args, value.keywords], depth + 1, seen)
     state = getattr(value, "__dict__", None)
@@ -96,11 +128,12 @@ def _of_array(value: np.ndarray) -> Iterable[bytes]:
 def _of_module(module: torch.nn.Module, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
     for name, part in module.named_modules():
         yield f"{name}:{type(part).__module__}.{type(part).__qualname__}".encode()
-        if isinstance(forward := vars(type(part)).get("forward"), FunctionType):
-            yield from _pieces(forward.__code__, depth + 1, seen)
-        # what is set at construction and is no parameter: numbers of heads, cutoffs
-        plain = {key: own for key, own in vars(part).items() if isinstance(own, bool | int | float | str)}
-        yield repr(sorted((key, own) for key, own in plain.items() if key != "training")).encode()
+        yield from _of_class(type(part), depth, seen)
+        # what is set at construction and is no parameter: numbers of heads, cutoffs, activations
+        for key, own in sorted(vars(part).items()):
+            if key not in OF_EVERY_MODULE and _is_plain(own):
+                yield key.encode()
+                yield from _pieces(own, depth + 1, seen)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         yield name.encode()
         yield from _of_array(_as_array(tensor))
@@ -123,6 +156,13 @@ def _of_code(value: Any, depth: int, seen: dict[int, Any]) -> Iterable[bytes]:
             yield from _pieces(value.__code__, depth + 1, seen)
             yield from _pieces(value.__defaults__, depth + 1, seen)
             yield from _pieces([_held(cell) for cell in value.__closure__ or ()], depth + 1, seen)
+            yield from _pieces(_helpers(value), depth + 1, seen)
+
+
+def _helpers(function: FunctionType) -> list[FunctionType]:
+    """The functions of its own module that it names. Other globals may be counters, which are no part of a model."""
+    named = (function.__globals__.get(name) for name in function.__code__.co_names)
+    return [own for own in named if isinstance(own, FunctionType) and own.__module__ == function.__module__]
 
 
 def _held(cell: CellType) -> Any:

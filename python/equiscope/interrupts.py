@@ -20,6 +20,10 @@ class Terminated(SystemExit):
     def __init__(self) -> None:
         super().__init__(TERMINATED)
 
+    def __str__(self) -> str:
+        """What became of the audit, where somebody said so in `args`."""
+        return str(self.args[0]) if self.args != (TERMINATED,) else "stopped by SIGTERM"
+
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:

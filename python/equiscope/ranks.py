@@ -75,6 +75,9 @@ class Ranks:
     def fail(self, error: BaseException) -> None:
         """Let all processes know that this one ends with `error`."""
 
+    left = ""
+    """What there is of the work where another process fails, in words."""
+
     watch: Callable[[], None] | None = None
     """Asked from time to time, beside what the processes tell themselves."""
 
@@ -164,9 +167,8 @@ class Group(Ranks):
             failed = json.loads(self._store.get("failed")) if self._store.check(["failed"]) else None
         if failed is not None:
             if failed["rank"] != self.rank:
-                raise ModelError(
-                    f"processes: expected all to go on, got an error in rank {failed['rank']}: {failed['why']}"
-                )
+                told = f"processes: expected all to go on, got an error in rank {failed['rank']}: {failed['why']}"
+                raise ModelError("; ".join(filter(None, (told, self.left))))
         if self.watch is not None:
             self.watch()
 

@@ -79,6 +79,7 @@ class Task:
             if self.ranks.rank:
                 self.ranks.ask("saved")
                 return Audit.load(directory)
+            book.check_end()
             if not book.pooled.systems:
                 book.finish()  # there is nothing to go on with
             result = self._result(book)
@@ -92,7 +93,8 @@ class Task:
         asked, pooled = self.asked, Pooled(self.measure.group, self.asked.resolved, list(self.adapter.outputs))
         question = None if isinstance(asked.estimator, Measure) else asked.question(judged=bool(self.adapter.outputs))
         record = record_of(_head(asked, self.adapter), self.measure, question, self._identity, _environment())
-        return Run(directory, pooled, record, self._digest, resume=asked.resume, ranks=self.ranks)
+        how = {"resume": asked.resume, "lasting": asked.out is not None}
+        return Run(directory, pooled, record, self._digest, ranks=self.ranks, **how)
 
     @cached_property
     def _identity(self) -> dict[str, Any]:

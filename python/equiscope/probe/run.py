@@ -50,7 +50,8 @@ class Run(Book):
     """Context manager: within, nobody else writes to `directory`.
 
     `record` says what the run is: its ``identity`` must be the same for it to go on, where `resume` is asked for;
-    `digest` says which system one is. A run that was stopped is not overwritten.
+    `digest` says which system one is; `lasting`, whether the directory stays. A run that was stopped is not
+    overwritten.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Run(Book):
         *,
         resume: bool,
         ranks: Ranks,
+        lasting: bool,
     ) -> None:
         self.directory, self.pooled = directory, pooled
         self.alone = ranks.size == 1
         self._record, self._digest, self._resume, self._ranks = record, digest, resume, ranks
+        self._lasting = lasting
         self._logs = Logs(directory)
         self._done = b""
         """By place, whether that system ended before this session."""
@@ -99,10 +102,10 @@ class Run(Book):
                 self._log.append("run", self._record)
             self._log.append("session", {"rank": self._ranks.rank, "process": place()})
             with tempfile.TemporaryFile(dir=self.directory) as file:
-                self._rows = Rows(os.dup(file.fileno()))
+                self._rows = Rows(os.dup(file.fileno()), self.directory)
             self._ranks.meet("ready", START)
-            stack.callback(setattr, self._ranks, "watch", None)
-            self._ranks.watch = self._watch()
+            stack.callback(vars(self._ranks).update, watch=None, left="")
+            self._ranks.watch, self._ranks.left = self._watch(), self._kept
             self._stack = stack.pop_all()
         return self
 
@@ -121,7 +124,13 @@ class Run(Book):
             expected = "resume=True, or another directory for a new run (or this one without its systems.rank*.log)"
             fail(DataError, "out", expected, what)
         else:
+            check_schema(there, self.directory)
             compare(there["identity"], self._record["identity"], self.directory)
+            was, now = there["head"]["count"], self._record["head"]["count"]
+            if None not in (was, now) and was != now:
+                fail(
+                    DataError, "data", f"the {was} systems with which the run in {str(self.directory)!r} was begun", now
+                )
             # the systems that had ended by then are in the logs too
             with suppress(FileNotFoundError):
                 if there["stopped"] in (self.directory / NUMBERS).read_text(encoding="utf-8"):
@@ -146,7 +155,9 @@ class Run(Book):
 
     @property
     def _kept(self) -> str:
-        """What the errors of this run end with: nothing that had finished is lost."""
+        """What the errors of this run end with: what is left of it."""
+        if not self._lasting:
+            return "what all had finished is lost without out="
         return f"what all had finished is kept in {str(self.directory)!r}, and resume=True goes on"
 
     # -- what a session asks -------------------------------------------------------------------------------------
@@ -245,6 +256,12 @@ class Run(Book):
     def rows(self) -> Sequence[SystemRow]:  # type: ignore[override]
         return self._rows if len(self._rows) > FEW else list(self._rows)
 
+    def check_end(self) -> None:
+        """Refuse data that ended before the last system that the run has."""
+        if self._logs.stop > self._closed:
+            was = f"the systems with which the run in {str(self.directory)!r} was begun, {self._logs.stop} or more"
+            fail(DataError, "data", was, f"{self._closed}")
+
     @property
     def data(self) -> str:
         """A digest of all systems."""
@@ -264,7 +281,7 @@ class locked:
 
     def __enter__(self) -> None:
         while True:
-            self._file: BinaryIO = open(self._path, "a+b", buffering=0)
+            self._file: BinaryIO = self._writable(lambda: open(self._path, "a+b", buffering=0))
             if not taken(self._file):
                 self._file.seek(0)
                 who = self._file.read().decode("utf-8", "replace")
@@ -275,13 +292,27 @@ class locked:
                 if os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path)):
                     break
             self._file.close()  # the one that had it has just removed the file
-        self._file.truncate(0)
-        self._file.write(place().encode())
+        self._writable(lambda: self._file.truncate(0))
+        self._writable(lambda: self._file.write(place().encode()))
+
+    def _writable(self, write: Callable[[], Any]) -> Any:
+        try:
+            return write()
+        except OSError as error:
+            got = f"{str(self._path.parent)!r} ({error.strerror})"
+            fail(DataError, "out", "a directory that files can be written to", got)
 
     def __exit__(self, *exc: object) -> None:
         with suppress(OSError):
             os.unlink(self._path)
         self._file.close()
+
+
+def check_schema(record: Values, directory: Path) -> None:
+    """Refuse a run whose records another version would misread."""
+    if record["schema"] != SCHEMA:
+        got = f"schema {record['schema']!r}: another version of equiscope wrote it, which can go on with it"
+        fail(DataError, str(directory), f"a run of schema {SCHEMA}", got)
 
 
 def compare(there: Values, here: Values, directory: Path) -> None:
@@ -335,9 +366,7 @@ def unfinished(directory: Path) -> dict[str, Any] | None:
     record = logs.record
     if record is None:
         return None
-    if record["schema"] != SCHEMA:
-        got = f"schema {record['schema']!r}: another version of equiscope wrote it"
-        fail(DataError, str(directory), f"a run of schema {SCHEMA}", got)
+    check_schema(record, directory)
     if not len(logs):
         fail(DataError, "directory", "a run in which a system ended", f"none in {str(directory)!r}")
     head, measure = Head(**record["head"]), _measure(record, directory)

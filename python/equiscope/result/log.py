@@ -117,7 +117,8 @@ def _lines(path: Path, file: BufferedReader, start: int) -> Iterator[Line]:
     for content in file:
         if altered is not None:
             # a machine that died may have left any last line
-            fail(DataError, f"{path}, byte {altered}", "a line as it was written", "an altered one")
+            expected = "a line as it was written (without that file, its systems are evaluated again)"
+            fail(DataError, f"{path}, byte {altered}", expected, "an altered one")
         checksum, _, body = content.partition(b" ")
         if not content.endswith(b"\n") or checksum != _digest(body):
             altered = start

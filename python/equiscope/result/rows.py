@@ -28,8 +28,8 @@ class Rows(Sequence[SystemRow]):
     them. Those of a new file grow by `append`, and are nowhere but on the disk.
     """
 
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
+    def __init__(self, handle: int, place: Path) -> None:
+        self._handle, self._place = handle, place
         weakref.finalize(self, os.close, handle)
         self._starts = array("q")
         self._end = 0
@@ -54,7 +54,8 @@ class Rows(Sequence[SystemRow]):
             if os.pwrite(self._handle, line, self._end) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            fail(DataError, "out", "room for the rows of all systems", str(error.strerror))
+            expected = "room for the rows of all systems beside what is kept of them (resume=True goes on)"
+            fail(DataError, "out", expected, f"none on the disk of {str(self._place)!r} ({error.strerror})")
         self._note(line)
 
     def content(self) -> Iterator[bytes]:
@@ -99,7 +100,7 @@ class Rows(Sequence[SystemRow]):
 
 def opened(path: Path) -> Rows:
     """The rows in a file. Raises `OSError` where it cannot be read."""
-    return Rows(os.open(path, os.O_RDONLY))
+    return Rows(os.open(path, os.O_RDONLY), path.parent)
 
 
 def encoded(rows: Iterable[SystemRow]) -> Iterator[bytes]:
