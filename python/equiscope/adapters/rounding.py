@@ -17,8 +17,8 @@ class Dither:
     stay float64 carry the rounding of the rotation itself, some units in the last place of the longest component: there
     the noise is a whole unit of that.
 
-    shares: for each copy the number of its noise, None for a copy that is left as it is. Equal numbers mean equal
-        noise, wherever in a batch the copy stands.
+    shares: for each copy the number of its noise, None for a copy that is left as it is, as are those beyond. Equal
+        numbers mean equal noise, wherever in a batch the copy stands.
     epsilon: of the dtype that coordinates are rounded to.
     """
 
@@ -37,6 +37,10 @@ class Dither:
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """`values` ``(copies, ...)`` float64 with noise; further tensors of the same copies get noise of their own."""
         self.drawn += 1
+        noisy = self._shaken(values[: len(self._shares)])
+        return noisy if len(noisy) == len(values) else torch.cat([noisy, values[len(noisy) :]])
+
+    def _shaken(self, values: torch.Tensor) -> torch.Tensor:
         one = values.shape[1:]
         drawn = torch.rand(
             (max(self._shares) + 1, *one), dtype=torch.float64, generator=torch.Generator().manual_seed(self.drawn)

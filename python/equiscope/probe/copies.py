@@ -114,7 +114,7 @@ class Copies:
             elements = elements + torch.where(turned, epsilon * (noise[list(copies)] - 0.5), 0.0)
         elements = elements.to(system.device)
         if beyond is not None:
-            elements, shares = torch.cat([elements, beyond]), [*shares, *[None] * len(beyond)]
+            elements = torch.cat([elements, beyond])
         return Piece(system, elements, Dither(shares, epsilon))
 
     def start(self, system: System, epsilon: float, ahead: torch.Tensor | None) -> tuple[Stacked, Values | None]:
