@@ -84,3 +84,13 @@ def test_large_results_lie_on_huge_pages():
     )
     # hg: madvise(MADV_HUGEPAGE) was accepted here; whether the system has such pages to give is its affair
     assert re.search(r"VmFlags:.*\bhg\b", own)
+
+
+def test_what_is_refused_is_refused_after_a_call_of_the_same_shapes():
+    x, g = torch.ones(2, 3), torch.eye(3).expand(2, 3, 3)
+    assert torch.equal(eq.rotate(x, g, "vector"), x)
+    for wrong_x, wrong_g in ((x.double(), g), (x, g.double()), (x.to_sparse(), g), (x.int(), g), (x.numpy(), g)):
+        with pytest.raises(eq.errors.EquiscopeError):
+            eq.rotate(wrong_x, wrong_g, "vector")
+    with pytest.raises(eq.errors.EquiscopeError):
+        eq.rotate(x, 2 * g, "vector")

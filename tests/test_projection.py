@@ -7,7 +7,7 @@ import equiscope as eq
 from equiscope.kernels import reference
 from equiscope.kernels.cpu import CpuBackend
 from equiscope.kernels.plain import PlainBackend
-from equiscope.ops.projection import CharacterProjection, _project, _synthesize
+from equiscope.ops.projection import CharacterProjection, _of_cosets, _project, _synthesize
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 
@@ -91,7 +91,7 @@ def test_arbitrary_grid_in_any_order_agrees_with_the_rings():
 @pytest.mark.parametrize(("degree", "lmax", "group"), [(0, 0, "O3"), (8, 4, "O3"), (16, 8, "SO3"), (40, 20, "SO3")])
 def test_synthesis_is_the_adjoint_of_projection(degree, lmax, group, dtype, bound):
     grid = eq.quadrature(degree, group=group)
-    rings, weights = grid.elements
+    rings, weights = _of_cosets(grid.rings, grid.ring_weights, grid.cosets)
     u = torch.randn(len(rings), grid.gammas, 3, dtype=dtype)
     c = torch.randn(2, size(lmax), 3, dtype=dtype)
     projected = _project(u, rings, weights, lmax, grid.cosets, True)
@@ -226,3 +226,22 @@ def test_a_center_that_float32_does_not_hold_is_subtracted_to_the_last_digit():
     coset = (u.double() - center).reshape(2, -1, grid.gammas, 5)
     mean = torch.einsum("spgc,p->sc", coset, grid.ring_weights.double()) / grid.gammas
     torch.testing.assert_close(projection.coefficients[:, 0], mean.float(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
+def test_the_tables_that_a_grid_keeps_are_those_it_made(dtype):
+    # degrees that no other test asks for: the first call makes what the second finds
+    grid = eq.quadrature(18, group="SO3")
+    values = torch.randn(len(grid), 3, dtype=dtype)
+    for lmax in (5, 9):
+        first = eq.character_power(values, grid, lmax)
+        assert torch.equal(eq.character_power(values, grid, lmax), first)
+    other = eq.character_power(values.to(SINGLE if dtype == DOUBLE else DOUBLE), grid, 9)
+    torch.testing.assert_close(other.to(DOUBLE), first.to(DOUBLE), rtol=0, atol=1e-5)
+
+
+def test_finite_powers_whose_sum_overflows_are_given():
+    grid = eq.quadrature(4)
+    power = eq.character_power(torch.full((len(grid), 8), 8e18), grid, 1)
+    assert torch.isfinite(power).all()
+    assert not torch.isfinite(power.sum())

@@ -22,19 +22,29 @@ using Address = std::uintptr_t;
 constexpr int lmax_limit = 256;               // the seeds of the recursions overflow near 1000
 constexpr Index size_limit = Index(1) << 48;  // no address space holds more elements
 
-inline void require(bool condition, const std::string& argument, const std::string& expected, const std::string& got) {
-    if (!condition) throw std::invalid_argument(argument + ": expected " + expected + ", got " + got);
+inline std::string in_words(std::string_view words) { return std::string(words); }
+inline std::string in_words(Index number) { return std::to_string(number); }
+template <class Say>
+inline auto in_words(const Say& say) -> decltype(say()) {
+    return say();
+}
+
+// Words are made where something is refused: made at every call, they would take as long as a small kernel.
+template <class Expected, class Got>
+inline void require(bool condition, std::string_view argument, const Expected& expected, const Got& got) {
+    if (condition) return;
+    throw std::invalid_argument(std::string(argument) + ": expected " + in_words(expected) + ", got " + in_words(got));
 }
 
 inline int checked_lmax(Index lmax) {
-    require(lmax >= 0 && lmax <= lmax_limit, "lmax", "0 to " + std::to_string(lmax_limit), std::to_string(lmax));
+    require(lmax >= 0 && lmax <= lmax_limit, "lmax", [] { return "0 to " + std::to_string(lmax_limit); }, lmax);
     return static_cast<int>(lmax);
 }
 
-inline Index product(const std::string& argument, std::initializer_list<Index> factors) {
+inline Index product(std::string_view argument, std::initializer_list<Index> factors) {
     Index size = 1;
     for (Index factor : factors) {
-        require(factor >= 0 && factor < size_limit, argument, "a size from 0 to 2^48", std::to_string(factor));
+        require(factor >= 0 && factor < size_limit, argument, "a size from 0 to 2^48", factor);
         require(factor == 0 || size <= size_limit / factor, argument, "fewer than 2^48 elements", "more");
         size *= factor;
     }
@@ -44,7 +54,7 @@ inline Index product(const std::string& argument, std::initializer_list<Index> f
 enum class DType { float16, bfloat16, float32, float64, int32 };
 constexpr const char* dtype_names[] = {"float16", "bfloat16", "float32", "float64", "int32"};
 
-inline std::string name_of(DType dtype) { return dtype_names[static_cast<int>(dtype)]; }
+inline std::string_view name_of(DType dtype) { return dtype_names[static_cast<int>(dtype)]; }
 
 template <class T>
 constexpr DType dtype_of() {
@@ -62,30 +72,31 @@ struct Buffer {
     DType dtype;
 
     // The memory of an array of that shape, whatever its elements are.
-    void* memory(const std::string& argument, std::initializer_list<Index> shape) const {
+    void* memory(std::string_view argument, std::initializer_list<Index> shape) const {
         const Index needed = product(argument, shape);
-        require(elements == needed, argument, std::to_string(needed) + " elements", std::to_string(elements));
+        require(elements == needed, argument, [&] { return std::to_string(needed) + " elements"; }, elements);
         require(address != 0 || needed == 0, argument, "an address", "null");
         return reinterpret_cast<void*>(address);
     }
 
     template <class T>
-    T* array(const std::string& argument, std::initializer_list<Index> shape) const {
+    T* array(std::string_view argument, std::initializer_list<Index> shape) const {
         require(dtype == dtype_of<T>(), argument, name_of(dtype_of<T>()), name_of(dtype));
         return static_cast<T*>(memory(argument, shape));
     }
 
     // How many runs of `width` elements there are.
-    Index rows(const std::string& argument, Index width) const {
-        require(elements >= 0 && elements % width == 0, argument,
-                "a multiple of " + std::to_string(width) + " elements", std::to_string(elements));
+    Index rows(std::string_view argument, Index width) const {
+        require(
+            elements >= 0 && elements % width == 0, argument,
+            [&] { return "a multiple of " + std::to_string(width) + " elements"; }, elements);
         return elements / width;
     }
 };
 
 // Null where there is none.
 template <class T>
-T* array_or_null(const std::optional<Buffer>& buffer, const std::string& argument, std::initializer_list<Index> shape) {
+T* array_or_null(const std::optional<Buffer>& buffer, std::string_view argument, std::initializer_list<Index> shape) {
     return buffer ? buffer->array<T>(argument, shape) : nullptr;
 }
 
@@ -117,7 +128,7 @@ struct type_caster<equiscope::DType> {
             value = known;
             if (name == equiscope::dtype_names[static_cast<int>(known)]) return true;
         }
-        equiscope::require(false, "dtype", "float16, bfloat16, float32, float64 or int32", std::string(name));
+        equiscope::require(false, "dtype", "float16, bfloat16, float32, float64 or int32", name);
         return false;
     }
 };

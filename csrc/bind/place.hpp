@@ -33,7 +33,9 @@ struct Device {
     cuda::Place place() const { return {index, reinterpret_cast<void*>(stream)}; }
 
     const Buffer& table(std::size_t which) const {
-        require(which < tables.size(), "place", std::to_string(which + 1) + " tables", std::to_string(tables.size()));
+        require(
+            which < tables.size(), "place", [&] { return std::to_string(which + 1) + " tables"; },
+            static_cast<Index>(tables.size()));
         return tables[which];
     }
 
@@ -56,7 +58,7 @@ struct type_caster<equiscope::Threads> {
         make_caster<int> count;
         if (!isinstance<int_>(source) || !count.load(source, convert)) return false;
         value = {count};
-        equiscope::require(value.count >= 1, "threads", "a positive integer", std::to_string(value.count));
+        equiscope::require(value.count >= 1, "threads", "a positive integer", value.count);
         return true;
     }
 };

@@ -16,7 +16,7 @@ using Grid = std::tuple<Buffer, Buffer, Index>;
 Rings checked_rings(const Grid& grid) {
     const auto& [rings, weights, gammas] = grid;
     const Index points = rings.rows("rings", 9);
-    require(gammas >= 1 && gammas < (Index(1) << 20), "gammas", "1 to 2^20", std::to_string(gammas));
+    require(gammas >= 1 && gammas < (Index(1) << 20), "gammas", "1 to 2^20", gammas);
     return {rings.array<const double>("rings", {points, 9}), weights.array<const double>("weights", {points}), points,
             gammas};
 }
@@ -29,7 +29,7 @@ void with_projection_kernels(DType samples, DType result, const Body& body) {
     require(
         (in_float || samples == DType::float64) && (out_float || result == DType::float64) && (in_float || !out_float),
         "dtype", "(float32, float32), (float32, float64) or (float64, float64)",
-        name_of(samples) + ", " + name_of(result));
+        [&] { return std::string(name_of(samples)) + ", " + std::string(name_of(result)); });
     const py::gil_scoped_release release;
     if (!in_float)
         body(kernels.float64_to_float64, double(), double());
@@ -57,7 +57,7 @@ bool character_power(const Buffer& values, const Grid& grid, Index lmax, Index c
                      const Threads& place) {
     const Rings rings = checked_rings(grid);
     const int highest = checked_lmax(lmax);
-    require(cosets == 1 || cosets == 2, "cosets", "1 or 2", std::to_string(cosets));
+    require(cosets == 1 || cosets == 2, "cosets", "1 or 2", cosets);
     require(center.has_value(), "center", "a buffer", "None");
     const auto* middle = array_or_null<const double>(center, "center", {channels});
     auto* means = array_or_null<double>(moments, "moments", {2, channels});
@@ -106,8 +106,8 @@ void copy_plan(const ProjectionPlan& plan, const Buffer& out) {
 }
 
 const double* checked_plan(const ProjectionPlan& plan, Index lmax, const Device& place) {
-    require(lmax == plan.shape.lmax, "lmax", std::to_string(plan.shape.lmax) + ", that of the plan",
-            std::to_string(lmax));
+    require(
+        lmax == plan.shape.lmax, "lmax", [&] { return std::to_string(plan.shape.lmax) + ", that of the plan"; }, lmax);
     return place.table(0).array<const double>("plan", {static_cast<Index>(plan.data.size())});
 }
 
@@ -116,15 +116,17 @@ cuda::Sample sample_of(DType samples, DType compute) {
     if (samples == DType::float32) return cuda::Sample::float32;
     if (samples == DType::float64 && !single) return cuda::Sample::float64;
     if (samples == DType::float16 && single) return cuda::Sample::float16;
-    require(samples == DType::bfloat16 && single, "dtype",
-            "samples no wider than " + name_of(compute) + ", 16-bit ones for float32", name_of(samples));
+    require(
+        samples == DType::bfloat16 && single, "dtype",
+        [&] { return "samples no wider than " + std::string(name_of(compute)) + ", 16-bit ones for float32"; },
+        name_of(samples));
     return cuda::Sample::bfloat16;
 }
 
 // A kernel steps from row to row by 32-bit numbers of bytes.
 const void* checked_samples(const Buffer& values, const std::array<Index, 4>& shape) {
     constexpr Index most = Index(1) << 29;
-    require(shape[3] < most, "channels", "fewer than 2^29", std::to_string(shape[3]));
+    require(shape[3] < most, "channels", "fewer than 2^29", shape[3]);
     return values.memory("values", {shape[0], shape[1], shape[2], shape[3]});
 }
 
@@ -154,7 +156,7 @@ bool character_power(const Buffer& values, const ProjectionPlan& plan, Index lma
                      const Device& place) {
     const cuda::ProjectionShape& shape = plan.shape;
     const double* data = checked_plan(plan, lmax, place);
-    require(cosets == 1 || cosets == 2, "cosets", "1 or 2", std::to_string(cosets));
+    require(cosets == 1 || cosets == 2, "cosets", "1 or 2", cosets);
     const cuda::Sample sample = sample_of(values.dtype, out.dtype);
     const void* samples = checked_samples(values, {cosets, shape.points, shape.gammas, channels});
     const auto* middle = array_or_null<const double>(center, "center", {channels});

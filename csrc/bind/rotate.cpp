@@ -61,7 +61,7 @@ bool rotate(const Buffer& x, const Buffer& rotations, Index rows, const Blocks& 
 
 void rotate_tensors(const Buffer& x, const Buffer& rotations, Index rows, Index rank, bool pseudo, bool inverse,
                     const Buffer& out, const Threads& place) {
-    require(rank >= 1 && rank <= highest_rank, "rank", "1 to " + std::to_string(highest_rank), std::to_string(rank));
+    require(rank >= 1 && rank <= highest_rank, "rank", [] { return "1 to " + std::to_string(highest_rank); }, rank);
     with_features(x, rotations, rows, tensor_size(rank), out,
                   [&](auto* from, bool shared, auto* r, Index batch, auto* to) {
                       host_kernels(to).rotate_tensors(from, shared, r, batch, rows, static_cast<int>(rank), pseudo,
@@ -74,7 +74,7 @@ void rotate_tensors(const Buffer& x, const Buffer& rotations, Index rows, Index 
 // The second table has l, offset, stride of m and whether odd, of every copy of every irrep.
 bool rotate(const Buffer& x, const Buffer& rotations, Index rows, const Blocks& blocks, bool inverse, const Buffer& out,
             const Device& on) {
-    require(blocks.dim < (Index(1) << 31), "x", "fewer than 2^31 components", std::to_string(blocks.dim));
+    require(blocks.dim < (Index(1) << 31), "x", "fewer than 2^31 components", blocks.dim);
     const auto* table = on.table(1).array<const std::int32_t>("copies", {blocks.copies, 4});
     const int lmax = static_cast<int>(blocks.lmax);
     return with_features(x, rotations, rows, blocks.dim, out,

@@ -26,11 +26,7 @@ template <class Real>
 class BetaTable {
   public:
     BetaTable(const Tables& tables, const RingPlan& plan)
-        : tables_(tables),
-          plan_(plan),
-          entries_(entries(tables.lmax)),
-          capacity_(capacity(plan, tables.lmax)),
-          table_(2 * entries_ * capacity_) {}
+        : tables_(tables), plan_(plan), entries_(entries(tables.lmax)), capacity_(capacity(plan, tables.lmax)) {}
 
     // Whether one run holds all chunks.
     static bool at_once(const RingPlan& plan, Index lmax) { return capacity(plan, lmax) == plan.group_count; }
@@ -38,19 +34,27 @@ class BetaTable {
     // Calls body(first, last) for runs of chunks, with their table at hand.
     template <class Body>
     void for_runs(int threads, const Body& body) {
+        // one that is small stays with the plan: to make it takes as long as a few channels do
+        constexpr Index most_kept = Index(2) << 20;  // bytes
+        constexpr int kind = (lanes == 8 ? 4 : lanes == 4 ? 2 : 0) + (sizeof(Real) == sizeof(double) ? 1 : 0);
+        const Index numbers = 2 * entries_ * capacity_, bytes = numbers * Index(sizeof(Real));
+        table_ = static_cast<const Real*>(kept_table(plan_, kind));
+        if (table_) return body(0, plan_.chunk_count);
+        const Scratch<Real> scratch(numbers);
+        table_ = scratch.get();
         for (Index first = 0, last = 0; first < plan_.chunk_count; first = last) {
             first_group_ = plan_.chunks[first].first;
             while (last < plan_.chunk_count && plan_.chunks[last].last - first_group_ <= capacity_) ++last;
             const Index groups = plan_.chunks[last - 1].last - first_group_;
-            parallel_for(packs(groups), threads,
-                         [&](Index pack) { fill(first, first_group_ + pack * lanes, first_group_ + groups); });
+            parallel_for(packs(groups), threads, [&](Index pack) {
+                fill(first, first_group_ + pack * lanes, first_group_ + groups, scratch.get());
+            });
+            if (at_once(plan_, tables_.lmax) && bytes <= most_kept) keep_table(plan_, kind, table_, bytes);
             body(first, last);
         }
     }
 
-    const Real* chunk(Index index) const {
-        return table_.get() + 2 * entries_ * (plan_.chunks[index].first - first_group_);
-    }
+    const Real* chunk(Index index) const { return table_ + 2 * entries_ * (plan_.chunks[index].first - first_group_); }
 
   private:
     static Index entries(Index lmax) { return (lmax + 1) * (lmax + 2) * (2 * lmax + 3) / 6; }
@@ -60,7 +64,7 @@ class BetaTable {
     }
 
     // Up to `lanes` groups from `group` on, before `end`; the first of them may lie in any chunk from `chunk_index` on.
-    void fill(Index chunk_index, Index group, Index end) {
+    void fill(Index chunk_index, Index group, Index end, Real* table) {
         const Index count = least(lanes, end - group), lmax = tables_.lmax;
         Lanes r[9] = {};
         r[4] += 1.0;
@@ -75,7 +79,7 @@ class BetaTable {
             while (plan_.chunks[chunk_index].last <= group + lane) ++chunk_index;
             const RingChunk& own = plan_.chunks[chunk_index];
             const Index together = 2 * (own.last - own.first);
-            Real* target = table_.get() + 2 * entries_ * (own.first - first_group_) + 2 * (group + lane - own.first);
+            Real* target = table + 2 * entries_ * (own.first - first_group_) + 2 * (group + lane - own.first);
             for (Index n = 0; n <= lmax; ++n)
                 for_rows(lmax, [&](Index m) {
                     for (Index l = most(m, n); l <= lmax; ++l, target += together) {
@@ -91,7 +95,7 @@ class BetaTable {
     Tables tables_;
     const RingPlan& plan_;
     Index entries_, capacity_, first_group_ = 0;
-    Scratch<Real> table_;
+    const Real* table_ = nullptr;
 };
 
 // cos m a and sin m a of every octant: for m: for octant: {cos, sin}.

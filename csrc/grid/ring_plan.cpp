@@ -1,6 +1,7 @@
 #include "grid/ring_plan.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -32,6 +33,13 @@ struct Ring {
 
 struct OwnedPlan : RingPlan {
     OwnedPlan(const Rings& rings, int lmax);
+    ~OwnedPlan() {
+        for (const auto& table : tables) delete[] table.load();
+    }
+    OwnedPlan(const OwnedPlan&) = delete;
+    OwnedPlan& operator=(const OwnedPlan&) = delete;
+
+    std::atomic<const char*>& table(int kind) const { return tables[kind]; }
 
     bool belongs_to(const Rings& rings, int lmax) const {
         return lmax == highest && static_cast<std::size_t>(9 * rings.points) == rotations.size() &&
@@ -46,6 +54,7 @@ struct OwnedPlan : RingPlan {
     std::vector<double> all_turns;
 
   private:
+    mutable std::atomic<const char*> tables[table_kinds] = {};
     std::vector<Ring> folded_rings();
     void form_octants(const std::vector<Ring>& folded, Index most_octants);
     void form_chunks(Index most_octants);
@@ -154,6 +163,18 @@ void with_ring_plan(const Rings& rings, int lmax, void (*body)(const void* conte
                     const void* context) {
     const std::shared_ptr<const OwnedPlan> plan = plan_of(rings, lmax);
     body(context, *plan);
+}
+
+const void* kept_table(const RingPlan& plan, int kind) {
+    return static_cast<const OwnedPlan&>(plan).table(kind).load();
+}
+
+void keep_table(const RingPlan& plan, int kind, const void* table, Index bytes) {
+    const char* from = static_cast<const char*>(table);
+    std::unique_ptr<char[]> copy(new char[static_cast<std::size_t>(bytes)]);
+    std::copy(from, from + bytes, copy.get());
+    const char* none = nullptr;
+    if (static_cast<const OwnedPlan&>(plan).table(kind).compare_exchange_strong(none, copy.get())) copy.release();
 }
 
 }  // namespace equiscope

@@ -37,6 +37,15 @@ struct RingPlan {
 void with_ring_plan(const Rings& rings, int lmax, void (*body)(const void* context, const RingPlan&),
                     const void* context);
 
+// Kinds of tables: by the numbers they are of and by the instruction set that made them, so that what one gives does not
+// depend on which came first.
+constexpr int table_kinds = 6;
+
+// The table of that kind that is kept with a plan, or null. It is there as long as the plan, for all threads; where several
+// make one at once, the first is kept.
+const void* kept_table(const RingPlan& plan, int kind);
+void keep_table(const RingPlan& plan, int kind, const void* table, Index bytes);
+
 // The same for a callable body(plan). A plain function pointer underneath, as in parallel_for.
 template <class Body>
 inline void with_ring_plan(const Rings& rings, int lmax, const Body& body) {

@@ -79,13 +79,6 @@ class Quadrature(Grid):
     def __len__(self) -> int:
         return self.cosets * self.rings.shape[0] * self.gammas
 
-    @property
-    def elements(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rings of all cosets, ``(cosets * P, 3, 3)``, and their weights, sum 1 in each coset."""
-        if self.cosets == 1:
-            return self.rings, self.ring_weights
-        return torch.cat([self.rings, -self.rings]), self.ring_weights.repeat(2)
-
     @functools.cached_property
     @kept
     def weights(self) -> torch.Tensor:

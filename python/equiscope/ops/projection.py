@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,31 +88,26 @@ def character_power(
     """
     check_tensor("values", values, FEATURE_DTYPES)
     lmax = check_lmax(lmax)
-    rings, weights, gammas, cosets = _grid(values, quadrature, lmax)
-    elements = rings.shape[0] * gammas
-    check_elements(values.shape, elements)
-    rest = values.shape[1:]
-    if isinstance(quadrature, Quadrature):
-        points = rings.shape[0] // cosets
-        samples = values.reshape(cosets, points, gammas, rest.numel())
-        power = _power_of_samples(samples, rings[:points], weights[:points], lmax)
-        return power.reshape(lmax + 1, cosets, *rest)
-    working = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
-    working = working.reshape(rings.shape[0], gammas, rest.numel())
-    center = working[:1, 0].sum(0)
-    coefficients = _project(working - center, rings, weights, lmax, cosets, True)
-    return _power(coefficients, lmax, center, cosets).reshape(lmax + 1, cosets, *rest)
-
-
-def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tensor, torch.Tensor, int, int]:
-    """Rings and weights of all cosets in float64, angles per ring, number of cosets.
-
-    Those of a `Quadrature` stay on the host, where their structure is looked at; any other grid lies with its values.
-    """
     if isinstance(quadrature, Quadrature):
         check_resolved(lmax, quadrature.degree)
-        rings, weights = quadrature.to("cpu").elements
-        return rings, weights, quadrature.gammas, quadrature.cosets
+        check_elements(values.shape, len(quadrature))
+        # the rings stay on the host, where their structure is looked at
+        on_host, rest = quadrature.to("cpu"), values.shape[1:]
+        samples = values.reshape(quadrature.cosets, on_host.rings.shape[0], quadrature.gammas, rest.numel())
+        power = _power_of_samples(samples, on_host.rings, on_host.ring_weights, lmax)
+        return power.reshape(lmax + 1, quadrature.cosets, *rest)
+    rings, weights = _elements(values, quadrature, lmax)
+    check_elements(values.shape, rings.shape[0])
+    rest = values.shape[1:]
+    working = values.to(torch.float64 if values.dtype == torch.float64 else torch.float32)
+    working = working.reshape(rings.shape[0], 1, rest.numel())
+    center = working[:1, 0].sum(0)
+    coefficients = _project(working - center, rings, weights, lmax, 2, True)
+    return _power(coefficients, lmax, center, 2).reshape(lmax + 1, 2, *rest)
+
+
+def _elements(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotations and weights of any grid in float64, where its values are."""
     # matrix elements that are orthogonal on a grid are independent there: it has as many elements at least
     rotations, weights = check_pair(quadrature, TENSORS, lmax, 2 * matrix_count(lmax))
     check_rotation_matrices(rotations)
@@ -120,7 +116,7 @@ def _grid(values: torch.Tensor, quadrature: Any, lmax: int) -> tuple[torch.Tenso
     check_same_device("weights", weights, "values", values)
     # checked in the dtype given, whose round-off the polar step then takes away
     rings = polar(checked_rotations(rotations.detach()).to(torch.float64))
-    return rings, savable(weights.detach().to(torch.float64), values), 1, 2
+    return rings, savable(weights.detach().to(torch.float64), values)
 
 
 def _power(coefficients: torch.Tensor, lmax: int, center: torch.Tensor | None, cosets: int) -> torch.Tensor:
@@ -274,7 +270,8 @@ def _project(
 
 def _check_finite(result: torch.Tensor, values: torch.Tensor) -> None:
     """Refuse values ``(*elements, channels)`` that are not finite, seen from what all of them entered."""
-    if backend(values.device).defers_checks or bool(torch.isfinite(result).all()):
+    # one sum shows it, but where it overflows itself
+    if backend(values.device).defers_checks or math.isfinite(result.sum().item()) or bool(torch.isfinite(result).all()):
         return
     bad = ~torch.isfinite(values.flatten(0, -2)).all(1)
     refuse_values(int(bad.to(torch.int8).argmax()) if bool(bad.any()) else None)

@@ -9,7 +9,7 @@ import torch
 
 from ..arrays import check_working
 from ..groups._arguments import checked_flag
-from ..groups.action import Arrangement, Step, arranged, arranged_once, parsed, plan_of
+from ..groups.action import Arrangement, Step, arranged, parsed, plan_of
 from ..groups.cartesian import gathered
 from ..groups.generators import each_generator, generator_along, table
 from ..groups.irreps import Irreps
@@ -30,6 +30,10 @@ from ._out import check_out, fill
 from ._product import product
 from ._tensors import rotate_tensors, rotations_by_batch, rotations_derived
 from .wigner import angular_velocity, on_group, tangent_gradient
+
+MOST_KNOWN = 1024
+_known: dict[tuple[Any, ...], Arrangement] = {}
+"""Of `_arranged_once`."""
 
 
 @without_autocast
@@ -88,16 +92,12 @@ def rotate(
     >>> rotate(torch.tensor([1.0, 2.0, 3.0]), -torch.eye(3), "vector")
     tensor([-1., -2., -3.])
     """
-    check_tensor("x", x, FEATURE_DTYPES)
-    check_rotation_matrices(rotations)
     inverse = checked_flag("inverse", inverse)
-    check_same_device("rotations", rotations, "x", x)
-    working = x.dtype if x.dtype == torch.float64 else torch.float32
-    check_working("rotations", rotations, working, x.dtype)
     wanted = None if watched() else derivative_wanted(x, rotations)
-    how = (arranged if wanted is None else arranged_once)(x.shape, rotations.shape[:-2], rep, basis, layout)
+    how = (_arranged if wanted is None else _arranged_once)(x, rotations, rep, basis, layout)
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
+    working = _working(x.dtype)
     if how.alone is not None and working == x.dtype and (wanted is False or out is not None):
         return _rotate_at_once(how.alone, how, x, rotations, inverse, out)
     x, rotations = savable(x, rotations), savable(rotations, x)
@@ -108,11 +108,50 @@ def rotate(
     return turned if out is None else out.copy_(turned)
 
 
+def _working(dtype: torch.dtype) -> torch.dtype:
+    """In what features of that dtype are rotated."""
+    return dtype if dtype == torch.float64 else torch.float32
+
+
+def _arranged(
+    x: torch.Tensor, rotations: torch.Tensor, rep: str | Irreps | Representation, basis: str, layout: str
+) -> Arrangement:
+    """`arranged` of what is refused unless it fits, before any value is looked at."""
+    check_tensor("x", x, FEATURE_DTYPES)
+    check_rotation_matrices(rotations)
+    check_same_device("rotations", rotations, "x", x)
+    check_working("rotations", rotations, _working(x.dtype), x.dtype)
+    return arranged(x.shape, rotations.shape[:-2], rep, basis, layout)
+
+
+def _arranged_once(
+    x: torch.Tensor, rotations: torch.Tensor, rep: str | Irreps | Representation, basis: str, layout: str
+) -> Arrangement:
+    """`_arranged`, kept for the next call with arguments of the same kind; of sizes that are numbers."""
+    try:
+        key = (*_kind(x), *_kind(rotations), rep, basis, layout)
+        how = _known.get(key)
+    except (AttributeError, TypeError):  # no tensor, or nothing that can be a key
+        return _arranged(x, rotations, rep, basis, layout)
+    if how is None:
+        how = _arranged(x, rotations, rep, basis, layout)
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[key] = how
+    return how
+
+
+def _kind(x: torch.Tensor) -> tuple[Any, ...]:
+    """All that a tensor is refused for before its values are looked at."""
+    return type(x), x.shape, x.dtype, x.device, x.layout
+
+
 def _rotate_at_once(
     step: Step, how: Arrangement, x: torch.Tensor, rotations: torch.Tensor, inverse: bool, out: torch.Tensor | None
 ) -> torch.Tensor:
     """By one kernel, where no derivative is wanted; into `out` where there is one."""
-    own, matrices, flat = backend(x.device), rotations.reshape(how.n, 3, 3), _sorted(x, how, x.dtype)
+    own, flat = backend(x.device), _sorted(x, how, x.dtype)
+    matrices = rotations if rotations.ndim == 3 else rotations.reshape(how.n, 3, 3)
     kernel: Callable[..., torch.Tensor] = own.rotate if step.irreps else own.rotate_tensors
     said: tuple[Any, ...]
     if step.irreps:
