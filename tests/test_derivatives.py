@@ -14,7 +14,7 @@ from equiscope.ops import _product, _tensors, harmonics, projection, rotation, w
 DOUBLE, SINGLE = torch.float64, torch.float32
 REP = "2x0e+1x1o+1x2e+2x1e"
 GRID = eq.quadrature(3)
-RINGS, WEIGHTS = GRID.elements
+RINGS, WEIGHTS = torch.cat([GRID.rings, -GRID.rings]), GRID.ring_weights.repeat(2)
 ORDER = torch.randperm(len(GRID), generator=torch.Generator().manual_seed(1))
 SCATTERED = (GRID.rotations[ORDER], GRID.weights[ORDER])
 

@@ -361,12 +361,12 @@ def test_a_helper_rehearses_a_system_again_after_it_failed_and_hands_in_no_more_
     monkeypatch.setattr("equiscope.probe.helpers.piece_of", lambda offer, batch, measure, system: batch)
     told, fails = [], [True]
 
-    def begin(system, before, copies):
+    def start(system, before, copies):
         told.append((system, copies))
         if fails.pop():
             raise RuntimeError("no memory")
 
-    store, spent, rehearsal = Store(), Spent(), SimpleNamespace(begin=begin, forget=lambda system: told.append(system))
+    store, spent, rehearsal = Store(), Spent(), SimpleNamespace(start=start, forget=lambda system: told.append(system))
     owner, other = (Board(store, tmp_path, lambda system: "it") for _ in range(2))
     helper = Helper(other, Evaluates(3), rehearsal, {0: "system"}.get, lambda elements: None, spent)
     assert not helper.help()

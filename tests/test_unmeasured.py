@@ -198,13 +198,16 @@ def test_an_audit_that_was_interrupted_knows_it_and_so_does_one_that_goes_on(mon
     assert eq.audit(Stopped(), small, **asked, resume=True).unmeasured == {"forces": REASON}
 
 
-def test_a_comparison_has_a_row_for_it_and_no_difference(report, without):
+def test_a_comparison_has_a_row_for_it_and_no_difference(report, without, monkeypatch):
     good = eq.audit(Model(1.0, "energy"), data(), **ASKED)
     found = eq.compare({"good": good, "bad": report})
     assert f"`forces` was not measured in bad: {REASON}" in found.notes
     assert not any("is an output of" in note for note in found.notes)
-    (row,) = [line for line in str(found).splitlines() if line.startswith("forces") and "bad" in line]
-    assert "not measured" in row and "forces" not in found.differences
+    assert "forces" not in found.differences
+    for width, verdict in (("60", ""), ("140", "not measured")):
+        monkeypatch.setenv("COLUMNS", width)
+        (row,) = [line for line in str(found).splitlines() if line.startswith("forces") and "bad" in line]
+        assert verdict in row and "nan" not in row
     own = [entry for entry in found.summary()["outputs"] if entry["output"] == "forces"]
     assert [(entry["audit"], entry["verdict"]) for entry in own] == [("good", "exact"), ("bad", "not measured")]
     assert own[1]["rmse"] is None and "not measured" in found.to_html() and "not measured" in found.to_markdown()

@@ -14,6 +14,7 @@ from rich.text import Text
 from ...result.comparison import ComparisonData
 from ...result.data import Output
 from ...result.floor import assumed
+from ...result.judge import Verdict
 from ...result.paired import LEVEL, Difference, Standing
 from .. import typeset
 from ..columns import grade
@@ -53,8 +54,14 @@ class Column:
 
 def _rmse(entry: Entry) -> str:
     output = entry.output
+    if output.verdict is Verdict.UNMEASURED:
+        return "-"
     written = with_error(output.rmse, output.rmse_error, "±", assumed(output))
     return f"{written} {output.unit}" if output.unit else written
+
+
+def _relative(entry: Entry) -> str:
+    return "-" if entry.output.verdict is Verdict.UNMEASURED else percent(entry.output.relative)
 
 
 def _change(entry: Entry) -> str:
@@ -98,9 +105,7 @@ COLUMNS = (
     Column("audit", lambda entry: entry.audit, left=True),
     Column("verdict", lambda entry: entry.output.verdict.value, left=True, spare=2, css=lambda e: grade(e.output)),
     Column("RMSE", _rmse, value=lambda entry: entry.output.rmse),
-    Column(
-        "relative", lambda entry: percent(entry.output.relative), spare=3, value=lambda entry: entry.output.relative
-    ),
+    Column("relative", _relative, spare=3, value=lambda entry: entry.output.relative),
     Column("difference", _change, spare=5, value=lambda e: e.difference.value if e.difference else None),
     Column("lower in", _lower, spare=1),
     Column("p", _chance, spare=4),
