@@ -160,7 +160,7 @@ for _ in range(20):
     time.sleep(0.02)  # gives the other thread its turn
     child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm(60)
         eq.spherical_harmonics(xyz, 30)
         eq.character_power(values, grid, 12)
         os._exit(0)
