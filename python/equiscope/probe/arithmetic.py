@@ -10,6 +10,7 @@ import torch
 from ..adapters.base import System
 from ..adapters.rounding import DOUBLE
 from ..errors import ran_out
+from ..tolerance import dtype_name
 from .copies import ARC, COPIES, DITHERS, IDENTICAL, PAIR, Copies
 from .eager import eager
 from .noise import FELT, Noise, curved, scatter
@@ -44,11 +45,11 @@ class Arithmetic:
     @property
     def name(self) -> str | None:
         """Of the dtype."""
-        return None if self.dtype is None else str(self.dtype).removeprefix("torch.")
+        return None if self.dtype is None else dtype_name(self.dtype)
 
     def learned(self) -> dict[str, Any]:
         """What the first systems showed, as JSON values."""
-        given = None if self._given is None else str(self._given).removeprefix("torch.")
+        given = None if self._given is None else dtype_name(self._given)
         return {"dtype": self.name, "given": given, "wrapped": self._wrapped, "rounds": self._copies.rounds}
 
     def told(self, learned: Mapping[str, Any]) -> None:

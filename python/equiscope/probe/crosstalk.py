@@ -9,7 +9,7 @@ import torch
 from ..adapters.base import Piece, System
 from ..errors import CrossTalkError, ends_the_system, ran_out
 from .apart import cannot_mix, refusal
-from .arithmetic import Arithmetic
+from .arithmetic import SINGLE, Arithmetic
 from .copies import COPIES, DITHERS, IDENTICAL, PAIR, Copies, Start
 from .layers import Values
 from .noise import REACTS, Noise, rms, scatter
@@ -23,8 +23,6 @@ TWICE = torch.tensor((0, *AGAIN))
 
 MIXED_COPIES = torch.tensor(AGAIN[:2])
 """Those that are evaluated once more beside another system."""
-
-SINGLE = torch.finfo(torch.float32).eps
 
 ROUGH = 1e3
 """Scatter above this many eps of a value is looked at closely: most models do not amplify rounding by as much."""

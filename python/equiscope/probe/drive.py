@@ -22,6 +22,7 @@ from .helpers import Helped
 from .layers import Layers, Values, beside
 from .memory import Memory
 from .rehearsal import Begin, Rehearsal
+from .units import share_a_batch, units
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ class Drive:
 
     def _rehearsed(self, pending: deque[Work]) -> Iterator[tuple[System, Begin | Failed | Empty]]:
         """What the rehearsal of each system showed."""
-        for group in self._groups():
+        for unit in units(self._systems, 0, lambda place: False, self._together):
+            group = unit.systems
             if not group[0].rows:
                 yield group[0], Empty(group[0])
                 continue
@@ -177,8 +179,7 @@ class Drive:
         known = not self._batch_rows.searching and self._memory.limit is None and not self._adapter.calls_per_copy
         if not known or copies is None or copies >= room or left > FEW * (room - copies):
             return None
-        elements = self._measure.elements(system.name).to(system.device)
-        return elements.select(self._first, self._first + min(room - copies, left))
+        return self._piece(system, self._first, self._first + min(room - copies, left)).rotations
 
     def _ahead(self, system: System) -> Iterator[Slice | End | Failed]:
         """The values that came along with the rehearsal, and the end of the system where these are all."""
@@ -186,8 +187,7 @@ class Drive:
         if values is None or system.name in self._dropped:
             return
         stop = self._first + next(iter(values.values())).shape[0]
-        elements = self._measure.elements(system.name).to(system.device).select(self._first, stop)
-        taken = self._tried(system, partial(self.rehearsal.taken, Piece(system, elements), values))
+        taken = self._tried(system, partial(self.rehearsal.taken, self._piece(system, self._first, stop), values))
         if isinstance(taken, Failed):
             self.drop(system)
             yield taken
@@ -196,25 +196,15 @@ class Drive:
         del values, taken
         yield from self._ends([(system, self._first, stop)])
 
-    def _groups(self) -> Iterator[list[System]]:
-        """Systems that are rehearsed together: all their copies will share one batch."""
-        group: list[System] = []
-        for system in self._systems:
-            if group and not self._fits(group, system):
-                yield group
-                group = []
-            group.append(system)
-        if group:
-            yield group
-
-    def _fits(self, group: Sequence[System], system: System) -> bool:
-        every = [*group, system]
-        if self._adapter.calls_per_copy or not all(one.rows for one in every):
+    def _together(self, group: Sequence[System], system: System) -> bool:
+        """Whether a system is rehearsed together with others: all their copies will share one batch."""
+        if self._adapter.calls_per_copy or not (group[0].rows and system.rows):
             return False
-        copies = len(self._measure) - self._first
-        within = self._batch_bytes is None or copies * sum(one.nbytes for one in every) <= self._batch_bytes
-        fits = within and copies * sum(one.rows for one in every) <= self._memory.rows(self._batch_rows.rows)
-        return fits and self._adapter.compatible(group[0], system)
+        copies, rows = len(self._measure) - self._first, self._memory.rows(self._batch_rows.rows)
+        return share_a_batch(self._adapter, group, system, copies, rows, self._batch_bytes)
+
+    def _piece(self, system: System, start: int, stop: int) -> Piece:
+        return Piece(system, self._measure.elements(system.name).to(system.device).select(start, stop))
 
     def _tried(self, system: System, step: Callable[[], Found]) -> Found | Failed:
         try:
@@ -284,10 +274,7 @@ class Drive:
         """Values of a batch, timed and weighed; None where it does not fit into memory and has to be smaller."""
         device = work[0][0].device
         rows = sum((stop - start) * system.rows for system, start, stop in work)
-        pieces = [
-            Piece(system, self._measure.elements(system.name).to(device).select(start, stop))
-            for system, start, stop in work
-        ]
+        pieces = [self._piece(*own) for own in work]
         # what goes wrong between processes is no fault of the model
         returned = self._handed_in(work)
         self._memory.start(device, rows)

@@ -38,7 +38,7 @@ from .outcome import convergence_entry
 from .pooled import Pooled
 from .refine import Refinement
 from .rehearsal import Rehearsal
-from .units import Stream, Unit, stages, units
+from .units import Stream, Unit, share_a_batch, stages, units
 from .witness import Witness
 
 
@@ -291,10 +291,7 @@ class Session:
         def fits(held: Sequence[System], system: System) -> bool:
             # where several processes have to come to the same units, what one of them learns must not matter
             limit = self.batch_rows.rows if self._book.alone or self._rows is None else self._rows
-            every = [*held, system]
-            within = self.batch_bytes is None or elements * sum(one.nbytes for one in every) <= self.batch_bytes
-            fine = within and elements * sum(one.rows for one in every) <= limit
-            return fine and self.adapter.compatible(held[0], system)
+            return share_a_batch(self.adapter, held, system, elements, limit, self.batch_bytes)
 
         return fits
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..adapters.base import System
+from ..adapters.base import Adapter, System
 
 STAGE = 32
 """Systems of the first stage; each further one has twice as many."""
@@ -80,6 +80,16 @@ def units(
         held.append(system)
     if held:
         yield Unit(start, tuple(held))
+
+
+def share_a_batch(
+    adapter: Adapter, held: Sequence[System], system: System, elements: int, rows: int, nbytes: int | None
+) -> bool:
+    """Whether the copies of some systems and of one more, at so many elements, fit into a batch of `rows` rows and
+    `nbytes` bytes of inputs."""
+    every = [*held, system]
+    within = nbytes is None or elements * sum(one.nbytes for one in every) <= nbytes
+    return within and elements * sum(one.rows for one in every) <= rows and adapter.compatible(held[0], system)
 
 
 def stages(first: int) -> Iterator[int]:
