@@ -33,6 +33,8 @@ def good():
         "spherical_harmonics_torque": [source(XYZ), zeros(2, 4), 1, zeros(2, 3), 1],
         "rotate": [source(X), source(R), 1, BLOCKS, False, zeros(2, 1, 4), 1],
         "rotate_tensors": [source(XYZ), source(R), 1, 1, False, False, zeros(2, 1, 3), 1],
+        "rotate_checked": [source(X), source(R), 1, BLOCKS, True, False, zeros(2, 1, 4), 1e-6, 1],
+        "rotate_tensors_checked": [source(XYZ), source(R), 1, 1, False, False, zeros(2, 1, 3), 1e-6, 1],
         "project": [values, RINGS, 1, 3, center, sums, 1],
         "synthesize": [sums, RINGS, 1, 3, values, 1],
         "character_power": [zeros(2, POINTS, GRID.gammas, 3), RINGS, 1, 2, 3, center, zeros(2, 2, 3), None, 1],

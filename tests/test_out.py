@@ -99,6 +99,17 @@ def test_harmonics_and_rotate_fill_a_buffer(dtype, shift):
             assert_untouched(memory, out)
 
 
+@pytest.mark.parametrize(("rep", "basis"), [(REP, "standard"), (REP, "e3nn"), ("vector", "standard")])
+def test_a_buffer_is_left_alone_where_a_rotation_is_refused(rep, basis):
+    R = eq.random_rotations(9)
+    R[7, 0] *= 1.1
+    x = torch.randn(9, 3 if rep == "vector" else DIM, dtype=DOUBLE)
+    out = torch.full_like(x, 77.0)
+    with pytest.raises(ArgumentError, match=r"rotations: .*row 7 with \|R R\^T - 1\| = 0.21"):
+        eq.rotate(x, R, rep, basis=basis, out=out)
+    assert bool((out == 77.0).all())
+
+
 def test_half_precision_results_are_copied_into_the_buffer():
     x, R = torch.randn(6, DIM).to(torch.bfloat16), eq.random_rotations(6, dtype=SINGLE)
     out = torch.empty(6, DIM, dtype=torch.bfloat16)

@@ -10,6 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 import equiscope as eq
+from equiscope.groups.action import Step
 from equiscope.kernels.cpu import CpuBackend
 
 CPU = CpuBackend()
@@ -42,7 +43,9 @@ def test_every_index_turns_as_a_vector(dtype, rank):
                     expected = by_hand(x, g.mT if inverse else g, rank, pseudo)
                     memory = torch.full((expected.numel() + 17,), 77.0, dtype=dtype)
                     out = memory[5:-12].view(expected.shape)
-                    CPU.rotate_tensors(x, g, rank, pseudo, inverse, out)
+                    step = Step(0, 3**rank, 3**rank, "", "", "", rank, pseudo, (), ())
+                    CPU.rotate_checked(x, g, rows, step, inverse, 1e-4, out)
+                    assert torch.equal(CPU.rotate_tensors(x, g, rank, pseudo, inverse), out)
                     bound = 4 * rank * torch.finfo(dtype).eps
                     torch.testing.assert_close(out.double(), expected, rtol=0, atol=bound * 2**rank)
                     assert bool((memory[:5] == 77).all()) and bool((memory[-12:] == 77).all())

@@ -155,7 +155,7 @@ def work():
 thread = threading.Thread(target=work)
 thread.start()
 time.sleep(0.5)
-children = []
+ended = []
 for _ in range(20):
     time.sleep(0.02)  # gives the other thread its turn
     child = os.fork()
@@ -164,8 +164,8 @@ for _ in range(20):
         eq.spherical_harmonics(xyz, 30)
         eq.character_power(values, grid, 12)
         os._exit(0)
-    children.append(child)
-ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    # one after the other, or they would wait for processors and not for locks
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 done.set()
 thread.join()
 print(ended.count(0), "of", len(ended))

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "bind/place.hpp"
+#include "cpu/check_rotations.hpp"
 #include "equiscope/tensors.hpp"
 
 namespace equiscope {
@@ -35,10 +36,9 @@ struct Blocks {
     }
 };
 
-// Calls run(x, whether it is one for all rotations, rotations, batch, out), which says whether there was a way; if not, nothing
-// was written.
+// Calls run(x, whether it is one for all rotations, rotations, batch, out).
 template <class Run>
-bool with_features(const Buffer& x, const Buffer& rotations, Index rows, Index dim, const Buffer& out, const Run& run) {
+auto with_features(const Buffer& x, const Buffer& rotations, Index rows, Index dim, const Buffer& out, const Run& run) {
     const Index batch = rotations.rows("rotations", 9);
     const bool shared = batch != 1 && x.elements == product("x", {rows, dim});
     return with_type(out.dtype, [&](auto zero) {
@@ -48,26 +48,66 @@ bool with_features(const Buffer& x, const Buffer& rotations, Index rows, Index d
     });
 }
 
+// What turns features on the host, as `with_features` calls it.
+auto by_irreps(Index rows, const Blocks& blocks, bool inverse, const Threads& place) {
+    return [=, &blocks](auto* from, bool shared, auto* r, Index batch, auto* to) {
+        host_kernels(to).rotate(*tables_for(static_cast<int>(blocks.lmax)), from, shared, r, batch, rows, blocks.dim,
+                                blocks.checked.data(), static_cast<Index>(blocks.checked.size()), inverse, to,
+                                place.count);
+        return true;
+    };
+}
+
+auto by_indices(Index rows, Index rank, bool pseudo, bool inverse, const Threads& place) {
+    require(rank >= 1 && rank <= highest_rank, "rank", [] { return "1 to " + std::to_string(highest_rank); }, rank);
+    return [=](auto* from, bool shared, auto* r, Index batch, auto* to) {
+        host_kernels(to).rotate_tensors(from, shared, r, batch, rows, static_cast<int>(rank), pseudo, inverse, to,
+                                        place.count);
+    };
+}
+
 bool rotate(const Buffer& x, const Buffer& rotations, Index rows, const Blocks& blocks, bool inverse, const Buffer& out,
             const Threads& place) {
-    return with_features(
-        x, rotations, rows, blocks.dim, out, [&](auto* from, bool shared, auto* r, Index batch, auto* to) {
-            host_kernels(to).rotate(*tables_for(static_cast<int>(blocks.lmax)), from, shared, r, batch, rows,
-                                    blocks.dim, blocks.checked.data(), static_cast<Index>(blocks.checked.size()),
-                                    inverse, to, place.count);
-            return true;
-        });
+    return with_features(x, rotations, rows, blocks.dim, out, by_irreps(rows, blocks, inverse, place));
 }
 
 void rotate_tensors(const Buffer& x, const Buffer& rotations, Index rows, Index rank, bool pseudo, bool inverse,
                     const Buffer& out, const Threads& place) {
-    require(rank >= 1 && rank <= highest_rank, "rank", [] { return "1 to " + std::to_string(highest_rank); }, rank);
-    with_features(x, rotations, rows, tensor_size(rank), out,
-                  [&](auto* from, bool shared, auto* r, Index batch, auto* to) {
-                      host_kernels(to).rotate_tensors(from, shared, r, batch, rows, static_cast<int>(rank), pseudo,
-                                                      inverse, to, place.count);
-                      return true;
-                  });
+    with_features(x, rotations, rows, tensor_size(rank), out, by_indices(rows, rank, pseudo, inverse, place));
+}
+
+// The same by matrices that nobody has checked: says as `check_rotations` which are no rotations, and if any is, nothing was
+// written.
+template <class Turn>
+Faults checked(const Buffer& x, const Buffer& rotations, Index rows, Index dim, const Buffer& out, double tolerance,
+               const Turn& turn) {
+    return with_features(x, rotations, rows, dim, out, [&](auto* from, bool shared, auto* r, Index batch, auto* to) {
+        const RotationFaults found = check_rotations(r, batch, tolerance);
+        if (found.bad < 0) turn(from, shared, r, batch, to);
+        return in_order(found);
+    });
+}
+
+// `cycled`: the axes of the matrices are those of the basis of e3nn.
+Faults rotate_checked(const Buffer& x, const Buffer& rotations, Index rows, const Blocks& blocks, bool cycled,
+                      bool inverse, const Buffer& out, double tolerance, const Threads& place) {
+    const auto turn = by_irreps(rows, blocks, inverse, place);
+    if (!cycled) return checked(x, rotations, rows, blocks.dim, out, tolerance, turn);
+    return checked(x, rotations, rows, blocks.dim, out, tolerance,
+                   [&](auto* from, bool shared, auto* r, Index batch, auto* to) {
+                       std::vector<std::decay_t<decltype(*r)>> relabelled(static_cast<std::size_t>(9 * batch));
+                       for (Index g = 0; g < 9 * batch; g += 9)
+                           for (Index i = 0; i < 3; ++i)
+                               for (Index j = 0; j < 3; ++j)
+                                   relabelled[g + 3 * ((i + 1) % 3) + (j + 1) % 3] = r[g + 3 * i + j];
+                       turn(from, shared, relabelled.data(), batch, to);
+                   });
+}
+
+Faults rotate_tensors_checked(const Buffer& x, const Buffer& rotations, Index rows, Index rank, bool pseudo,
+                              bool inverse, const Buffer& out, double tolerance, const Threads& place) {
+    return checked(x, rotations, rows, tensor_size(rank), out, tolerance,
+                   by_indices(rows, rank, pseudo, inverse, place));
 }
 
 #if defined(EQUISCOPE_WITH_CUDA)
@@ -106,6 +146,10 @@ void register_rotate(py::module_& module) {
 #endif
     module.def("rotate_tensors", &rotate_tensors, arg("x"), arg("rotations"), arg("rows"), arg("rank"), arg("pseudo"),
                arg("inverse"), arg("out"), arg("place"));
+    module.def("rotate_checked", &rotate_checked, arg("x"), arg("rotations"), arg("rows"), arg("blocks"), arg("cycled"),
+               arg("inverse"), arg("out"), arg("tolerance"), arg("place"));
+    module.def("rotate_tensors_checked", &rotate_tensors_checked, arg("x"), arg("rotations"), arg("rows"), arg("rank"),
+               arg("pseudo"), arg("inverse"), arg("out"), arg("tolerance"), arg("place"));
 }
 
 }  // namespace equiscope

@@ -4,13 +4,10 @@
 namespace equiscope {
 namespace {
 
-// (first row that is not orthogonal to `tolerance`, |R R^T - 1| there, first row of negative determinant before it); -1
-// where there is none.
-std::tuple<Index, double, Index> check(const Buffer& rotations, double tolerance) {
+Faults check(const Buffer& rotations, double tolerance) {
     const Index n = rotations.rows("rotations", 9);
     return with_type(rotations.dtype, [&](auto zero) {
-        const auto found = check_rotations(rotations.array<const decltype(zero)>("rotations", {n, 9}), n, tolerance);
-        return std::make_tuple(found.bad, found.deviation, found.improper);
+        return in_order(check_rotations(rotations.array<const decltype(zero)>("rotations", {n, 9}), n, tolerance));
     });
 }
 

@@ -1,6 +1,8 @@
 // Which matrices are no rotations, found in one pass.
 #pragma once
 
+#include <tuple>
+
 #include "equiscope/index.hpp"
 #include "equiscope/rotation.hpp"
 
@@ -12,6 +14,11 @@ struct RotationFaults {
     double deviation;  // its |R R^T - 1|
     Index improper;    // the first before it whose determinant is negative
 };
+
+// As Python takes them.
+using Faults = std::tuple<Index, double, Index>;
+
+inline Faults in_order(const RotationFaults& found) { return {found.bad, found.deviation, found.improper}; }
 
 template <class T>
 RotationFaults check_rotations(const T* rotations, Index n, double tolerance) {

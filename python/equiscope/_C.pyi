@@ -3,7 +3,7 @@
 A place is a number of threads of the host or, in a build with CUDA, (device, stream, tolerance, tables). Each function
 checks that every buffer has the dtype and the number of elements that go with the others before any is read (a
 ValueError names the argument), and works without the GIL. Where the answer is a bool, it says whether the function
-found a way; if not, nothing was written.
+found a way; if not, nothing was written, and no more where matrices that are `checked` have faults.
 """
 
 from typing import Any, TypeAlias, overload
@@ -12,10 +12,12 @@ _Buffer: TypeAlias = tuple[int, int, str, object]
 _Device: TypeAlias = tuple[int, int, float, tuple[_Buffer, ...]]
 _Place: TypeAlias = int | _Device
 _Grid: TypeAlias = tuple[_Buffer, _Buffer, int]
+_Faults: TypeAlias = tuple[int, float, int]
+"""Of `kernels.module.RotationFaults`."""
 
 def info() -> dict[str, Any]: ...
 def prefer_huge_pages(out: _Buffer) -> None: ...
-def check_rotations(rotations: _Buffer, tolerance: float) -> tuple[int, float, int]: ...
+def check_rotations(rotations: _Buffer, tolerance: float) -> _Faults: ...
 def wigner_D(rotations: _Buffer, lmax: int, out: _Buffer, place: _Place) -> None: ...
 def wigner_D_torque(rotations: _Buffer, grad: _Buffer, lmax: int, out: _Buffer, place: _Place) -> bool: ...
 def spherical_harmonics(xyz: _Buffer, lmax: int, out: _Buffer, place: _Place) -> None: ...
@@ -47,6 +49,28 @@ def rotate_tensors(
     out: _Buffer,
     place: int,
 ) -> None: ...
+def rotate_checked(
+    x: _Buffer,
+    rotations: _Buffer,
+    rows: int,
+    blocks: Blocks,
+    cycled: bool,
+    inverse: bool,
+    out: _Buffer,
+    tolerance: float,
+    place: int,
+) -> _Faults: ...
+def rotate_tensors_checked(
+    x: _Buffer,
+    rotations: _Buffer,
+    rows: int,
+    rank: int,
+    pseudo: bool,
+    inverse: bool,
+    out: _Buffer,
+    tolerance: float,
+    place: int,
+) -> _Faults: ...
 @overload
 def project(
     values: _Buffer, grid: _Grid, lmax: int, channels: int, center: _Buffer | None, out: _Buffer, place: int

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from ..groups.action import Step
 from ..groups.representation import Representation
 from ..groups.rotations import deviation, handedness
 from . import products
@@ -52,8 +53,8 @@ class Backend(ABC):
     give NaN for a matrix that is not orthogonal or, for D, not proper."""
 
     fills: ClassVar[bool] = False
-    """True where `wigner_D`, `spherical_harmonics`, `rotate` and `rotate_tensors` take ``out=``, a contiguous tensor of
-    any alignment and as many elements as the result, which they write to and return."""
+    """True where `wigner_D` and `spherical_harmonics` take ``out=``, a contiguous tensor of any alignment and as many
+    elements as the result, which they write to and return, and where there is `rotate_checked`."""
 
     # ---- to be given -------------------------------------------------------------------------------------------------
 
@@ -102,6 +103,23 @@ class Backend(ABC):
         ``(batch, 3, 3)`` are taken as they are, and the sign of their determinants is a factor where `pseudo`.
         """
         return products.rotate_tensors(x, rotations, rank, pseudo, inverse)
+
+    def rotate_checked(
+        self,
+        x: torch.Tensor,
+        rotations: torch.Tensor,
+        rows: int,
+        step: Step,
+        inverse: bool,
+        tolerance: float,
+        out: torch.Tensor,
+    ) -> RotationFaults:
+        """`check_rotations` and, where none is bad, what one of these two gives written to `out`, in one call.
+
+        Leading axes of x and rotations may be any that lie in memory like those above; rotations are in the axes of the
+        basis of the step. Called only where this `fills`.
+        """
+        raise NotImplementedError(f"{self.name}: fills says no")
 
     def project(
         self,

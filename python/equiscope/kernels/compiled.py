@@ -43,18 +43,8 @@ class CompiledBackend(Backend):
         done = _C.spherical_harmonics_torque(source(xyz), source(grad), lmax, target(out), self._place(out, lmax))
         return out if done else super().spherical_harmonics_torque(xyz, grad, lmax)
 
-    def rotate(
-        self,
-        x: torch.Tensor,
-        rotations: torch.Tensor,
-        rep: Representation,
-        inverse: bool,
-        out: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    def rotate(self, x: torch.Tensor, rotations: torch.Tensor, rep: Representation, inverse: bool) -> torch.Tensor:
         _, rows, dim = x.shape
-        if out is None:
-            out = self.empty(x, rotations.shape[0], rows, dim)
-        own = checked_blocks(rep)
+        out, own = self.empty(x, rotations.shape[0], rows, dim), checked_blocks(rep)
         done = _C.rotate(source(x), source(rotations), rows, own, inverse, target(out), self._place(out, own.lmax, rep))
-        # the host has a way always, so that a buffer of the caller is filled
         return out if done else super().rotate(x, rotations, rep, inverse)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from .. import _C
+from ..groups.action import Step, parsed
 from ..groups.representation import Representation
 from .buffer import source, target
 from .compiled import CompiledBackend
-from .module import RotationFaults
+from .module import RotationFaults, checked_blocks
 
 HUGE = 1 << 25
 """Bytes from which on the allocator takes memory from the system, and gives it back, for each result."""
@@ -40,15 +41,31 @@ class CpuBackend(CompiledBackend):
         rank: int,
         pseudo: bool,
         inverse: bool,
-        out: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The same bits on every processor too."""
         _, rows, size = x.shape
-        if out is None:
-            out = self.empty(x, rotations.shape[0], rows, size)
+        out = self.empty(x, rotations.shape[0], rows, size)
         where = target(out), torch.get_num_threads()
         _C.rotate_tensors(source(x), source(rotations), rows, rank, pseudo, inverse, *where)
         return out
+
+    def rotate_checked(
+        self,
+        x: torch.Tensor,
+        rotations: torch.Tensor,
+        rows: int,
+        step: Step,
+        inverse: bool,
+        tolerance: float,
+        out: torch.Tensor,
+    ) -> RotationFaults:
+        given, filled, threads = (source(x), source(rotations), rows), target(out), torch.get_num_threads()
+        if step.irreps:
+            own = checked_blocks(parsed(step.irreps, "standard", step.layout))
+            found = _C.rotate_checked(*given, own, step.basis == "e3nn", inverse, filled, tolerance, threads)
+        else:
+            found = _C.rotate_tensors_checked(*given, step.rank, step.pseudo, inverse, filled, tolerance, threads)
+        return RotationFaults(*found)
 
     def project(
         self,

@@ -46,6 +46,11 @@ def fill(out: torch.Tensor, own: Backend, kernel: Callable[..., torch.Tensor], *
     if not own.fills:
         return out.copy_(kernel(*arguments).reshape(out.shape))
     kernel(*arguments, out=out)
+    written(out)
+    return out
+
+
+def written(out: torch.Tensor) -> None:
+    """Let autograd know that a kernel has written to `out`."""
     if not out.is_inference():
         torch.autograd.graph.increment_version(out)
-    return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,9 @@ from ..groups.cartesian import gathered
 from ..groups.generators import each_generator, generator_along, table
 from ..groups.irreps import Irreps
 from ..groups.representation import Representation
+from ..kernels.backend import Backend
 from ..kernels.registry import backend
+from ..tolerance import orthogonality
 from ._basis import relabel_matrices
 from ._check import (
     FEATURE_DTYPES,
@@ -26,7 +28,7 @@ from ._check import (
     savable,
 )
 from ._operator import Operator, derivative_wanted, watched, without_autocast
-from ._out import check_out, fill
+from ._out import check_out, written
 from ._product import product
 from ._tensors import rotate_tensors, rotations_by_batch, rotations_derived
 from .wigner import angular_velocity, on_group, tangent_gradient
@@ -99,7 +101,9 @@ def rotate(
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
     working = _working(x.dtype)
     if how.alone is not None and working == x.dtype and (wanted is False or out is not None):
-        return _rotate_at_once(how.alone, how, x, rotations, inverse, out)
+        own = backend(x.device)
+        if own.fills:
+            return _rotate_at_once(own, how, how.alone, x, rotations, inverse, out)
     x, rotations = savable(x, rotations), savable(rotations, x)
     matrices = on_group(rotations.reshape(how.n, 3, 3))
     checked = matrices if all([step.irreps for step in how.plan]) else checked_rotations(matrices)
@@ -147,24 +151,24 @@ def _kind(x: torch.Tensor) -> tuple[Any, ...]:
 
 
 def _rotate_at_once(
-    step: Step, how: Arrangement, x: torch.Tensor, rotations: torch.Tensor, inverse: bool, out: torch.Tensor | None
+    own: Backend,
+    how: Arrangement,
+    step: Step,
+    x: torch.Tensor,
+    rotations: torch.Tensor,
+    inverse: bool,
+    out: torch.Tensor | None,
 ) -> torch.Tensor:
-    """By one kernel, where no derivative is wanted; into `out` where there is one."""
-    own, flat = backend(x.device), _sorted(x, how, x.dtype)
-    matrices = rotations if rotations.ndim == 3 else rotations.reshape(how.n, 3, 3)
-    kernel: Callable[..., torch.Tensor] = own.rotate if step.irreps else own.rotate_tensors
-    said: tuple[Any, ...]
-    if step.irreps:
-        matrices, said = relabel_matrices(matrices, step.basis), (parsed(step.irreps, "standard", step.layout), inverse)
-        check_orthogonal(matrices, proper=False)
-    else:
-        matrices, said = orthogonal_or_nan(matrices), (step.rank, step.pseudo, inverse)
-        flat = flat.view(how.own, how.rows * (how.components // step.components), step.components)
+    """By one kernel, which checks the rotations too, where no derivative is wanted; into `out` where there is one."""
+    flat = x if how.spread is None else _sorted(x, how, x.dtype)
+    rows = how.rows if step.irreps else how.rows * (how.components // step.components)
+    filled = own.empty(x, *how.result) if out is None else out
+    found = own.rotate_checked(flat, rotations, rows, step, inverse, orthogonality(x.dtype), filled)
+    if found.bad >= 0:
+        check_orthogonal(rotations.reshape(how.n, 3, 3), proper=False)
     if out is not None:
-        return fill(out, own, kernel, flat, matrices, *said)
-    if own.fills:
-        return kernel(flat, matrices, *said, out=own.empty(x, *how.result))
-    return kernel(flat, matrices, *said).reshape(how.result)
+        written(out)
+    return filled
 
 
 @without_autocast
