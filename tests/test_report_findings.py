@@ -308,6 +308,14 @@ def test_each_output_that_leaks_after_the_last_layer_stands_with_its_own_irreps(
     silent(audit, "`d`", "no audited layer has")
 
 
+def test_pseudo_content_too_small_for_a_word_is_held_by_its_layer() -> None:
+    little = closed(2, (1, 1, 1.0), (1, -1, 1e-9))
+    forces = output("forces", "vector", (1, 1), relative=1e-3, lmax=2)
+    forces.power = little * forces.pooled_total
+    silent(audit_of([forces], [spectrum("a", little)], inputs={"x": "vector"}), "no audited layer has")
+    said(audit_of([forces], [spectrum("a", closed(2, (1, 1, 1.0)))], inputs={"x": "vector"}), "no audited layer has")
+
+
 def test_what_is_not_as_declared_is_no_leak() -> None:
     leak = closed(8, (0, 1, 0.7), (1, 1, 0.3)) + 1e-8 * shares(8, 0.5, 0.1)
     layers = [spectrum("conv.0", closed(8, (0, 1, 0.6), (1, 1, 0.4))), spectrum("conv.1", leak / leak.sum())]
