@@ -104,6 +104,19 @@ def test_stochastic_models_are_named_and_their_noise_is_no_symmetry_breaking() -
     silent(audit, "is invariant")
 
 
+def test_noise_that_hides_every_response_is_told_from_an_output_without_input() -> None:
+    drowned = [output(name, "scalar", (0, 1), relative=0.05, stochastic=True) for name in "abcd"]
+    for found in drowned:
+        found.depends = False
+    said(
+        audit_of(drowned[:1]), "`a` is stochastic", "Above that noise, `a` depends on no input that is turned: that it"
+    )
+    said(audit_of(drowned), "4 outputs are stochastic", "depend on no input that is turned: that they show no error")
+    for audit in (audit_of(drowned[:1]), audit_of(drowned)):
+        silent(audit, "declared invariant")
+        silent(audit, "no symmetry breaking")
+
+
 def test_stochastic_and_broken_are_both_said() -> None:
     audit = audit_of([output("energy", "scalar", (0, 1), relative=0.4, stochastic=True)])
     said(audit, "is stochastic")
