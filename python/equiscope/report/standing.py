@@ -145,9 +145,11 @@ def _drowned(outputs: Sequence[Output]) -> str:
     drowned = [output for output in outputs if untouched(output)]
     if not drowned:
         return ""
-    depends, shows = ("depends", "it shows") if len(drowned) == 1 else ("depend", "they show")
-    names = every(_names(drowned))
-    return f" Above that noise, {names} {depends} on no input that is turned: that {shows} no error says nothing."
+    are, show = ("is", "it shows") if len(drowned) == 1 else ("are", "they show")
+    return (
+        f" Above that noise, {every(_names(drowned))} {are} not seen to depend on any input that is turned: that "
+        f"{show} no error says nothing."
+    )
 
 
 def _jumping(outputs: Sequence[Output]) -> list[str]:
