@@ -126,6 +126,8 @@ def test_what_cannot_be_read_is_named_with_its_reason():
     assert "not dense" in notes["net.parts.3"]
     assert "no tensors" in notes["net.parts.4"]
     assert "never called" in notes["spare"]
+    captured, notes = heard(Uncalled(), "net.*")
+    assert notes["net.parts"] == "its module was never called; 'net.parts.*' hears the modules in it"
 
 
 class Forces(torch.nn.Module):
@@ -205,6 +207,7 @@ UNUSUAL = {
     "generator": (lambda x: (t for t in (x, x)), "it returned generator, which holds no tensors that are known of"),
     "number": (lambda x: x.sum(), "it is one number for all copies of the batch"),
     "mean over the batch": (lambda x: x.mean(0, keepdim=True), "neither the first nor the second axis of (1, 3, 3)"),
+    "random rows": (lambda x: torch.rand_like(x.flatten(0, 1)), "it is random, or neither of its first two axes"),
     "first copy for all": (lambda x: x[:1].expand(x.shape), "its values depend on what else is in the batch"),
     "nothing": (lambda x: x[:, :0], "no system has a row in it"),
     "a float": (lambda x: 3.0, "it returned no tensors"),

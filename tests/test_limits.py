@@ -73,3 +73,12 @@ def test_a_limit_is_not_kept_by_the_systems_that_were_left():
     assert found.passed and not passes(audit, [found])
     assert verdict_line(audit, [found]) == "FAIL: 1 system failed"
     assert passes(audit, [])
+
+
+def test_of_many_outputs_those_that_could_show_no_error_are_named_in_the_last_line():
+    outputs = {name: output(name, "scalar", (0, 1), relative=0.0) for name in "abcdef"}
+    outputs["b"].depends = outputs["e"].depends = False
+    line = verdict_line(Audit(outputs=outputs, layers={}, systems=[]))
+    assert line == "verdict: none of 6 outputs is seen to break its symmetry; 2 could show no error (b, e)"
+    few = {name: outputs[name] for name in "ab"}
+    assert verdict_line(Audit(outputs=few, layers={}, systems=[])).endswith("but depends on nothing that is turned")

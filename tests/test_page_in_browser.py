@@ -25,7 +25,7 @@ SHEET = {"width": 718, "height": 1032}
 """A sheet of A4 within its margins, which is narrower than one of letter paper, and as that 961 high at least."""
 SIDE = {"width": 1001, "height": 703}
 
-WIDTHS = (400, 1000, 1400)
+WIDTHS = (400, 850, 1000, 1400)
 
 HARNESS = """<!DOCTYPE html><meta charset="utf-8"><title>pages</title><body><pre id="found"></pre>
 <script>
@@ -39,13 +39,22 @@ const cut = (svg) => boxes(svg).filter(([, box]) => box.left < svg.getBoundingCl
   || box.right > svg.getBoundingClientRect().right + 2).map(([words]) => words);
 const regions = (own) => [...own.querySelectorAll(".wide:has(table)")].filter((box) => box.offsetWidth);
 const sideways = (own) => regions(own).filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.ariaLabel);
+const words = (cell) => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  return [...range.getClientRects()].filter((box) => box.width).sort((a, b) => a.top - b.top || a.left - b.left);
+};
+const apart = (own) => [...own.querySelectorAll(".stacks td")].filter((cell) => words(cell).some((box, i, all) => i
+  && box.top === all[i - 1].top && box.left - all[i - 1].right > 12)).map((cell) => cell.textContent);
 // lays the page out as for a sheet of paper: what holds for print holds, and for the screen no more
 const print = (own) => {
   own.documentElement.style.overflow = "hidden";
   const sheet = own.styleSheets[0];
-  for (const rule of [...sheet.cssRules].filter((rule) => rule.media))
+  for (const rule of [...sheet.cssRules].filter((rule) => rule.media)) {
     for (const inner of rule.media.mediaText === "print" ? rule.cssRules : [])
       sheet.insertRule(inner.cssText, sheet.cssRules.length);
+    if (rule.media.mediaText.startsWith("screen")) sheet.deleteRule([...sheet.cssRules].indexOf(rule));
+  }
 };
 const onPaper = (own) => {
   const lying = (element) => own.defaultView.getComputedStyle(element.closest("section")).page === "broad";
@@ -78,6 +87,7 @@ const looked = async (page, width) => {
   const found = { page, width, wide: own.documentElement.scrollWidth, room: own.documentElement.clientWidth };
   const svgs = [...own.querySelectorAll("svg")];
   found.sideways = sideways(own);
+  found.apart = apart(own);
   found.overlaps = svgs.flatMap(overlaps);
   found.cut = svgs.flatMap(cut);
   found.least = Math.min(...svgs.flatMap((svg) => [...svg.querySelectorAll("text")].map(
@@ -200,6 +210,10 @@ def test_the_table_of_outputs_is_read_without_scrolling_sideways(found: list[dic
     assert not [(page["page"], page["width"]) for page in found if OUTPUTS in page["sideways"]]
     # what has no other way scrolls within itself
     assert any(page["sideways"] for page in found if page["width"] == 400)
+
+
+def test_a_number_stands_beside_its_error_and_unit(found: list[dict[str, Any]]) -> None:
+    assert not each(found, "apart")
 
 
 def test_nothing_is_cut_on_paper(found: list[dict[str, Any]]) -> None:

@@ -104,6 +104,25 @@ def test_stochastic_models_are_named_and_their_noise_is_no_symmetry_breaking() -
     silent(audit, "is invariant")
 
 
+def test_noise_that_hides_every_response_is_told_from_an_output_without_input() -> None:
+    drowned = [output(name, "scalar", (0, 1), relative=0.05, stochastic=True) for name in "abcd"]
+    for found in drowned:
+        found.depends = False
+    said(
+        audit_of(drowned[:1]),
+        "`a` is stochastic",
+        "Above that noise, `a` is not seen to depend on any input that is turned: that it",
+    )
+    said(
+        audit_of(drowned),
+        "4 outputs are stochastic",
+        "are not seen to depend on any input that is turned: that they show",
+    )
+    for audit in (audit_of(drowned[:1]), audit_of(drowned)):
+        silent(audit, "declared invariant")
+        silent(audit, "no symmetry breaking")
+
+
 def test_stochastic_and_broken_are_both_said() -> None:
     audit = audit_of([output("energy", "scalar", (0, 1), relative=0.4, stochastic=True)])
     said(audit, "is stochastic")
@@ -306,6 +325,14 @@ def test_each_output_that_leaks_after_the_last_layer_stands_with_its_own_irreps(
     assert "`a` has power in l=1, which" in said(audit, "no audited layer has", "l=1")
     assert "`b` and `c` have power in l=2, which" in said(audit, "no audited layer has", "l=2")
     silent(audit, "`d`", "no audited layer has")
+
+
+def test_pseudo_content_too_small_for_a_word_is_held_by_its_layer() -> None:
+    little = closed(2, (1, 1, 1.0), (1, -1, 1e-9))
+    forces = output("forces", "vector", (1, 1), relative=1e-3, lmax=2)
+    forces.power = little * forces.pooled_total
+    silent(audit_of([forces], [spectrum("a", little)], inputs={"x": "vector"}), "no audited layer has")
+    said(audit_of([forces], [spectrum("a", closed(2, (1, 1, 1.0)))], inputs={"x": "vector"}), "no audited layer has")
 
 
 def test_what_is_not_as_declared_is_no_leak() -> None:

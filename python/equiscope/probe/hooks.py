@@ -271,11 +271,9 @@ class Capture:
         return overwritten
 
     def _stands_for_others(self, name: str) -> bool:
-        """A list or dict of modules, which nobody calls, beside what is in it."""
+        """A list or dict of modules beside what is in it."""
         held = modules_by_name(self._module)[split(stem(name))[0]]
-        return isinstance(held, torch.nn.ModuleList | torch.nn.ModuleDict) and any(
-            other.startswith(f"{name}.") for other in self.names
-        )
+        return _is_container(held) and any(other.startswith(f"{name}.") for other in self.names)
 
     def _silent(self, name: str) -> str:
         """Why nothing came by a name."""
@@ -289,6 +287,8 @@ class Capture:
         if is_function(split(place)[1]) and self._calls.entered(module):
             called = ", ".join(self._calls.called(module)) or "none"
             return f"no such call was heard in the forward of its module (functions heard there: {called})"
+        if _is_container(module):
+            return f"its module was never called; {f'{split(place)[0]}.*'!r} hears the modules in it"
         return "its module was never called"
 
     def notes(self) -> dict[str, str]:
@@ -362,6 +362,11 @@ def _unhearable(modules: dict[str, torch.nn.Module]) -> Iterator[tuple[str, str]
 def _scripted(module: torch.nn.Module) -> bool:
     """A traced module is heard itself, what is in it is not; a scripted one is not heard at all."""
     return isinstance(module, torch.jit.ScriptModule) and type(module).__name__ == "RecursiveScriptModule"
+
+
+def _is_container(module: torch.nn.Module) -> bool:
+    """Which nobody calls."""
+    return isinstance(module, torch.nn.ModuleList | torch.nn.ModuleDict)
 
 
 def _compiled(module: torch.nn.Module) -> bool:

@@ -89,8 +89,7 @@ class Layers:
                         values[name] = value
                     break
             else:
-                several = f"neither the first nor the second axis of {tuple(tensor.shape)} runs over the copies"
-                self.skip(name, several if tensor.ndim else "it is one number for all copies of the batch")
+                self.skip(name, _unfit(tensor, axes, copies))
         self._learned[system.name] = tuple(values)
         self._empty = (self._empty | set(self._axes)) - self._filled - set(values)
         self._filled |= set(values)
@@ -303,3 +302,13 @@ def beside(layers: list[Values], outputs: Mapping[str, list[torch.Tensor]]) -> l
     for i, values in enumerate(layers):
         values |= {name: parts[i] for name, parts in outputs.items() if parts[i].numel()}
     return layers
+
+
+def _unfit(tensor: torch.Tensor, axes: Sequence[int], copies: int) -> str:
+    """Why none of `axes` is known to run over the copies."""
+    if not tensor.ndim:
+        return "it is one number for all copies of the batch"
+    shape = tuple(tensor.shape)
+    if any(axis < tensor.ndim and tensor.shape[axis] % copies == 0 for axis in axes):
+        return f"equal copies differ in {shape}: it is random, or neither of its first two axes runs over the copies"
+    return f"neither the first nor the second axis of {shape} runs over the copies"

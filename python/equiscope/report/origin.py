@@ -178,6 +178,7 @@ def _first_sectors(audit: AuditData, located: bool) -> list[str]:
             found.append(text)
         open_before = open_before or opens
         seen |= present
+    seen = seen.union(*map(content, audit.layers.values()))  # what is too little for a word as well
     late = [] if open_before else _late(audit, leaking, seen)
     return _first_few([*found, *late], "further layers bring new irreps, see the table")
 

@@ -68,7 +68,7 @@ def standing(audit: AuditData) -> list[Finding]:
         *map(Finding, _broken(audit, by_state[Verdict.BROKEN])),
         *map(Finding, _single(audit, by_state[Verdict.BROKEN])),
         *warned(_vanishing(by_state[Verdict.VANISHES])),
-        *warned(_untouched([o for o in audit.outputs.values() if untouched(o)])),
+        *warned(_untouched([o for o in by_state[Verdict.EXACT] if untouched(o)])),
         *map(Finding, _exact(audit, [o for o in by_state[Verdict.EXACT] if not untouched(o)])),
         *map(Finding, _alone(audit, by_state[Verdict.EXACT])),
     ]
@@ -128,7 +128,7 @@ def _stochastic(audit: AuditData, outputs: Sequence[Output]) -> list[str]:
     if silent:
         shows = "shows" if len(silent) == 1 else "show"
         text += f" Beyond that noise, {every(_names(silent))} {shows} no symmetry breaking."
-    return [text]
+    return [text + _drowned(outputs)]
 
 
 def _stochastic_one(output: Output) -> str:
@@ -137,7 +137,19 @@ def _stochastic_one(output: Output) -> str:
     text += f"Errors up to that size are noise. {RANDOM}"
     if output.verdict is Verdict.STOCHASTIC and not untouched(output):
         text += f" Beyond that noise, {name} shows no symmetry breaking ({size(output)})."
-    return text
+    return text + _drowned([output])
+
+
+def _drowned(outputs: Sequence[Output]) -> str:
+    """That the noise is larger than all that an input which is turned does."""
+    drowned = [output for output in outputs if untouched(output)]
+    if not drowned:
+        return ""
+    are, show = ("is", "it shows") if len(drowned) == 1 else ("are", "they show")
+    return (
+        f" Above that noise, {every(_names(drowned))} {are} not seen to depend on any input that is turned: that "
+        f"{show} no error says nothing."
+    )
 
 
 def _jumping(outputs: Sequence[Output]) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 from ..result.data import AuditData, Output
 from ..result.judge import Verdict
 from ..result.limits import Check
-from ..result.verdict import untouched, worst_row
+from ..result.verdict import untested, untouched, worst_row
 from .failures import failed_systems, lacking
-from .format import percent, with_error
+from .format import percent, several, with_error
 from .statements import messages
 
 SUMMARY = 1
@@ -135,7 +135,9 @@ def _standing(audit: AuditData) -> str:
         )
     else:
         told = f"none of {len(outputs)} outputs is seen to break its symmetry"
-    return "; ".join([*filter(None, [told]), *_incomplete(audit)])
+    empty = [o.name for o in outputs if untested(o)] if len(outputs) > NAMED else []
+    silent = [f"{len(empty)} could show no error ({several(empty)})"] if empty else []
+    return "; ".join([*filter(None, [told]), *silent, *_incomplete(audit)])
 
 
 def _word(output: Output) -> str:

@@ -38,7 +38,10 @@ def untested(output: Output) -> str | None:
     """Why no error of `output` could have been seen, whatever the model is; None where one could."""
     if output.verdict is Verdict.ZERO:
         return "is zero for every input, which shows nothing"
-    return "depends on nothing that is turned, which shows nothing" if untouched(output) else None
+    if not untouched(output):
+        return None
+    noise = ", by more than repeats scatter" if output.verdict is Verdict.STOCHASTIC else ""
+    return f"depends on nothing that is turned{noise}, which shows nothing"
 
 
 def rotations_alone(output: Output) -> Parity | None:
