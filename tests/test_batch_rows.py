@@ -19,7 +19,7 @@ def settled(cost, device=CPU):
     return size.rows
 
 
-@pytest.mark.parametrize("best", [256, 512, 1024, 2048])
+@pytest.mark.parametrize("best", [256, 512, 1024, 2048, 4096])
 def test_the_cheapest_size_is_found(best):
     assert settled(lambda rows: max(rows / best, best / rows)) == best
 
@@ -48,7 +48,7 @@ def test_the_choice_is_reported_and_changes_nothing_but_round_off():
     auto = eq.audit(model, molecules, **settings)
     fixed = eq.audit(model, molecules, batch_rows=100, **settings)
     assert auto.settings["batch_rows_asked"] == "auto"
-    assert auto.settings["batch_rows"] in (256, 512, 1024, 2048)
+    assert auto.settings["batch_rows"] in (256, 512, 1024, 2048, 4096)
     assert fixed.settings["batch_rows"] == fixed.settings["batch_rows_asked"] == 100
     for name, output in fixed.outputs.items():
         assert auto.outputs[name].rmse == pytest.approx(output.rmse, rel=1e-9)

@@ -10,7 +10,7 @@ FIRST_ROWS = 1024
 LEAST_ROWS = 256
 """Below this the price of a call outweighs every cache."""
 
-MOST_ROWS = {"cpu": 2048, "cuda": 1 << 17}
+MOST_ROWS = {"cpu": 4096, "cuda": 1 << 17}
 """Beyond this a CPU is out of its caches, and the memory of the model grows for nothing."""
 
 REPEATS = 2
@@ -42,7 +42,7 @@ class BatchRows:
             self.rows, self.searching = max(1, rows), False
 
     def record(self, rows: int, seconds: float, device: torch.device) -> None:
-        """A batch of `rows` rows was evaluated in `seconds`."""
+        """A batch of `rows` rows took `seconds`, with what is done for its values."""
         if not self.searching or not FULL * self.rows <= rows <= self.rows:
             return
         known = self._cost.setdefault(self.rows, [])

@@ -68,6 +68,10 @@ Work = tuple[System, int, int]
 """Some copies of one system, by their places in the grid."""
 
 
+def _rows(work: list[Work]) -> int:
+    return sum((stop - start) * system.rows for system, start, stop in work)
+
+
 class Drive:
     """Iterates over `Begin`, `Slice`, `End`, `Failed` and `Empty` events; `drop` stops a system before its end.
 
@@ -231,6 +235,7 @@ class Drive:
             work = self._take(pending)
             if not work:
                 continue
+            began = time.perf_counter()
             evaluated = self._measured(work)
             if evaluated is None:
                 pending.extendleft(reversed(work))
@@ -242,8 +247,16 @@ class Drive:
                 else:
                     yield Slice(system, start, stop, values)
             del evaluated, values  # else they stay in memory while the model runs on the next batch
+            self._timed(work, began)
             # what ends is evaluated once more, perhaps into the same buffer: after all values were taken
             yield from self._ends(work)
+
+    def _timed(self, work: list[Work], began: float) -> None:
+        """A batch was evaluated and its values were taken, which too has a price for each batch beside that of rows."""
+        device = work[0][0].device
+        if device.type == "cuda" and self._batch_rows.searching:
+            torch.cuda.synchronize(device)
+        self._batch_rows.record(_rows(work), time.perf_counter() - began, device)
 
     def _ends(self, work: list[Work]) -> Iterator[End]:
         for system, _, stop in work:
@@ -271,14 +284,12 @@ class Drive:
         return work
 
     def _measured(self, work: list[Work]) -> list[Values | Failed] | None:
-        """Values of a batch, timed and weighed; None where it does not fit into memory and has to be smaller."""
+        """Values of a batch, weighed; None where it does not fit into memory and has to be smaller."""
         device = work[0][0].device
-        rows = sum((stop - start) * system.rows for system, start, stop in work)
         pieces = [self._piece(*own) for own in work]
         # what goes wrong between processes is no fault of the model
         returned = self._handed_in(work)
-        self._memory.start(device, rows)
-        began = time.perf_counter()
+        self._memory.start(device, _rows(work))
         try:
             evaluated = self._evaluate(pieces, returned)
         except Exception as error:  # whatever a foreign model raises
@@ -291,9 +302,6 @@ class Drive:
             self._memory.shrink()
             self._batch_rows.at_most(self._memory.most_rows)
             return None
-        if device.type == "cuda" and self._batch_rows.searching:
-            torch.cuda.synchronize(device)
-        self._batch_rows.record(rows, time.perf_counter() - began, device)
         self._memory.stop(device, sum(value.nbytes for values in evaluated for value in values.values()))
         return [*evaluated]
 
