@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import itertools
 import math
 import os
 import random
+import re
 import resource
+import shutil
 import signal
 import socket
 import tempfile
@@ -33,7 +36,7 @@ from scale_cases import (  # noqa: F401
 )  # fmt: skip
 
 import equiscope as eq
-from equiscope.errors import ArgumentError, DataError, ModelError
+from equiscope.errors import ArgumentError, DataError, ModelError, notes
 from equiscope.measure.quantity import QUANTITIES
 from equiscope.probe.logs import Logs
 from equiscope.probe.run import SCHEMA, Run
@@ -169,8 +172,6 @@ def test_a_run_goes_on_only_with_the_same_model_and_systems(stopped):
     for few in (SYSTEMS - 1, SYSTEMS + 1):
         with pytest.raises(DataError, match=rf"data: expected the 40 systems with which .* was begun, got {few}"):
             audit(stopped, systems=data(few))
-    with pytest.raises(DataError, match=r"data: expected the systems with which .* or more, got 3"):
-        audit(stopped, systems=iter(data(3)))
     # and what was refused left all of it
     assert len(eq.Audit.load(stopped).systems) > 2
 
@@ -266,6 +267,47 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
     assert not differences(audit(tmp_path), whole())
 
 
+def is_full(path, mode):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("stop_at, raised", [(None, DataError), (60, KeyboardInterrupt)])
+def test_a_disk_that_is_full_when_the_audit_is_saved_loses_nothing(tmp_path, stop_at, raised):
+    def met(x):
+        calls.append(x)
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+
+    calls = []
+    told = rf"No space left on device.*what had finished is kept in '{tmp_path}', and resume=True goes on"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("equiscope.result.place.open", is_full, raising=False)
+        with pytest.raises(raised) as full:
+            audit(tmp_path, Model(met))
+    parts = str(full.value).split("; ") if stop_at is None else reversed(str(full.value).split(", though "))
+    assert re.search(told, "; ".join(parts))
+    count = len(eq.Audit.load(tmp_path).systems)
+    assert count == SYSTEMS if stop_at is None else 0 < count < SYSTEMS
+    # and what is kept is not evaluated again
+    before = len(calls)
+    assert not differences(audit(tmp_path, Model(met)), whole())
+    assert stop_at or len(calls) == before
+
+
+def test_what_else_keeps_an_audit_from_being_saved_says_what_is_kept(tmp_path, monkeypatch):
+    def save(report, directory, formats):
+        raise error
+
+    monkeypatch.setattr(eq.Audit, "save", save)
+    error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt, match=rf"stopped while the audit was saved; .* kept in '{tmp_path}'"):
+        audit(tmp_path, systems=data(3))
+    error = ZeroDivisionError("a picture of one's own")
+    with pytest.raises(ZeroDivisionError):
+        audit(tmp_path, systems=data(3))
+    assert "kept in" in notes(error)[0]
+
+
 def test_a_torn_last_line_is_dropped_and_an_altered_one_refused(tmp_path):
     path = tmp_path / "a.log"
     log = Log(path)
@@ -297,6 +339,53 @@ def test_a_run_in_which_every_system_failed_is_not_in_the_way_of_the_next(tmp_pa
         audit(tmp_path, Model(bad), systems=data(3))
     assert not list(tmp_path.iterdir())
     assert len(audit(tmp_path, systems=data(3), resume=False).systems) == 3
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_log_that_lost_its_first_lines_is_refused_and_left_as_it_is(stopped, tmp_path, lost):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "systems.rank0.log"
+    all_lines = path.read_bytes().splitlines(keepends=True)
+    kept = b"".join(all_lines[lost:] if lost == 1 else [all_lines[0], *all_lines[2:]])
+    path.write_bytes(kept)
+    expected = ["the record of the run", "the session that wrote it"][lost - 1]
+    for use in (eq.Audit.load, audit, functools.partial(audit, resume=False)):
+        with pytest.raises(
+            DataError, match=rf"{path}, byte \d+: expected {expected} .*without that file.*got a line of"
+        ):
+            use(tmp_path)
+    assert path.read_bytes() == kept
+    path.unlink()
+    assert not differences(audit(tmp_path), whole())
+
+
+def test_a_stream_may_only_grow_before_it_was_read_to_its_end(tmp_path):
+    def stop(x):
+        if radius(x) == radius(dict(data())["s9"]["x"]):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="stopped after 9 systems"):
+        audit(tmp_path, Model(stop), iter(data(12)))
+    with pytest.raises(DataError, match=r"data: expected the systems with which .* begun, 9 or more, got 3"):
+        audit(tmp_path, systems=iter(data(3)))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(DataError, match="No space left on device"):
+        patch.setattr("equiscope.result.place.open", is_full, raising=False)
+        audit(tmp_path, systems=iter(data(16)))
+    # all was evaluated: from here on it is known how many there are
+    for count, told in ((15, 15), (17, "more")):
+        with pytest.raises(DataError, match=rf"data: expected the 16 systems with which .* was begun, got {told}"):
+            audit(tmp_path, systems=iter(data(count)))
+    with pytest.raises(DataError, match=r"data: expected the 16 systems with which .* was begun, got 17"):
+        audit(tmp_path, systems=data(17))
+    assert not differences(audit(tmp_path, systems=iter(data(16))), audit(systems=data(16)))
+
+
+def test_a_run_of_a_list_goes_on_with_a_stream_of_as_many_systems_alone(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    for count, told in ((SYSTEMS - 1, SYSTEMS - 1), (SYSTEMS + 1, "more")):
+        with pytest.raises(DataError, match=rf"data: expected the 40 systems with which .* was begun, got {told}"):
+            audit(tmp_path, systems=iter(data(count)))
+    assert not differences(audit(tmp_path, systems=iter(data())), whole())
 
 
 def test_resume_needs_a_directory():

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from .adapters.base import Adapter, Request, System
-from .errors import RAISED_EVERYWHERE, ArgumentError, EquiscopeError, ModelError, annotate, fail
+from .errors import RAISED_EVERYWHERE, ArgumentError, DataError, EquiscopeError, ModelError, annotate, fail
 from .fingerprint import fingerprint
 from .info import info
 from .interrupts import Terminated, terminable, undisturbed
@@ -75,16 +75,17 @@ class Task:
             except (KeyboardInterrupt, Terminated) as stop:
                 with undisturbed():
                     self._keep_partial(directory, book, stop)
-                raise
+                raise stop.with_traceback(None) from None  # where in the model it was met is long, and says nothing
             if self.ranks.rank:
                 self.ranks.ask("saved")
                 return Audit.load(directory)
-            book.check_end()
+            book.end()
             if not book.pooled.systems:
                 book.finish()  # there is nothing to go on with
             result = self._result(book)
             result.settings[IDENTITY] = {**self._identity, "data": book.data}
-            self._save(result, directory)
+            with _telling(book):
+                self._save(result, directory)
             book.finish()
             self.ranks.tell("saved", True)
             return result
@@ -129,14 +130,19 @@ class Task:
     def _keep_partial(self, directory: Path, book: Run, stop: BaseException) -> None:
         """Save the systems that ended as an audit; `stop` then says what was saved."""
         if self.ranks.rank:
+            stop.args = (f"stopped; {book.kept}",)
             return
-        book.gather()
-        if not book.pooled.systems:
-            stop.args = ("stopped before any system had ended: nothing is saved",)
+        try:
+            book.gather()
+            if not book.pooled.systems:
+                stop.args = ("stopped before any system had ended: nothing is saved",)
+                return
+            result = self._result(book)
+            told = stopped(vars(result), len(book.pooled), self.adapter.count)
+            self._save(result, directory)
+        except DataError as error:
+            stop.args = (f"stopped; {book.kept}, though their audit could not be saved: {error}",)
             return
-        result = self._result(book)
-        told = stopped(vars(result), len(book.pooled), self.adapter.count)
-        self._save(result, directory)
         stop.args = (f"stopped after {told}, which are saved in {str(directory)!r}",)
 
     def _result(self, book: Book) -> Audit:
@@ -152,6 +158,21 @@ class Task:
         head, begun = _head(self.asked, self.adapter), self.session.measure
         found = outcome(head, begun, pooled, book.rows, book.notes(), self.session.convergence)
         return Audit(**found, environment=_environment())
+
+
+@contextmanager
+def _telling(book: Run) -> Iterator[None]:
+    """What keeps the audit from being saved says that its systems are kept all the same."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error}; {book.kept}") from error
+    except (KeyboardInterrupt, Terminated) as stop:
+        stop.args = (f"stopped while the audit was saved; {book.kept}",)
+        raise stop.with_traceback(None) from None
+    except Exception as error:  # of a picture of one's own
+        annotate(error, f"equiscope: {book.kept}")
+        raise
 
 
 def _environment() -> dict[str, Any]:

@@ -33,7 +33,7 @@ from .outcome import Head, outcome
 from .pooled import Pooled
 from .units import Unit
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the layout of records; raised by every change that an older reader would misread."""
 
 LOCK = "run.lock"
@@ -70,6 +70,8 @@ class Run(Book):
         self._record, self._digest, self._resume, self._ranks = record, digest, resume, ranks
         self._lasting = lasting
         self._logs = Logs(directory)
+        self._count: int | None = None
+        """How many systems an earlier session of the run found the data to have."""
         self._done = b""
         """By place, whether that system ended before this session."""
         self._closed = 0
@@ -105,7 +107,7 @@ class Run(Book):
                 self._rows = Rows(os.dup(file.fileno()), self.directory)
             self._ranks.meet("ready", START)
             stack.callback(vars(self._ranks).update, watch=None, left="")
-            self._ranks.watch, self._ranks.left = self._watch(), self._kept
+            self._ranks.watch, self._ranks.left = self._watch(), self.kept
             self._stack = stack.pop_all()
         return self
 
@@ -126,15 +128,18 @@ class Run(Book):
         else:
             check_schema(there, self.directory)
             compare(there["identity"], self._record["identity"], self.directory)
-            was, now = there["head"]["count"], self._record["head"]["count"]
-            if None not in (was, now) and was != now:
-                fail(
-                    DataError, "data", f"the {was} systems with which the run in {str(self.directory)!r} was begun", now
-                )
+            self._count = self._logs.end if there["head"]["count"] is None else there["head"]["count"]
+            if (now := self._record["head"]["count"]) is not None:
+                self._check_count(now)
             # the systems that had ended by then are in the logs too
             with suppress(FileNotFoundError):
                 if there["stopped"] in (self.directory / NUMBERS).read_text(encoding="utf-8"):
                     os.unlink(self.directory / NUMBERS)
+
+    def _check_count(self, count: int | str) -> None:
+        if self._count not in (None, count):
+            was = f"the {self._count} systems with which the run in {str(self.directory)!r} was begun"
+            fail(DataError, "data", was, count)
 
     def _watch(self) -> Callable[[], None] | None:
         """What raises an error where a process died that matters to this one: none has to for the first."""
@@ -148,17 +153,18 @@ class Run(Book):
                 # one that ended as it should has no log any more
                 if not is_taken(path) and path.exists():
                     raise ModelError(
-                        f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {self._kept}"
+                        f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {self.kept}"
                     )
 
         return look
 
     @property
-    def _kept(self) -> str:
-        """What the errors of this run end with: what is left of it."""
+    def kept(self) -> str:
+        """What the errors of this run end with: what is left of it, in words."""
         if not self._lasting:
             return "what all had finished is lost without out="
-        return f"what all had finished is kept in {str(self.directory)!r}, and resume=True goes on"
+        what = "what had finished" if self.alone else "what all had finished"
+        return f"{what} is kept in {str(self.directory)!r}, and resume=True goes on"
 
     # -- what a session asks -------------------------------------------------------------------------------------
 
@@ -166,6 +172,8 @@ class Run(Book):
         return place < len(self._done) and bool(self._done[place])
 
     def read(self, place: int, system: System) -> None:
+        if place == self._count:
+            self._check_count("more")
         if self._ranks.rank == 0 and self.done(place) and self._digest(system) != self._logs.digest(place):
             was = f"system {place} as it was when the run in {str(self.directory)!r} was stopped"
             fail(DataError, "data", was, f"another one ({system.name!r})")
@@ -224,7 +232,7 @@ class Run(Book):
             missing = [place for place in range(self._closed, stop) if place not in self._logs]
             if missing:
                 lost = f"{len(missing)} that no process wrote down, system {missing[0]} the first"
-                raise ModelError(f"processes: expected every system to end, got {lost}; {self._kept}")
+                raise ModelError(f"processes: expected every system to end, got {lost}; {self.kept}")
             self._take(stop)
 
     def _take(self, stop: int) -> None:
@@ -256,11 +264,14 @@ class Run(Book):
     def rows(self) -> Sequence[SystemRow]:  # type: ignore[override]
         return self._rows if len(self._rows) > FEW else list(self._rows)
 
-    def check_end(self) -> None:
-        """Refuse data that ended before the last system that the run has."""
+    def end(self) -> None:
+        """The data have ended. Refuses those that an earlier session found to have more systems; a later one will be
+        refused with others."""
+        self._check_count(self._closed)
         if self._logs.stop > self._closed:
             was = f"the systems with which the run in {str(self.directory)!r} was begun, {self._logs.stop} or more"
             fail(DataError, "data", was, f"{self._closed}")
+        self._log.append("end", {"systems": self._closed})
 
     @property
     def data(self) -> str:
