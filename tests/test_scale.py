@@ -37,6 +37,7 @@ from scale_cases import (  # noqa: F401
 
 import equiscope as eq
 from equiscope.errors import ArgumentError, DataError, ModelError, notes
+from equiscope.interrupts import Terminated
 from equiscope.measure.quantity import QUANTITIES
 from equiscope.probe.logs import Logs
 from equiscope.probe.run import SCHEMA, Run
@@ -636,3 +637,29 @@ def test_an_error_in_one_process_ends_all(tmp_path):
 
     children = [forked(functools.partial(work, rank)) for rank in range(2)]
     assert [ended(child) for child in children] == [0, 0]
+
+
+@pytest.mark.parametrize("number, raised", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_to_all_processes_is_told_in_a_line_of_each_and_the_run_goes_on(tmp_path, number, raised):
+    def work(rank):
+        group(rank, 2, f"file://{tmp_path / 'store'}")
+
+        def met(x):
+            calls.append(x)
+            if len(calls) == 40:
+                (tmp_path / f"{rank}").touch()
+                wait_for((tmp_path / f"{1 - rank}").exists)
+                signal.raise_signal(number)
+
+        calls = []
+        told = (
+            rf"stopped; .* kept in '{tmp_path}/out', and resume" if rank else r"stopped after \d+ of 40 systems, which"
+        )
+        with pytest.raises(raised, match=told) as stop:
+            audit(tmp_path / "out", Model(met))
+        assert len(stop.traceback) <= 5 and stop.value.__cause__ is None  # none of them in the model
+
+    children = [forked(functools.partial(work, rank)) for rank in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
+    assert 0 < len(eq.Audit.load(tmp_path / "out").systems) < SYSTEMS
+    assert not differences(audit(tmp_path / "out"), whole())

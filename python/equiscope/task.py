@@ -75,7 +75,7 @@ class Task:
             except (KeyboardInterrupt, Terminated) as stop:
                 with undisturbed():
                     self._keep_partial(directory, book, stop)
-                raise stop.with_traceback(None) from None  # where in the model it was met is long, and says nothing
+                raise
             if self.ranks.rank:
                 self.ranks.ask("saved")
                 return Audit.load(directory)
@@ -169,7 +169,7 @@ def _telling(book: Run) -> Iterator[None]:
         raise DataError(f"{error}; {book.kept}") from error
     except (KeyboardInterrupt, Terminated) as stop:
         stop.args = (f"stopped while the audit was saved; {book.kept}",)
-        raise stop.with_traceback(None) from None
+        raise
     except Exception as error:  # of a picture of one's own
         annotate(error, f"equiscope: {book.kept}")
         raise
