@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 
 from .adapters.base import Adapter, Request, System
 from .errors import RAISED_EVERYWHERE, ArgumentError, DataError, EquiscopeError, ModelError, annotate, fail
-from .fingerprint import fingerprint
+from .fingerprint import Digest, fingerprint
 from .info import info
 from .interrupts import Terminated, terminable, undisturbed
 from .measure.measure import Measure
@@ -35,6 +35,9 @@ from .version import VERSION
 
 IDENTITY = "run"
 """Setting that says of what an audit is, so that it is not made again."""
+
+LEFT = "left"
+"""In it: what the model was at the end, where being called changed it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,12 @@ class Task:
         """Everything finished is in `directory` at once; the first process puts it together."""
         if self.asked.resume and (ended := self._ended(directory)) is not None:
             return ended
-        with self._opened(directory) as book:
+        with self._opened(directory) as book, self._leaving(book):
+            if book.goes_on and self._model.unread:
+                unread = ", ".join(sorted(self._model.unread))
+                self.session.remark(
+                    f"the run went on as if what the model holds of {unread} were the same, which cannot be seen"
+                )
             try:
                 self._evaluate(book)
             except (KeyboardInterrupt, Terminated) as stop:
@@ -83,7 +91,8 @@ class Task:
             if not book.pooled.systems:
                 book.finish()  # there is nothing to go on with
             result = self._result(book)
-            result.settings[IDENTITY] = {**self._identity, "data": book.data}
+            changed = {LEFT: [left]} if (left := self._left) != self._model.text else {}
+            result.settings[IDENTITY] = {**self._identity, **changed, "data": book.data}
             with _telling(book):
                 self._save(result, directory)
             book.finish()
@@ -101,10 +110,31 @@ class Task:
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on."""
         versions = {"equiscope": VERSION, "torch": torch.__version__}
-        model = fingerprint(self.adapter.identity())
-        found = {"model": model, "quantities": sorted(QUANTITIES)}
+        found = {"model": self._model.text, "quantities": sorted(QUANTITIES)}
         asked = {**found, **self.request.identity(), **self.asked.identity(), **versions}
         return {name: value for name, value in asked.items() if value is not None}
+
+    @cached_property
+    def _model(self) -> Digest:
+        """As it is before it is called."""
+        return Digest(self.adapter.identity())
+
+    @property
+    def _left(self) -> str:
+        """The digest of the model as it is by now."""
+        return fingerprint(self.adapter.identity())
+
+    @contextmanager
+    def _leaving(self, book: Run) -> Iterator[None]:
+        """A model that is changed by being called, one that keeps its last features or neighbours, can go on with
+        what it was called for here."""
+        try:
+            yield
+        except BaseException:
+            with undisturbed(), suppress(DataError):
+                if not self.ranks.rank and (left := self._left) != self._model.text:
+                    book.leave(left)
+            raise
 
     def _digest(self, system: System) -> str:
         labels = () if self.request.labels is None else self.request.labels.content(system.name)
@@ -118,7 +148,9 @@ class Task:
         if IDENTITY not in found.settings:
             return None
         data = joined(self._digest(system) for system in self.adapter.systems())
-        compare(found.settings[IDENTITY], {**self._identity, "data": data}, directory)
+        was = dict(found.settings[IDENTITY])
+        left = was.pop(LEFT, ())
+        compare(was, {**self._identity, "data": data}, directory, left)
         return found
 
     def _save(self, result: Audit, directory: Path) -> None:

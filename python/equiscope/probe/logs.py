@@ -51,6 +51,8 @@ class Logs:
         self._begun: int | None = None
         self.record: Values | None = None
         """What the run is."""
+        self.left: set[str] = set()
+        """Digests of the model as sessions left it, that were changed by being called."""
         self.end: int | None = None
         """How many systems the data have, where they have been read to their end."""
 
@@ -103,6 +105,9 @@ class Logs:
         if line.mark == "session":
             self._open[log] = len(self._sessions)
             self._sessions.append((log, -1))
+            return
+        if line.mark == "left":
+            self.left.add(line.record["model"])
             return
         if line.mark == "end":
             self.end = line.record["systems"]

@@ -9,7 +9,7 @@ import dataclasses
 import heapq
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -127,7 +127,7 @@ class Run(Book):
             fail(DataError, "out", expected, what)
         else:
             check_schema(there, self.directory)
-            compare(there["identity"], self._record["identity"], self.directory)
+            compare(there["identity"], self._record["identity"], self.directory, self._logs.left)
             self._count = self._logs.end if there["head"]["count"] is None else there["head"]["count"]
             if (now := self._record["head"]["count"]) is not None:
                 self._check_count(now)
@@ -140,6 +140,11 @@ class Run(Book):
         if self._count not in (None, count):
             was = f"the {self._count} systems with which the run in {str(self.directory)!r} was begun"
             fail(DataError, "data", was, count)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether systems ended before this session."""
+        return any(self._done)
 
     def _watch(self) -> Callable[[], None] | None:
         """What raises an error where a process died that matters to this one: none has to for the first."""
@@ -273,6 +278,10 @@ class Run(Book):
             fail(DataError, "data", was, f"{self._closed}")
         self._log.append("end", {"systems": self._closed})
 
+    def leave(self, model: str) -> None:
+        """That is the digest of the model as this session leaves it."""
+        self._log.append("left", {"model": model})
+
     @property
     def data(self) -> str:
         """A digest of all systems."""
@@ -326,11 +335,12 @@ def check_schema(record: Values, directory: Path) -> None:
         fail(DataError, str(directory), f"a run of schema {SCHEMA}", got)
 
 
-def compare(there: Values, here: Values, directory: Path) -> None:
-    """Refuse to go on with a run that was asked otherwise. Raises `DataError` naming the argument."""
+def compare(there: Values, here: Values, directory: Path, left: Collection[str] = ()) -> None:
+    """Refuse to go on with a run that was asked otherwise; its model may be as an earlier session `left` it. Raises
+    `DataError` naming the argument."""
     for name in sorted({*there, *here}):
         was, now = there.get(name), here.get(name)
-        if was != now:
+        if was != now and not (name == "model" and now in left):
             expected = f"what it was when the run in {str(directory)!r} was begun"
             if name in DIGESTS:
                 fail(DataError, name, expected, "another")
