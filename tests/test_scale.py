@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -175,6 +176,44 @@ def test_a_run_goes_on_only_with_the_same_model_and_systems(stopped):
             audit(stopped, systems=data(few))
     # and what was refused left all of it
     assert len(eq.Audit.load(stopped).systems) > 2
+
+
+class Remembering(Model):
+    """Keeps what it was called for last, and what says nothing of what it holds."""
+
+    def __init__(self, met):
+        super().__init__(met)
+        self.last, self.lock = None, threading.Lock()
+
+    def forward(self, x):
+        self.last = x
+        return super().forward(x)
+
+
+def test_a_model_that_remembers_goes_on_as_it_is_and_as_it_was(tmp_path):
+    def stop(x):
+        calls.append(x)
+        if len(calls) in (30, 60, 90):
+            raise KeyboardInterrupt
+
+    calls, model = [], Remembering(stop)
+    for again in (model, Remembering(stop), model):
+        with pytest.raises(KeyboardInterrupt, match="stopped after"):
+            audit(tmp_path, again)
+    last, model.last = model.last, model.last + 1
+    with pytest.raises(
+        DataError, match=r"model: expected what it was .*, got another \(parameters, code, or what it holds"
+    ):
+        audit(tmp_path, model)
+    model.last = last
+    found = audit(tmp_path, model)
+    (note,) = set(found.notes) - set(whole().notes)
+    assert note == "the run went on as if what the model holds of _thread.lock were the same, which cannot be seen"
+    found.notes.remove(note)
+    assert not differences(found, whole())
+    evaluated = len(calls)
+    for again in (model, Remembering(stop)):
+        assert len(audit(tmp_path, again).systems) == SYSTEMS and len(calls) == evaluated
 
 
 def radius(x: torch.Tensor) -> float:

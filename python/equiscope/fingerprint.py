@@ -31,7 +31,7 @@ Piece = bytes | memoryview | tuple[Any]
 
 
 def told(value: Any) -> Any:
-    """A setting as a JSON value, the same in every run: what is no plain value by its name."""
+    """A setting as a JSON value, the same in every run: what is no plain value in words, or by its name and digest."""
     if isinstance(value, bool | int | float | str) or value is None:
         return value
     if isinstance(value, Mapping):
@@ -40,11 +40,11 @@ def told(value: Any) -> Any:
         return sorted((told(inner) for inner in value), key=repr)
     if isinstance(value, list | tuple):
         return [told(inner) for inner in value]
-    name = getattr(value, "__qualname__", None)
-    if name is not None:
-        return f"{getattr(value, '__module__', '')}.{name}"
     text = str(value)
-    return text if " at 0x" not in text else f"{type(value).__module__}.{type(value).__qualname__}"
+    named = value if hasattr(value, "__qualname__") else type(value)
+    if named is not value and " at 0x" not in text:
+        return text
+    return f"{getattr(named, '__module__', '')}.{named.__qualname__} {fingerprint(value)}"
 
 
 def fingerprint(value: Any) -> str:
@@ -63,12 +63,14 @@ class Digest:
     def __init__(self, value: Any, seen: Mapping[int, tuple[int, Any]] | None = None) -> None:
         self._hash = hashlib.sha256()
         self._seen = dict(seen or {})
-        self._open: list[tuple[int, Iterator[Piece]]] = []
-        """What is being looked into, each by its identity; it lives as long, since its generator holds it."""
+        self._open: list[Iterator[Piece]] = []
+        """Of what is being looked into, from the outside in."""
+        self._within: dict[int, int] = {}
+        """Containers among these by identity, with their level."""
         self.unread = set()
         self._enter(value)
         while self._open:
-            for piece in self._open[-1][1]:
+            for piece in self._open[-1]:
                 if isinstance(piece, tuple):
                     self._enter(piece[0])
                     break
@@ -83,7 +85,7 @@ class Digest:
         return self._hash.hexdigest()[:16]
 
     def _enter(self, value: Any) -> None:
-        self._open.append((id(value), self._pieces(value)))
+        self._open.append(self._pieces(value))
 
     def _pieces(self, value: Any) -> Iterator[Piece]:
         kind = type(value)
@@ -105,16 +107,17 @@ class Digest:
             yield from self._of_object(value)
 
     def _of_container(self, value: Any) -> Iterator[Piece]:
-        above = [key for key, _ in self._open[:-1]]
-        if id(value) in above:  # it holds itself
-            yield str(above.index(id(value))).encode()
+        if id(value) in self._within:  # it holds itself
+            yield str(self._within[id(value)]).encode()
             return
+        self._within[id(value)] = len(self._open)
         for inner in value:
             if isinstance(value, dict):
                 yield inner.encode("utf-8", "surrogatepass") if isinstance(inner, str) else (inner,)
                 yield (value[inner],)
             else:
                 yield (inner,)
+        del self._within[id(value)]
 
     def _of_object(self, value: Any) -> Iterator[Piece]:
         """Once: what is met again is known by its number."""
@@ -151,6 +154,10 @@ class Digest:
     def _of_state(self, value: Any) -> Iterator[Piece]:
         """What it is pickled by, which is all that makes it what it is."""
         yield (type(value),)
+        if isinstance(value, functools.partial):
+            # what it is pickled by is another thing once somebody asked for its attributes
+            yield ([value.func, value.args, value.keywords],)
+            return
         try:
             reduced = value.__reduce_ex__(4)
         except Exception:  # whatever the code of others raises
@@ -164,13 +171,13 @@ class Digest:
                 self.unread.add(f"{type(value).__module__}.{type(value).__qualname__}")
         elif isinstance(reduced, str):
             yield reduced.encode()
+            # the function behind a decorator that is written in C
+            yield (getattr(value, "__wrapped__", None),)
         else:
             for part in reduced[:3]:
                 yield (part,)
             for items in reduced[3:5]:
                 yield (None if items is None else list(items),)
-        # the function behind a decorator written in C
-        yield (getattr(value, "__dict__", {}).get("__wrapped__"),)
 
     def _of_tensor(self, value: torch.Tensor) -> Iterator[Piece]:
         yield f"{value.dtype}{tuple(value.shape)}".encode()
@@ -237,7 +244,7 @@ def _is_plain(value: Any) -> bool:
 def _is_of_torch(kind: type) -> bool:
     """Whether a class is one of torch that says by its name, or in words, what it is."""
     first, _, rest = kind.__module__.partition(".")
-    return first == "torch" and not rest.startswith("distributions")
+    return first == "torch" and not rest.startswith(("distributions", "utils.data"))
 
 
 def _of_function(function: FunctionType) -> Iterator[Piece]:

@@ -25,7 +25,7 @@ from .probe.logs import joined
 from .probe.names import unwrapped
 from .probe.outcome import Head, outcome
 from .probe.pooled import Pooled
-from .probe.run import Run, compare, is_unfinished, record_of, stopped
+from .probe.run import LEFT, Run, compare, is_unfinished, record_of, stopped
 from .probe.session import Session
 from .ranks import START, Ranks, host
 from .report import Audit
@@ -35,9 +35,6 @@ from .version import VERSION
 
 IDENTITY = "run"
 """Setting that says of what an audit is, so that it is not made again."""
-
-LEFT = "left"
-"""In it: what the model was at the end, where being called changed it."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,7 @@ class Task:
             if not book.pooled.systems:
                 book.finish()  # there is nothing to go on with
             result = self._result(book)
-            changed = {LEFT: [left]} if (left := self._left) != self._model.text else {}
-            result.settings[IDENTITY] = {**self._identity, **changed, "data": book.data}
+            result.settings[IDENTITY] = {**book.identity(self._left), "data": book.data}
             with _telling(book):
                 self._save(result, directory)
             book.finish()
@@ -149,8 +145,7 @@ class Task:
             return None
         data = joined(self._digest(system) for system in self.adapter.systems())
         was = dict(found.settings[IDENTITY])
-        left = was.pop(LEFT, ())
-        compare(was, {**self._identity, "data": data}, directory, left)
+        compare(was, {**self._identity, "data": data}, directory, was.pop(LEFT, ()))
         return found
 
     def _save(self, result: Audit, directory: Path) -> None:

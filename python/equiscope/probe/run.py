@@ -36,14 +36,21 @@ from .units import Unit
 SCHEMA = 4
 """Version of the layout of records; raised by every change that an older reader would misread."""
 
+LEFT = "left"
+"""Mark of what the model became by being called, and its name in what an audit that ended says of its run."""
+
 LOCK = "run.lock"
 """Held, and signed, by the first process of a run."""
 
 AHEAD = 64
 """Units for each process among which the largest are evaluated first: that many are held."""
 
-DIGESTS = ("model", "data", "targets")
-"""What is compared by digests, which say nothing to a reader."""
+DIGESTS = {
+    "model": "another (parameters, code, or what it holds, of earlier calls too)",
+    "data": "another",
+    "targets": "another",
+}
+"""What is compared by digests, which say nothing to a reader, and what is said instead."""
 
 
 class Run(Book):
@@ -280,7 +287,14 @@ class Run(Book):
 
     def leave(self, model: str) -> None:
         """That is the digest of the model as this session leaves it."""
-        self._log.append("left", {"model": model})
+        self._log.append(LEFT, {"model": model})
+
+    def identity(self, left: str) -> Values:
+        """What the run is of, where this session leaves a model of that digest."""
+        assert self._logs.record is not None
+        found: Values = self._logs.record["identity"]
+        others = sorted(self._logs.left | {left} - {found.get("model")})
+        return {**found, LEFT: others} if others else found
 
     @property
     def data(self) -> str:
@@ -343,7 +357,7 @@ def compare(there: Values, here: Values, directory: Path, left: Collection[str] 
         if was != now and not (name == "model" and now in left):
             expected = f"what it was when the run in {str(directory)!r} was begun"
             if name in DIGESTS:
-                fail(DataError, name, expected, "another")
+                fail(DataError, name, expected, DIGESTS[name])
             fail(DataError, name, f"{expected} ({was!r})", repr(now))
 
 
