@@ -170,7 +170,9 @@ DIFFERENT = [
     torch.distributions.Normal(0.0, 2.0), torch.zeros(2, dtype=torch.bfloat16), torch.eye(2).to_sparse(),
     torch.zeros(0), torch.tensor(0.0), torch.tensor(1j), torch.tensor(-1j), torch.tensor(1j).conj()[None],
     {Kind.ONE, Kind.TWO}, {Kind.ONE}, Plain([ONE]).__call__, [1].append, [2].append,
-    Cut(types.MappingProxyType({1: 2})), loader(torch.zeros(2)), loader(torch.ones(2)),
+    Cut(types.MappingProxyType({1: 2})), Bare.size, types.FunctionType.__code__,
+    torch.compile(Cut(1.0)), torch.compile(Cut(2.0)), torch.compile(powers(2)), torch.compile(powers(3)),
+    loader(torch.zeros(2)), loader(torch.ones(2)),
 ]  # fmt: skip
 
 

@@ -8,7 +8,16 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from os import PathLike, fspath
 from pathlib import Path
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
@@ -17,7 +26,10 @@ import torch
 MANY = 100_000
 """Objects that are looked into: what makes itself anew at every look has no last one."""
 
-OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
+ADDRESS = "_torchdynamo_wrapper_id"
+"""Attribute by which torch.compile knows what it made."""
+
+OF_EVERY_MODULE = frozenset(vars(torch.nn.Module())) | {ADDRESS}
 """Attributes that say nothing of what a module computes: its mode, its hooks; and its parameters and parts."""
 
 DRAWN_FROM = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator, torch.Generator)
@@ -137,6 +149,8 @@ class Digest:
             yield from _of_code(value)
         elif isinstance(value, ModuleType):
             yield value.__name__.encode()
+        elif isinstance(value, GetSetDescriptorType | MemberDescriptorType):
+            yield value.__qualname__.encode()
         elif isinstance(value, type):
             yield from _of_class(value)
         elif isinstance(value, DRAWN_FROM):
@@ -255,7 +269,7 @@ def _of_function(function: FunctionType) -> Iterator[Piece]:
     yield (function.__defaults__,)
     yield (function.__kwdefaults__,)
     yield ([_held(cell) for cell in function.__closure__ or ()],)
-    yield (vars(function),)
+    yield ({name: own for name, own in vars(function).items() if name != ADDRESS},)
     yield (_helpers(function),)
 
 
