@@ -144,6 +144,24 @@ def loader(data):
     return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data))
 
 
+class Scripted(torch.nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.by, self.linear = by, linear()
+
+    def forward(self, x):
+        return self.linear(x) * self.by
+
+
+class Added(Scripted):
+    def forward(self, x):
+        return self.linear(x) + self.by
+
+
+def traced(model):
+    return torch.jit.trace(model, torch.zeros(1, 3))
+
+
 ONE, TWO = Plain(1), Plain(2)
 
 
@@ -173,6 +191,8 @@ DIFFERENT = [
     Cut(types.MappingProxyType({1: 2})), Bare.size, types.FunctionType.__code__,
     torch.compile(Cut(1.0)), torch.compile(Cut(2.0)), torch.compile(powers(2)), torch.compile(powers(3)),
     loader(torch.zeros(2)), loader(torch.ones(2)),
+    *(make(kind(by).eval()) for make in (torch.jit.script, lambda m: torch.jit.freeze(torch.jit.script(m)), traced)
+      for kind in (Scripted, Added) for by in (2.0, 3.0)),
 ]  # fmt: skip
 
 
@@ -216,6 +236,7 @@ def test_what_is_equal_has_the_same():
         lambda: powers(2),
         lambda: functools.partial(scaled, by=2),
         lambda: Plain(1),
+        lambda: torch.jit.script(Scripted(2.0)),
     ):
         assert fingerprint(make()) == fingerprint(make())
     used = Cut(np.random.default_rng(0)), Cut(np.random.default_rng(0)), Cut(random.Random(0)), Cut(random.Random(0))

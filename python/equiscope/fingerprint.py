@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from os import PathLike, fspath
 from pathlib import Path
@@ -217,6 +218,8 @@ def _of_module(module: torch.nn.Module) -> Iterator[Piece]:
     for name, part in module.named_modules():
         yield f"{name}:{type(part).__module__}.{type(part).__qualname__}".encode()
         yield (type(part),)
+        if isinstance(part, torch.jit.ScriptModule):
+            yield from _of_script(part)
         # what is set at construction and is no parameter: numbers of heads, cutoffs, activations
         for key, own in sorted(vars(part).items()):
             if key not in OF_EVERY_MODULE:
@@ -225,6 +228,21 @@ def _of_module(module: torch.nn.Module) -> Iterator[Piece]:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         yield name.encode()
         yield (tensor,)
+
+
+def _of_script(module: Any) -> Iterator[Piece]:
+    """What TorchScript holds of one module: attributes that Python does not see, and its code, in which a class has
+    another name where the process had one of that name before."""
+    inner = module._c
+    for name in sorted(inner._method_names()):
+        code, constants = inner._get_method(name).code_with_constants
+        yield re.sub(r"___torch_mangle_\d+\.", "", code).encode("utf-8", "surrogatepass")
+        yield (dict(constants),)
+    kind = getattr(module, "_concrete_type", None)  # none where the module was frozen, and has no attributes
+    for name in sorted(kind.get_attributes() if kind is not None else ()):
+        if name not in OF_EVERY_MODULE:
+            yield name.encode()
+            yield (inner.getattr(name),)
 
 
 def _of_class(kind: type) -> Iterator[Piece]:
