@@ -428,6 +428,18 @@ def test_a_run_of_a_list_goes_on_with_a_stream_of_as_many_systems_alone(stopped,
     assert not differences(audit(tmp_path, systems=iter(data())), whole())
 
 
+def test_a_model_may_change_the_working_directory(tmp_path, monkeypatch):
+    def met(x):
+        os.chdir(tmp_path / "elsewhere")
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = audit(Path("out"), Model(met), data(8))
+    assert not differences(found, audit(systems=data(8))) and not list(Path(tmp_path, "elsewhere").iterdir())
+    assert not differences(eq.Audit.load(tmp_path / "out"), found)
+    assert {path.suffix for path in Path(tmp_path, "out").iterdir()} == {".json", ".safetensors"}
+
+
 def test_resume_needs_a_directory():
     with pytest.raises(ArgumentError, match="resume: expected True or False, and True with the directory"):
         eq.audit(Model(), data(1), **ASKED, resume=True)

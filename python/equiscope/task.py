@@ -79,18 +79,18 @@ class Task:
                 self._evaluate(book)
             except (KeyboardInterrupt, Terminated) as stop:
                 with undisturbed():
-                    self._keep_partial(directory, book, stop)
+                    self._keep_partial(book, stop)
                 raise
             if self.ranks.rank:
                 self.ranks.ask("saved")
-                return Audit.load(directory)
+                return Audit.load(book.directory)
             book.end()
             if not book.pooled.systems:
                 book.finish()  # there is nothing to go on with
             result = self._result(book)
             result.settings[IDENTITY] = {**book.identity(self._left), "data": book.data}
             with _telling(book):
-                self._save(result, directory)
+                self._save(result, book.directory)
             book.finish()
             self.ranks.tell("saved", True)
             return result
@@ -154,7 +154,7 @@ class Task:
         else:
             write(directory, pack(result), {}, ())
 
-    def _keep_partial(self, directory: Path, book: Run, stop: BaseException) -> None:
+    def _keep_partial(self, book: Run, stop: BaseException) -> None:
         """Save the systems that ended as an audit; `stop` then says what was saved."""
         if self.ranks.rank:
             stop.args = (f"stopped; {book.kept}",)
@@ -166,11 +166,11 @@ class Task:
                 return
             result = self._result(book)
             told = stopped(vars(result), len(book.pooled), self.adapter.count)
-            self._save(result, directory)
+            self._save(result, book.directory)
         except DataError as error:
             stop.args = (f"stopped; {book.kept}, though their audit could not be saved: {error}",)
             return
-        stop.args = (f"stopped after {told}, which are saved in {str(directory)!r}",)
+        stop.args = (f"stopped after {told}, which are saved in {str(book.given)!r}",)
 
     def _result(self, book: Book) -> Audit:
         pooled = book.pooled

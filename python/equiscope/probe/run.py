@@ -72,11 +72,13 @@ class Run(Book):
         ranks: Ranks,
         lasting: bool,
     ) -> None:
-        self.directory, self.pooled = directory, pooled
+        self.given, self.pooled = directory, pooled
+        # a model may change the directory that others are relative to
+        self.directory = directory.absolute()
         self.alone = ranks.size == 1
         self._record, self._digest, self._resume, self._ranks = record, digest, resume, ranks
         self._lasting = lasting
-        self._logs = Logs(directory)
+        self._logs = Logs(self.directory)
         self._count: int | None = None
         """How many systems an earlier session of the run found the data to have."""
         self._done = b""
@@ -89,7 +91,7 @@ class Run(Book):
         self._near: list[Unit] = []
         """Units of which some may still be evaluated: the latest ones, and before these the largest."""
         model = record["identity"].get("model", "")
-        self.board = None if self.alone else Board(ranks, directory, lambda system: f"{model} {digest(system)}")
+        self.board = None if self.alone else Board(ranks, self.directory, lambda system: f"{model} {digest(system)}")
         self._stack = ExitStack()
 
     def __enter__(self) -> Run:
@@ -129,12 +131,12 @@ class Run(Book):
         if there is None or not len(self._logs):
             self._logs.clear()
         elif not self._resume:
-            what = f"{str(self.directory)!r}, which holds {self._logs.told()} of one that was stopped"
+            what = f"{str(self.given)!r}, which holds {self._logs.told()} of one that was stopped"
             expected = "resume=True, or another directory for a new run (or this one without its systems.rank*.log)"
             fail(DataError, "out", expected, what)
         else:
-            check_schema(there, self.directory)
-            compare(there["identity"], self._record["identity"], self.directory, self._logs.left)
+            check_schema(there, self.given)
+            compare(there["identity"], self._record["identity"], self.given, self._logs.left)
             self._count = self._logs.end if there["head"]["count"] is None else there["head"]["count"]
             if (now := self._record["head"]["count"]) is not None:
                 self._check_count(now)
@@ -145,7 +147,7 @@ class Run(Book):
 
     def _check_count(self, count: int | str) -> None:
         if self._count not in (None, count):
-            was = f"the {self._count} systems with which the run in {str(self.directory)!r} was begun"
+            was = f"the {self._count} systems with which the run in {str(self.given)!r} was begun"
             fail(DataError, "data", was, count)
 
     @property
@@ -176,7 +178,7 @@ class Run(Book):
         if not self._lasting:
             return "what all had finished is lost without out="
         what = "what had finished" if self.alone else "what all had finished"
-        return f"{what} is kept in {str(self.directory)!r}, and resume=True goes on"
+        return f"{what} is kept in {str(self.given)!r}, and resume=True goes on"
 
     # -- what a session asks -------------------------------------------------------------------------------------
 
@@ -187,7 +189,7 @@ class Run(Book):
         if place == self._count:
             self._check_count("more")
         if self._ranks.rank == 0 and self.done(place) and self._digest(system) != self._logs.digest(place):
-            was = f"system {place} as it was when the run in {str(self.directory)!r} was stopped"
+            was = f"system {place} as it was when the run in {str(self.given)!r} was stopped"
             fail(DataError, "data", was, f"another one ({system.name!r})")
 
     def begun(self) -> Values | None:
@@ -281,7 +283,7 @@ class Run(Book):
         refused with others."""
         self._check_count(self._closed)
         if self._logs.stop > self._closed:
-            was = f"the systems with which the run in {str(self.directory)!r} was begun, {self._logs.stop} or more"
+            was = f"the systems with which the run in {str(self.given)!r} was begun, {self._logs.stop} or more"
             fail(DataError, "data", was, f"{self._closed}")
         self._log.append("end", {"systems": self._closed})
 
