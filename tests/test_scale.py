@@ -440,6 +440,21 @@ def test_a_model_may_change_the_working_directory(tmp_path, monkeypatch):
     assert {path.suffix for path in Path(tmp_path, "out").iterdir()} == {".json", ".safetensors"}
 
 
+def test_an_audit_that_had_ended_is_replaced_by_a_whole_one_alone(tmp_path):
+    def met(x):
+        if radius(x) == radius(dict(data())["s9"]["x"]):
+            raise KeyboardInterrupt
+
+    ended_before = audit(tmp_path, systems=data(8))
+    told = (
+        r"stopped after \d+ of 40 systems, which are kept in .* beside the audit that had ended there, and resume=True"
+    )
+    with pytest.raises(KeyboardInterrupt, match=told):
+        audit(tmp_path, Model(met), resume=False)
+    assert not differences(eq.Audit.load(tmp_path), ended_before)
+    assert not differences(audit(tmp_path), whole()) and not differences(eq.Audit.load(tmp_path), whole())
+
+
 def test_resume_needs_a_directory():
     with pytest.raises(ArgumentError, match="resume: expected True or False, and True with the directory"):
         eq.audit(Model(), data(1), **ASKED, resume=True)

@@ -166,6 +166,10 @@ class Task:
                 return
             result = self._result(book)
             told = stopped(vars(result), len(book.pooled), self.adapter.count)
+            if book.replaces:
+                kept = f"which are kept in {str(book.given)!r} beside the audit that had ended there"
+                stop.args = (f"stopped after {told}, {kept}, and resume=True goes on",)
+                return
             self._save(result, book.directory)
         except DataError as error:
             stop.args = (f"stopped; {book.kept}, though their audit could not be saved: {error}",)

@@ -141,14 +141,21 @@ class Run(Book):
             if (now := self._record["head"]["count"]) is not None:
                 self._check_count(now)
             # the systems that had ended by then are in the logs too
-            with suppress(FileNotFoundError):
-                if there["stopped"] in (self.directory / NUMBERS).read_text(encoding="utf-8"):
-                    os.unlink(self.directory / NUMBERS)
+            if not self.replaces:
+                (self.directory / NUMBERS).unlink(missing_ok=True)
 
     def _check_count(self, count: int | str) -> None:
         if self._count not in (None, count):
             was = f"the {self._count} systems with which the run in {str(self.given)!r} was begun"
             fail(DataError, "data", was, count)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the directory holds an audit that had ended."""
+        try:
+            return STOPPED not in (self.directory / NUMBERS).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return False
 
     @property
     def goes_on(self) -> bool:
@@ -373,7 +380,6 @@ def record_of(head: Head, measure: Measure, question: Question | None, identity:
         "question": asked,
         "identity": identity,
         "environment": environment,
-        "stopped": STOPPED,
     }
 
 
