@@ -261,7 +261,8 @@ SET = "39ffd38fac6a257e"
 
 
 def test_what_says_nothing_of_itself_is_named():
-    for secret, kind in ((threading.Lock(), "_thread.lock"), ((i for i in ()), "builtins.generator")):
+    lock = threading.Lock()
+    for secret, kind in ((lock, "_thread.lock"), ({lock}, "_thread.lock"), ((i for i in ()), "builtins.generator")):
         found = Digest(Cut([{"a": secret}]))
         assert found.unread == {kind} and found.text == Digest(Cut([{"a": secret}])).text
     assert not any(Digest(value).unread for value in DIFFERENT)

@@ -113,7 +113,9 @@ class Digest:
             yield repr(value).encode()
         elif isinstance(value, set | frozenset):
             # their order is another one in every process
-            yield from (text.encode() for text in sorted(Digest(inner, self._seen).text for inner in value))
+            inner = [Digest(one, self._seen) for one in value]
+            self.unread.update(*(digest.unread for digest in inner))
+            yield from sorted(digest.text.encode() for digest in inner)
         elif kind in (list, tuple, dict):
             yield from self._of_container(value)
         else:
