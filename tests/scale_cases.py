@@ -23,10 +23,13 @@ ASKED |= {"layers": "embed", "degree": "auto", "tolerance": 0.1, "batch_rows": 9
 
 
 class Listener:
-    """What a model holds and computes nothing by: no part of what it is."""
+    """What a model holds and computes nothing by: pickled without it, so no part of what it is."""
 
-    def __init__(self, met: Callable[[torch.Tensor], None]) -> None:
+    def __init__(self, met: Callable[[torch.Tensor], None] = lambda x: None) -> None:
         self.met = met
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return Listener, ()
 
 
 class Model(torch.nn.Module):

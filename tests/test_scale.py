@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import itertools
 import math
 import os
 import random
+import re
 import resource
+import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -33,7 +37,8 @@ from scale_cases import (  # noqa: F401
 )  # fmt: skip
 
 import equiscope as eq
-from equiscope.errors import ArgumentError, DataError, ModelError
+from equiscope.errors import ArgumentError, DataError, ModelError, notes
+from equiscope.interrupts import Terminated
 from equiscope.measure.quantity import QUANTITIES
 from equiscope.probe.logs import Logs
 from equiscope.probe.run import SCHEMA, Run
@@ -169,10 +174,46 @@ def test_a_run_goes_on_only_with_the_same_model_and_systems(stopped):
     for few in (SYSTEMS - 1, SYSTEMS + 1):
         with pytest.raises(DataError, match=rf"data: expected the 40 systems with which .* was begun, got {few}"):
             audit(stopped, systems=data(few))
-    with pytest.raises(DataError, match=r"data: expected the systems with which .* or more, got 3"):
-        audit(stopped, systems=iter(data(3)))
     # and what was refused left all of it
     assert len(eq.Audit.load(stopped).systems) > 2
+
+
+class Remembering(Model):
+    """Keeps what it was called for last, and what says nothing of what it holds."""
+
+    def __init__(self, met):
+        super().__init__(met)
+        self.last, self.lock = None, threading.Lock()
+
+    def forward(self, x):
+        self.last = x
+        return super().forward(x)
+
+
+def test_a_model_that_remembers_goes_on_as_it_is_and_as_it_was(tmp_path):
+    def stop(x):
+        calls.append(x)
+        if len(calls) in (30, 60, 90):
+            raise KeyboardInterrupt
+
+    calls, model = [], Remembering(stop)
+    for again in (model, Remembering(stop), model):
+        with pytest.raises(KeyboardInterrupt, match="stopped after"):
+            audit(tmp_path, again)
+    last, model.last = model.last, model.last + 1
+    with pytest.raises(
+        DataError, match=r"model: expected what it was .*, got another \(parameters, code, or what it holds"
+    ):
+        audit(tmp_path, model)
+    model.last = last
+    found = audit(tmp_path, model)
+    (note,) = set(found.notes) - set(whole().notes)
+    assert note == "the run went on as if what the model holds of _thread.lock were the same, which cannot be seen"
+    found.notes.remove(note)
+    assert not differences(found, whole())
+    evaluated = len(calls)
+    for again in (model, Remembering(stop)):
+        assert len(audit(tmp_path, again).systems) == SYSTEMS and len(calls) == evaluated
 
 
 def radius(x: torch.Tensor) -> float:
@@ -266,6 +307,47 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
     assert not differences(audit(tmp_path), whole())
 
 
+def is_full(path, mode):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("stop_at, raised", [(None, DataError), (60, KeyboardInterrupt)])
+def test_a_disk_that_is_full_when_the_audit_is_saved_loses_nothing(tmp_path, stop_at, raised):
+    def met(x):
+        calls.append(x)
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+
+    calls = []
+    told = rf"No space left on device.*what had finished is kept in '{tmp_path}', and resume=True goes on"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("equiscope.result.place.open", is_full, raising=False)
+        with pytest.raises(raised) as full:
+            audit(tmp_path, Model(met))
+    parts = str(full.value).split("; ") if stop_at is None else reversed(str(full.value).split(", though "))
+    assert re.search(told, "; ".join(parts))
+    count = len(eq.Audit.load(tmp_path).systems)
+    assert count == SYSTEMS if stop_at is None else 0 < count < SYSTEMS
+    # and what is kept is not evaluated again
+    before = len(calls)
+    assert not differences(audit(tmp_path, Model(met)), whole())
+    assert stop_at or len(calls) == before
+
+
+def test_what_else_keeps_an_audit_from_being_saved_says_what_is_kept(tmp_path, monkeypatch):
+    def save(report, directory, formats):
+        raise error
+
+    monkeypatch.setattr(eq.Audit, "save", save)
+    error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt, match=rf"stopped while the audit was saved; .* kept in '{tmp_path}'"):
+        audit(tmp_path, systems=data(3))
+    error = ZeroDivisionError("a picture of one's own")
+    with pytest.raises(ZeroDivisionError):
+        audit(tmp_path, systems=data(3))
+    assert "kept in" in notes(error)[0]
+
+
 def test_a_torn_last_line_is_dropped_and_an_altered_one_refused(tmp_path):
     path = tmp_path / "a.log"
     log = Log(path)
@@ -297,6 +379,80 @@ def test_a_run_in_which_every_system_failed_is_not_in_the_way_of_the_next(tmp_pa
         audit(tmp_path, Model(bad), systems=data(3))
     assert not list(tmp_path.iterdir())
     assert len(audit(tmp_path, systems=data(3), resume=False).systems) == 3
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_log_that_lost_its_first_lines_is_refused_and_left_as_it_is(stopped, tmp_path, lost):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "systems.rank0.log"
+    all_lines = path.read_bytes().splitlines(keepends=True)
+    kept = b"".join(all_lines[lost:] if lost == 1 else [all_lines[0], *all_lines[2:]])
+    path.write_bytes(kept)
+    expected = ["the record of the run", "the session that wrote it"][lost - 1]
+    for use in (eq.Audit.load, audit, functools.partial(audit, resume=False)):
+        with pytest.raises(
+            DataError, match=rf"{path}, byte \d+: expected {expected} .*without that file.*got a line of"
+        ):
+            use(tmp_path)
+    assert path.read_bytes() == kept
+    path.unlink()
+    assert not differences(audit(tmp_path), whole())
+
+
+def test_a_stream_may_only_grow_before_it_was_read_to_its_end(tmp_path):
+    def stop(x):
+        if radius(x) == radius(dict(data())["s9"]["x"]):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="stopped after 9 systems"):
+        audit(tmp_path, Model(stop), iter(data(12)))
+    with pytest.raises(DataError, match=r"data: expected the systems with which .* begun, 9 or more, got 3"):
+        audit(tmp_path, systems=iter(data(3)))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(DataError, match="No space left on device"):
+        patch.setattr("equiscope.result.place.open", is_full, raising=False)
+        audit(tmp_path, systems=iter(data(16)))
+    # all was evaluated: from here on it is known how many there are
+    for count, told in ((15, 15), (17, "more")):
+        with pytest.raises(DataError, match=rf"data: expected the 16 systems with which .* was begun, got {told}"):
+            audit(tmp_path, systems=iter(data(count)))
+    with pytest.raises(DataError, match=r"data: expected the 16 systems with which .* was begun, got 17"):
+        audit(tmp_path, systems=data(17))
+    assert not differences(audit(tmp_path, systems=iter(data(16))), audit(systems=data(16)))
+
+
+def test_a_run_of_a_list_goes_on_with_a_stream_of_as_many_systems_alone(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    for count, told in ((SYSTEMS - 1, SYSTEMS - 1), (SYSTEMS + 1, "more")):
+        with pytest.raises(DataError, match=rf"data: expected the 40 systems with which .* was begun, got {told}"):
+            audit(tmp_path, systems=iter(data(count)))
+    assert not differences(audit(tmp_path, systems=iter(data())), whole())
+
+
+def test_a_model_may_change_the_working_directory(tmp_path, monkeypatch):
+    def met(x):
+        os.chdir(tmp_path / "elsewhere")
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = audit(Path("out"), Model(met), data(8))
+    assert not differences(found, audit(systems=data(8))) and not list(Path(tmp_path, "elsewhere").iterdir())
+    assert not differences(eq.Audit.load(tmp_path / "out"), found)
+    assert {path.suffix for path in Path(tmp_path, "out").iterdir()} == {".json", ".safetensors"}
+
+
+def test_an_audit_that_had_ended_is_replaced_by_a_whole_one_alone(tmp_path):
+    def met(x):
+        if radius(x) == radius(dict(data())["s9"]["x"]):
+            raise KeyboardInterrupt
+
+    ended_before = audit(tmp_path, systems=data(8))
+    told = (
+        r"stopped after \d+ of 40 systems, which are kept in .* beside the audit that had ended there, and resume=True"
+    )
+    with pytest.raises(KeyboardInterrupt, match=told):
+        audit(tmp_path, Model(met), resume=False)
+    assert not differences(eq.Audit.load(tmp_path), ended_before)
+    assert not differences(audit(tmp_path), whole()) and not differences(eq.Audit.load(tmp_path), whole())
 
 
 def test_resume_needs_a_directory():
@@ -547,3 +703,29 @@ def test_an_error_in_one_process_ends_all(tmp_path):
 
     children = [forked(functools.partial(work, rank)) for rank in range(2)]
     assert [ended(child) for child in children] == [0, 0]
+
+
+@pytest.mark.parametrize("number, raised", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_to_all_processes_is_told_in_a_line_of_each_and_the_run_goes_on(tmp_path, number, raised):
+    def work(rank):
+        group(rank, 2, f"file://{tmp_path / 'store'}")
+
+        def met(x):
+            calls.append(x)
+            if len(calls) == 40:
+                (tmp_path / f"{rank}").touch()
+                wait_for((tmp_path / f"{1 - rank}").exists)
+                signal.raise_signal(number)
+
+        calls = []
+        told = (
+            rf"stopped; .* kept in '{tmp_path}/out', and resume" if rank else r"stopped after \d+ of 40 systems, which"
+        )
+        with pytest.raises(raised, match=told) as stop:
+            audit(tmp_path / "out", Model(met))
+        assert len(stop.traceback) <= 5 and stop.value.__cause__ is None  # none of them in the model
+
+    children = [forked(functools.partial(work, rank)) for rank in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
+    assert 0 < len(eq.Audit.load(tmp_path / "out").systems) < SYSTEMS
+    assert not differences(audit(tmp_path / "out"), whole())

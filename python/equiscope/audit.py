@@ -16,6 +16,7 @@ from .errors import ArgumentError, fail
 from .groups.group import Group
 from .groups.representation import Representation
 from .groups.so2 import SO2
+from .interrupts import Terminated
 from .measure.measure import Measure
 from .patterns import stem
 from .probe.batch import BatchRows
@@ -224,6 +225,9 @@ def run(model: Any, data: Any, request: Request, asked: Settings, witness: Witne
         return _task(model, data, request, asked, witness, processes).run()
     except BaseException as error:
         processes.fail(error)
+        if isinstance(error, KeyboardInterrupt | Terminated) and asked.out is not None:
+            # it says what is left; where in the model each process met it says nothing
+            raise error.with_traceback(None) from None
         raise
 
 

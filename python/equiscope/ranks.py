@@ -105,7 +105,8 @@ class Group(Ranks):
             if isinstance(error, ModelError):
                 raise
             told = f"processes: expected all {self.size} to go on, got no answer from the store of the process group"
-            raise ModelError(f"{told}, which rank 0 holds where torchrun does not") from error
+            told = f"{told}, which rank 0 holds where torchrun does not"
+            raise ModelError("; ".join(filter(None, (told, self.left)))) from error
 
     def add(self, what: str, by: int) -> int:
         with self._answering():

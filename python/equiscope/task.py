@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from .adapters.base import Adapter, Request, System
-from .errors import RAISED_EVERYWHERE, ArgumentError, EquiscopeError, ModelError, annotate, fail
-from .fingerprint import fingerprint
+from .errors import RAISED_EVERYWHERE, ArgumentError, DataError, EquiscopeError, ModelError, annotate, fail
+from .fingerprint import Digest, fingerprint
 from .info import info
 from .interrupts import Terminated, terminable, undisturbed
 from .measure.measure import Measure
@@ -25,7 +25,7 @@ from .probe.logs import joined
 from .probe.names import unwrapped
 from .probe.outcome import Head, outcome
 from .probe.pooled import Pooled
-from .probe.run import Run, compare, is_unfinished, record_of, stopped
+from .probe.run import LEFT, Run, compare, is_unfinished, record_of, stopped
 from .probe.session import Session
 from .ranks import START, Ranks, host
 from .report import Audit
@@ -69,22 +69,28 @@ class Task:
         """Everything finished is in `directory` at once; the first process puts it together."""
         if self.asked.resume and (ended := self._ended(directory)) is not None:
             return ended
-        with self._opened(directory) as book:
+        with self._opened(directory) as book, self._leaving(book):
+            if book.goes_on and self._model.unread:
+                unread = ", ".join(sorted(self._model.unread))
+                self.session.remark(
+                    f"the run went on as if what the model holds of {unread} were the same, which cannot be seen"
+                )
             try:
                 self._evaluate(book)
             except (KeyboardInterrupt, Terminated) as stop:
                 with undisturbed():
-                    self._keep_partial(directory, book, stop)
+                    self._keep_partial(book, stop)
                 raise
             if self.ranks.rank:
                 self.ranks.ask("saved")
-                return Audit.load(directory)
-            book.check_end()
+                return Audit.load(book.directory)
+            book.end()
             if not book.pooled.systems:
                 book.finish()  # there is nothing to go on with
             result = self._result(book)
-            result.settings[IDENTITY] = {**self._identity, "data": book.data}
-            self._save(result, directory)
+            result.settings[IDENTITY] = {**book.identity(self._left), "data": book.data}
+            with _telling(book):
+                self._save(result, book.directory)
             book.finish()
             self.ranks.tell("saved", True)
             return result
@@ -100,10 +106,31 @@ class Task:
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on."""
         versions = {"equiscope": VERSION, "torch": torch.__version__}
-        model = fingerprint(self.adapter.identity())
-        found = {"model": model, "quantities": sorted(QUANTITIES)}
+        found = {"model": self._model.text, "quantities": sorted(QUANTITIES)}
         asked = {**found, **self.request.identity(), **self.asked.identity(), **versions}
         return {name: value for name, value in asked.items() if value is not None}
+
+    @cached_property
+    def _model(self) -> Digest:
+        """As it is before it is called."""
+        return Digest(self.adapter.identity())
+
+    @property
+    def _left(self) -> str:
+        """The digest of the model as it is by now."""
+        return fingerprint(self.adapter.identity())
+
+    @contextmanager
+    def _leaving(self, book: Run) -> Iterator[None]:
+        """A model that is changed by being called, one that keeps its last features or neighbours, can go on with
+        what it was called for here."""
+        try:
+            yield
+        except BaseException:
+            with undisturbed(), suppress(DataError):
+                if not self.ranks.rank and (left := self._left) != self._model.text:
+                    book.leave(left)
+            raise
 
     def _digest(self, system: System) -> str:
         labels = () if self.request.labels is None else self.request.labels.content(system.name)
@@ -117,7 +144,8 @@ class Task:
         if IDENTITY not in found.settings:
             return None
         data = joined(self._digest(system) for system in self.adapter.systems())
-        compare(found.settings[IDENTITY], {**self._identity, "data": data}, directory)
+        was = dict(found.settings[IDENTITY])
+        compare(was, {**self._identity, "data": data}, directory, was.pop(LEFT, ()))
         return found
 
     def _save(self, result: Audit, directory: Path) -> None:
@@ -126,18 +154,27 @@ class Task:
         else:
             write(directory, pack(result), {}, ())
 
-    def _keep_partial(self, directory: Path, book: Run, stop: BaseException) -> None:
+    def _keep_partial(self, book: Run, stop: BaseException) -> None:
         """Save the systems that ended as an audit; `stop` then says what was saved."""
         if self.ranks.rank:
+            stop.args = (f"stopped; {book.kept}",)
             return
-        book.gather()
-        if not book.pooled.systems:
-            stop.args = ("stopped before any system had ended: nothing is saved",)
+        try:
+            book.gather()
+            if not book.pooled.systems:
+                stop.args = ("stopped before any system had ended: nothing is saved",)
+                return
+            result = self._result(book)
+            told = stopped(vars(result), len(book.pooled), self.adapter.count)
+            if book.replaces:
+                kept = f"which are kept in {str(book.given)!r} beside the audit that had ended there"
+                stop.args = (f"stopped after {told}, {kept}, and resume=True goes on",)
+                return
+            self._save(result, book.directory)
+        except DataError as error:
+            stop.args = (f"stopped; {book.kept}, though their audit could not be saved: {error}",)
             return
-        result = self._result(book)
-        told = stopped(vars(result), len(book.pooled), self.adapter.count)
-        self._save(result, directory)
-        stop.args = (f"stopped after {told}, which are saved in {str(directory)!r}",)
+        stop.args = (f"stopped after {told}, which are saved in {str(book.given)!r}",)
 
     def _result(self, book: Book) -> Audit:
         pooled = book.pooled
@@ -152,6 +189,21 @@ class Task:
         head, begun = _head(self.asked, self.adapter), self.session.measure
         found = outcome(head, begun, pooled, book.rows, book.notes(), self.session.convergence)
         return Audit(**found, environment=_environment())
+
+
+@contextmanager
+def _telling(book: Run) -> Iterator[None]:
+    """What keeps the audit from being saved says that its systems are kept all the same."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error}; {book.kept}") from error
+    except (KeyboardInterrupt, Terminated) as stop:
+        stop.args = (f"stopped while the audit was saved; {book.kept}",)
+        raise
+    except Exception as error:  # of a picture of one's own
+        annotate(error, f"equiscope: {book.kept}")
+        raise
 
 
 def _environment() -> dict[str, Any]:

@@ -287,7 +287,9 @@ class CalculatorAdapter(Adapter):
         return stacked.reshape(len(values), rest[0] if rest else 1, math.prod(rest[1:]), kind.components)
 
     def identity(self) -> Any:
-        return [type(self._calculator), getattr(self._calculator, "parameters", None)]
+        state = vars(self._calculator) if hasattr(self._calculator, "__dict__") else {}
+        # what it remembers of the last structure is no part of it
+        return [type(self._calculator), {name: own for name, own in state.items() if name not in ("atoms", "results")}]
 
     def content(self, system: System) -> Any:
         return system.payload[0].content

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ..errors import DataError, fail
 from ..result.log import Line, line_at, lines
 from .book import Notes, Values
 from .entry import Entry, decode
@@ -50,6 +51,10 @@ class Logs:
         self._begun: int | None = None
         self.record: Values | None = None
         """What the run is."""
+        self.left: set[str] = set()
+        """Digests of the model as sessions left it, that were changed by being called."""
+        self.end: int | None = None
+        """How many systems the data have, where they have been read to their end."""
 
     def __len__(self) -> int:
         """Systems that ended."""
@@ -95,9 +100,17 @@ class Logs:
         if line.mark == "run":
             self.record = self.record or line.record
             return
+        if not line.start or (line.mark != "session" and log not in self._open):
+            self._refuse(log, line)
         if line.mark == "session":
             self._open[log] = len(self._sessions)
             self._sessions.append((log, -1))
+            return
+        if line.mark == "left":
+            self.left.add(line.record["model"])
+            return
+        if line.mark == "end":
+            self.end = line.record["systems"]
             return
         self._sessions[self._open[log]] = (log, line.start)
         where = line.start * FILES + log
@@ -107,6 +120,12 @@ class Logs:
                 self._begun = where
             elif digest:
                 self._put(int(place), where, int(digest, 16))
+
+    def _refuse(self, log: int, line: Line) -> None:
+        """Lines were lost at the beginning of a log, without which those behind say nothing."""
+        what = "the session that wrote it" if line.start else "the record of the run"
+        expected = f"{what} before anything else (without that file, its systems are evaluated again)"
+        fail(DataError, f"{self._paths[log]}, byte {line.start}", expected, f"a line of {line.mark!r:.60}")
 
     def _put(self, place: int, where: int, digest: int) -> None:
         missing = place + 1 - len(self._where)

@@ -9,7 +9,7 @@ import dataclasses
 import heapq
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -33,8 +33,11 @@ from .outcome import Head, outcome
 from .pooled import Pooled
 from .units import Unit
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the layout of records; raised by every change that an older reader would misread."""
+
+LEFT = "left"
+"""Mark of what the model became by being called, and its name in what an audit that ended says of its run."""
 
 LOCK = "run.lock"
 """Held, and signed, by the first process of a run."""
@@ -42,8 +45,12 @@ LOCK = "run.lock"
 AHEAD = 64
 """Units for each process among which the largest are evaluated first: that many are held."""
 
-DIGESTS = ("model", "data", "targets")
-"""What is compared by digests, which say nothing to a reader."""
+DIGESTS = {
+    "model": "another (parameters, code, or what it holds, of earlier calls too)",
+    "data": "another",
+    "targets": "another",
+}
+"""What is compared by digests, which say nothing to a reader, and what is said instead."""
 
 
 class Run(Book):
@@ -65,11 +72,15 @@ class Run(Book):
         ranks: Ranks,
         lasting: bool,
     ) -> None:
-        self.directory, self.pooled = directory, pooled
+        self.given, self.pooled = directory, pooled
+        # a model may change the directory that others are relative to
+        self.directory = directory.absolute()
         self.alone = ranks.size == 1
         self._record, self._digest, self._resume, self._ranks = record, digest, resume, ranks
         self._lasting = lasting
-        self._logs = Logs(directory)
+        self._logs = Logs(self.directory)
+        self._count: int | None = None
+        """How many systems an earlier session of the run found the data to have."""
         self._done = b""
         """By place, whether that system ended before this session."""
         self._closed = 0
@@ -80,7 +91,7 @@ class Run(Book):
         self._near: list[Unit] = []
         """Units of which some may still be evaluated: the latest ones, and before these the largest."""
         model = record["identity"].get("model", "")
-        self.board = None if self.alone else Board(ranks, directory, lambda system: f"{model} {digest(system)}")
+        self.board = None if self.alone else Board(ranks, self.directory, lambda system: f"{model} {digest(system)}")
         self._stack = ExitStack()
 
     def __enter__(self) -> Run:
@@ -105,7 +116,7 @@ class Run(Book):
                 self._rows = Rows(os.dup(file.fileno()), self.directory)
             self._ranks.meet("ready", START)
             stack.callback(vars(self._ranks).update, watch=None, left="")
-            self._ranks.watch, self._ranks.left = self._watch(), self._kept
+            self._ranks.watch, self._ranks.left = self._watch(), self.kept
             self._stack = stack.pop_all()
         return self
 
@@ -120,21 +131,36 @@ class Run(Book):
         if there is None or not len(self._logs):
             self._logs.clear()
         elif not self._resume:
-            what = f"{str(self.directory)!r}, which holds {self._logs.told()} of one that was stopped"
+            what = f"{str(self.given)!r}, which holds {self._logs.told()} of one that was stopped"
             expected = "resume=True, or another directory for a new run (or this one without its systems.rank*.log)"
             fail(DataError, "out", expected, what)
         else:
-            check_schema(there, self.directory)
-            compare(there["identity"], self._record["identity"], self.directory)
-            was, now = there["head"]["count"], self._record["head"]["count"]
-            if None not in (was, now) and was != now:
-                fail(
-                    DataError, "data", f"the {was} systems with which the run in {str(self.directory)!r} was begun", now
-                )
+            check_schema(there, self.given)
+            compare(there["identity"], self._record["identity"], self.given, self._logs.left)
+            self._count = self._logs.end if there["head"]["count"] is None else there["head"]["count"]
+            if (now := self._record["head"]["count"]) is not None:
+                self._check_count(now)
             # the systems that had ended by then are in the logs too
-            with suppress(FileNotFoundError):
-                if there["stopped"] in (self.directory / NUMBERS).read_text(encoding="utf-8"):
-                    os.unlink(self.directory / NUMBERS)
+            if not self.replaces:
+                (self.directory / NUMBERS).unlink(missing_ok=True)
+
+    def _check_count(self, count: int | str) -> None:
+        if self._count not in (None, count):
+            was = f"the {self._count} systems with which the run in {str(self.given)!r} was begun"
+            fail(DataError, "data", was, count)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the directory holds an audit that had ended."""
+        try:
+            return STOPPED not in (self.directory / NUMBERS).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether systems ended before this session."""
+        return any(self._done)
 
     def _watch(self) -> Callable[[], None] | None:
         """What raises an error where a process died that matters to this one: none has to for the first."""
@@ -148,17 +174,18 @@ class Run(Book):
                 # one that ended as it should has no log any more
                 if not is_taken(path) and path.exists():
                     raise ModelError(
-                        f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {self._kept}"
+                        f"processes: expected all {self._ranks.size} to go on, got rank {rank} dead; {self.kept}"
                     )
 
         return look
 
     @property
-    def _kept(self) -> str:
-        """What the errors of this run end with: what is left of it."""
+    def kept(self) -> str:
+        """What the errors of this run end with: what is left of it, in words."""
         if not self._lasting:
             return "what all had finished is lost without out="
-        return f"what all had finished is kept in {str(self.directory)!r}, and resume=True goes on"
+        what = "what had finished" if self.alone else "what all had finished"
+        return f"{what} is kept in {str(self.given)!r}, and resume=True goes on"
 
     # -- what a session asks -------------------------------------------------------------------------------------
 
@@ -166,8 +193,10 @@ class Run(Book):
         return place < len(self._done) and bool(self._done[place])
 
     def read(self, place: int, system: System) -> None:
+        if place == self._count:
+            self._check_count("more")
         if self._ranks.rank == 0 and self.done(place) and self._digest(system) != self._logs.digest(place):
-            was = f"system {place} as it was when the run in {str(self.directory)!r} was stopped"
+            was = f"system {place} as it was when the run in {str(self.given)!r} was stopped"
             fail(DataError, "data", was, f"another one ({system.name!r})")
 
     def begun(self) -> Values | None:
@@ -224,7 +253,7 @@ class Run(Book):
             missing = [place for place in range(self._closed, stop) if place not in self._logs]
             if missing:
                 lost = f"{len(missing)} that no process wrote down, system {missing[0]} the first"
-                raise ModelError(f"processes: expected every system to end, got {lost}; {self._kept}")
+                raise ModelError(f"processes: expected every system to end, got {lost}; {self.kept}")
             self._take(stop)
 
     def _take(self, stop: int) -> None:
@@ -256,11 +285,25 @@ class Run(Book):
     def rows(self) -> Sequence[SystemRow]:  # type: ignore[override]
         return self._rows if len(self._rows) > FEW else list(self._rows)
 
-    def check_end(self) -> None:
-        """Refuse data that ended before the last system that the run has."""
+    def end(self) -> None:
+        """The data have ended. Refuses those that an earlier session found to have more systems; a later one will be
+        refused with others."""
+        self._check_count(self._closed)
         if self._logs.stop > self._closed:
-            was = f"the systems with which the run in {str(self.directory)!r} was begun, {self._logs.stop} or more"
+            was = f"the systems with which the run in {str(self.given)!r} was begun, {self._logs.stop} or more"
             fail(DataError, "data", was, f"{self._closed}")
+        self._log.append("end", {"systems": self._closed})
+
+    def leave(self, model: str) -> None:
+        """That is the digest of the model as this session leaves it."""
+        self._log.append(LEFT, {"model": model})
+
+    def identity(self, left: str) -> Values:
+        """What the run is of, where this session leaves a model of that digest."""
+        assert self._logs.record is not None
+        found: Values = self._logs.record["identity"]
+        others = sorted(self._logs.left | {left} - {found.get("model")})
+        return {**found, LEFT: others} if others else found
 
     @property
     def data(self) -> str:
@@ -315,14 +358,15 @@ def check_schema(record: Values, directory: Path) -> None:
         fail(DataError, str(directory), f"a run of schema {SCHEMA}", got)
 
 
-def compare(there: Values, here: Values, directory: Path) -> None:
-    """Refuse to go on with a run that was asked otherwise. Raises `DataError` naming the argument."""
+def compare(there: Values, here: Values, directory: Path, left: Collection[str] = ()) -> None:
+    """Refuse to go on with a run that was asked otherwise; its model may be as an earlier session `left` it. Raises
+    `DataError` naming the argument."""
     for name in sorted({*there, *here}):
         was, now = there.get(name), here.get(name)
-        if was != now:
+        if was != now and not (name == "model" and now in left):
             expected = f"what it was when the run in {str(directory)!r} was begun"
             if name in DIGESTS:
-                fail(DataError, name, expected, "another")
+                fail(DataError, name, expected, DIGESTS[name])
             fail(DataError, name, f"{expected} ({was!r})", repr(now))
 
 
@@ -336,7 +380,6 @@ def record_of(head: Head, measure: Measure, question: Question | None, identity:
         "question": asked,
         "identity": identity,
         "environment": environment,
-        "stopped": STOPPED,
     }
 
 

@@ -153,6 +153,10 @@ class Session:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
+    def remark(self, note: str) -> None:
+        """Let the report say it, where nothing is wrong."""
+        self._notes.append(note)
+
     def run(self, measure: Measure, book: Book) -> None:
         """Evaluate what `book` leaves to this process of the whole data set, by `measure` and what follows it until the
         numbers settle.
