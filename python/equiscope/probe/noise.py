@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..measure.finite import all_finite
 from .stacked import Stacked
 
 UNIFORM = 12.0**-0.5
@@ -121,6 +122,6 @@ def rms(values: torch.Tensor) -> torch.Tensor:
     if not flat.shape[1]:
         return flat.new_zeros(len(flat), dtype=torch.float64)
     norms: torch.Tensor = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
-    if not bool(norms.isfinite().all()):
+    if not all_finite(norms):
         norms = torch.linalg.vector_norm(_finite(flat.double()), dim=1)
     return norms / math.sqrt(flat.shape[1])
