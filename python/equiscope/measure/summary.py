@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -132,7 +133,7 @@ class OrbitSummary:
         every = zip(powers, totals, unresolved, errors, averages, strict=True)
         return [replace(self, power=p, total=t, unresolved=u, errors=e, averages=a) for p, t, u, e, a in every]
 
-    @property
+    @functools.cached_property
     def total_variance(self) -> torch.Tensor:
         """``(s, c)``: A of all components together, divided by their number (`Representation.entries`)."""
         assert self.components is not None and self.representation is not None

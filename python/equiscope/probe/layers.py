@@ -123,7 +123,7 @@ class Layers:
             axis = self._axes.get(name, 0)
             if tensor.ndim > axis and tensor.numel() and tensor.shape[axis] % copies == 0:
                 rows = tensor.shape[axis] // copies
-                pairs[name] = tensor.narrow(axis, 0, 2 * rows).unflatten(axis, (2, rows)).movedim(axis, 0)
+                pairs[name] = _first(tensor, axis)[: 2 * rows].unflatten(0, (2, rows))
         differs = Stacked.of(pairs).ask(lambda stack: differ(stack[:, 0], stack[:, 1]))
         return {name for name, found in differs.items() if not found}
 
@@ -133,7 +133,7 @@ class Layers:
         """``(copies, rows, ...)`` where this may be the axis of copies; `same`: the first two are known to be so."""
         if tensor.ndim <= axis or tensor.shape[axis] % copies:
             return None
-        part = self._rows.learn(name, system.name, tensor.movedim(axis, 0), copies)
+        part = self._rows.learn(name, system.name, _first(tensor, axis), copies)
         if same or not part.numel():  # no edges, say: nothing to see, and nothing against it
             return part
         mask = self._masks.of(name, system)
@@ -216,7 +216,7 @@ class Layers:
         if tensor.ndim <= axis:
             raise ModelError(f"{name}: expected copies on axis {axis} in every batch, got shape {tuple(tensor.shape)}")
         copies = [piece.rotations.shape[0] for piece in pieces]
-        return self._rows.split(name, names, copies, tensor.movedim(axis, 0))
+        return self._rows.split(name, names, copies, _first(tensor, axis))
 
     def _canonical(self, name: str, part: torch.Tensor) -> torch.Tensor | None:
         copies, last = part.shape[0], part.shape[-1] if part.ndim > 2 else 1
@@ -296,6 +296,11 @@ class Layers:
         """What was left out so far."""
         empty = {name: NO_ROWS for name in sorted(self._empty)}
         return LeftOut({**empty, **self.skipped}, self.left_out, self._masked, list(self._whole), sorted(self._filled))
+
+
+def _first(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    """With that axis before the others."""
+    return tensor.movedim(axis, 0) if axis else tensor
 
 
 def beside(layers: list[Values], outputs: Mapping[str, list[torch.Tensor]]) -> list[Values]:
