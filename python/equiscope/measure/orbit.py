@@ -350,8 +350,8 @@ class OrbitMoments(Moments):
 
 def non_negative(variance: torch.Tensor, scale: torch.Tensor, grid: Grid) -> torch.Tensor:
     """A variance, without its round-off below 0; refused where it is negative beyond that."""
-    round_off = 64.0 * len(grid) * torch.finfo(torch.float64).eps * scale
-    if bool((variance < -round_off).any()):
+    round_off = 64.0 * len(grid) * torch.finfo(torch.float64).eps
+    if bool((variance < -round_off * scale).any()):
         raise ArgumentError(
             f"degree: expected a rule that resolves the output, got a negative variance "
             f"({float(variance.min()):.3g}) from the signed weights of degree {grid.degree}; "

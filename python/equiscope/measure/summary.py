@@ -199,8 +199,8 @@ class Farthest:
         top = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
         distances = torch.cat([self._distances, top.values])
         self._distances, best = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
-        self._places = torch.cat([self._places, start + top.indices])[best]
-        self._values = torch.cat([self._values, values[top.indices]])[best]
+        self._places = torch.cat([self._places, start + top.indices]).index_select(0, best)
+        self._values = torch.cat([self._values, values.index_select(0, top.indices)]).index_select(0, best)
 
     def from_mean(self, mean: torch.Tensor) -> tuple[int, float, torch.Tensor]:
         """Which element lies farthest from `mean`, its root mean square distance, and its value."""
