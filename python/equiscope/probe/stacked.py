@@ -53,6 +53,9 @@ class Stacked(Mapping[str, torch.Tensor]):
         views = self._views[stack] = self._views[stack] or self._stacks[stack][1].unbind(0)
         return views[place]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
