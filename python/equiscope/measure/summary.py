@@ -206,5 +206,5 @@ class Farthest:
         """Which element lies farthest from `mean`, its root mean square distance, and its value."""
         # the mean of no component at all is NaN
         distances = (self._values - mean).flatten(1).square().mean(1).sqrt().nan_to_num(0.0)
-        worst = torch.argmax(distances)
+        worst = int(torch.argmax(distances))
         return int(self._places[worst]), float(distances[worst]), self._values[worst]

@@ -182,6 +182,7 @@ class Layers:
     def split(self, captured: Mapping[str, torch.Tensor], pieces: Sequence[Piece]) -> list[Values]:
         """The values of a batch, for each of its pieces."""
         systems = [piece.system.name for piece in pieces]
+        copies = [piece.rotations.shape[0] for piece in pieces]
         values: list[Values] = [{} for _ in pieces]
         for name in dict.fromkeys(name for system in systems for name in self._learned[system]):
             if name in self.skipped:
@@ -189,7 +190,7 @@ class Layers:
             # a layer that has no rows in one system is called there all the same
             there = [i for i, system in enumerate(systems) if self._rows.knows(name, system)]
             try:
-                parts = self._parts(name, captured, [pieces[i] for i in there])
+                parts = self._parts(name, captured, [systems[i] for i in there], [copies[i] for i in there])
             except ModelError as error:
                 self.skip(name, str(error).removeprefix(f"{name}: "))
                 continue
@@ -206,17 +207,17 @@ class Layers:
         """Names of the layers that `split` takes of this system."""
         return [name for name in self._learned[system.name] if name not in self.skipped]
 
-    def _parts(self, name: str, captured: Mapping[str, torch.Tensor], pieces: list[Piece]) -> list[torch.Tensor]:
-        names = [piece.system.name for piece in pieces]
+    def _parts(
+        self, name: str, captured: Mapping[str, torch.Tensor], systems: list[str], copies: list[int]
+    ) -> list[torch.Tensor]:
         if name not in captured:
             raise ModelError(
-                f"{name}: expected as many calls of its module in every batch, got fewer with {names[0]!r}"
+                f"{name}: expected as many calls of its module in every batch, got fewer with {systems[0]!r}"
             )
         tensor, axis = captured[name], self._axes[name]
         if tensor.ndim <= axis:
             raise ModelError(f"{name}: expected copies on axis {axis} in every batch, got shape {tuple(tensor.shape)}")
-        copies = [piece.rotations.shape[0] for piece in pieces]
-        return self._rows.split(name, names, copies, _first(tensor, axis))
+        return self._rows.split(name, systems, copies, _first(tensor, axis))
 
     def _canonical(self, name: str, part: torch.Tensor) -> torch.Tensor | None:
         copies, last = part.shape[0], part.shape[-1] if part.ndim > 2 else 1
