@@ -178,10 +178,12 @@ def test_what_is_held_does_not_grow_with_the_elements():
     for degree in (4, 16):
         grid = eq.quadrature(degree)
         moments = DirectionMoments(grid, grid.group, {"f": first}, {"f": kind})
-        sums, most = sum(x.nbytes for x in (moments._shift["f"], moments._square["f"])), 0
+        most = 0
         for values in torch.zeros(len(grid), *first.shape, dtype=DOUBLE).split(300):
             moments.update({"f": values})
             most = max(most, sum(own["f"].untyped_storage().nbytes() for own in moments._waiting))
+        assert len(moments.weights) == len(moments._square["f"])  # all of them are taken now
+        sums = moments._shift["f"].nbytes + moments._square["f"].nbytes
         assert 0 < most and sums + most <= DirectionMoments.nbytes(first)
 
 

@@ -25,7 +25,8 @@ class Dither:
     def __init__(self, shares: Sequence[int | None], epsilon: float) -> None:
         self.epsilon = epsilon
         self._scale = torch.tensor([0.0 if share is None else 1.0 for share in shares], dtype=torch.float64)
-        self._shares = [share or 0 for share in shares]
+        numbers = [share or 0 for share in shares]
+        self._shares, self._count = torch.tensor(numbers), max(numbers) + 1
         self.drawn = 0
         """How many tensors of copies got noise so far."""
 
@@ -42,10 +43,9 @@ class Dither:
 
     def _shaken(self, values: torch.Tensor) -> torch.Tensor:
         one = values.shape[1:]
-        drawn = torch.rand(
-            (max(self._shares) + 1, *one), dtype=torch.float64, generator=torch.Generator().manual_seed(self.drawn)
-        )
-        noise = (drawn[self._shares] - 0.5) * self._scale.reshape(-1, *[1] * len(one))
+        generator = torch.Generator().manual_seed(self.drawn)
+        drawn = torch.rand((self._count, *one), dtype=torch.float64, generator=generator)
+        noise = (drawn.index_select(0, self._shares) - 0.5) * self._scale.reshape(-1, *[1] * len(one))
         noise = noise.to(values.device)
         if self.epsilon > LARGE:  # no rounding error any more: 0 moves too
             return values + noise * values.abs().clamp_min(1.0)

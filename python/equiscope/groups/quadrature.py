@@ -12,6 +12,7 @@ import torch
 from ._kept import kept
 from .group import Grid, Group, check_range
 from .rings import LEBEDEV_DEGREES, MAXIMUM_DEGREE, NEGATIVE_WEIGHTS, rings, turns
+from .rotations import handedness
 
 DEGREE_GROWTH = 1.25
 """Smallest step of `next_degree`: below it two degrees may share a rule, above it copies are wasted."""
@@ -66,11 +67,17 @@ class Quadrature(Grid):
 
     def turned(self, left: torch.Tensor, right: torch.Tensor) -> Quadrature:
         """As for every `Grid`. Both are taken as rotations: a negative sign would exchange the cosets alone."""
-        sides = (side.to(self.rings) * torch.linalg.det(side).sign().to(self.rings) for side in (left, right))
-        first, second = sides
+        sides = torch.stack([left.to(self.rings), right.to(self.rings)])
+        first, second = sides * handedness(sides)[:, None, None]
         if self.turn is not None:
             first, second = first @ self.turn[0], self.turn[1] @ second
-        return replace(self, turn=(first, second))
+        return self._between(first, second)
+
+    def _between(self, left: torch.Tensor, right: torch.Tensor) -> Quadrature:
+        """The bare rule between two rotations; what is built of the rule is shared by all of its turns."""
+        found = replace(self, turn=(left, right))
+        vars(found)["bare"] = self.bare
+        return found
 
     @property
     def cosets(self) -> int:
@@ -83,6 +90,8 @@ class Quadrature(Grid):
     @kept
     def weights(self) -> torch.Tensor:
         """``(G,)`` float64, sum 1."""
+        if self.turn is not None:
+            return self.bare.weights
         per_element = self.ring_weights / (self.gammas * self.cosets)
         return per_element.repeat_interleave(self.gammas).repeat(self.cosets)
 
@@ -132,7 +141,7 @@ def next_degree(degree: int) -> int:
 def _on(grid: Quadrature, device: torch.device) -> Quadrature:
     if grid.turn is not None:
         # rings are shared with the bare grid, whose tables a device keeps
-        return replace(_on(grid.bare, device), turn=(grid.turn[0].to(device), grid.turn[1].to(device)))
+        return _on(grid.bare, device)._between(*(side.to(device) for side in grid.turn))
     rings, weights = grid.rings.to(device), grid.ring_weights.to(device)
     return replace(grid, rings=rings, ring_weights=weights)
 

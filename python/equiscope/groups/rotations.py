@@ -22,7 +22,7 @@ def haar_rotations(
     second = torch.stack([zz, -wz, wy, wz, zz, -wx, -wy, wx, yy], dim=-1)
     rows = 2.0 * (first + second).reshape(n, 3, 3)
     one = torch.eye(3, dtype=torch.float64, device=rows.device)
-    return polar(torch.where(one > 0, 1.0 - rows, rows))
+    return polar(torch.where(one > 0, 1.0 - rows, rows), torch.bmm)
 
 
 def about_z(angle: torch.Tensor) -> torch.Tensor:

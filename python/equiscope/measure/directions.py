@@ -72,22 +72,32 @@ class DirectionMoments:
         self, elements: Elements, group: Group, first: dict[str, torch.Tensor], kinds: dict[str, Representation]
     ) -> None:
         self._elements = elements
-        self._first = {name: value.to(torch.float64) for name, value in first.items()}
+        self._group = group
+        self._given = first
         self._kinds = kinds
-        device = next(iter(first.values())).device
-        self._parts = {name: Parts(group.chart(0), group.decompose(kinds[name]), device) for name in first}
-        self.axis = moving_axis(elements)
-        self._mesh, _ = directions(device)
-        self._weight = self._mesh.new_zeros(len(self._mesh))
-        # the basis of the irreps may have more components than are stored, as that of a symmetric tensor has
-        sizes = {name: self._parts[name].sort(value).numel() for name, value in self._first.items()}
-        self._shift = {name: self._mesh.new_zeros(len(self._mesh), size) for name, size in sizes.items()}
-        self._square = {name: self._mesh.new_zeros(len(self._mesh)) for name in first}
         self._done = 0
         self._waiting: list[dict[str, torch.Tensor]] = []
         """Values on the elements from `_done` on."""
         self._held = 0
         """Elements of these."""
+
+    def _open(self) -> None:
+        """What nobody needs before the first values are taken."""
+        self._first = {name: value.to(torch.float64) for name, value in self._given.items()}
+        device = next(iter(self._first.values())).device
+        kinds = {name: self._group.decompose(self._kinds[name]) for name in self._first}
+        self._parts = {name: Parts(self._group.chart(0), kind, device) for name, kind in kinds.items()}
+        self._mesh, _ = directions(device)
+        self._weight = self._mesh.new_zeros(len(self._mesh))
+        # the basis of the irreps may have more components than are stored, as that of a symmetric tensor has
+        sizes = {name: self._parts[name].sort(value).numel() for name, value in self._first.items()}
+        self._shift = {name: self._mesh.new_zeros(len(self._mesh), size) for name, size in sizes.items()}
+        self._square = {name: self._mesh.new_zeros(len(self._mesh)) for name in self._first}
+
+    @functools.cached_property
+    def axis(self) -> torch.Tensor:
+        """``(3,)``: that whose directions are looked at."""
+        return moving_axis(self._elements)
 
     @staticmethod
     def nbytes(first: torch.Tensor) -> int:
@@ -112,10 +122,12 @@ class DirectionMoments:
     def _take(self) -> None:
         """Add what is waiting."""
         if self._waiting:
-            self._add({name: torch.cat([own[name] for own in self._waiting]) for name in self._first})
+            self._add({name: torch.cat([own[name] for own in self._waiting]) for name in self._given})
             self._waiting, self._held = [], 0
 
     def _add(self, values: dict[str, torch.Tensor]) -> None:
+        if not self._done:
+            self._open()
         n = next(iter(values.values())).shape[0]
         elements = self._elements.to(self._mesh.device).select(self._done, self._done + n)
         near = kernel(self._mesh @ (elements @ self.axis.to(elements.device)).T)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 LARGEST = 1e149
@@ -20,6 +22,19 @@ def in_range(values: torch.Tensor) -> torch.Tensor:
     if values.dtype == torch.float64 and values.numel() and 0.0 < float(size.max()) < SMALLEST:
         return torch.zeros_like(fine)
     return fine
+
+
+def each_in_range(values: torch.Tensor) -> torch.Tensor:
+    """``(n,)``: whether all of each of some values ``(n, ...)`` are so."""
+    largest = values.abs().flatten(1).amax(1)
+    fine = largest <= min(LARGEST, torch.finfo(values.dtype).max)
+    return fine & ((largest == 0.0) | (largest >= SMALLEST)) if values.dtype == torch.float64 else fine
+
+
+def all_finite(values: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinity."""
+    # one sum shows it, but where it overflows itself
+    return math.isfinite(values.sum().item()) or bool(values.isfinite().all())
 
 
 def fault(value: torch.Tensor) -> str:

@@ -237,9 +237,9 @@ class OrbitMoments(Moments):
         centred = wide - self._first
         in_irreps = self._parts.sort(centred).square()
         coset = start // self._coset_size
-        for i in range(len(self._parts.parts)):
-            self._square[coset, i] += _weighted(weights, self._parts.select(in_irreps, i).sum(-1))
-        self._shift[coset] += _weighted(weights, centred)
+        for i, square in enumerate(self._square[coset].unbind(0)):
+            square.add_(_weighted(weights, self._parts.select(in_irreps, i).sum(-1)))
+        self._shift[coset].add_(_weighted(weights, centred))
         self._weight_seen += weights.sum()
         # the mean so far ranks the rotations; the few kept are compared with the final mean in `finish`
         mean = self._shift.sum(0) / self._weight_seen
@@ -350,8 +350,8 @@ class OrbitMoments(Moments):
 
 def non_negative(variance: torch.Tensor, scale: torch.Tensor, grid: Grid) -> torch.Tensor:
     """A variance, without its round-off below 0; refused where it is negative beyond that."""
-    round_off = 64.0 * len(grid) * torch.finfo(torch.float64).eps * scale
-    if bool((variance < -round_off).any()):
+    round_off = 64.0 * len(grid) * torch.finfo(torch.float64).eps
+    if bool((variance < -round_off * scale).any()):
         raise ArgumentError(
             f"degree: expected a rule that resolves the output, got a negative variance "
             f"({float(variance.min()):.3g}) from the signed weights of degree {grid.degree}; "
@@ -367,4 +367,4 @@ def _weighted(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 
 def _clamped(remainder: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Zero where `remainder` is the round-off of a difference of terms of size `scale`."""
-    return torch.where(remainder.abs() <= 1e-13 * scale, torch.zeros_like(remainder), remainder)
+    return remainder.masked_fill(remainder.abs() <= 1e-13 * scale, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -132,7 +133,7 @@ class OrbitSummary:
         every = zip(powers, totals, unresolved, errors, averages, strict=True)
         return [replace(self, power=p, total=t, unresolved=u, errors=e, averages=a) for p, t, u, e, a in every]
 
-    @property
+    @functools.cached_property
     def total_variance(self) -> torch.Tensor:
         """``(s, c)``: A of all components together, divided by their number (`Representation.entries`)."""
         assert self.components is not None and self.representation is not None
@@ -198,12 +199,12 @@ class Farthest:
         top = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
         distances = torch.cat([self._distances, top.values])
         self._distances, best = torch.topk(distances, min(CANDIDATES, distances.shape[0]))
-        self._places = torch.cat([self._places, start + top.indices])[best]
-        self._values = torch.cat([self._values, values[top.indices]])[best]
+        self._places = torch.cat([self._places, start + top.indices]).index_select(0, best)
+        self._values = torch.cat([self._values, values.index_select(0, top.indices)]).index_select(0, best)
 
     def from_mean(self, mean: torch.Tensor) -> tuple[int, float, torch.Tensor]:
         """Which element lies farthest from `mean`, its root mean square distance, and its value."""
         # the mean of no component at all is NaN
         distances = (self._values - mean).flatten(1).square().mean(1).sqrt().nan_to_num(0.0)
-        worst = torch.argmax(distances)
+        worst = int(torch.argmax(distances))
         return int(self._places[worst]), float(distances[worst]), self._values[worst]

@@ -81,15 +81,14 @@ class Terms:
 
     def _beside(self, orbit: OrbitSummary, beside: Beside) -> npt.NDArray[np.float64]:
         """Errors, noise, floor and the number of samples."""
-        known, random, signed = orbit.known_errors(), [], []
+        known, samples, scaled = orbit.known_errors(), orbit.samples, []
         for name in self._errors:
             # grids that were compared showed errors of the whole; that of an irrep that holds little may still be right
             factor = beside.factor if name in ("variance", "irreps") else max(1.0, beside.factor)
-            own, other = (orbit.samples * factor * known[name].numpy()).reshape(2, -1)
-            random.append(np.square(own) if beside.independent else np.zeros_like(own))
-            signed.append(other if beside.independent else own + other)
-        weighed = [orbit.samples * weight for weight in (1.0, beside.noise**2, beside.floor**2)]
-        return np.concatenate([*random, *signed, weighed])
+            scaled.append(samples * factor * known[name].numpy().reshape(2, -1))
+        random, signed = np.concatenate(scaled, axis=1)
+        both = (np.square(random), signed) if beside.independent else (np.zeros_like(random), random + signed)
+        return np.concatenate([*both, [samples * weight for weight in (1.0, beside.noise**2, beside.floor**2)]])
 
     def apart(self, vector: torch.Tensor) -> dict[str, Tensors]:
         """The sums by quantity and name."""
@@ -129,10 +128,9 @@ class Sums:
 
 def on_host(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """All of them as one float64 vector on the host; what lies on a device is fetched at once."""
-    there = [i for i, x in enumerate(tensors) if x.device.type != "cpu"]
-    flat = [x.reshape(-1) for x in tensors]
+    there = [x for x in tensors if x.device.type != "cpu"]
+    fetched = iter(())
     if there:
-        fetched = torch.cat([flat[i].double() for i in there]).cpu().split([flat[i].numel() for i in there])
-        for i, own in zip(there, fetched, strict=True):
-            flat[i] = own
-    return torch.cat(flat).double()
+        fetched = iter(torch.cat([x.reshape(-1).double() for x in there]).cpu().split([x.numel() for x in there]))
+    flat = [(x if x.device.type == "cpu" else next(fetched)).numpy().reshape(-1) for x in tensors]
+    return torch.from_numpy(np.concatenate(flat, dtype=np.float64))

@@ -43,7 +43,6 @@ from ..groups.so2 import CircleGrid
 from .summary import Averages
 
 Values: TypeAlias = npt.NDArray[np.float64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
 
 HALF_WIDTH = 2.0
 """Standard deviations of a half width that holds the truth in 95 of 100 cases."""
@@ -133,7 +132,11 @@ def _averages(given: Sequence[torch.Tensor], channels: Sequence[int]) -> torch.T
     if not rows.shape[1] or not rows.shape[2]:  # of no sample at all: nothing
         return rows.new_zeros(len(channels), len(rows))
     # samples first, so that what is beside a layer does not show in its last digits
-    return torch.stack([own.mean(-1) for own in rows.mean(-2).split(list(channels), dim=-1)])
+    means = rows.mean(-2)
+    if len(set(channels)) == 1:  # the same bits, by one call for all
+        found: torch.Tensor = means.unflatten(-1, (len(channels), -1)).mean(-1)
+        return found.T.contiguous()
+    return torch.stack([own.mean(-1) for own in means.split(list(channels), dim=-1)])
 
 
 @dataclass(frozen=True)
@@ -185,9 +188,10 @@ def grid_errors(
     varying: Values = np.sum([pooled.varying(label) for label in pooled.power], axis=0)
     beyond, spread = pooled.beyond, pooled.spread
     tail = folding.tail(total, varying, beyond)
+    onto = folding.onto(tail)
     errors = {
-        "power": folding.of_power(tail, total, spread, shown),
-        "unresolved": folding.of_unresolved(tail, total, beyond, spread, shown),
+        "power": folding.of_power(onto, total, spread, shown),
+        "unresolved": folding.of_unresolved(tail, onto, total, spread, shown),
     }
     if found.components:
         size = total.sum(1) + beyond
@@ -221,6 +225,8 @@ class Folding:
         self.w2 = (2 if group.cosets == 2 else 1) * w2
         self.sizes = np.array([group.dimension(label) ** 2 / group.multiplicity(label) for label in chart.labels])
         self._columns = np.array(chart.columns)
+        chance = np.where(self._columns == 0, CHANCE**2, CHANCE)
+        self._chance = chance if self._by_degree else np.full_like(chance, np.inf)
         columns = len(chart.headings)
         overlap = self.met = np.ones((columns, 1))
         """``(columns, h)``: by how much the variance of a product is larger or smaller than that of noise."""
@@ -233,8 +239,15 @@ class Folding:
         if isinstance(group, O3):
             even = np.array([sigma * (-1) ** l > 0 for l, sigma in group.labels(chart.lmax)])
             parities = [even, ~even]
-        telling = overlap[self._columns] >= TELLING
-        self._parities = [_Parity(own, self.folded, telling, own & (self._columns >= TRUSTED)) for own in parities]
+        self._labels = np.stack([np.flatnonzero(own) for own in parities])
+        """``(p, labels / p)``: those of each parity under inversion, as many of one as of the other; or all as one."""
+        self._folded = self.folded[self._labels]
+        self._kept = np.maximum(1.0 - self._folded.sum(1), LEAST_KEPT)
+        """``(p, h)``: share that is not folded down."""
+        self._told = np.stack([np.flatnonzero(own & (self._columns >= TRUSTED)) for own in parities])
+        """``(p, told)``: irreps that say how much may lie at a place, where they do: `tells` ``(p, told, h)``."""
+        self._tells = (overlap[self._columns] >= TELLING)[self._told]
+        self._onto_told = np.where(self._tells, self.folded[self._told], 1.0)
         self._places = np.arange(self.folded.shape[1], dtype=np.float64)
 
     def tail(self, total: Values, varying: Values, beyond: Values) -> Values:
@@ -243,14 +256,10 @@ class Folding:
         `total` ``(q, labels)`` is what irreps hold, `varying` ``(q, columns)`` is without what transforms as declared.
         """
         weight = self._weights(varying, beyond) * np.maximum(beyond, 0.0)[:, None]
-        found = []
-        for own in self._parities:
-            most = weight / own.kept
-            if self._by_degree and own.told.any():
-                held = EMPTIER * np.maximum(total[:, own.told], 0.0)[:, :, None] / own.onto_told
-                most = np.minimum(most, np.where(own.tells, held, np.inf).min(1))
-            found.append(most)
-        places = np.stack(found, axis=1)
+        places: Values = weight[:, None] / self._kept
+        if self._by_degree and self._told.size:
+            held = EMPTIER * np.maximum(total[:, self._told], 0.0)[..., None] / self._onto_told
+            places = np.minimum(places, np.where(self._tells, held, np.inf).min(2))
         # it lies somewhere: at the places that are excluded least
         missing = np.maximum(1.0, beyond / np.maximum(places.sum((1, 2)), 1e-300))
         return places * np.where(beyond > 0, missing, 1.0)[:, None, None]
@@ -263,7 +272,7 @@ class Folding:
         # parity may empty every other degree
         step = 2 if columns > 4 else 1
         held = [varying[:, end - step : end].sum(1) for end in range(columns, step, -step)][:3]
-        found = np.broadcast_to(1.0 / (1.0 + self._places / FAR), (len(beyond), len(self._places))).copy()
+        found = np.tile(1.0 / (1.0 + self._places / FAR), (len(beyond), 1))
         for i, (left, *steps) in enumerate(zip(beyond.tolist(), *(own.tolist() for own in held), strict=True)):
             decay = _decay(left, steps)
             if decay is not None:
@@ -271,36 +280,28 @@ class Folding:
                 found[i] = stray + (1.0 - stray) * rate ** (self._places / step)
         return found
 
-    def of_power(self, tail: Values, total: Values, spread: Values, shown: Chart) -> Values:
+    def of_power(self, onto: Values, total: Values, spread: Values, shown: Chart) -> Values:
         """``(q, 2, *shown.shape)``."""
         n = len(shown.labels)
-        power, folded = np.maximum(total[:, :n], 0.0), self._onto(tail)[:, :n]
+        power = np.maximum(total[:, :n], 0.0)
         # an irrep that holds nothing had nothing folded onto it, unless it met its negative
-        chance = np.where(self._columns[:n] == 0, CHANCE**2, CHANCE) if self._by_degree else np.inf
-        folded = np.fmin(folded, chance * power / HEAVIER)  # inf times nothing is no bound
+        folded = np.fmin(onto[:, :n], self._chance[:n] * power / HEAVIER)  # inf times nothing is no bound
         round_off = ROUND_OFF**2 * spread[:, None]
         random = HALF_WIDTH * 2.0 * np.sqrt(power * folded / self.sizes[:n])
         random = random + 2.0 * np.sqrt(power * round_off)
         return np.stack([random, HEAVIER * folded + round_off], axis=1).reshape(-1, 2, *shown.shape)
 
-    def _onto(self, tail: Values) -> Values:
+    def onto(self, tail: Values) -> Values:
         """``(q, labels)``: what may be folded onto each irrep."""
-        found = np.zeros((len(tail), len(self.sizes)))
-        for i, own in enumerate(self._parities):
-            found[:, own.labels] = (own.folded * tail[:, i, None, :]).max(2)
+        found = np.empty((len(tail), len(self.sizes)))
+        found[:, self._labels] = (self._folded * tail[:, :, None]).max(3)
         return found
 
-    def of_unresolved(self, tail: Values, total: Values, beyond: Values, spread: Values, shown: Chart) -> Values:
+    def of_unresolved(self, tail: Values, onto: Values, total: Values, spread: Values, shown: Chart) -> Values:
         """``(q, 2)``: shown irreps took what is missing; what lies between `shown` and what is resolved scatters."""
         n = len(shown.labels)
-        lost = np.max(
-            [
-                (own.folded[: np.count_nonzero(own.labels[:n])].sum(0) * tail[:, i]).max(1)
-                for i, own in enumerate(self._parities)
-            ],
-            axis=0,
-        )
-        cross = 4.0 * (np.maximum(total, 0.0) * self._onto(tail) / self.sizes)[:, n:].sum(1)
+        lost = (self._folded[:, : n // len(self._labels)].sum(1) * tail).max((1, 2))
+        cross = 4.0 * (np.maximum(total, 0.0) * onto / self.sizes)[:, n:].sum(1)
         scatter = self.w2 * (self.itself * tail**2).max((1, 2))
         random = HALF_WIDTH * np.sqrt(scatter + cross)
         return np.stack([random, LOST * lost + 1e-13 * spread], axis=1)
@@ -313,19 +314,6 @@ class Folding:
         # the mean of what is folded onto it is taken for symmetrised, and squares sum to round-off
         folded = HEAVIER * self.w2 * (self.met[-1] * tail).max((1, 2))
         return np.stack([random, folded + ROUND_OFF**2 * size], axis=1)
-
-
-class _Parity:
-    """What is folded onto the irreps of one parity under inversion, or onto all where a group has none."""
-
-    def __init__(self, labels: Flags, folded: Values, telling: Flags, told: Flags) -> None:
-        self.labels = labels
-        self.folded = folded[labels]
-        self.kept = np.maximum(1.0 - self.folded.sum(0), LEAST_KEPT)
-        """``(h,)``: share that is not folded down."""
-        self.told = told
-        """``(labels,)``: irreps that say how much may lie at a place, where they do: `tells` ``(told, h)``."""
-        self.tells, self.onto_told = telling[told], np.where(telling[told], folded[told], 1.0)
 
 
 class CircleFolding:
@@ -350,15 +338,19 @@ class CircleFolding:
         h: Values = np.maximum(seen.max(1, keepdims=True), 0.0) if seen.size else total.sum(1, keepdims=True)
         return h
 
-    def of_power(self, tail: Values, total: Values, spread: Values, shown: Chart) -> Values:
+    def onto(self, tail: Values) -> Values:
+        """``(q, 1)``: what may be folded onto each irrep."""
+        return tail
+
+    def of_power(self, onto: Values, total: Values, spread: Values, shown: Chart) -> Values:
         """``(q, 2, *shown.shape)``."""
         power = np.maximum(total[:, : len(shown.labels)], 0.0)
         round_off = ROUND_OFF**2 * spread[:, None]
-        random = HALF_WIDTH * np.sqrt(2.0 * power * tail) + 2.0 * np.sqrt(power * round_off)
-        signed = np.broadcast_to(tail + round_off, power.shape)
+        random = HALF_WIDTH * np.sqrt(2.0 * power * onto) + 2.0 * np.sqrt(power * round_off)
+        signed = np.broadcast_to(onto + round_off, power.shape)
         return np.stack([random, signed], axis=1).reshape(-1, 2, *shown.shape)
 
-    def of_unresolved(self, tail: Values, total: Values, beyond: Values, spread: Values, shown: Chart) -> Values:
+    def of_unresolved(self, tail: Values, onto: Values, total: Values, spread: Values, shown: Chart) -> Values:
         """``(q, 2)``."""
         n, h = len(shown.labels), tail[:, 0]
         random = HALF_WIDTH * np.sqrt(2.0 * np.maximum(total[:, n:], 0.0).sum(1) * h)

@@ -15,7 +15,7 @@ from ..groups.group import Chart
 from ..groups.representation import Representation
 from ..measure.against import against
 from ..measure.directions import DirectionMoments
-from ..measure.finite import fault, in_range
+from ..measure.finite import each_in_range, fault
 from ..measure.measure import Measure
 from ..measure.settling import Seen
 from ..measure.summary import OrbitSummary
@@ -23,13 +23,14 @@ from ..measure.sums import Beside, Terms, on_host
 from ..result.data import Failure, SystemRow, Worst
 from ..result.judge import AT_NOISE
 from ..result.scene import Scene
-from .drive import Drive, Empty, End, Failed, Slice, numbers
+from .drive import Drive, Empty, End, Failed, Slice
 from .entry import Entry, Kind, Share, Tensors
 from .leaves import representation_of
 from .onlooker import Onlooker
 from .orbits import Orbits, statistics
 from .pooled import root_error
 from .rehearsal import Begin
+from .stacked import Stacked
 from .witness import Witness
 
 RARE = 2.0
@@ -177,8 +178,7 @@ class Collector:
         self._lost = {}
 
     def _begin(self, event: Begin, drive: Drive) -> None:
-        finite = numbers([in_range(value).all() for value in event.values.values()])
-        for name, fine in zip(event.values, finite, strict=True):
+        for name, fine in event.values.ask(each_in_range).items():
             if not fine:
                 self._lose(event.system, name, f"{fault(event.values[name])} on the unrotated input")
         if not event.values:
@@ -238,10 +238,9 @@ class Collector:
         failure = Failure(system.name, name, reason, index, rotation, whole=False)
         self._lost.setdefault(system.name, {}).setdefault(name, failure)
 
-    def _left(self, begin: Begin) -> dict[str, torch.Tensor]:
+    def _left(self, begin: Begin) -> Stacked:
         """The values at the identity of what is finite so far."""
-        lost = self._lost.get(begin.system.name, {})
-        return {name: value for name, value in begin.values.items() if name not in lost}
+        return begin.values.without(self._lost.get(begin.system.name, {}))
 
     def _hopeless(self, begin: Begin, lost: Mapping[str, NonFiniteValues] | None = None) -> bool:
         """Whether no output of a system is finite, or no layer where none is declared: it then fails as a whole."""
@@ -310,10 +309,9 @@ class Collector:
             return
         if self._reopens:
             self._ended[system.name] = replace(running, begin=begin)
-        seen = {name: _seen(orbit, begin.floor[name]) for name, orbit in orbits.items()}
         ruling: Ruling | None = Ruling()
         if self.judge is not None:
-            ruling = self.judge(system.name, seen)
+            ruling = self.judge(system.name, {name: _seen(orbit, begin.floor[name]) for name, orbit in orbits.items()})
         if ruling is None:
             self._unsettled.add(system.name)
             return
@@ -498,6 +496,9 @@ def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]
 def _share_row(orbit: OrbitSummary, chart: Chart) -> dict[str, float]:
     averages = orbit.known_averages()
     total = averages.total
-    columns = zip(chart.headings, chart.by_column(averages.power).tolist(), strict=True)
-    shares = {f"share_{chart.axis}{head}": value / total if total > 0 else 0.0 for head, value in columns}
+    columns = [0.0] * len(chart.headings)
+    for column, power in zip(chart.columns, averages.power.reshape(-1).tolist(), strict=True):
+        columns[column] += power
+    named = zip(chart.headings, columns, strict=True)
+    shares = {f"share_{chart.axis}{head}": value / total if total > 0 else 0.0 for head, value in named}
     return {"samples": orbit.samples, "total": total, "unresolved": averages.unresolved, **shares}

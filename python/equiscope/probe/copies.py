@@ -106,7 +106,7 @@ class Copies:
         """Some of the copies; a number stands for the same element and noise whatever the batch. `beyond` them those
         at other elements, without noise."""
         shares = [copy - IDENTICAL if copy >= IDENTICAL else None for copy in copies]
-        elements = self._elements[list(copies)]
+        elements = self._elements.index_select(0, torch.tensor(copies))
         if not self.rounds:
             # the next best: elements that are off by as much
             noise = torch.rand(COPIES, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

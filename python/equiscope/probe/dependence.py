@@ -9,6 +9,7 @@ import torch
 from ..adapters.base import System
 from ..adapters.rounding import DISPLACEMENT
 from ..errors import ArgumentError, fail, ran_out
+from ..measure.finite import all_finite
 from .copies import DITHERS, IDENTICAL, PAIR, Copies
 from .crosstalk import OUTPUT_SUMS, CrossTalk
 from .layers import Values
@@ -50,13 +51,16 @@ class Dependence:
         off, which may mean nothing to the model.
         """
         zero = [name for name, full in first.ask(lambda stack: stack.flatten(1).any(1)).items() if not full]
-        outputs = [n for n in self._adapter.outputs if n in first and bool(first[n].isfinite().all())]
+        outputs = [n for n in self._adapter.outputs if n in first and all_finite(first[n])]
         self._moved |= {
             name
             for name in outputs
-            if noises[name].jumps
-            or _answers(noises[name])
-            or _moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
+            if name not in self._moved
+            and (
+                noises[name].jumps
+                or _answers(noises[name])
+                or _moves(first[name][IDENTICAL::DITHERS], first[name][:1], noises[name])
+            )
         }
         still = [name for name in outputs if name not in self._moved]
         asked = bool(still) and self._tried < TRIED
@@ -148,4 +152,4 @@ def _answers(noise: Noise) -> bool:
 def _moves(values: torch.Tensor, reference: torch.Tensor, noise: Noise) -> bool:
     """Whether values differ from others of the same batch by more than noise; infinity and NaN do."""
     change = values.double() - reference.double()
-    return not bool(change.isfinite().all()) or float(rms(change[None])) > FELT * noise.floor
+    return not all_finite(change) or float(rms(change[None])) > FELT * noise.floor

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -356,8 +356,3 @@ class Drive:
         """The system with whose copies those of `system` will share a batch, or else one with which they could."""
         other = pending[-1][0] if pending else self.rehearsal.previous
         return other if other is not None and self._adapter.compatible(other, system) else None
-
-
-def numbers(scalars: Sequence[torch.Tensor]) -> list[Any]:
-    """The values of 0-dimensional tensors, fetched from their device at once."""
-    return torch.stack([scalar.to(scalars[0].device) for scalar in scalars]).tolist() if scalars else []

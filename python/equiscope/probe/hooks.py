@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.hooks import RemovableHandle
@@ -29,8 +28,7 @@ from .names import (
 Leaves = list[tuple[str, Any]]
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(NamedTuple):
     name: str
     value: torch.Tensor
     version: int | None

@@ -122,7 +122,7 @@ class Layers:
             axis = self._axes.get(name, 0)
             if tensor.ndim > axis and tensor.numel() and tensor.shape[axis] % copies == 0:
                 rows = tensor.shape[axis] // copies
-                pairs[name] = tensor.narrow(axis, 0, 2 * rows).unflatten(axis, (2, rows)).movedim(axis, 0)
+                pairs[name] = _first(tensor, axis)[: 2 * rows].unflatten(0, (2, rows))
         differs = Stacked.of(pairs).ask(lambda stack: differ(stack[:, 0], stack[:, 1]))
         return {name for name, found in differs.items() if not found}
 
@@ -132,7 +132,7 @@ class Layers:
         """``(copies, rows, ...)`` where this may be the axis of copies; `same`: the first two are known to be so."""
         if tensor.ndim <= axis or tensor.shape[axis] % copies:
             return None
-        part = self._rows.learn(name, system.name, tensor.movedim(axis, 0), copies)
+        part = self._rows.learn(name, system.name, _first(tensor, axis), copies)
         if same or not part.numel():  # no edges, say: nothing to see, and nothing against it
             return part
         mask = self._masks.of(name, system)
@@ -181,6 +181,7 @@ class Layers:
     def split(self, captured: Mapping[str, torch.Tensor], pieces: Sequence[Piece]) -> list[Values]:
         """The values of a batch, for each of its pieces."""
         systems = [piece.system.name for piece in pieces]
+        copies = [piece.rotations.shape[0] for piece in pieces]
         values: list[Values] = [{} for _ in pieces]
         for name in dict.fromkeys(name for system in systems for name in self._learned[system]):
             if name in self.skipped:
@@ -188,7 +189,7 @@ class Layers:
             # a layer that has no rows in one system is called there all the same
             there = [i for i, system in enumerate(systems) if self._rows.knows(name, system)]
             try:
-                parts = self._parts(name, captured, [pieces[i] for i in there])
+                parts = self._parts(name, captured, [systems[i] for i in there], [copies[i] for i in there])
             except ModelError as error:
                 self.skip(name, str(error).removeprefix(f"{name}: "))
                 continue
@@ -205,17 +206,17 @@ class Layers:
         """Names of the layers that `split` takes of this system."""
         return [name for name in self._learned[system.name] if name not in self.skipped]
 
-    def _parts(self, name: str, captured: Mapping[str, torch.Tensor], pieces: list[Piece]) -> list[torch.Tensor]:
-        names = [piece.system.name for piece in pieces]
+    def _parts(
+        self, name: str, captured: Mapping[str, torch.Tensor], systems: list[str], copies: list[int]
+    ) -> list[torch.Tensor]:
         if name not in captured:
             raise ModelError(
-                f"{name}: expected as many calls of its module in every batch, got fewer with {names[0]!r}"
+                f"{name}: expected as many calls of its module in every batch, got fewer with {systems[0]!r}"
             )
         tensor, axis = captured[name], self._axes[name]
         if tensor.ndim <= axis:
             raise ModelError(f"{name}: expected copies on axis {axis} in every batch, got shape {tuple(tensor.shape)}")
-        copies = [piece.rotations.shape[0] for piece in pieces]
-        return self._rows.split(name, names, copies, tensor.movedim(axis, 0))
+        return self._rows.split(name, systems, copies, _first(tensor, axis))
 
     def _canonical(self, name: str, part: torch.Tensor) -> torch.Tensor | None:
         copies, last = part.shape[0], part.shape[-1] if part.ndim > 2 else 1
@@ -295,6 +296,11 @@ class Layers:
         """What was left out so far."""
         empty = {name: NO_ROWS for name in sorted(self._empty)}
         return LeftOut({**empty, **self.skipped}, self.left_out, self._masked, list(self._whole), sorted(self._filled))
+
+
+def _first(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    """With that axis before the others."""
+    return tensor.movedim(axis, 0) if axis else tensor
 
 
 def beside(layers: list[Values], outputs: Mapping[str, list[torch.Tensor]]) -> list[Values]:

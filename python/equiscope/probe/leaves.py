@@ -106,5 +106,5 @@ def _name(dtype: torch.dtype) -> str:
 
 def representation_of(leaf: str, representations: Mapping[str, Representation]) -> Representation | None:
     """What was declared of the place, or of this very tensor, that a tensor of this name came from."""
-    place = place_of(leaf, representations)
+    place = place_of(leaf, representations) if representations else None
     return None if place is None else representations[place]

@@ -46,8 +46,9 @@ class Memory:
 
     def crowded(self, values: Values) -> bool:
         """Whether the systems in progress must end before one with these values begins."""
-        needed = self.statistics(values, self._lmax)
-        return self.limit is not None and bool(self._held) and self.held + needed > self.limit
+        if self.limit is None or not self._held:
+            return False
+        return self.held + self.statistics(values, self._lmax) > self.limit
 
     def reading(self, systems: Iterator[System]) -> Iterator[System]:
         """The same `systems`; what runs out of memory while one of them is made is put down to the data."""

@@ -36,7 +36,7 @@ class Begin:
     """A system starts: its values on the unrotated input, and what of them is noise."""
 
     system: System
-    values: Mapping[str, torch.Tensor]
+    values: Stacked
     """Per output or layer ``(samples, channels, components)``."""
     noise: dict[str, float]
     """Per output or layer: root mean square change of one entry between evaluations of the same input."""
@@ -182,7 +182,7 @@ class Rehearsal:
             {name: noise.responds for name, noise in noises.items()},
             {name: noise.depends for name, noise in noises.items()},
         )
-        self._known[system.name] = replace(begin, values={}), masks
+        self._known[system.name] = replace(begin, values=Stacked.of({})), masks
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return begin

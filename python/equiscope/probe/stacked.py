@@ -19,11 +19,17 @@ class Stacked(Mapping[str, torch.Tensor]):
     device.
     """
 
-    def __init__(self, stacks: Iterable[Stack], order: Iterable[str]) -> None:
+    def __init__(self, stacks: Iterable[Stack], places: Mapping[str, tuple[int, int]]) -> None:
         self._stacks = list(stacks)
-        places = {name: (i, k) for i, (names, _) in enumerate(self._stacks) for k, name in enumerate(names)}
-        self._places = {name: places[name] for name in order if name in places}
+        self._places = places
+        """By name, in order: its stack, and which one it is there."""
         self._views: list[tuple[torch.Tensor, ...] | None] = [None] * len(self._stacks)
+
+    @classmethod
+    def _in_order(cls, stacks: Iterable[Stack], order: Iterable[str]) -> Stacked:
+        stacks = list(stacks)
+        places = {name: (i, k) for i, (names, _) in enumerate(stacks) for k, name in enumerate(names)}
+        return cls(stacks, {name: places[name] for name in order if name in places})
 
     @classmethod
     def of(cls, values: Mapping[str, torch.Tensor]) -> Stacked:
@@ -39,12 +45,16 @@ class Stacked(Mapping[str, torch.Tensor]):
                 groups.append(group)
             group.append(name)
             free[like] = group, held + nbytes
-        return cls(((tuple(group), torch.stack([values[name] for name in group])) for group in groups), values)
+        stacks = ((tuple(group), torch.stack([values[name] for name in group])) for group in groups)
+        return cls._in_order(stacks, values)
 
     def __getitem__(self, name: str) -> torch.Tensor:
         stack, place = self._places[name]
         views = self._views[stack] = self._views[stack] or self._stacks[stack][1].unbind(0)
         return views[place]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -65,26 +75,29 @@ class Stacked(Mapping[str, torch.Tensor]):
     def copies(self, which: slice | torch.Tensor) -> Stacked:
         """Some of the copies, by their indices; a slice is a view."""
         if isinstance(which, slice):
-            return Stacked(((names, stack[:, which]) for names, stack in self._stacks), self)
-        return Stacked(((names, stack.index_select(1, which.to(stack.device))) for names, stack in self._stacks), self)
+            return Stacked(((names, stack[:, which]) for names, stack in self._stacks), self._places)
+        some = ((names, stack.index_select(1, which.to(stack.device))) for names, stack in self._stacks)
+        return Stacked(some, self._places)
 
     def at(self, copy: int) -> Stacked:
         """The values of one copy, without an axis of copies; copied."""
-        return Stacked(((names, stack[:, copy].clone()) for names, stack in self._stacks), self)
+        return Stacked(((names, stack[:, copy].clone()) for names, stack in self._stacks), self._places)
 
-    def only(self, names: Collection[str]) -> Stacked:
+    def only(self, names: Container[str]) -> Stacked:
         """Those that are among `names`."""
+        if all(name in names for name in self):
+            return self
         kept = (tuple(name for name in own if name in names) for own, _ in self._stacks)
-        return Stacked(((own, self._stack(own)) for own in kept if own), self)
+        return Stacked._in_order(((own, self._stack(own)) for own in kept if own), self)
 
     def without(self, names: Container[str]) -> Stacked:
         """Those that are not among `names`."""
-        return self.only([name for name in self if name not in names])
+        return self.only({name for name in self if name not in names})
 
     def joined(self, other: Stacked) -> Stacked:
         """What is in both, with the copies of the other behind."""
         pairs = self.paired(other)
-        return Stacked(((names, torch.cat([mine, theirs], dim=1)) for names, mine, theirs in pairs), self)
+        return Stacked._in_order(((names, torch.cat([mine, theirs], dim=1)) for names, mine, theirs in pairs), self)
 
     def paired(self, other: Stacked) -> Iterator[tuple[tuple[str, ...], torch.Tensor, torch.Tensor]]:
         """Of what is in both: names, and the values of each in one tensor."""
@@ -95,9 +108,11 @@ class Stacked(Mapping[str, torch.Tensor]):
 
     def _stack(self, names: tuple[str, ...]) -> torch.Tensor:
         """The values of `names`, which are of one shape."""
-        stack, place = self._stacks[self._places[names[0]][0]], self._places[names[0]][1]
-        if stack[0][place : place + len(names)] == names:
-            return stack[1][place : place + len(names)]
+        (own, stack), place = self._stacks[self._places[names[0]][0]], self._places[names[0]][1]
+        if own == names:
+            return stack
+        if own[place : place + len(names)] == names:
+            return stack[place : place + len(names)]
         return torch.stack([self[name] for name in names])
 
     def ask(self, question: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:

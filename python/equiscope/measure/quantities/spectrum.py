@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from ...groups.group import Group
@@ -26,7 +27,7 @@ class PooledSpectrum(Quantity):
     def terms(self, orbit: OrbitSummary) -> Tensors:
         known, samples = orbit.known_averages(), float(orbit.samples)
         sums = (samples * known.total, samples * known.unresolved, samples)
-        total, unresolved, count = torch.tensor(sums, dtype=torch.float64).unbind()
+        total, unresolved, count = torch.from_numpy(np.array(sums)).unbind()
         return {
             "power_sum": samples * known.power,
             "total_sum": total,

@@ -24,6 +24,7 @@ class PooledTarget(Quantity):
         self.group, self.lmax = group, lmax
         parts = (len(group.decompose(representation).parts),)
         self.shapes = {**dict.fromkeys(OF_PARTS, parts), "error_power": group.shape(lmax), "samples": ()}
+        self._nothing = {key: torch.zeros(shape, dtype=torch.float64) for key, shape in self.shapes.items()}
 
     @classmethod
     def of(cls, group: Group, lmax: int, representation: Representation | None) -> PooledTarget | None:
@@ -31,7 +32,7 @@ class PooledTarget(Quantity):
 
     def terms(self, orbit: OrbitSummary) -> Tensors:
         if orbit.target is None:
-            return {key: torch.zeros(shape, dtype=torch.float64) for key, shape in self.shapes.items()}
+            return self._nothing
         found = against(self.group, self.lmax, orbit)
         sums = {key: getattr(found, key).mean(-1).sum(-1) for key in (*OF_PARTS, "error_power")}
         return {**sums, "samples": torch.tensor(float(orbit.samples))}
