@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import types
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -208,6 +209,7 @@ def test_the_digest_is_the_same_in_another_process():
     found = subprocess.run(
         [sys.executable, "-c", told],
         env={**os.environ, "PYTHONHASHSEED": "7"},
+        cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         check=True,

@@ -201,7 +201,7 @@ class Representation:
 
     # -- what it is made of --------------------------------------------------------------------------------------
 
-    @functools.cached_property
+    @property
     def alone(self) -> Term | None:
         """The one term it consists of; None for a sum."""
         return None if self.along_one_axis else self.parts[0].term
@@ -221,26 +221,26 @@ class Representation:
         """Of the irreps among its terms."""
         return next((part.term.layout for part in self.parts if isinstance(part.term, Spherical)), "mul_ir")
 
-    @functools.cached_property
+    @property
     def component_shape(self) -> tuple[int, ...]:
         """Sizes of the component axes: (), (3,), (3, 3), (6,) or (dim,)."""
         return self.alone.shape if self.alone is not None else (self.components,)
 
-    @functools.cached_property
+    @property
     def component_axes(self) -> int:
         return len(self.component_shape)
 
-    @functools.cached_property
+    @property
     def components(self) -> int:
         """Along one axis; of slices up to the last one that is named."""
         return max((part.where.stop for part in self.parts), default=0)
 
-    @functools.cached_property
+    @property
     def entries(self) -> int:
         """Number that a squared norm is divided by: of "voigt" the 9 entries of the tensor whose norm it is."""
         return sum(part.mul * part.term.entries for part in self.parts)
 
-    @functools.cached_property
+    @property
     def is_invariant(self) -> bool:
         """Whether every element of O(3) acts as the identity."""
         return all(part.term.is_invariant for part in self.parts)
