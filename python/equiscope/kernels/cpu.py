@@ -35,12 +35,7 @@ class CpuBackend(CompiledBackend):
         return RotationFaults(*_C.check_rotations(source(rotations), tolerance))
 
     def rotate_tensors(
-        self,
-        x: torch.Tensor,
-        rotations: torch.Tensor,
-        rank: int,
-        pseudo: bool,
-        inverse: bool,
+        self, x: torch.Tensor, rotations: torch.Tensor, rank: int, pseudo: bool, inverse: bool
     ) -> torch.Tensor:
         """The same bits on every processor too."""
         _, rows, size = x.shape

@@ -16,9 +16,8 @@ SMALLEST = 1e-149
 
 def in_range(values: torch.Tensor) -> torch.Tensor:
     """Where `values` are finite, and their squares too; nowhere where none is 0 or large enough to be squared."""
-    # a bound that the dtype does not hold would be infinite in it
     size = values.abs()
-    fine = size <= min(LARGEST, torch.finfo(values.dtype).max)
+    fine = size <= _most(values.dtype)
     if values.dtype == torch.float64 and values.numel() and 0.0 < float(size.max()) < SMALLEST:
         return torch.zeros_like(fine)
     return fine
@@ -27,8 +26,13 @@ def in_range(values: torch.Tensor) -> torch.Tensor:
 def each_in_range(values: torch.Tensor) -> torch.Tensor:
     """``(n,)``: whether all of each of some values ``(n, ...)`` are so."""
     largest = values.abs().flatten(1).amax(1)
-    fine = largest <= min(LARGEST, torch.finfo(values.dtype).max)
+    fine = largest <= _most(values.dtype)
     return fine & ((largest == 0.0) | (largest >= SMALLEST)) if values.dtype == torch.float64 else fine
+
+
+def _most(dtype: torch.dtype) -> float:
+    # a bound that the dtype does not hold would be infinite in it
+    return min(LARGEST, torch.finfo(dtype).max)
 
 
 def all_finite(values: torch.Tensor) -> bool:

@@ -496,9 +496,6 @@ def _error_row(orbit: OrbitSummary, begin: Begin, name: str) -> dict[str, float]
 def _share_row(orbit: OrbitSummary, chart: Chart) -> dict[str, float]:
     averages = orbit.known_averages()
     total = averages.total
-    columns = [0.0] * len(chart.headings)
-    for column, power in zip(chart.columns, averages.power.reshape(-1).tolist(), strict=True):
-        columns[column] += power
-    named = zip(chart.headings, columns, strict=True)
-    shares = {f"share_{chart.axis}{head}": value / total if total > 0 else 0.0 for head, value in named}
+    columns = zip(chart.headings, chart.by_column(averages.power).tolist(), strict=True)
+    shares = {f"share_{chart.axis}{head}": value / total if total > 0 else 0.0 for head, value in columns}
     return {"samples": orbit.samples, "total": total, "unresolved": averages.unresolved, **shares}

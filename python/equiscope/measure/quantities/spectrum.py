@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from ...groups.group import Group
@@ -27,7 +26,7 @@ class PooledSpectrum(Quantity):
     def terms(self, orbit: OrbitSummary) -> Tensors:
         known, samples = orbit.known_averages(), float(orbit.samples)
         sums = (samples * known.total, samples * known.unresolved, samples)
-        total, unresolved, count = torch.from_numpy(np.array(sums)).unbind()
+        total, unresolved, count = torch.tensor(sums, dtype=torch.float64).unbind()
         return {
             "power_sum": samples * known.power,
             "total_sum": total,
