@@ -5,6 +5,7 @@ Each front end says by a `Kind` what its arrays are called; everything else is t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, NamedTuple, NoReturn
@@ -130,3 +131,9 @@ def check_weights(total: float, finite: bool) -> None:
     """The sum of the weights of a coset, and whether all of them are finite."""
     if not finite or not total > 0:
         fail(ArgumentError, "quadrature", "finite weights with a positive sum in each coset", f"sum {total}")
+
+
+def all_finite(values: Any) -> bool:
+    """Whether no value is NaN or infinity in a tensor."""
+    # one sum shows it, but where it overflows itself
+    return math.isfinite(values.sum().item()) or bool(values.isfinite().all())

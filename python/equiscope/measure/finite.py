@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 LARGEST = 1e149
@@ -33,12 +31,6 @@ def each_in_range(values: torch.Tensor) -> torch.Tensor:
 def _most(dtype: torch.dtype) -> float:
     # a bound that the dtype does not hold would be infinite in it
     return min(LARGEST, torch.finfo(dtype).max)
-
-
-def all_finite(values: torch.Tensor) -> bool:
-    """Whether no value is NaN or infinity."""
-    # one sum shows it, but where it overflows itself
-    return math.isfinite(values.sum().item()) or bool(values.isfinite().all())
 
 
 def fault(value: torch.Tensor) -> str:

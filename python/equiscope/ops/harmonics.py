@@ -6,13 +6,12 @@ gradient is (tau x r) / |r|^2, and every further derivative is again Y and spars
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from ..arrays import check_lmax, refuse_point
+from ..arrays import all_finite, check_lmax, refuse_point
 from ..groups._arguments import check_choice
 from ..groups.generators import generator_along, table
 from ..groups.irreps import Irreps
@@ -103,13 +102,10 @@ def _along(values: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor
 
 
 def _check_finite(xyz: torch.Tensor) -> None:
-    # one pass for nearly all: a sum that is finite has no summand that is not
-    if backend(xyz.device).defers_checks or math.isfinite(float(xyz.sum())):
+    if backend(xyz.device).defers_checks or all_finite(xyz):
         return
-    finite = torch.isfinite(xyz).all(-1)
-    if not bool(finite.all()):
-        row = int((~finite).to(torch.int8).argmax())
-        refuse_point(row, xyz[row].tolist())
+    row = int((~torch.isfinite(xyz).all(-1)).to(torch.int8).argmax())
+    refuse_point(row, xyz[row].tolist())
 
 
 @Operator

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from ..arrays import (
+    all_finite,
     check_coset,
     check_elements,
     check_lmax,
@@ -270,8 +270,7 @@ def _project(
 
 def _check_finite(result: torch.Tensor, values: torch.Tensor) -> None:
     """Refuse values ``(*elements, channels)`` that are not finite, seen from what all of them entered."""
-    # one sum shows it, but where it overflows itself
-    if backend(values.device).defers_checks or math.isfinite(result.sum().item()) or bool(torch.isfinite(result).all()):
+    if backend(values.device).defers_checks or all_finite(result):
         return
     bad = ~torch.isfinite(values.flatten(0, -2)).all(1)
     refuse_values(int(bad.to(torch.int8).argmax()) if bool(bad.any()) else None)

@@ -8,8 +8,8 @@ import torch
 
 from ..adapters.base import System
 from ..adapters.rounding import DISPLACEMENT
+from ..arrays import all_finite
 from ..errors import ArgumentError, fail, ran_out
-from ..measure.finite import all_finite
 from .copies import DITHERS, IDENTICAL, PAIR, Copies
 from .crosstalk import OUTPUT_SUMS, CrossTalk
 from .layers import Values

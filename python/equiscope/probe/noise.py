@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..measure.finite import all_finite
+from ..arrays import all_finite
 from .stacked import Stacked
 
 UNIFORM = 12.0**-0.5
