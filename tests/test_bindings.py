@@ -30,6 +30,7 @@ def good():
         "wigner_D": [source(R), 1, zeros(20), 1],
         "wigner_D_torque": [source(R), zeros(20), 1, zeros(2, 3), 1],
         "spherical_harmonics": [source(XYZ), 1, zeros(2, 4), 1],
+        "spherical_harmonics_checked": [source(XYZ), 1, True, zeros(2, 4), 1],
         "spherical_harmonics_torque": [source(XYZ), zeros(2, 4), 1, zeros(2, 3), 1],
         "rotate": [source(X), source(R), 1, BLOCKS, False, zeros(2, 1, 4), 1],
         "rotate_tensors": [source(XYZ), source(R), 1, 1, False, False, zeros(2, 1, 3), 1],

@@ -1,6 +1,9 @@
 """Real spherical harmonics: right, equivariant, and defined everywhere."""
 
+import math
+
 import e3nn.o3
+import mpmath
 import pytest
 import sphericart.torch
 import torch
@@ -20,6 +23,21 @@ def test_harmonics_agree_with_50_digits(tables, dtype):
     error = (Y.gather(1, (l * l + l + m)[:, None])[:, 0] - rows[:, 5]).abs()
     for degree in l.unique().tolist():
         assert float(error[l == degree].max()) <= tolerance("spherical_harmonics", degree, dtype).atol, degree
+
+
+def test_bound_near_a_pole():
+    # there z is rounded at 1, and Y_l0 is steepest in it
+    angle = torch.linspace(0, 2 * math.pi, 40, dtype=DOUBLE)
+    for tilt in (0.3, 0.1, 1e-2, 1e-4):
+        xyz = torch.stack([tilt * angle.cos(), tilt * angle.sin(), torch.linspace(-1, 1, 40, dtype=DOUBLE)], 1)
+        xyz[:, 2] += xyz[:, 2].sign()
+        found = eq.spherical_harmonics(xyz, 131)
+        with mpmath.workdps(30):
+            cosines = [z / mpmath.sqrt(x * x + y * y + z * z) for x, y, z in (map(mpmath.mpf, p) for p in xyz.tolist())]
+            for l in (8, 32, 131):
+                exact = [mpmath.sqrt((2 * l + 1) / (4 * mpmath.pi)) * mpmath.legendre(l, c) for c in cosines]
+                error = max(abs(f - e) for f, e in zip(found[:, l * l + l].tolist(), exact, strict=True))
+                assert error <= tolerance("spherical_harmonics", l, DOUBLE).atol, (tilt, l)
 
 
 def test_harmonics_agree_with_the_reference():

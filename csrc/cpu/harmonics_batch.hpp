@@ -92,12 +92,14 @@ class HarmonicTile {
 template <bool streaming, class T>
 void spherical_harmonics_packs(const Tables& tables, const T* xyz, Index n, T* out, Index first, Index last) {
     const Index size = harmonic_count(tables.lmax);
+    // where an aligned vector is half of a cache line, to store at any address takes less than to permute
+    constexpr bool aligned = RowWriter<T>::usable && (streaming || lanes == 8);
     const HarmonicTile<T> tile(tables);
     RowWriter<T> writer(1);
     for (Index pack = first; pack < last; ++pack) {
         const Index start = pack * lanes, count = least(lanes, n - start);
         const LanesOf<T>* y = tile.fill(xyz + 3 * start, count);
-        if constexpr (RowWriter<T>::usable) {
+        if constexpr (aligned) {
             if (count == lanes && size >= writer.unit) {
                 writer.begin(y, size, out + start * size, 0, pack == first, pack + 1 == last || start + 2 * lanes > n);
                 while (!writer.template advance<streaming>(size)) {}

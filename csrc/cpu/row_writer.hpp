@@ -125,6 +125,7 @@ class RowWriter {
 
   private:
     using V = typename VectorOf<T, unit>::type;
+    typedef V Aliased __attribute__((may_alias, aligned(sizeof(LanesOf<T>))));
     using Slots = typename VectorOf<std::conditional_t<sizeof(T) == 8, long long, int>, unit>::type;
 
     template <bool streaming>
@@ -158,7 +159,8 @@ class RowWriter {
 
     // v[lane][place(i)] = tile[i][lane].
     static void load(const LanesOf<T>* tile, V v[lanes]) {
-        for (Index k = 0; k < lanes; ++k) std::memcpy(&v[k], tile + k * (unit / lanes), sizeof(V));
+        // as a value: copied from memory to memory, it would pass in halves, for which the next load has to wait
+        for (Index k = 0; k < lanes; ++k) v[k] = *reinterpret_cast<const Aliased*>(tile + k * (unit / lanes));
         transpose(v);
     }
 

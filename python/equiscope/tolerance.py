@@ -53,15 +53,16 @@ def tolerance(quantity: str, lmax: int, dtype: Any) -> Tolerance:
     """
     l = float(lmax)
     double = dtype_name(dtype) == "float64"
-    # the recursions in l amplify round-off where D or Y is steep: 16 (l+1) eps up to PROVED_LMAX, l^2 eps beyond
-    recursion = 16 * (l + 1) * _EPS if lmax <= PROVED_LMAX else 2e-12
     if quantity == "wigner_D":
+        # the recursions in l amplify round-off where D is steep: 16 (l+1) eps up to PROVED_LMAX, l^2 eps beyond
+        recursion = 16 * (l + 1) * _EPS if lmax <= PROVED_LMAX else 2e-12
         # float32 is evaluated in float64, within 6e-8 of the matrix given; what counts is that R itself was rounded, by
         # up to 3e-8 in each entry, which turns degree l by about l times that
         atol = recursion if double else max(6e-7, 5e-8 * (l + 1))
     elif quantity == "spherical_harmonics":
         size = ((2 * l + 1) / 12.566370614359172) ** 0.5
-        atol = size * (recursion if double else max(6e-7, 1.2e-7 * (l + 1)))
+        # near a pole z is rounded at 1, where Y is as steep in it as l (l+1) / 2
+        atol = size * (l + 1) * (max(16, l) * _EPS if double else max(6e-7 / (l + 1), 1.2e-7))
     elif quantity == "gradient":
         atol = (64 * (l + 1) ** 2 * _EPS) if double else 2e-6 * (l + 1)
     elif quantity == "projection":

@@ -33,7 +33,7 @@ EQUISCOPE_HOST_DEVICE inline void harmonic_order(int m, int last, const S& z, co
         at(m, current * cosine);
         if (m > 0) at(-m, current * sine);
         if (l == last) break;
-        const S next = z * current * step->a - before * step->b;
+        const S next = z * step->a * current - before * step->b;  // one multiply-add waits for `current`
         before = current, current = next;
         ++step;
     }

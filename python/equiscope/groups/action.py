@@ -124,6 +124,10 @@ class Arrangement(NamedTuple):
         """The inverse of `order`."""
         return [self.order.index(axis) for axis in range(len(self.order))]
 
+    def rows_of(self, step: Step) -> int:
+        """Rows to the kernel of a step that is `alone`, to which every copy of a tensor is one."""
+        return self.rows if step.irreps else self.rows * (self.components // step.components)
+
     @property
     def sorted_lead(self) -> tuple[int, ...]:
         """`lead` in that order."""

@@ -8,8 +8,10 @@ import os
 import numpy as np
 
 from .. import _C
+from ..groups.action import Step
 from ..groups.representation import Representation
 from ..tolerance import orthogonality
+from . import module
 from .module import Buffer, RotationFaults, checked_blocks
 
 
@@ -37,7 +39,10 @@ def target(x: np.ndarray) -> Buffer:
 def check_rotations(rotations: np.ndarray, *, proper: bool, argument: str = "rotations") -> None:
     """Refuse ``(n, 3, 3)`` unless finite and orthogonal, of determinant +1 where `proper`."""
     limit = orthogonality(rotations.dtype)
-    found = RotationFaults(*_C.check_rotations(source(rotations), limit))
+    _refuse(RotationFaults(*_C.check_rotations(source(rotations), limit)), rotations, limit, proper, argument)
+
+
+def _refuse(found: RotationFaults, rotations: np.ndarray, limit: float, proper: bool, argument: str) -> None:
     finite = found.bad < 0 or bool(np.isfinite(rotations[found.bad]).all())
     found.refuse(limit, finite, proper=proper, argument=argument)
 
@@ -47,14 +52,21 @@ def wigner_D(rotations: np.ndarray, lmax: int, out: np.ndarray) -> None:
     _C.wigner_D(source(rotations), lmax, target(out), threads())
 
 
-def spherical_harmonics(xyz: np.ndarray, lmax: int, out: np.ndarray) -> None:
-    """Y of xyz ``(n, 3)``: ``(n, (lmax+1)^2)``."""
-    _C.spherical_harmonics(source(xyz), lmax, target(out), threads())
+def spherical_harmonics_checked(xyz: np.ndarray, lmax: int, cycled: bool, out: np.ndarray) -> int:
+    """The first row of xyz ``(*batch, 3)`` that is not finite, or -1 and Y in out; `cycled`: in the axes of e3nn."""
+    return _C.spherical_harmonics_checked(source(xyz), lmax, cycled, target(out), threads())
 
 
 def rotate(x: np.ndarray, rotations: np.ndarray, rep: Representation, inverse: bool, out: np.ndarray) -> None:
     """rho(g) x or rho(g)^-1 x of x ``(n or 1, rows, components)``, irreps in the basis "standard"."""
     _C.rotate(source(x), source(rotations), x.shape[1], checked_blocks(rep), inverse, target(out), threads())
+
+
+def rotate_checked(x: np.ndarray, rotations: np.ndarray, rows: int, step: Step, inverse: bool, out: np.ndarray) -> None:
+    """`Backend.rotate_checked` by rotations ``(n, 3, 3)``, which are refused unless finite and orthogonal."""
+    limit, where = orthogonality(rotations.dtype), (target(out), threads())
+    found = module.rotate_checked(source(x), source(rotations), rows, step, inverse, limit, *where)
+    _refuse(found, rotations, limit, False, "rotations")
 
 
 def rotate_tensors(

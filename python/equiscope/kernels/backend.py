@@ -53,8 +53,8 @@ class Backend(ABC):
     give NaN for a matrix that is not orthogonal or, for D, not proper."""
 
     fills: ClassVar[bool] = False
-    """True where `wigner_D` and `spherical_harmonics` take ``out=``, a contiguous tensor of any alignment and as many
-    elements as the result, which they write to and return, and where there is `rotate_checked`."""
+    """True where `wigner_D` takes ``out=``, a contiguous tensor of any alignment and as many elements as the result,
+    which it writes to and returns, and where there are `rotate_checked` and `spherical_harmonics_checked`."""
 
     # ---- to be given -------------------------------------------------------------------------------------------------
 
@@ -77,6 +77,13 @@ class Backend(ABC):
         size = deviation(rotations.to(torch.float64))
         bad = _first(~(size <= tolerance))
         return RotationFaults(bad, float(size[bad]) if bad >= 0 else 0.0, _first(handedness(rotations) < 0))
+
+    def spherical_harmonics_checked(self, xyz: torch.Tensor, lmax: int, cycled: bool, out: torch.Tensor) -> int:
+        """The first row of xyz ``(*batch, 3)`` that is not finite, or -1 and Y in `out`, as `wigner_D` takes it.
+
+        xyz is in the axes of the basis of e3nn where it is `cycled`. Called only where this `fills`.
+        """
+        raise NotImplementedError(f"{self.name}: fills says no")
 
     def wigner_D_torque(self, rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:
         """``(n, 3)``: sum over l of <grad^l, D^l X_k>, X_k as in `groups.generators`; grad is packed like D."""

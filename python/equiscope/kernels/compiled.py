@@ -32,9 +32,8 @@ class CompiledBackend(Backend):
         done = _C.wigner_D_torque(source(rotations), source(grad), lmax, target(out), self._place(out, lmax))
         return out if done else super().wigner_D_torque(rotations, grad, lmax)
 
-    def spherical_harmonics(self, xyz: torch.Tensor, lmax: int, out: torch.Tensor | None = None) -> torch.Tensor:
-        if out is None:
-            out = self.empty(xyz, xyz.shape[0], (lmax + 1) ** 2)
+    def spherical_harmonics(self, xyz: torch.Tensor, lmax: int) -> torch.Tensor:
+        out = self.empty(xyz, xyz.shape[0], (lmax + 1) ** 2)
         _C.spherical_harmonics(source(xyz), lmax, target(out), self._place(out, lmax))
         return out
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from .. import _C
-from ..groups.action import Step, parsed
+from ..groups.action import Step
 from ..groups.representation import Representation
 from .buffer import source, target
 from .compiled import CompiledBackend
-from .module import RotationFaults, checked_blocks
+from .module import RotationFaults, rotate_checked
 
 HUGE = 1 << 25
 """Bytes from which on the allocator takes memory from the system, and gives it back, for each result."""
@@ -34,6 +34,9 @@ class CpuBackend(CompiledBackend):
     def check_rotations(self, rotations: torch.Tensor, tolerance: float) -> RotationFaults:
         return RotationFaults(*_C.check_rotations(source(rotations), tolerance))
 
+    def spherical_harmonics_checked(self, xyz: torch.Tensor, lmax: int, cycled: bool, out: torch.Tensor) -> int:
+        return _C.spherical_harmonics_checked(source(xyz), lmax, cycled, target(out), torch.get_num_threads())
+
     def rotate_tensors(
         self, x: torch.Tensor, rotations: torch.Tensor, rank: int, pseudo: bool, inverse: bool
     ) -> torch.Tensor:
@@ -54,13 +57,8 @@ class CpuBackend(CompiledBackend):
         tolerance: float,
         out: torch.Tensor,
     ) -> RotationFaults:
-        given, filled, threads = (source(x), source(rotations), rows), target(out), torch.get_num_threads()
-        if step.irreps:
-            own = checked_blocks(parsed(step.irreps, "standard", step.layout))
-            found = _C.rotate_checked(*given, own, step.basis == "e3nn", inverse, filled, tolerance, threads)
-        else:
-            found = _C.rotate_tensors_checked(*given, step.rank, step.pseudo, inverse, filled, tolerance, threads)
-        return RotationFaults(*found)
+        where = target(out), torch.get_num_threads()
+        return rotate_checked(source(x), source(rotations), rows, step, inverse, tolerance, *where)
 
     def project(
         self,

@@ -6,6 +6,7 @@ import functools
 from typing import Any, NamedTuple
 
 from ..errors import ArgumentError, fail
+from ..groups.action import Step, parsed
 from ..groups.representation import Representation
 
 try:
@@ -49,6 +50,19 @@ def blocks(rep: Representation) -> list[tuple[int, int, int, int, int, bool]]:
 def checked_blocks(rep: Representation) -> _C.Blocks:
     """The same for the compiled module, which has checked them."""
     return _C.Blocks(blocks(rep), rep.components)
+
+
+def rotate_checked(
+    x: Buffer, rotations: Buffer, rows: int, step: Step, inverse: bool, tolerance: float, out: Buffer, threads: int
+) -> RotationFaults:
+    """`Backend.rotate_checked` in the memory of the host."""
+    if step.irreps:
+        own, cycled = checked_blocks(parsed(step.irreps, "standard", step.layout)), step.basis == "e3nn"
+        found = _C.rotate_checked(x, rotations, rows, own, cycled, inverse, out, tolerance, threads)
+    else:
+        rank, pseudo = step.rank, step.pseudo
+        found = _C.rotate_tensors_checked(x, rotations, rows, rank, pseudo, inverse, out, tolerance, threads)
+    return RotationFaults(*found)
 
 
 class RotationFaults(NamedTuple):

@@ -56,8 +56,3 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: Any, **inputs: np.ndarray
 def relabelled_matrices(rotations: np.ndarray, basis: str) -> np.ndarray:
     """Rotation matrices in the axes of the standard basis."""
     return np.roll(rotations, (1, 1), (-2, -1)) if basis == "e3nn" else rotations
-
-
-def relabelled_points(xyz: np.ndarray, basis: str) -> np.ndarray:
-    """Points in the axes of the standard basis."""
-    return np.roll(xyz, 1, -1) if basis == "e3nn" else xyz

@@ -8,7 +8,7 @@ from ..arrays import check_lmax, refuse_point
 from ..groups._arguments import check_choice
 from ..groups.spherical import BASES
 from ..kernels import arrays
-from ._check import check_out, checked_points, relabelled_points
+from ._check import check_out, checked_points
 
 
 def spherical_harmonics(
@@ -43,11 +43,8 @@ def spherical_harmonics(
     shape = (*xyz.shape[:-1], (lmax + 1) ** 2)
     if out is not None:
         check_out(out, shape, xyz.dtype, xyz=xyz)
-    flat = relabelled_points(xyz, basis).reshape(-1, 3)
-    finite = np.isfinite(flat).all(-1)
-    if not finite.all():
-        row = int(finite.argmin())
-        refuse_point(row, flat[row].tolist())
     found = np.empty(shape, xyz.dtype) if out is None else out
-    arrays.spherical_harmonics(flat, lmax, np.asarray(found))
+    bad = arrays.spherical_harmonics_checked(xyz, lmax, basis == "e3nn", np.asarray(found))
+    if bad >= 0:
+        refuse_point(bad, xyz.reshape(-1, 3)[bad].tolist())
     return found

@@ -63,12 +63,12 @@ def rotate(
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
     matrices = rotations.reshape(how.n, 3, 3)
-    arrays.check_rotations(matrices, proper=False)
     flat = _sorted(x.astype(working, copy=False), how)
     if how.alone is not None and working == x.dtype:
         turned = np.empty(how.result, x.dtype) if out is None else out
-        _act_on(how.alone, flat, matrices, inverse, turned)
+        arrays.rotate_checked(flat, matrices, how.rows_of(how.alone), how.alone, inverse, turned)
         return turned
+    arrays.check_rotations(matrices, proper=False)
     turned = _sorted_back(_act(how.plan, flat, matrices, inverse).astype(x.dtype, copy=False), how)
     if out is None:
         return turned

@@ -62,7 +62,7 @@ def transformed() -> bool:
     return forward_ad._current_level >= 0 or _transformed()
 
 
-def watched() -> bool:
+def _watched() -> bool:
     """Whether something looks on at the calls: a compiler, a tracer, a transform, a mode, a profiler."""
     return (
         _is_compiling()
@@ -76,7 +76,9 @@ def watched() -> bool:
 
 
 def derivative_wanted(*arguments: Any) -> bool | None:
-    """Whether one by these is; None where a tensor is of a kind that torch itself must see to."""
+    """Whether one by these is; None where something looks on, or a tensor is of a kind that torch must see to."""
+    if _watched():
+        return None
     tracked = False
     for x in arguments:
         if isinstance(x, torch.Tensor):
@@ -113,7 +115,7 @@ class Operator:
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
         result: torch.Tensor
-        wanted = None if watched() else derivative_wanted(*arguments)
+        wanted = derivative_wanted(*arguments)
         if wanted is False:
             result = self._function(*arguments)
         elif wanted and self._recorded is not None:

@@ -6,7 +6,6 @@ gradient is (tau x r) / |r|^2, and every further derivative is again Y and spars
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,8 +18,8 @@ from ..groups.representation import Representation
 from ..kernels.registry import backend
 from ._basis import BASES, relabel_points
 from ._check import check_directions
-from ._operator import Operator, accumulated, save_with_lmax, without_autocast
-from ._out import check_out, fill
+from ._operator import Operator, accumulated, derivative_wanted, save_with_lmax, without_autocast
+from ._out import check_out, written
 
 
 @without_autocast
@@ -46,10 +45,11 @@ def spherical_harmonics(
     Returns:
         In the dtype of xyz; last axis ``for l: for m in -l..l``.
 
-    Error, times sqrt((2l+1)/4pi): float64 below 16 (l+1) eps up to l = 64 and 2e-12 up to 131; float32 below
-    max(6e-7, 1.2e-7 (l+1)) (`test_harmonics_agree_with_50_digits`). Cost: about 2 multiply-adds per value; limited by
-    writing. Differentiable to any order in eager mode, in reverse and forward mode and by torch.func (grad, vjp, jvp,
-    jacrev, jacfwd, hessian, vmap), once under ``torch.compile``. Deterministic, thread safe.
+    Error, times sqrt((2l+1)/4pi): float64 below (l+1) max(16, l) eps, and below 16 (l+1) eps away from the poles;
+    float32 below max(6e-7, 1.2e-7 (l+1)) (`test_harmonics_agree_with_50_digits`, `test_bound_near_a_pole`). Cost:
+    about 2 multiply-adds per value; limited by writing. Differentiable to any order in eager mode, in reverse and
+    forward mode and by torch.func (grad, vjp, jvp, jacrev, jacfwd, hessian, vmap), once under ``torch.compile``.
+    Deterministic, thread safe.
 
     Raises:
         ArgumentError: lmax out of range, a point not finite (row named), unknown basis, `out` that is not contiguous,
@@ -65,12 +65,17 @@ def spherical_harmonics(
     shape = (*xyz.shape[:-1], (lmax + 1) ** 2)
     if out is not None:
         check_out(out, shape, xyz.dtype, xyz=xyz)
-    flat = relabel_points(xyz, basis).reshape(-1, 3)
-    if out is None:
-        return _spherical_harmonics(flat, lmax).reshape(shape)
-    _check_finite(flat)
-    own = backend(flat.device)
-    return fill(out, own, own.spherical_harmonics, flat, lmax)
+    if (out is not None or derivative_wanted(xyz) is False) and (own := backend(xyz.device)).fills:
+        # before all points are looked at, as they would be for nothing where the result cannot be held
+        filled = own.empty(xyz, *shape) if out is None else out
+        bad = own.spherical_harmonics_checked(xyz, lmax, basis == "e3nn", filled)
+        if bad >= 0:
+            refuse_point(bad, xyz.reshape(-1, 3)[bad].tolist())
+        if out is not None:
+            written(out)
+        return filled
+    Y = _spherical_harmonics(relabel_points(xyz, basis).reshape(-1, 3), lmax).reshape(shape)
+    return Y if out is None else out.copy_(Y)
 
 
 def _gradient(xyz: torch.Tensor, torque: torch.Tensor) -> torch.Tensor:
@@ -110,12 +115,8 @@ def _check_finite(xyz: torch.Tensor) -> None:
 
 @Operator
 def _spherical_harmonics(xyz: torch.Tensor, lmax: int) -> torch.Tensor:
-    own = backend(xyz.device)
-    kernel: Callable[..., torch.Tensor] = own.spherical_harmonics
-    # before all points are looked at, as they would be for nothing where the result cannot be held
-    memory = {"out": own.empty(xyz, xyz.shape[0], (lmax + 1) ** 2)} if own.fills else {}
     _check_finite(xyz)
-    return kernel(xyz, lmax, **memory)
+    return backend(xyz.device).spherical_harmonics(xyz, lmax)
 
 
 @Operator

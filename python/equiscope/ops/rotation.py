@@ -27,7 +27,7 @@ from ._check import (
     orthogonal_or_nan,
     savable,
 )
-from ._operator import Operator, derivative_wanted, watched, without_autocast
+from ._operator import Operator, derivative_wanted, without_autocast
 from ._out import check_out, written
 from ._product import product
 from ._tensors import rotate_tensors, rotations_by_batch, rotations_derived
@@ -95,7 +95,7 @@ def rotate(
     tensor([-1., -2., -3.])
     """
     inverse = checked_flag("inverse", inverse)
-    wanted = None if watched() else derivative_wanted(x, rotations)
+    wanted = derivative_wanted(x, rotations)
     how = (_arranged if wanted is None else _arranged_once)(x, rotations, rep, basis, layout)
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
@@ -161,9 +161,8 @@ def _rotate_at_once(
 ) -> torch.Tensor:
     """By one kernel, which checks the rotations too, where no derivative is wanted; into `out` where there is one."""
     flat = x if how.spread is None else _sorted(x, how, x.dtype)
-    rows = how.rows if step.irreps else how.rows * (how.components // step.components)
     filled = own.empty(x, *how.result) if out is None else out
-    found = own.rotate_checked(flat, rotations, rows, step, inverse, orthogonality(x.dtype), filled)
+    found = own.rotate_checked(flat, rotations, how.rows_of(step), step, inverse, orthogonality(x.dtype), filled)
     if found.bad >= 0:
         check_orthogonal(rotations.reshape(how.n, 3, 3), proper=False)
     if out is not None:
