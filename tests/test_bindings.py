@@ -28,6 +28,7 @@ def good():
     values, sums, center = zeros(POINTS, GRID.gammas, 3), zeros(10, 3), zeros(3)
     return {
         "wigner_D": [source(R), 1, zeros(20), 1],
+        "wigner_D_checked": [source(R), 1, True, zeros(20), 1e-6, 1],
         "wigner_D_torque": [source(R), zeros(20), 1, zeros(2, 3), 1],
         "spherical_harmonics": [source(XYZ), 1, zeros(2, 4), 1],
         "spherical_harmonics_checked": [source(XYZ), 1, True, zeros(2, 4), 1],

@@ -1,6 +1,5 @@
-#include <vector>
-
 #include "bind/family.hpp"
+#include "bind/relabelled.hpp"
 #include "cpu/check_points.hpp"
 
 namespace equiscope {
@@ -8,7 +7,7 @@ namespace {
 
 // Y of points that nobody has checked: the first row that is not finite, with nothing written, or -1. `cycled`: their axes
 // are those of the basis of e3nn.
-Index checked(const Buffer& xyz, Index lmax, bool cycled, const Buffer& out, const Threads& place) {
+Index spherical_harmonics(const Buffer& xyz, Index lmax, bool cycled, const Buffer& out, const Threads& place) {
     const Index n = xyz.rows("xyz", 3), count = harmonic_count(checked_lmax(lmax));
     return with_type(out.dtype, [&](auto zero) {
         using T = decltype(zero);
@@ -16,13 +15,9 @@ Index checked(const Buffer& xyz, Index lmax, bool cycled, const Buffer& out, con
         T* y = out.array<T>("out", {n, count});
         const Index bad = first_not_finite(points, n);
         if (bad >= 0) return bad;
-        std::vector<T> relabelled(static_cast<std::size_t>(cycled ? 3 * n : 0));
-        if (cycled) {
-            for (Index at = 0; at < 3 * n; at += 3)
-                for (Index i = 0; i < 3; ++i) relabelled[at + (i + 1) % 3] = points[at + i];
-            points = relabelled.data();
-        }
-        host_kernels(y).spherical_harmonics(*tables_for(static_cast<int>(lmax)), points, n, y, place.count);
+        const auto turned = relabelled<3>(points, cycled ? n : 0);
+        host_kernels(y).spherical_harmonics(*tables_for(static_cast<int>(lmax)), cycled ? turned.data() : points, n, y,
+                                            place.count);
         return bad;
     });
 }
@@ -41,7 +36,7 @@ void register_harmonics(py::module_& module) {
             return true;
         });
     using py::arg;
-    module.def("spherical_harmonics_checked", &checked, arg("xyz"), arg("lmax"), arg("cycled"), arg("out"),
+    module.def("spherical_harmonics_checked", &spherical_harmonics, arg("xyz"), arg("lmax"), arg("cycled"), arg("out"),
                arg("place"));
 #if defined(EQUISCOPE_WITH_CUDA)
     define_family<Device>(

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "bind/place.hpp"
+#include "bind/relabelled.hpp"
 #include "cpu/check_rotations.hpp"
 #include "equiscope/tensors.hpp"
 
@@ -95,12 +96,7 @@ Faults rotate_checked(const Buffer& x, const Buffer& rotations, Index rows, cons
     if (!cycled) return checked(x, rotations, rows, blocks.dim, out, tolerance, turn);
     return checked(x, rotations, rows, blocks.dim, out, tolerance,
                    [&](auto* from, bool shared, auto* r, Index batch, auto* to) {
-                       std::vector<std::decay_t<decltype(*r)>> relabelled(static_cast<std::size_t>(9 * batch));
-                       for (Index g = 0; g < 9 * batch; g += 9)
-                           for (Index i = 0; i < 3; ++i)
-                               for (Index j = 0; j < 3; ++j)
-                                   relabelled[g + 3 * ((i + 1) % 3) + (j + 1) % 3] = r[g + 3 * i + j];
-                       turn(from, shared, relabelled.data(), batch, to);
+                       turn(from, shared, relabelled<9>(r, batch).data(), batch, to);
                    });
 }
 

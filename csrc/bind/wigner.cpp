@@ -1,4 +1,5 @@
 #include "bind/family.hpp"
+#include "bind/relabelled.hpp"
 #include "cpu/check_rotations.hpp"
 
 namespace equiscope {
@@ -8,6 +9,25 @@ Faults check(const Buffer& rotations, double tolerance) {
     const Index n = rotations.rows("rotations", 9);
     return with_type(rotations.dtype, [&](auto zero) {
         return in_order(check_rotations(rotations.array<const decltype(zero)>("rotations", {n, 9}), n, tolerance));
+    });
+}
+
+// D of matrices that nobody has checked: says as `check_rotations` which are no proper rotations, and if any is, nothing was
+// written. `cycled`: their axes are those of the basis of e3nn.
+Faults wigner_D(const Buffer& rotations, Index lmax, bool cycled, const Buffer& out, double tolerance,
+                const Threads& place) {
+    const Index n = rotations.rows("rotations", 9), count = matrix_count(checked_lmax(lmax));
+    return with_type(out.dtype, [&](auto zero) {
+        using T = decltype(zero);
+        const T* r = rotations.array<const T>("rotations", {n, 9});
+        T* d = out.array<T>("out", {n, count});
+        const RotationFaults found = check_rotations(r, n, tolerance);
+        if (found.bad < 0 && found.improper < 0) {
+            const auto turned = relabelled<9>(r, cycled ? n : 0);
+            host_kernels(d).wigner_D(*tables_for(static_cast<int>(lmax)), cycled ? turned.data() : r, n, d,
+                                     place.count);
+        }
+        return in_order(found);
     });
 }
 
@@ -34,7 +54,10 @@ void register_wigner(py::module_& module) {
             return cuda::wigner_D_torque(on.place(), on.recursions(lmax), lmax, rotations, n, grad, out, on.tolerance);
         });
 #endif
-    module.def("check_rotations", &check, py::arg("rotations"), py::arg("tolerance"));
+    using py::arg;
+    module.def("wigner_D_checked", &wigner_D, arg("rotations"), arg("lmax"), arg("cycled"), arg("out"),
+               arg("tolerance"), arg("place"));
+    module.def("check_rotations", &check, arg("rotations"), arg("tolerance"));
 }
 
 }  // namespace equiscope

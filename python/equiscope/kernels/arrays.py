@@ -47,9 +47,11 @@ def _refuse(found: RotationFaults, rotations: np.ndarray, limit: float, proper: 
     found.refuse(limit, finite, proper=proper, argument=argument)
 
 
-def wigner_D(rotations: np.ndarray, lmax: int, out: np.ndarray) -> None:
-    """D of proper rotations ``(n, 3, 3)``, packed: ``(n E(lmax),)``."""
-    _C.wigner_D(source(rotations), lmax, target(out), threads())
+def wigner_D_checked(rotations: np.ndarray, lmax: int, cycled: bool, out: np.ndarray) -> None:
+    """`Backend.wigner_D_checked` of ``(n, 3, 3)``, which are refused unless proper rotations."""
+    limit = orthogonality(rotations.dtype)
+    found = _C.wigner_D_checked(source(rotations), lmax, cycled, target(out), limit, threads())
+    _refuse(RotationFaults(*found), rotations, limit, True, "rotations")
 
 
 def spherical_harmonics_checked(xyz: np.ndarray, lmax: int, cycled: bool, out: np.ndarray) -> int:

@@ -53,8 +53,8 @@ class Backend(ABC):
     give NaN for a matrix that is not orthogonal or, for D, not proper."""
 
     fills: ClassVar[bool] = False
-    """True where `wigner_D` takes ``out=``, a contiguous tensor of any alignment and as many elements as the result,
-    which it writes to and returns, and where there are `rotate_checked` and `spherical_harmonics_checked`."""
+    """True where there are `wigner_D_checked`, `spherical_harmonics_checked` and `rotate_checked`, which check what they
+    are given and write to ``out``, a contiguous tensor of any alignment and as many elements as the result."""
 
     # ---- to be given -------------------------------------------------------------------------------------------------
 
@@ -78,11 +78,17 @@ class Backend(ABC):
         bad = _first(~(size <= tolerance))
         return RotationFaults(bad, float(size[bad]) if bad >= 0 else 0.0, _first(handedness(rotations) < 0))
 
-    def spherical_harmonics_checked(self, xyz: torch.Tensor, lmax: int, cycled: bool, out: torch.Tensor) -> int:
-        """The first row of xyz ``(*batch, 3)`` that is not finite, or -1 and Y in `out`, as `wigner_D` takes it.
+    def wigner_D_checked(
+        self, rotations: torch.Tensor, lmax: int, cycled: bool, tolerance: float, out: torch.Tensor
+    ) -> RotationFaults:
+        """`check_rotations` of ``(*batch, 3, 3)`` and, where all are proper rotations, their packed D in `out`.
 
-        xyz is in the axes of the basis of e3nn where it is `cycled`. Called only where this `fills`.
+        They are in the axes of the basis of e3nn where `cycled`. Called only where this `fills`.
         """
+        raise NotImplementedError(f"{self.name}: fills says no")
+
+    def spherical_harmonics_checked(self, xyz: torch.Tensor, lmax: int, cycled: bool, out: torch.Tensor) -> int:
+        """The first row of xyz ``(*batch, 3)`` that is not finite, or -1 and Y in `out`; the rest as for D."""
         raise NotImplementedError(f"{self.name}: fills says no")
 
     def wigner_D_torque(self, rotations: torch.Tensor, grad: torch.Tensor, lmax: int) -> torch.Tensor:

@@ -21,9 +21,8 @@ class CompiledBackend(Backend):
     def _place(self, x: torch.Tensor, lmax: int, rep: Representation | None = None) -> int | Device:
         """Where work on x is done, with what it needs there for all l <= lmax, and for `rep`."""
 
-    def wigner_D(self, rotations: torch.Tensor, lmax: int, out: torch.Tensor | None = None) -> torch.Tensor:
-        if out is None:
-            out = self.empty(rotations, rotations.shape[0] * matrix_count(lmax))
+    def wigner_D(self, rotations: torch.Tensor, lmax: int) -> torch.Tensor:
+        out = self.empty(rotations, rotations.shape[0] * matrix_count(lmax))
         _C.wigner_D(source(rotations), lmax, target(out), self._place(out, lmax))
         return out
 

@@ -34,6 +34,12 @@ class CpuBackend(CompiledBackend):
     def check_rotations(self, rotations: torch.Tensor, tolerance: float) -> RotationFaults:
         return RotationFaults(*_C.check_rotations(source(rotations), tolerance))
 
+    def wigner_D_checked(
+        self, rotations: torch.Tensor, lmax: int, cycled: bool, tolerance: float, out: torch.Tensor
+    ) -> RotationFaults:
+        where = target(out), tolerance, torch.get_num_threads()
+        return RotationFaults(*_C.wigner_D_checked(source(rotations), lmax, cycled, *where))
+
     def spherical_harmonics_checked(self, xyz: torch.Tensor, lmax: int, cycled: bool, out: torch.Tensor) -> int:
         return _C.spherical_harmonics_checked(source(xyz), lmax, cycled, target(out), torch.get_num_threads())
 

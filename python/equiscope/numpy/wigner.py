@@ -11,7 +11,7 @@ from ..groups._arguments import check_choice
 from ..groups.irreps import matrix_count
 from ..groups.spherical import BASES
 from ..kernels import arrays
-from ._check import check_out, checked_matrices, relabelled_matrices
+from ._check import check_out, checked_matrices
 
 
 def wigner_D(
@@ -48,10 +48,8 @@ def wigner_D(
     shape = (n * matrix_count(lmax),)
     if out is not None:
         check_out(out, shape, rotations.dtype, rotations=rotations)
-    flat = relabelled_matrices(rotations, basis).reshape(n, 3, 3)
-    arrays.check_rotations(flat, proper=True)
     packed = np.empty(shape, rotations.dtype) if out is None else np.asarray(out)
-    arrays.wigner_D(flat, lmax, packed)
+    arrays.wigner_D_checked(rotations.reshape(n, 3, 3), lmax, basis == "e3nn", packed)
     stops = np.cumsum([n * (2 * l + 1) ** 2 for l in range(lmax)])
     parts = np.split(packed, stops)
     return tuple(part.reshape(*batch, 2 * l + 1, 2 * l + 1) for l, part in enumerate(parts))

@@ -1,15 +1,13 @@
-"""Results in a buffer of the caller: what `out` must be, and the call that fills it."""
+"""Results in a buffer of the caller: what `out` must be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..arrays import check_result
 from ..errors import ArgumentError, DeviceError, fail
-from ..kernels.backend import Backend
 from ..kernels.buffer import overlap
 from ._check import TENSORS
 from ._operator import transformed
@@ -39,15 +37,6 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: torch.dtype, **inputs: to
             )
         if overlap(out, x):
             fail(ArgumentError, "out", f"memory apart from {argument}", "a tensor that shares some of it")
-
-
-def fill(out: torch.Tensor, own: Backend, kernel: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
-    """out = the result of a kernel of the backend `own`, without autograd."""
-    if not own.fills:
-        return out.copy_(kernel(*arguments).reshape(out.shape))
-    kernel(*arguments, out=out)
-    written(out)
-    return out
 
 
 def written(out: torch.Tensor) -> None:

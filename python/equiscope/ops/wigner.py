@@ -18,11 +18,11 @@ from ..groups.generators import generator_along, table
 from ..groups.irreps import matrix_count
 from ..groups.rotations import polar
 from ..kernels.registry import backend
-from ..tolerance import DIFFERENTIATED
+from ..tolerance import DIFFERENTIATED, orthogonality
 from ._basis import BASES, relabel_matrices
 from ._check import check_orthogonal, check_rotation_matrices, orthogonal_or_nan
-from ._operator import Operator, accumulated, save_with_lmax, transformed, without_autocast
-from ._out import check_out, fill
+from ._operator import Operator, accumulated, derivative_wanted, save_with_lmax, transformed, without_autocast
+from ._out import check_out, written
 from ._product import product
 
 
@@ -72,14 +72,17 @@ def wigner_D(
     n = batch.numel()
     if out is not None:
         check_out(out, (n * matrix_count(lmax),), rotations.dtype, rotations=rotations)
-    flat = on_group(relabel_matrices(rotations, basis).reshape(n, 3, 3))
-    if out is None:
-        out = _wigner_D(flat, lmax)
+    if (out is not None or derivative_wanted(rotations) is False) and (own := backend(rotations.device)).fills:
+        packed = own.empty(rotations, n * matrix_count(lmax)) if out is None else out
+        found = own.wigner_D_checked(rotations, lmax, basis == "e3nn", orthogonality(rotations.dtype), packed)
+        if found.bad >= 0 or found.improper >= 0:
+            check_orthogonal(rotations.reshape(n, 3, 3), proper=True)
+        if out is not None:
+            written(out)
     else:
-        check_orthogonal(flat, proper=True)
-        own = backend(flat.device)
-        fill(out, own, own.wigner_D, flat, lmax)
-    return tuple(unpack(out, batch, lmax))
+        packed = _wigner_D(on_group(relabel_matrices(rotations, basis).reshape(n, 3, 3)), lmax)
+        packed = packed if out is None else out.copy_(packed)
+    return tuple(unpack(packed, batch, lmax))
 
 
 def on_group(rotations: torch.Tensor) -> torch.Tensor:
