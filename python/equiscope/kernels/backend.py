@@ -53,7 +53,7 @@ class Backend(ABC):
     give NaN for a matrix that is not orthogonal or, for D, not proper."""
 
     fills: ClassVar[bool] = False
-    """True where there are `wigner_D_checked`, `spherical_harmonics_checked` and `rotate_checked`, which check what they
+    """True where there are `wigner_D_checked`, `spherical_harmonics_checked` and `rotate_checked`: they check what they
     are given and write to ``out``, a contiguous tensor of any alignment and as many elements as the result."""
 
     # ---- to be given -------------------------------------------------------------------------------------------------
