@@ -109,7 +109,7 @@ def angular_velocity(rotations: torch.Tensor, tangent: torch.Tensor) -> torch.Te
 def unpack(packed: torch.Tensor, batch: Sequence[int], lmax: int) -> list[torch.Tensor]:
     """Packed D as views ``(*batch, 2l+1, 2l+1)``; one split, so that backward joins them in one pass."""
     n = math.prod(batch)
-    parts = packed.split([n * (2 * l + 1) ** 2 for l in range(lmax + 1)])
+    parts = torch.split_with_sizes(packed, [n * (2 * l + 1) ** 2 for l in range(lmax + 1)])
     return [part.view(*batch, 2 * l + 1, 2 * l + 1) for l, part in enumerate(parts)]
 
 
