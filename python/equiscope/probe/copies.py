@@ -135,7 +135,8 @@ class Copies:
                 own = len(copies)
                 # copied: a model may hand out the same buffer every time
                 few = Stacked.of({name: value[:own] for name, value in found.items()})
-                return few, [{name: value[own:].clone() for name, value in found.items()}]
+                # each is let go as soon as it is copied, or all would be held twice
+                return few, [{name: found.pop(name)[own:].clone() for name in list(found)}]
         return self.run(system, copies, epsilon, learn=learn), []
 
     def run(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool = False) -> Stacked:
