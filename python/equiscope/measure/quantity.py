@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -12,6 +13,9 @@ from ..groups.representation import Representation
 from .summary import OrbitSummary
 
 Tensors = dict[str, torch.Tensor]
+
+Added = Mapping[str, torch.Tensor | float]
+"""What one system adds to sums; a number that lies on the host already needs no tensor."""
 
 
 class Quantity(ABC):
@@ -31,7 +35,7 @@ class Quantity(ABC):
         """For an output or layer of that representation; None where it says nothing of such a one."""
 
     @abstractmethod
-    def terms(self, orbit: OrbitSummary) -> Tensors:
+    def terms(self, orbit: OrbitSummary) -> Added:
         """What one system adds to the sums."""
 
     @abstractmethod
@@ -51,7 +55,7 @@ class Quantity(ABC):
         after = {}
         for name, term in self.terms(orbit).items():
             total = states[name]
-            term = term.to(total)
+            term = torch.as_tensor(term, dtype=total.dtype, device=total.device)
             new = total + term
             shadow = new - total
             after[name] = new

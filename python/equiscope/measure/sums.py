@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from ..groups.group import Group
 from ..groups.representation import Representation
 from .quantity import QUANTITIES, Quantity, Tensors
 from .summary import OrbitSummary
+
+Values: TypeAlias = npt.NDArray[np.float64]
+Term: TypeAlias = torch.Tensor | Values | list[float]
 
 OWN = ("spectrum", "error", "cosets")
 """Quantities that fill the fields of a result; all others are kept by name."""
@@ -70,16 +74,21 @@ class Terms:
     def __len__(self) -> int:
         return self._size
 
-    def of(self, orbit: OrbitSummary, beside: Beside) -> list[torch.Tensor]:
-        """What one system adds, tensors that make the vector when they are joined; each where it was calculated."""
+    def of(self, orbit: OrbitSummary, beside: Beside) -> list[Term]:
+        """What one system adds, terms that make the vector when they are joined; each where it was calculated."""
         held = {key: quantity.terms(orbit) for key, quantity in self.quantities.items()}
         for i, irrep in enumerate(self._several):
             held[f"spectrum {i}"] = self.quantities["spectrum"].terms(orbit.restricted(irrep))
         found = ((held[key][name], shape) for (key, name), shape in islice(self._shapes.items(), self._measured))
-        quantities = [own if own.shape == shape else own.expand(shape) for own, shape in found]
-        return [*quantities, torch.from_numpy(self._beside(orbit, beside))]
+        quantities: list[Term] = [
+            (own if own.shape == shape else own.expand(shape))
+            if isinstance(own, torch.Tensor)
+            else [own] * math.prod(shape)
+            for own, shape in found
+        ]
+        return [*quantities, self._beside(orbit, beside)]
 
-    def _beside(self, orbit: OrbitSummary, beside: Beside) -> npt.NDArray[np.float64]:
+    def _beside(self, orbit: OrbitSummary, beside: Beside) -> Values:
         """Errors, noise, floor and the number of samples."""
         known, samples, scaled = orbit.known_errors(), orbit.samples, []
         for name in self._errors:
@@ -126,11 +135,12 @@ class Sums:
         return found
 
 
-def on_host(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+def on_host(terms: Sequence[Term]) -> torch.Tensor:
     """All of them as one float64 vector on the host; what lies on a device is fetched at once."""
-    there = [x for x in tensors if x.device.type != "cpu"]
+    there = [x for x in terms if isinstance(x, torch.Tensor) and x.device.type != "cpu"]
     fetched = iter(())
     if there:
         fetched = iter(torch.cat([x.reshape(-1).double() for x in there]).cpu().split([x.numel() for x in there]))
-    flat = [(x if x.device.type == "cpu" else next(fetched)).numpy().reshape(-1) for x in tensors]
+    here = (next(fetched) if isinstance(x, torch.Tensor) and x.device.type != "cpu" else x for x in terms)
+    flat = [x.numpy().reshape(-1) if isinstance(x, torch.Tensor) else x for x in here]
     return torch.from_numpy(np.concatenate(flat, dtype=np.float64))

@@ -201,7 +201,8 @@ def grid_errors(
         else:
             parts = [_of_part(folding, pooled, label) / n for label, n in found.components.items()]
             errors["irreps"] = np.stack(parts, axis=-1)
-    apart = [{name: torch.from_numpy(own[i]) for name, own in errors.items()} for i in range(len(channels))]
+    each = zip(*(torch.from_numpy(own).unbind() for own in errors.values()), strict=True)
+    apart = [dict(zip(errors, own, strict=True)) for own in each]
     return apart, pooled.shown(total, shown)
 
 

@@ -19,7 +19,7 @@ from ..measure.finite import each_in_range, fault
 from ..measure.measure import Measure
 from ..measure.settling import Seen
 from ..measure.summary import OrbitSummary
-from ..measure.sums import Beside, Terms, on_host
+from ..measure.sums import Beside, Term, Terms, on_host
 from ..result.data import Failure, SystemRow, Worst
 from ..result.judge import AT_NOISE
 from ..result.scene import Scene
@@ -359,7 +359,7 @@ class Collector:
 
     def _sums(self, begin: Begin, orbits: Mapping[str, OrbitSummary], ruling: Ruling) -> Tensors:
         """What the orbits of a system add, by name; fetched from their device at once."""
-        parts: dict[str, list[torch.Tensor]] = {}
+        parts: dict[str, list[Term]] = {}
         for name, orbit in orbits.items():
             beside = Beside(begin.noise[name], begin.floor[name], ruling.factor, self.measure.independent)
             parts[name] = self._terms_of(orbit.representation).of(orbit, beside)

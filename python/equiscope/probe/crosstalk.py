@@ -118,7 +118,8 @@ class CrossTalk:
                 start.shared = None
             if not (rough or apart):
                 return
-        second = self._copies.run(start.system, AGAIN, start.epsilon)
+        second, rest = self._copies.run_with(start.system, AGAIN, start.epsilon, start.rest)
+        start.ahead += rest
         rough, apart = self._doubtful(start, second)
         if rough or apart:
             self._look_closely(start, second, list(dict.fromkeys((*rough, *apart))))
@@ -250,12 +251,14 @@ class CrossTalk:
         # the model may hand out the same buffer
         values = [{name: value.clone() for name, value in own.items()} for own in values]
         places = [(i, copy) for i, piece in enumerate(pieces) for copy in range(piece.rotations.shape[0])]
-        asked = [places[k] for k in torch.linspace(copies - 1, 0, PLACES).long().tolist()]
-        few = [Piece(pieces[i].system, pieces[i].rotations[[copy]]) for i, copy in asked]
+        asked: dict[int, list[int]] = {}
+        for i, copy in (places[k] for k in torch.linspace(copies - 1, 0, PLACES).long().tolist()):
+            asked.setdefault(i, []).append(copy)
+        few = [Piece(pieces[i].system, pieces[i].rotations[some]) for i, some in asked.items()]
         with self._copies.counted():
             alone = self._copies.together(few)
-        for (i, copy), after in zip(asked, alone, strict=True):
-            before = Stacked.of({name: value[copy : copy + 1] for name, value in values[i].items()})
+        for (i, some), after in zip(asked.items(), alone, strict=True):
+            before = Stacked.of({name: value[some] for name, value in values[i].items()})
             where, why = f"a batch of {copies} copies", f"its values in a batch of {copies} copies depend on the others"
             self._hold(pieces[i].system, before, Stacked.of(after), values[i], f"It was in {where}", why)
         return values

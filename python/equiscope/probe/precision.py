@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -51,18 +50,27 @@ class ComputesIn:
         self._descends[copies] = True
         self.dtype, self.given = coarser(self.dtype, copies.dtype), coarser(self.given, copies.dtype)
 
-    def saw(self, operation: Any, arguments: Any, result: Any) -> None:
+    def saw(self, operation: Any, arguments: Iterable[Any], result: Any) -> None:
         """An `operation` took `arguments` and gave `result`."""
-        sources = [x for x in _pytree.tree_leaves(arguments) if isinstance(x, torch.Tensor) and x in self._descends]
+        sources = [x for x in _tensors(arguments) if x in self._descends]
         if not sources:
             return
-        made = [x for x in _pytree.tree_leaves(result) if isinstance(x, torch.Tensor) and x.is_floating_point()]
+        made = [x for x in _tensors((result,)) if x.is_floating_point()]
         for tensor in made:
             self._descends[tensor] = True
         if made and not (operation.is_view or operation.overloadpacket in MOVES):
             for source in sources:
                 if source.is_floating_point():
                     self.dtype = coarser(self.dtype, source.dtype)
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """Operations take and give tensors, and lists of them."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
 
 
 class _Watch(TorchDispatchMode):
@@ -79,7 +87,7 @@ class _Watch(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        self._owner.saw(func, (args, kwargs), result)
+        self._owner.saw(func, (*args, *(kwargs or {}).values()), result)
         return result
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+import math
 
 from ...groups.group import Group
 from ...groups.representation import Representation
-from ..quantity import Quantity, Tensors, register
+from ..quantity import Added, Quantity, Tensors, register
 from ..summary import OrbitSummary
 
 
@@ -28,17 +28,16 @@ class PooledCosets(Quantity):
     def of(cls, group: Group, lmax: int, representation: Representation | None) -> PooledCosets | None:
         return None if representation is None else cls(representation.entries)
 
-    def terms(self, orbit: OrbitSummary) -> Tensors:
-        nothing = torch.full((), float("nan"), dtype=torch.float64)
+    def terms(self, orbit: OrbitSummary) -> Added:
         cosets = orbit.cosets
         overlap = None if cosets is None else cosets.overlap
         return {
-            "rotations_sum": nothing if cosets is None else cosets.variance.mean(1).sum(),
-            "overlap_sum": nothing if overlap is None else overlap.mean(1).sum(),
-            "size_sum": nothing if cosets is None else cosets.size.mean(1).sum(),
+            "rotations_sum": math.nan if cosets is None else cosets.variance.mean(1).sum(),
+            "overlap_sum": math.nan if overlap is None else overlap.mean(1).sum(),
+            "size_sum": math.nan if cosets is None else cosets.size.mean(1).sum(),
             # |Pi|^2 is what A leaves of int |u|^2
             "mean_sum": (orbit.total - self.components * orbit.total_variance).clamp_min(0.0).mean(1).sum(),
-            "samples_sum": torch.tensor(float(orbit.samples)),
+            "samples_sum": float(orbit.samples),
         }
 
     def result(self, sums: Tensors) -> Tensors:

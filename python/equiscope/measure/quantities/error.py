@@ -6,7 +6,7 @@ import torch
 
 from ...groups.group import Group
 from ...groups.representation import Representation
-from ..quantity import Quantity, Tensors, register
+from ..quantity import Added, Quantity, Tensors, register
 from ..summary import OrbitSummary
 
 
@@ -26,12 +26,12 @@ class PooledError(Quantity):
     def of(cls, group: Group, lmax: int, representation: Representation | None) -> PooledError | None:
         return None if representation is None else cls(group, representation)
 
-    def terms(self, orbit: OrbitSummary) -> Tensors:
+    def terms(self, orbit: OrbitSummary) -> Added:
         return {
             "variance_sum": torch.stack([orbit.variance[irrep].mean(1).sum() for irrep in self.irreps]),
             "pooled_variance_sum": orbit.total_variance.mean(1).sum(),
             "square_sum": orbit.total.mean(1).sum() / self.representation.entries,
-            "samples_sum": torch.tensor(float(orbit.samples)),
+            "samples_sum": float(orbit.samples),
         }
 
     def result(self, sums: Tensors) -> Tensors:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from ...groups.group import Group
 from ...groups.representation import Representation
-from ..quantity import Quantity, Tensors, register
+from ..quantity import Added, Quantity, Tensors, register
 from ..summary import OrbitSummary
 
 
@@ -23,15 +21,13 @@ class PooledSpectrum(Quantity):
     def of(cls, group: Group, lmax: int, representation: Representation | None) -> PooledSpectrum:
         return cls(group.shape(lmax))
 
-    def terms(self, orbit: OrbitSummary) -> Tensors:
+    def terms(self, orbit: OrbitSummary) -> Added:
         known, samples = orbit.known_averages(), float(orbit.samples)
-        sums = (samples * known.total, samples * known.unresolved, samples)
-        total, unresolved, count = torch.tensor(sums, dtype=torch.float64).unbind()
         return {
             "power_sum": samples * known.power,
-            "total_sum": total,
-            "unresolved_sum": unresolved,
-            "samples_sum": count,
+            "total_sum": samples * known.total,
+            "unresolved_sum": samples * known.unresolved,
+            "samples_sum": samples,
         }
 
     def result(self, sums: Tensors) -> Tensors:

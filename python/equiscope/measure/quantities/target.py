@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from ...groups.group import Group
 from ...groups.representation import Representation
 from ..against import against
-from ..quantity import Quantity, Tensors, register
+from ..quantity import Added, Quantity, Tensors, register
 from ..summary import OrbitSummary
 
 OF_PARTS = ("target", "predicted", "symmetrised", "overlap", "missed", "broken")
@@ -24,18 +22,18 @@ class PooledTarget(Quantity):
         self.group, self.lmax = group, lmax
         parts = (len(group.decompose(representation).parts),)
         self.shapes = {**dict.fromkeys(OF_PARTS, parts), "error_power": group.shape(lmax), "samples": ()}
-        self._nothing = {key: torch.zeros(shape, dtype=torch.float64) for key, shape in self.shapes.items()}
+        self._nothing = dict.fromkeys(self.shapes, 0.0)
 
     @classmethod
     def of(cls, group: Group, lmax: int, representation: Representation | None) -> PooledTarget | None:
         return None if representation is None else cls(group, lmax, representation)
 
-    def terms(self, orbit: OrbitSummary) -> Tensors:
+    def terms(self, orbit: OrbitSummary) -> Added:
         if orbit.target is None:
             return self._nothing
         found = against(self.group, self.lmax, orbit)
         sums = {key: getattr(found, key).mean(-1).sum(-1) for key in (*OF_PARTS, "error_power")}
-        return {**sums, "samples": torch.tensor(float(orbit.samples))}
+        return {**sums, "samples": float(orbit.samples)}
 
     def result(self, sums: Tensors) -> Tensors:
         samples = sums["samples"]
