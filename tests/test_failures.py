@@ -76,25 +76,6 @@ def test_the_element_at_which_it_raises_is_named_and_systems_of_the_same_batch_a
     assert bool(upside_down(bad["x"][None] @ failure.rotation.mT, bad["z"][None]).all())
 
 
-def test_where_it_raises_at_what_goes_along_with_the_second_call_the_element_is_named_too():
-    calls = []
-
-    def in_a_mirror(x, z):
-        calls.append(len(x))
-        # the volume that the first three rows span changes its sign, as it does in the second half of the grid
-        return upside_down(x, z) & (torch.linalg.det(x[..., :3, :]) > 0)
-
-    ((_, bad),) = data("bad")
-    assert torch.linalg.det(bad["x"][:3]) < 0
-    report = eq.audit(raising(in_a_mirror), data(), **{**ASKED, "batch_rows": 4 * 360, "degree": 8, "lmax": 1})
-    # 14 copies of the rehearsal with 346 of 684 elements, and 4 with the others
-    assert calls.count(360) >= 2 and calls.count(342) == 3
-    assert [row.name for row in report.systems] == ["one", "two", "three"]
-    (failure,) = report.failures
-    assert failure.rotation_index >= 342 and f"improper rotation {failure.rotation_index})" in failure.reason
-    assert bool(in_a_mirror(bad["x"][None] @ failure.rotation.mT, bad["z"][None]).all())
-
-
 def test_where_every_system_fails_the_first_error_is_raised_as_it_was():
     mine = ZeroDivisionError("of my own")
     with pytest.raises(ZeroDivisionError) as caught:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -54,10 +54,8 @@ class Start:
     """Values of the second call, where it was made for several systems together."""
     company: tuple[System, ...] = ()
     """The others that were in that call."""
-    rest: torch.Tensor | None = None
-    """Elements of the grid that are to go along with the second call."""
-    ahead: list[Values] = field(default_factory=list)
-    """Values on the first elements of the grid, where the calls had room for them: one after the other."""
+    ahead: Values | None = None
+    """Values on the first elements of the grid, where the first call had room for them."""
 
 
 class Copies:
@@ -77,7 +75,7 @@ class Copies:
         self.room = COPIES
         """Copies that one call takes."""
         self.has_company = True
-        """Whether others may go along with the copies: not once memory ran out over it."""
+        """Whether others may go along with the first call: not once memory ran out over it."""
         self.evaluations = 0
         """Copies that were evaluated as checks."""
 
@@ -119,25 +117,24 @@ class Copies:
             elements = torch.cat([elements, beyond])
         return Piece(system, elements, Dither(shares, epsilon))
 
-    def run_with(
-        self, system: System, copies: Sequence[int], epsilon: float, beyond: torch.Tensor | None, *, learn: bool = False
-    ) -> tuple[Stacked, list[Values]]:
-        """As `run`; and the values at the elements `beyond`, if they went along."""
-        if beyond is not None and self.has_company:
+    def start(self, system: System, epsilon: float, ahead: torch.Tensor | None) -> tuple[Stacked, Values | None]:
+        """The first call, by which it is learned how values lie; and the values at the elements `ahead`, if they went
+        along with it."""
+        if ahead is not None:
             try:
-                found = self._called(system, copies, epsilon, beyond, learn=learn)
+                found = self._called(system, self.every, epsilon, ahead, learn=True)
             except Exception as error:  # whatever a foreign model raises: at which copy is found out without them
                 if not (ends_the_system(error) or ran_out(error)):
                     raise
                 self.has_company = not ran_out(error)
             else:
-                self.evaluations -= len(beyond)
-                own = len(copies)
+                self.evaluations -= len(ahead)
+                own = len(self.every)
                 # copied: a model may hand out the same buffer every time
-                few = Stacked.of({name: value[:own] for name, value in found.items()})
+                first = Stacked.of({name: value[:own] for name, value in found.items()})
                 # each is let go as soon as it is copied, or all would be held twice
-                return few, [{name: found.pop(name)[own:].clone() for name in list(found)}]
-        return self.run(system, copies, epsilon, learn=learn), []
+                return first, {name: found.pop(name)[own:].clone() for name in list(found)}
+        return self.run(system, self.every, epsilon, learn=True), None
 
     def run(self, system: System, copies: Sequence[int], epsilon: float, *, learn: bool = False) -> Stacked:
         """Values ``(copies, samples, channels, components)`` of outputs and layers."""

@@ -118,8 +118,7 @@ class CrossTalk:
                 start.shared = None
             if not (rough or apart):
                 return
-        second, rest = self._copies.run_with(start.system, AGAIN, start.epsilon, start.rest)
-        start.ahead += rest
+        second = self._copies.run(start.system, AGAIN, start.epsilon)
         rough, apart = self._doubtful(start, second)
         if rough or apart:
             self._look_closely(start, second, list(dict.fromkeys((*rough, *apart))))

@@ -59,6 +59,9 @@ class Failed:
     """Of the grid element, where it is known which copy it was."""
 
 
+FEW = 2
+"""Batches of a system, at most, of which one is worth saving."""
+
 Found = TypeVar("Found")
 
 Work = tuple[System, int, int]
@@ -102,7 +105,7 @@ class Drive:
         self._memory = memory
         self._helped = helped
         self._dropped: set[str] = set()
-        self._early: list[Values] = []
+        self._early: Values | None = None
         """Values that came along with the rehearsal of the system that begins."""
 
     def drop(self, system: System) -> None:
@@ -162,43 +165,40 @@ class Drive:
             for system in group:
                 self._memory.rehearse(system)
                 room = self._room(system, 0, 0)
-                beside = () if pending else self._beside(system, room, alone=len(group) == 1)
-                starts.append(self._tried(system, partial(self.rehearsal.start, system, neighbour, room, *beside)))
+                ahead = None if pending or len(group) > 1 else self._beside(system, room)
+                starts.append(self._tried(system, partial(self.rehearsal.start, system, neighbour, room, ahead)))
                 neighbour = system
             self.rehearsal.together([start for start in starts if isinstance(start, Start)])
             for system, start in zip(group, starts, strict=True):
-                self._early = []
+                self._early = None
                 if isinstance(start, Start):
-                    self._early = start.ahead
+                    self._early, start.ahead = start.ahead, None
                     start = self._tried(system, partial(self.rehearsal.begin, start))
                 yield system, start
 
-    def _beside(self, system: System, room: int, *, alone: bool) -> Sequence[torch.Tensor]:
-        """The elements of the grid that may go along with the first and with the second call of the rehearsal, of a
-        system that needs no other call then. Only one that is `alone` has a second call of its own."""
-        calls = 2 if alone else 1
+    def _beside(self, system: System, room: int) -> torch.Tensor | None:
+        """The first elements of the grid, where their copies may go along with those of the rehearsal: of a system of
+        few batches, of which one is saved."""
         copies, left = self.rehearsal.copies(system), len(self._measure) - self._first
         known = not self._batch_rows.searching and self._memory.limit is None and not self._adapter.calls_per_copy
-        if not known or copies is None or copies >= room or left > calls * (room - copies):
-            return ()
-        elements = self._piece(system, self._first, len(self._measure)).rotations
-        found: Sequence[torch.Tensor] = elements.split(room - copies)
-        return found
+        if not known or copies is None or copies >= room or left > FEW * (room - copies):
+            return None
+        return self._piece(system, self._first, self._first + min(room - copies, left)).rotations
 
     def _ahead(self, system: System) -> Iterator[Slice | End | Failed]:
         """The values that came along with the rehearsal, and the end of the system where these are all."""
-        start = stop = self._first
-        while self._early and system.name not in self._dropped:
-            values = self._early.pop(0)
-            start, stop = stop, stop + next(iter(values.values())).shape[0]
-            taken = self._tried(system, partial(self.rehearsal.taken, self._piece(system, start, stop), values))
-            if isinstance(taken, Failed):
-                self.drop(system)
-                yield taken
-                return
-            yield Slice(system, start, stop, taken)
-            del values, taken
-        yield from self._ends([(system, start, stop)])
+        values, self._early = self._early, None
+        if values is None or system.name in self._dropped:
+            return
+        stop = self._first + next(iter(values.values())).shape[0]
+        taken = self._tried(system, partial(self.rehearsal.taken, self._piece(system, self._first, stop), values))
+        if isinstance(taken, Failed):
+            self.drop(system)
+            yield taken
+            return
+        yield Slice(system, self._first, stop, taken)
+        del values, taken
+        yield from self._ends([(system, self._first, stop)])
 
     def _together(self, group: Sequence[System], system: System) -> bool:
         """Whether a system is rehearsed together with others: all their copies will share one batch."""

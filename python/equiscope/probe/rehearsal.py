@@ -115,18 +115,13 @@ class Rehearsal:
         self._arithmetic.told(learned)
 
     def start(
-        self,
-        system: System,
-        neighbour: System | None,
-        room: int,
-        ahead: torch.Tensor | None = None,
-        rest: torch.Tensor | None = None,
+        self, system: System, neighbour: System | None, room: int, ahead: torch.Tensor | None = None
     ) -> Start | Begin:
         """The first call; all that there is to it where the system was rehearsed before.
 
         `neighbour` is a system whose copies may share a batch with it, `room` how many copies a batch may take: at
         least two are taken, or nothing could be compared. `ahead` are elements of the grid for which there is room
-        beside the copies, `rest` those behind them for which there is room beside the copies of the second call.
+        beside the copies.
         """
         self._copies.room = room = max(IDENTICAL, room)
         if self.previous is not None and self.previous.name == system.name:
@@ -137,10 +132,10 @@ class Rehearsal:
             self._arithmetic.look(system)
             epsilon = self._arithmetic.epsilon(system)
             self._stretch(system)
-            first, values = self._copies.run_with(system, self._copies.every, epsilon, ahead, learn=True)
+            first, values = self._copies.start(system, epsilon, ahead)
             noises = self._arithmetic.noise(first)
             noises = self._arithmetic.inside(system, first, noises) or noises
-            return Start(system, neighbour, room, epsilon, first, noises, rest=rest if values else None, ahead=values)
+            return Start(system, neighbour, room, epsilon, first, noises, ahead=values)
 
     def together(self, starts: Sequence[Start]) -> None:
         """The second call of several systems, whose copies will share a batch, at once."""
