@@ -132,6 +132,18 @@ def test_what_a_model_computes_in_is_found_or_stated():
     assert settings(kinds.pairs, kinds.cloud(), precision_of_model=torch.float16) == "float16"
 
 
+def test_an_operation_may_take_its_tensors_in_a_dict():
+    library = torch.library.Library("equiscope_tests", "DEF")
+    library.define("summed(Dict(str, Tensor) given) -> Tensor")
+    library.impl("summed", lambda given: torch.tanh(given["pos"]).sum((1, 2)), "CompositeExplicitAutograd")
+
+    def model(pos):
+        return torch.ops.equiscope_tests.summed({"pos": pos.half()}).float()
+
+    data = kinds.cloud(dtype=torch.float32)
+    assert kinds.audit(model, "scalar", [data]).settings["computes_in"] == "float16"
+
+
 def test_a_stated_precision_gives_its_floor():
     fine, coarse = (
         kinds.audit(kinds.pairs, "scalar", [kinds.cloud()], precision_of_model=dtype).outputs["out"].noise_floor

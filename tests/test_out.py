@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import equiscope as eq
 from equiscope.errors import ArgumentError, DeviceError, DTypeError, ShapeError
@@ -43,6 +44,21 @@ def test_wigner_D_fills_any_buffer_with_the_same_bits(dtype, n, lmax):
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
         assert all(D.untyped_storage().data_ptr() == memory.untyped_storage().data_ptr() for D in found)
         assert_untouched(memory, out)
+
+
+FILLED = {
+    "D": lambda R, out: torch.cat([D.reshape(-1) for D in eq.wigner_D(R, 2, out=out)]),
+    "Y": lambda R, out: eq.spherical_harmonics(R[:, 0], 2, out=out.view(-1)[:36].view(4, 9)),
+    "features": lambda R, out: eq.rotate(R[:, 0], R, "vector", out=out.view(-1)[:12].view(4, 3)),
+}
+
+
+@pytest.mark.parametrize("call", FILLED.values(), ids=FILLED)
+def test_what_fills_a_buffer_is_recorded_by_a_tracer(call):
+    R, other = eq.random_rotations(4), eq.random_rotations(4)
+    graph = make_fx(call)(R, torch.zeros(4 * 35, dtype=DOUBLE))
+    found = graph(other, torch.zeros(4 * 35, dtype=DOUBLE))
+    torch.testing.assert_close(found, call(other, torch.zeros(4 * 35, dtype=DOUBLE)), rtol=0, atol=1e-13)
 
 
 LARGE = """

@@ -543,6 +543,48 @@ def test_a_leak_of_large_batches_alone_is_seen_in_the_first_of_them():
         audit(model)
 
 
+def dense(pos):
+    return int((torch.cdist(pos, pos) < 1.0).sum()) - pos.shape[0] * pos.shape[1]
+
+
+LATE = {
+    "mean over the batch": (lambda pos, h: h - h.mean() if pos.shape[1] > 3 else h, [(3, 1), (5, 1), (5, 1)]),
+    "the last copy": (
+        lambda pos, h: torch.cat([h[:-1], 2 * h[-1:]]) if pos.norm() > 100 else h,
+        [(3, 1), (3, 1), (3, 100)],
+    ),
+    "large batches": (lambda pos, h: h * (1.01 if dense(pos) > 400 else 1), [(3, 9), (3, 9), (3, 0.2)]),
+}
+
+
+@pytest.mark.parametrize("batch_rows", [600, 1000])
+@pytest.mark.parametrize(("leak", "sizes"), LATE.values(), ids=LATE)
+def test_a_leak_that_begins_at_a_later_system_is_seen_there(leak, sizes, batch_rows):
+    # in batches that hold half of a grid, or all of it, beside the copies of the rehearsal
+    def model(pos):
+        return leak(pos, torch.tanh(pos @ torch.tensor([1.0, 0.5, 2.0], dtype=pos.dtype)).sum(1))
+
+    data = [scale * cloud(rows, i) for i, (rows, scale) in enumerate(sizes)]
+    with pytest.raises(eq.errors.CrossTalkError, match=r"outputs\['e'\]"):
+        audit(model, data, batch_rows=batch_rows)
+
+
+@pytest.mark.parametrize("batch_rows", [300, 600, 1000])
+def test_rows_of_layers_filled_by_the_batch_are_left_out_of_every_system(batch_rows):
+    class Padded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Identity()
+
+        def forward(self, pos):
+            h = torch.tanh(pos)
+            h = self.layer(torch.cat([h[:, :-1], torch.full_like(h[:, -1:], float(len(h)))], 1))
+            return {"e": h[:, :-1].sum((1, 2))}
+
+    report = audit(Padded(), [cloud(3, i) for i in range(3)], layers="layer", batch_rows=batch_rows)
+    assert "3 of 9 rows were left out" in report.warnings[0]
+
+
 def test_a_capacity_that_a_batch_shares_is_refused():
     def model(pos):
         size = norms(pos[:, 0] * torch.tensor([1.0, 2.0, 3.0], dtype=pos.dtype))

@@ -65,7 +65,7 @@ def spherical_harmonics(
     shape = (*xyz.shape[:-1], (lmax + 1) ** 2)
     if out is not None:
         check_out(out, shape, xyz.dtype, xyz=xyz)
-    if (out is not None or derivative_wanted(xyz) is False) and (own := backend(xyz.device)).fills:
+    if derivative_wanted(xyz) is False and (own := backend(xyz.device)).fills:
         # before all points are looked at, as they would be for nothing where the result cannot be held
         filled = own.empty(xyz, *shape) if out is None else out
         bad = own.spherical_harmonics_checked(xyz, lmax, basis == "e3nn", filled)

@@ -100,7 +100,7 @@ def rotate(
     if out is not None:
         check_out(out, how.result, x.dtype, x=x, rotations=rotations)
     working = _working(x.dtype)
-    if how.alone is not None and working == x.dtype and (wanted is False or out is not None):
+    if how.alone is not None and working == x.dtype and wanted is False:
         own = backend(x.device)
         if own.fills:
             return _rotate_at_once(own, how, how.alone, x, rotations, inverse, out)

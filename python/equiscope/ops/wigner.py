@@ -72,7 +72,7 @@ def wigner_D(
     n = batch.numel()
     if out is not None:
         check_out(out, (n * matrix_count(lmax),), rotations.dtype, rotations=rotations)
-    if (out is not None or derivative_wanted(rotations) is False) and (own := backend(rotations.device)).fills:
+    if derivative_wanted(rotations) is False and (own := backend(rotations.device)).fills:
         packed = own.empty(rotations, n * matrix_count(lmax)) if out is None else out
         found = own.wigner_D_checked(rotations, lmax, basis == "e3nn", orthogonality(rotations.dtype), packed)
         if found.bad >= 0 or found.improper >= 0:

@@ -65,12 +65,12 @@ class ComputesIn:
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
-    """Operations take and give tensors, and lists of them."""
+    """Operations take and give tensors, and lists and dicts of them."""
     for value in values:
         if isinstance(value, torch.Tensor):
             yield value
-        elif isinstance(value, list | tuple):
-            yield from _tensors(value)
+        elif isinstance(value, list | tuple | dict):
+            yield from _tensors(value.values() if isinstance(value, dict) else value)
 
 
 class _Watch(TorchDispatchMode):
