@@ -3,8 +3,8 @@
     python benches/table.py [--only wigner_D,rotate] [--quick] [--json FILE] [--page]
 
 Everything is measured in this run, on the same inputs and one thread, in rounds that take turns; ratios are medians
-over the rounds. Answers are asserted before anything is timed. --page only writes the rows of the JSON file that
-docs/kernels.md shows between its markers.
+over the rounds. Answers are asserted before anything is timed. --page only writes the rows of the stored results, one
+table per instruction set, that docs/kernels.md shows between its markers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from page import rewrite
 
 import equiscope as eq
 
-RESULTS = Path(__file__).parent / "results" / "cpu.json"
+RESULTS = Path(__file__).parent / "results"
 MARKERS = ("<!-- speed -->\n", "<!-- /speed -->\n")
 SECONDS = 1.5
 """About what one case may take per competitor."""
@@ -155,6 +155,11 @@ SHOWN = (
 """Beginnings of the cases that the page shows."""
 
 
+def page_tables() -> str:
+    """Markdown of the stored results, one table per instruction set."""
+    return "\n".join(page_table(json.loads(path.read_text())) for path in sorted(RESULTS.glob("cpu_*.json")))
+
+
 def page_table(stored: dict[str, Any]) -> str:
     """Markdown of the rows that say most."""
     about = stored["environment"]
@@ -187,7 +192,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
     if arguments.page:
-        return rewrite(MARKERS, page_table(json.loads((arguments.json or RESULTS).read_text())))
+        return rewrite(MARKERS, page_tables())
     names = arguments.only.split(",") if arguments.only else [*GROUPS, "quantities"]
     if unknown := [name for name in names if name not in (*GROUPS, "quantities")]:
         parser.error(f"--only: expected names among {', '.join(GROUPS)}, quantities, got {', '.join(unknown)}")

@@ -121,11 +121,11 @@ def test_a_tenth_more_instructions_is_too_many():
     assert set(json.loads(BASELINE.read_text())["instructions"]) == set(KERNELS)
 
 
-def test_the_table_of_the_page_is_that_of_the_stored_results():
+def test_the_tables_of_the_page_are_those_of_the_stored_results():
     import table
     from page import shown
 
-    assert shown(table.MARKERS) == table.page_table(json.loads(table.RESULTS.read_text()))
+    assert shown(table.MARKERS) == table.page_tables()
 
 
 def test_the_accuracy_on_the_page_is_that_of_the_kernels():

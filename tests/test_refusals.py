@@ -271,6 +271,21 @@ def test_is_refused_by_name(case):
         call()
 
 
+@pytest.mark.parametrize("basis", ["standard", "e3nn"])
+@pytest.mark.parametrize("coordinate", [0, 1, 2])
+def test_a_point_that_is_not_finite_is_named_by_its_row(coordinate, basis):
+    points = torch.ones(5, 2, 3)
+    points[3, 1, coordinate] = -torch.inf
+    message = "xyz: expected finite coordinates, got row 7 with non-finite values"
+    for xyz, call in (
+        (points, eq.spherical_harmonics),
+        (points.clone().requires_grad_(), eq.spherical_harmonics),
+        (points.numpy(), eq.numpy.spherical_harmonics),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            call(xyz, 2, basis=basis)
+
+
 @pytest.mark.parametrize("error", [ArgumentError, ShapeError, DTypeError, DeviceError])
 def test_errors_are_also_the_builtin_kind(error):
     assert issubclass(error, EquiscopeError) and issubclass(error, TypeError if error is DTypeError else ValueError)

@@ -82,9 +82,10 @@ def check_result(out: Any, shape: tuple[int, ...], dtype: Any, kind: Kind) -> No
         fail(ShapeError, "out", str(shape), tuple(out.shape))
 
 
-def refuse_point(row: int, coordinates: Sequence[float]) -> NoReturn:
-    """A point that is not finite."""
-    fail(ArgumentError, "xyz", "finite coordinates", f"{coordinates} in row {row}")
+def refuse_point(row: int) -> None:
+    """A point that is not finite; there is none where row is -1."""
+    if row >= 0:
+        fail(ArgumentError, "xyz", "finite coordinates", f"row {row} with non-finite values")
 
 
 def refuse_values(element: int | None) -> NoReturn:

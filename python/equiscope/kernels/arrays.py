@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from .. import _C
+from ..arrays import refuse_point
 from ..groups.action import Step
 from ..groups.representation import Representation
 from ..tolerance import orthogonality
@@ -39,24 +40,20 @@ def target(x: np.ndarray) -> Buffer:
 def check_rotations(rotations: np.ndarray, *, proper: bool, argument: str = "rotations") -> None:
     """Refuse ``(n, 3, 3)`` unless finite and orthogonal, of determinant +1 where `proper`."""
     limit = orthogonality(rotations.dtype)
-    _refuse(RotationFaults(*_C.check_rotations(source(rotations), limit)), rotations, limit, proper, argument)
-
-
-def _refuse(found: RotationFaults, rotations: np.ndarray, limit: float, proper: bool, argument: str) -> None:
-    finite = found.bad < 0 or bool(np.isfinite(rotations[found.bad]).all())
-    found.refuse(limit, finite, proper=proper, argument=argument)
+    found = RotationFaults(*_C.check_rotations(source(rotations), limit))
+    found.refuse(rotations, limit, proper=proper, argument=argument)
 
 
 def wigner_D_checked(rotations: np.ndarray, lmax: int, cycled: bool, out: np.ndarray) -> None:
     """`Backend.wigner_D_checked` of ``(n, 3, 3)``, which are refused unless proper rotations."""
     limit = orthogonality(rotations.dtype)
     found = _C.wigner_D_checked(source(rotations), lmax, cycled, target(out), limit, threads())
-    _refuse(RotationFaults(*found), rotations, limit, True, "rotations")
+    RotationFaults(*found).refuse(rotations, limit, proper=True)
 
 
-def spherical_harmonics_checked(xyz: np.ndarray, lmax: int, cycled: bool, out: np.ndarray) -> int:
-    """The first row of xyz ``(*batch, 3)`` that is not finite, or -1 and Y in out; `cycled`: in the axes of e3nn."""
-    return _C.spherical_harmonics_checked(source(xyz), lmax, cycled, target(out), threads())
+def spherical_harmonics_checked(xyz: np.ndarray, lmax: int, cycled: bool, out: np.ndarray) -> None:
+    """`Backend.spherical_harmonics_checked` of ``(*batch, 3)``, which are refused unless finite."""
+    refuse_point(_C.spherical_harmonics_checked(source(xyz), lmax, cycled, target(out), threads()))
 
 
 def rotate(x: np.ndarray, rotations: np.ndarray, rep: Representation, inverse: bool, out: np.ndarray) -> None:
@@ -68,7 +65,7 @@ def rotate_checked(x: np.ndarray, rotations: np.ndarray, rows: int, step: Step, 
     """`Backend.rotate_checked` by rotations ``(n, 3, 3)``, which are refused unless finite and orthogonal."""
     limit, where = orthogonality(rotations.dtype), (target(out), threads())
     found = module.rotate_checked(source(x), source(rotations), rows, step, inverse, limit, *where)
-    _refuse(found, rotations, limit, False, "rotations")
+    found.refuse(rotations, limit, proper=False)
 
 
 def rotate_tensors(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 from ..errors import ArgumentError, fail
@@ -75,9 +76,13 @@ class RotationFaults(NamedTuple):
     improper: int
     """The first row of negative determinant; of no meaning where a row is bad."""
 
-    def refuse(self, limit: float, finite: bool, *, proper: bool, argument: str) -> None:
-        """Raise ArgumentError for what is wrong: beyond `limit`, in a row that is `finite`, or improper."""
+    def refuse(self, rotations: Any, limit: float, *, proper: bool, argument: str = "rotations") -> None:
+        """Raise ArgumentError for what is wrong with ``(*batch, 3, 3)``, a tensor or an array.
+
+        It is further than `limit` from orthogonal or, where it is to be `proper`, of negative determinant.
+        """
         if self.bad >= 0:
+            finite = all(map(math.isfinite, rotations.reshape(-1, 9)[self.bad].tolist()))
             what = f"|R R^T - 1| = {self.deviation:.3g}" if finite else "non-finite values"
             expected = f"orthogonal 3x3 matrices (|R R^T - 1| <= {limit:g})"
             fail(ArgumentError, argument, expected, f"row {self.bad} with {what}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import check_lmax, refuse_point
+from ..arrays import check_lmax
 from ..groups._arguments import check_choice
 from ..groups.spherical import BASES
 from ..kernels import arrays
@@ -44,7 +44,5 @@ def spherical_harmonics(
     if out is not None:
         check_out(out, shape, xyz.dtype, xyz=xyz)
     found = np.empty(shape, xyz.dtype) if out is None else out
-    bad = arrays.spherical_harmonics_checked(xyz, lmax, basis == "e3nn", np.asarray(found))
-    if bad >= 0:
-        refuse_point(bad, xyz.reshape(-1, 3)[bad].tolist())
+    arrays.spherical_harmonics_checked(xyz, lmax, basis == "e3nn", np.asarray(found))
     return found

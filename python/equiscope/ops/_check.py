@@ -63,11 +63,7 @@ def check_orthogonal(
     if own.defers_checks:
         return
     limit = orthogonality(rotations.dtype) if limit is None else limit
-    found = own.check_rotations(rotations, limit)
-    if found.bad < 0 and not proper:
-        return
-    finite = found.bad < 0 or bool(torch.isfinite(rotations[found.bad]).all())
-    found.refuse(limit, finite, proper=proper, argument=argument)
+    own.check_rotations(rotations, limit).refuse(rotations, limit, proper=proper, argument=argument)
 
 
 def orthogonal_or_nan(rotations: torch.Tensor, limit: float | None = None) -> torch.Tensor:

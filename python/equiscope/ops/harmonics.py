@@ -68,9 +68,7 @@ def spherical_harmonics(
     if derivative_wanted(xyz) is False and (own := backend(xyz.device)).fills:
         # before all points are looked at, as they would be for nothing where the result cannot be held
         filled = own.empty(xyz, *shape) if out is None else out
-        bad = own.spherical_harmonics_checked(xyz, lmax, basis == "e3nn", filled)
-        if bad >= 0:
-            refuse_point(bad, xyz.reshape(-1, 3)[bad].tolist())
+        refuse_point(own.spherical_harmonics_checked(xyz, lmax, basis == "e3nn", filled))
         if out is not None:
             written(out)
         return filled
@@ -107,10 +105,8 @@ def _along(values: torch.Tensor, omega: torch.Tensor, lmax: int) -> torch.Tensor
 
 
 def _check_finite(xyz: torch.Tensor) -> None:
-    if backend(xyz.device).defers_checks or all_finite(xyz):
-        return
-    row = int((~torch.isfinite(xyz).all(-1)).to(torch.int8).argmax())
-    refuse_point(row, xyz[row].tolist())
+    if not (backend(xyz.device).defers_checks or all_finite(xyz)):
+        refuse_point(int((~torch.isfinite(xyz).all(-1)).to(torch.int8).argmax()))
 
 
 @Operator

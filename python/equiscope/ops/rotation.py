@@ -162,9 +162,9 @@ def _rotate_at_once(
     """By one kernel, which checks the rotations too, where no derivative is wanted; into `out` where there is one."""
     flat = x if how.spread is None else _sorted(x, how, x.dtype)
     filled = own.empty(x, *how.result) if out is None else out
-    found = own.rotate_checked(flat, rotations, how.rows_of(step), step, inverse, orthogonality(x.dtype), filled)
-    if found.bad >= 0:
-        check_orthogonal(rotations.reshape(how.n, 3, 3), proper=False)
+    limit = orthogonality(x.dtype)
+    found = own.rotate_checked(flat, rotations, how.rows_of(step), step, inverse, limit, filled)
+    found.refuse(rotations, limit, proper=False)
     if out is not None:
         written(out)
     return filled

@@ -74,9 +74,8 @@ def wigner_D(
         check_out(out, (n * matrix_count(lmax),), rotations.dtype, rotations=rotations)
     if derivative_wanted(rotations) is False and (own := backend(rotations.device)).fills:
         packed = own.empty(rotations, n * matrix_count(lmax)) if out is None else out
-        found = own.wigner_D_checked(rotations, lmax, basis == "e3nn", orthogonality(rotations.dtype), packed)
-        if found.bad >= 0 or found.improper >= 0:
-            check_orthogonal(rotations.reshape(n, 3, 3), proper=True)
+        limit = orthogonality(rotations.dtype)
+        own.wigner_D_checked(rotations, lmax, basis == "e3nn", limit, packed).refuse(rotations, limit, proper=True)
         if out is not None:
             written(out)
     else:
