@@ -131,7 +131,7 @@ def test_a_toy_backend_refuses_what_the_compiled_one_refuses():
                 eq.wigner_D(bad, 2)
             with pytest.raises(eq.errors.ArgumentError, match="row 1 with determinant -1"):
                 eq.wigner_D(mirrored, 2)
-            with pytest.raises(eq.errors.ArgumentError, match=r"row 1$"):
+            with pytest.raises(eq.errors.ArgumentError, match="row 1 with non-finite values"):
                 eq.spherical_harmonics(torch.tensor([[1.0, 0, 0], [0, float("nan"), 0]]), 2)
             bad[2, 0, 0] = float("nan")
             with pytest.raises(eq.errors.ArgumentError, match="row 2 with non-finite values"):
